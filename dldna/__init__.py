@@ -1,0 +1,14 @@
+"""dldna: how deep networks start, how they move and what they move on.
+
+The package behind the executable book. The rooms, from the ground up:
+
+- :mod:`dldna.params`, :mod:`dldna.records`: named tensors; results.
+- :mod:`dldna.data`, :mod:`dldna.models`, :mod:`dldna.problems`,
+  :mod:`dldna.graph`: what is trained, and on what.
+- :mod:`dldna.init`, :mod:`dldna.optim`, :mod:`dldna.landscape`: how
+  networks start, how they move, and what they move on.
+- :mod:`dldna.training`: loops, sweeps and what is measured on the way.
+- :mod:`dldna.plotting`: pictures of records.
+"""
+
+__version__ = "1.0.0.dev0"

@@ -1,0 +1,147 @@
+"""Checks of arguments: each error says what was wrong and what to do."""
+
+import difflib
+import math
+from collections.abc import Collection
+
+
+def choice(kind: str, name: str, known: Collection[str]) -> str:
+    """Return ``name`` if it is one of ``known``, else say which was meant.
+
+    Args:
+        kind: what is being chosen, for the message ("optimizer").
+        name: the reader's word.
+        known: the words that would do.
+
+    Returns:
+        ``name``, unchanged.
+
+    Raises:
+        ValueError: unknown name; the message suggests the nearest one.
+
+    Example:
+        >>> choice("scheme", "orthogonal", ["lecun", "orthogonal"])
+        'orthogonal'
+        >>> choice("scheme", "lecum", ["lecun", "orthogonal"])
+        Traceback (most recent call last):
+        ...
+        ValueError: unknown scheme 'lecum': did you mean 'lecun'? Known: \
+lecun, orthogonal
+    """
+    if isinstance(name, str) and name in known:
+        return name
+    lower = {k.lower(): k for k in known}
+    near = difflib.get_close_matches(str(name).lower(), lower, 1, 0.5)
+    hint = f"did you mean {lower[near[0]]!r}? " if near else ""
+    listed = ", ".join(sorted(known))
+    raise ValueError(f"unknown {kind} {name!r}: {hint}Known: {listed}")
+
+
+def number(name: str, value: float) -> float:
+    """Return ``value`` if it is a finite number.
+
+    Raises:
+        TypeError: not a number.
+        ValueError: NaN or infinite.
+
+    Example:
+        >>> number("lr", 0.1)
+        0.1
+    """
+    try:
+        finite = math.isfinite(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a number, not {value!r}") from None
+    if not finite:
+        raise ValueError(f"{name} must be finite, not {value!r}")
+    return value
+
+
+def positive(name: str, value: float) -> float:
+    """Return ``value`` if it is finite and > 0.
+
+    Example:
+        >>> positive("lr", -1.0)
+        Traceback (most recent call last):
+        ...
+        ValueError: lr must be greater than 0, not -1.0
+    """
+    if number(name, value) <= 0:
+        raise ValueError(f"{name} must be greater than 0, not {value!r}")
+    return value
+
+
+def nonnegative(name: str, value: float) -> float:
+    """Return ``value`` if it is finite and >= 0.
+
+    Example:
+        >>> nonnegative("weight_decay", 0.0)
+        0.0
+    """
+    if number(name, value) < 0:
+        raise ValueError(f"{name} must be 0 or greater, not {value!r}")
+    return value
+
+
+def fraction(name: str, value: float) -> float:
+    """Return ``value`` if it lies in [0, 1), as a decay rate must.
+
+    Example:
+        >>> fraction("beta1", 1.0)
+        Traceback (most recent call last):
+        ...
+        ValueError: beta1 must lie in [0, 1), not 1.0
+    """
+    if not 0 <= number(name, value) < 1:
+        raise ValueError(f"{name} must lie in [0, 1), not {value!r}")
+    return value
+
+
+def count(name: str, value: int, least: int = 1) -> int:
+    """Return ``value`` if it is a whole number of at least ``least``.
+
+    Example:
+        >>> count("epochs", 0)
+        Traceback (most recent call last):
+        ...
+        ValueError: epochs must be a whole number of at least 1, not 0
+    """
+    whole = isinstance(value, int) or (
+        hasattr(value, "__index__") and not isinstance(value, float)
+    )
+    if not whole or isinstance(value, bool) or value < least:
+        raise ValueError(
+            f"{name} must be a whole number of at least {least}, "
+            f"not {value!r}"
+        )
+    return int(value)
+
+
+def need(module: str, extra: str, why: str):
+    """Import an optional dependency, or name the extra that brings it.
+
+    Args:
+        module: dotted name to import.
+        extra: the extra of this package that installs it.
+        why: what it is needed for, as a noun phrase.
+
+    Returns:
+        The module.
+
+    Raises:
+        ImportError: it is not installed; the message gives the command.
+
+    Example:
+        >>> need("math", "all", "arithmetic").sqrt(4.0)
+        2.0
+    """
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(
+            f"{why} needs {module.split('.')[0]!r}, which cannot be "
+            f"imported ({error}); "
+            f'install it with: pip install "dldna[{extra}]"'
+        ) from error

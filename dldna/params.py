@@ -1,0 +1,159 @@
+"""A network's parameters as named tensors, and their vector algebra.
+
+A point in parameter space is a ``dict`` from parameter name to tensor.
+Every function here returns new tensors; none writes into its arguments.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+Params = dict[str, Tensor]
+
+
+def of(model: nn.Module) -> Params:
+    """The parameters of a model, by name, detached (storage is shared).
+
+    A tied parameter appears once, under its first name.
+
+    Example:
+        >>> {k: tuple(v.shape) for k, v in of(nn.Linear(3, 2)).items()}
+        {'weight': (2, 3), 'bias': (2,)}
+    """
+    return {k: p.detach() for k, p in model.named_parameters()}
+
+
+def copy(point: Mapping[str, Tensor]) -> Params:
+    """A copy that shares no storage with ``point``."""
+    return {k: v.detach().clone() for k, v in point.items()}
+
+
+def count(point: Mapping[str, Tensor]) -> int:
+    """Number of scalar parameters.
+
+    Example:
+        >>> count(of(nn.Linear(3, 2)))
+        8
+    """
+    return sum(v.numel() for v in point.values())
+
+
+def check_same(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> None:
+    """Refuse two points that do not belong to the same network.
+
+    Raises:
+        ValueError: names or shapes differ; the message names the first.
+    """
+    for name in a.keys() ^ b.keys():
+        where = "second" if name in a else "first"
+        raise ValueError(f"parameter {name!r} is missing in the {where}")
+    for name in a:
+        if a[name].shape != b[name].shape:
+            raise ValueError(
+                f"parameter {name!r} has shape {tuple(a[name].shape)} in "
+                f"the first and {tuple(b[name].shape)} in the second"
+            )
+
+
+def add(a: Mapping[str, Tensor], b: Mapping[str, Tensor], scale=1.0):
+    """``a + scale * b``.
+
+    Example:
+        >>> x = {"w": torch.tensor([1.0, 2.0])}
+        >>> add(x, x, scale=-0.5)["w"]
+        tensor([0.5000, 1.0000])
+    """
+    check_same(a, b)
+    return {k: torch.add(a[k], b[k], alpha=scale) for k in a}
+
+
+def sub(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> Params:
+    """``a - b``."""
+    return add(a, b, scale=-1.0)
+
+
+def scale(a: Mapping[str, Tensor], factor: float) -> Params:
+    """``factor * a``."""
+    return {k: v * factor for k, v in a.items()}
+
+
+def dot(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
+    """Inner product over all tensors, summed in float64.
+
+    Example:
+        >>> x = {"w": torch.tensor([3.0, 4.0])}
+        >>> dot(x, x)
+        25.0
+    """
+    check_same(a, b)
+    return math.fsum(
+        float(torch.dot(a[k].flatten().double(), b[k].flatten().double()))
+        for k in a
+    )
+
+
+def norm(a: Mapping[str, Tensor]) -> float:
+    """Euclidean length over all tensors.
+
+    Example:
+        >>> norm({"w": torch.tensor([3.0]), "b": torch.tensor([4.0])})
+        5.0
+    """
+    return math.sqrt(dot(a, a))
+
+
+def flatten(point: Mapping[str, Tensor]) -> Tensor:
+    """All parameters in one vector, shape (n,), in the order of names.
+
+    Example:
+        >>> flatten(of(nn.Linear(3, 2))).shape
+        torch.Size([8])
+    """
+    return torch.cat([v.reshape(-1) for v in point.values()])
+
+
+def unflatten(vector: Tensor, like: Mapping[str, Tensor]) -> Params:
+    """Cut a vector of shape (n,) into named tensors shaped as ``like``.
+
+    Raises:
+        ValueError: the vector has another length than ``like``.
+    """
+    n = count(like)
+    if vector.shape != (n,):
+        raise ValueError(
+            f"expected a vector of shape ({n},), got {tuple(vector.shape)}"
+        )
+    parts = vector.split([v.numel() for v in like.values()])
+    return {
+        k: part.view(v.shape)
+        for (k, v), part in zip(like.items(), parts, strict=True)
+    }
+
+
+def stack(points: Sequence[Mapping[str, Tensor]]) -> Params:
+    """Several points as one: each tensor gains a leading axis.
+
+    Example:
+        >>> p = of(nn.Linear(3, 2))
+        >>> stack([p, p, p])["weight"].shape
+        torch.Size([3, 2, 3])
+    """
+    for other in points[1:]:
+        check_same(points[0], other)
+    return {k: torch.stack([p[k] for p in points]) for k in points[0]}
+
+
+def randn_like(point: Mapping[str, Tensor], generator: torch.Generator):
+    """Standard normal tensors shaped as ``point``.
+
+    Numbers are drawn on the generator's device and moved, so that a CPU
+    generator gives the same direction on every machine.
+    """
+    return {
+        k: torch.randn(
+            v.shape, generator=generator, device=generator.device
+        ).to(v)
+        for k, v in point.items()
+    }

@@ -1,0 +1,267 @@
+"""What travels between rooms: frozen results that know where they came from.
+
+A record holds arrays, plain numbers and text, and a :class:`Provenance`.
+It is saved as one ``.npz`` file without pickle, written atomically, and
+loaded without running anything.
+"""
+
+import dataclasses
+import json
+import platform
+import time
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from dldna import __version__
+from dldna.files import write_atomic
+
+FORMAT = 1
+_TYPES: dict[str, type["Record"]] = {}
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the numbers."""
+    return {
+        "dldna": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a result came from.
+
+    Args:
+        made: what was computed, in a few words.
+        seed: the seed, where there was one.
+        model: the model's class name.
+        n_params: number of its scalar parameters.
+        data: name of the data, as far as it is known.
+        n_samples: number of samples that were used.
+        loss: name of the loss.
+        device: where it ran.
+        dtype: floating point type of the arithmetic.
+        threads: number of torch's CPU threads.
+        seconds: wall time of the computation.
+        created: when, ISO 8601, UTC.
+        versions: of what decides the numbers.
+        notes: whatever else a reader should know; JSON values.
+    """
+
+    made: str = ""
+    seed: int | None = None
+    model: str = ""
+    n_params: int = 0
+    data: str = ""
+    n_samples: int = 0
+    loss: str = ""
+    device: str = "cpu"
+    dtype: str = "float32"
+    threads: int = field(default_factory=torch.get_num_threads)
+    seconds: float = 0.0
+    created: str = field(
+        default_factory=lambda: time.strftime(
+            "%Y-%m-%dT%H:%M:%SZ", time.gmtime()
+        )
+    )
+    versions: dict[str, str] = field(default_factory=versions)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """Base of all records: saving and loading.
+
+    Fields are arrays, dicts of arrays, numbers, strings, lists of those,
+    or None. Subclasses add their fields and register by their name.
+    """
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        _TYPES[cls.__name__] = cls
+
+    def save(self, path: str | Path) -> Path:
+        """Write to ``path`` (``.npz``), atomically.
+
+        Returns:
+            The path written.
+        """
+        arrays, plain = {}, {}
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, np.ndarray):
+                arrays[f.name] = value
+            elif isinstance(value, dict) and any(
+                isinstance(v, np.ndarray) for v in value.values()
+            ):
+                for key, item in value.items():
+                    arrays[f"{f.name}/{key}"] = np.asarray(item)
+            elif isinstance(value, Provenance):
+                plain[f.name] = dataclasses.asdict(value)
+            else:
+                plain[f.name] = value
+        head = {"type": type(self).__name__, "format": FORMAT}
+        text = json.dumps({**head, "fields": plain}, default=_plain)
+        arrays["__record__"] = np.frombuffer(text.encode(), dtype=np.uint8)
+        path = Path(path)
+        if path.suffix != ".npz":
+            path = path.with_name(path.name + ".npz")
+        return write_atomic(path, lambda f: np.savez_compressed(f, **arrays))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a record; nothing in the file is executed.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is damaged, or holds another kind of record.
+        """
+        path = Path(path)
+        if not path.exists():
+            raise FileNotFoundError(f"no record at {path}")
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {k: file[k] for k in file.files}
+            head = json.loads(arrays.pop("__record__").tobytes().decode())
+            found, values = _TYPES[head["type"]], head["fields"]
+        except (
+            OSError,
+            KeyError,
+            ValueError,
+            EOFError,
+            TypeError,
+            zipfile.BadZipFile,
+        ) as error:
+            raise ValueError(
+                f"{path} is damaged or is not a record of dldna ({error})"
+            ) from error
+        if not issubclass(found, cls):
+            raise ValueError(
+                f"{path} holds a {found.__name__}, not a {cls.__name__}"
+            )
+        for key, array in arrays.items():
+            name, _, inner = key.partition("/")
+            if inner:
+                values.setdefault(name, {})[inner] = array
+            else:
+                values[name] = array
+        if "provenance" in values:
+            values["provenance"] = Provenance(**values["provenance"])
+        known = {f.name for f in dataclasses.fields(found)}
+        return found(**{k: v for k, v in values.items() if k in known})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (np.generic, torch.Tensor)):
+        return value.item()
+    if isinstance(value, (Path, torch.dtype, torch.device)):
+        return str(value)
+    raise TypeError(f"a record cannot hold {type(value).__name__}")
+
+
+@dataclass(frozen=True, eq=False)
+class History(Record):
+    """What a training run measured, one entry for each epoch.
+
+    Args:
+        epochs: (E,) 1-based numbers of the epochs.
+        train_loss: (E,) mean loss over the epoch's batches.
+        train_accuracy: (E,) fraction of right answers while training.
+        test_loss: (E,) loss on the test set after the epoch.
+        test_accuracy: (E,) fraction of right answers on the test set.
+        seconds: (E,) wall time of each epoch.
+        step_loss: (S,) loss of each step's batch.
+        metrics: further columns by name, each (E,).
+        provenance: where it came from.
+    """
+
+    epochs: np.ndarray
+    train_loss: np.ndarray
+    train_accuracy: np.ndarray
+    test_loss: np.ndarray
+    test_accuracy: np.ndarray
+    seconds: np.ndarray
+    step_loss: np.ndarray
+    metrics: dict[str, np.ndarray] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=Provenance)
+
+
+@dataclass(frozen=True, eq=False)
+class Line(Record):
+    """Losses along a line or a curve.
+
+    Args:
+        alphas: (A,) positions; 0 and 1 are the two ends.
+        losses: (A,) mean loss, NaN and inf kept.
+        metrics: further values by name, each (A,).
+        provenance: where it came from.
+    """
+
+    alphas: np.ndarray
+    losses: np.ndarray
+    metrics: dict[str, np.ndarray] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=Provenance)
+
+
+@dataclass(frozen=True, eq=False)
+class Surface(Record):
+    """Losses on a plane through parameter space.
+
+    The point (alpha, beta) is ``centre + alpha * d1 + beta * d2``.
+
+    Args:
+        alphas: (A,) coordinates along the first direction; 0 is among them.
+        betas: (B,) coordinates along the second; 0 is among them.
+        losses: (A, B) mean loss in float64; ``losses[i, j]`` belongs to
+            ``(alphas[i], betas[j])``. NaN and inf are kept.
+        evaluated: (A, B) which points have been computed.
+        centre_loss: the loss at the centre, evaluated directly.
+        metrics: further values by name, each (A, B).
+        directions: how each direction was chosen, for people.
+        path: name of the way the points were evaluated.
+        path_coords: (T, 2) a trajectory's projections, or (0, 2).
+        path_losses: (T,) the true losses of its checkpoints, or (0,).
+        provenance: where it came from.
+    """
+
+    alphas: np.ndarray
+    betas: np.ndarray
+    losses: np.ndarray
+    evaluated: np.ndarray
+    centre_loss: float
+    metrics: dict[str, np.ndarray] = field(default_factory=dict)
+    directions: list[str] = field(default_factory=list)
+    path: str = "slow"
+    path_coords: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
+    path_losses: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    provenance: Provenance = field(default_factory=Provenance)
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum(Record):
+    """Eigenpairs of a symmetric matrix of curvature.
+
+    Args:
+        eigenvalues: (k,) by decreasing absolute value.
+        eigenvectors: (k, n) unit rows, in the order of the parameters.
+        residuals: (k,) ``||H v - lambda v|| / |lambda|``.
+        products: number of Hessian-vector products spent.
+        matrix: which matrix ("hessian", "gauss-newton").
+        errors: (k,) spread of each eigenvalue over batches, or (0,).
+        provenance: where it came from.
+    """
+
+    eigenvalues: np.ndarray
+    eigenvectors: np.ndarray
+    residuals: np.ndarray
+    products: int
+    matrix: str = "hessian"
+    errors: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    provenance: Provenance = field(default_factory=Provenance)
