@@ -111,8 +111,7 @@ def count(name: str, value: int, least: int = 1) -> int:
     )
     if not whole or isinstance(value, bool) or value < least:
         raise ValueError(
-            f"{name} must be a whole number of at least {least}, "
-            f"not {value!r}"
+            f"{name} must be a whole number of at least {least}, not {value!r}"
         )
     return int(value)
 
@@ -141,7 +140,7 @@ def need(module: str, extra: str, why: str):
         return importlib.import_module(module)
     except ImportError as error:
         raise ImportError(
-            f"{why} needs {module.split('.')[0]!r}, which cannot be "
+            f"{why} needs {module.split('.', maxsplit=1)[0]!r}, which cannot be "
             f"imported ({error}); "
             f'install it with: pip install "dldna[{extra}]"'
         ) from error

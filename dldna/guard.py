@@ -32,7 +32,7 @@ def untouched(*models: nn.Module) -> Iterator[None]:
         >>> layer.running_mean
         tensor([0., 0.])
     """
-    python, numpy = random.getstate(), np.random.get_state()
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
     cpu = torch.random.get_rng_state()
     cuda = torch.cuda.get_rng_state_all() if _cuda_in_use() else []
     kept = [_Kept(model) for model in models]
@@ -42,7 +42,7 @@ def untouched(*models: nn.Module) -> Iterator[None]:
         for state in kept:
             state.put_back()
         random.setstate(python)
-        np.random.set_state(numpy)
+        np.random.set_state(numpy)  # noqa: NPY002
         torch.random.set_rng_state(cpu)
         if cuda:
             torch.cuda.set_rng_state_all(cuda)
