@@ -83,9 +83,18 @@ def tensors(batch: Batch) -> Iterator[Tensor]:
 
 
 def to(batch: Batch, *args, **kwargs) -> Batch:
-    """Move a batch; floating point tensors alone change dtype."""
+    """Move a batch; floating point tensors alone change dtype.
+
+    Example:
+        >>> [t.dtype for t in to((torch.ones(1), torch.tensor([1])), \
+torch.float64)]
+        [torch.float64, torch.int64]
+    """
     if isinstance(batch, Tensor):
-        return batch.to(*args, **kwargs)
+        if not batch.is_floating_point():
+            args = [a for a in args if not isinstance(a, torch.dtype)]
+            kwargs = {k: v for k, v in kwargs.items() if k != "dtype"}
+        return batch.to(*args, **kwargs) if args or kwargs else batch
     if isinstance(batch, Mapping):
         return {k: to(v, *args, **kwargs) for k, v in batch.items()}
     if isinstance(batch, (tuple, list)):

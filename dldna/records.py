@@ -127,7 +127,7 @@ class Record:
         if not path.exists():
             raise FileNotFoundError(f"no record at {path}")
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as raw, np.load(raw) as file:
                 arrays = {k: file[k] for k in file.files}
             head = json.loads(arrays.pop("__record__").tobytes().decode())
             found, values = _TYPES[head["type"]], head["fields"]

@@ -1,0 +1,28 @@
+"""Pictures of records: a function takes a record and an axis, draws, and
+returns the axis. Nothing here computes what it draws."""
+
+from dldna.plotting.curves import bands, curves, histories
+from dldna.plotting.lines import line
+from dldna.plotting.planes import contour, levels_of, shade
+from dldna.plotting.show import alt_text, show
+from dldna.plotting.space import surface_3d
+from dldna.plotting.spectra import density, eigenvalues
+from dldna.plotting.style import COLORS, MARKERS, use
+
+__all__ = [
+    "COLORS",
+    "MARKERS",
+    "alt_text",
+    "bands",
+    "contour",
+    "curves",
+    "density",
+    "eigenvalues",
+    "histories",
+    "levels_of",
+    "line",
+    "shade",
+    "show",
+    "surface_3d",
+    "use",
+]

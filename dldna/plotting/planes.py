@@ -1,0 +1,128 @@
+"""A surface as contours: the scale says what it does, no point is lost."""
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap, LogNorm, Normalize
+
+from dldna import checks
+from dldna.records import Surface
+
+SCALES = ("auto", "linear", "log", "clip")
+
+
+def shade(surface: Surface, scale: str = "auto", quantile: float = 0.9):
+    """Choose how losses become colours.
+
+    Args:
+        surface: the record.
+        scale: "linear"; "log"; "clip" (linear up to a quantile, everything
+            above drawn in the top colour); "auto" takes "log" where the
+            losses span more than a factor 20, else "linear".
+        quantile: where "clip" cuts.
+
+    Returns:
+        A pair: matplotlib norm, and the words for the colour bar.
+    """
+    checks.choice("scale", scale, SCALES)
+    z = surface.losses[np.isfinite(surface.losses)]
+    low, high = (float(z.min()), float(z.max())) if z.size else (0.0, 1.0)
+    if high <= low:
+        high = low + 1e-12 + abs(low) * 1e-6
+    if scale == "auto":
+        scale = "log" if low > 0 and high / low > 20 else "linear"
+    if scale == "log":
+        floor = low if low > 0 else float(z[z > 0].min(initial=1e-12))
+        words = "loss (log scale)"
+        if low <= 0:
+            words = f"loss (log scale, floor {floor:.2g})"
+        return LogNorm(floor, max(high, floor * 1.0001)), words
+    if scale == "clip":
+        cut = float(np.quantile(z, quantile)) if z.size else 1.0
+        above = int((z > cut).sum())
+        words = f"loss (clipped at {cut:.3g}: {above} points above)"
+        return Normalize(low, max(cut, low + 1e-12)), words
+    return Normalize(low, high), "loss"
+
+
+def levels_of(norm: Normalize, count: int = 14) -> np.ndarray:
+    """Contour levels evenly spaced on the colour scale."""
+    return np.asarray(norm.inverse(np.linspace(0, 1, count)), dtype=float)
+
+
+def contour(
+    surface: Surface,
+    ax: Axes | None = None,
+    *,
+    scale: str = "auto",
+    levels: int = 14,
+    path: bool = True,
+    bar: bool = True,
+) -> Axes:
+    """Draw a surface as filled contours, with its trajectory if it has one.
+
+    Points that are not finite are drawn grey and counted in the title;
+    points not evaluated yet stay white.
+
+    Args:
+        surface: the record.
+        ax: where to draw; a new figure if None.
+        scale: see :func:`shade`.
+        levels: number of contour lines.
+        path: draw the record's trajectory, coloured by its true loss.
+        bar: draw the colour bar.
+
+    Returns:
+        The axis.
+    """
+    ax = ax if ax is not None else plt.subplots(figsize=(5.4, 4.4))[1]
+    norm, words = shade(surface, scale)
+    a, b = np.meshgrid(surface.alphas, surface.betas, indexing="ij")
+    z = np.ma.masked_invalid(surface.losses)
+    top = levels_of(norm, levels)
+    ax.grid(visible=False)
+    filled = ax.pcolormesh(
+        a, b, z, norm=norm, cmap="viridis", shading="gouraud"
+        if not z.mask.any() else "nearest", rasterized=True,
+    )  # fmt: skip
+    if z.count() > 3 and z.max() > z.min():
+        ax.contour(
+            a, b, z, levels=np.unique(top), colors="white",
+            linewidths=0.5, alpha=0.7,
+        )  # fmt: skip
+    bad = surface.evaluated & ~np.isfinite(surface.losses)
+    if bad.any():
+        grey = np.ma.masked_where(~bad, np.ones_like(surface.losses))
+        ax.pcolormesh(
+            a, b, grey, cmap=ListedColormap(["0.55"]), shading="nearest"
+        )
+        ax.set_title(f"{int(bad.sum())} points not finite (grey)")
+    ax.plot(0, 0, marker="+", color="white", ms=11, mew=2)
+    ax.plot(0, 0, marker="+", color="black", ms=10, mew=1)
+    if path and len(surface.path_coords):
+        _draw_path(ax, surface, norm)
+    if bar:
+        ends = "max" if "clipped" in words else "neither"
+        ax.figure.colorbar(filled, ax=ax, label=words, extend=ends)
+    names = [*list(surface.directions), "", ""]
+    ax.set_xlabel(rf"$\alpha$  {names[0]}".strip())
+    ax.set_ylabel(rf"$\beta$  {names[1]}".strip())
+    return ax
+
+
+def _draw_path(ax: Axes, surface: Surface, norm: Normalize) -> None:
+    x, y = surface.path_coords.T
+    ax.plot(x, y, color="white", lw=2.2, ls="-", zorder=3)
+    ax.plot(x, y, color="black", lw=0.9, ls="-", zorder=4)
+    colored = len(surface.path_losses) == len(x)
+    ax.scatter(
+        x,
+        y,
+        c=surface.path_losses if colored else "white",
+        norm=norm if colored else None,
+        cmap="viridis" if colored else None,
+        edgecolors="black",
+        linewidths=0.6,
+        s=22,
+        zorder=5,
+    )

@@ -1,0 +1,165 @@
+"""Show a figure together with what it says, for those who cannot see it."""
+
+import html
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from dldna.records import History, Line, Record, Spectrum, Surface
+
+
+def show(
+    figure: Figure,
+    alt: str,
+    table: Mapping[str, Sequence] | None = None,
+) -> None:
+    """Display a figure with its text and, behind it, its numbers.
+
+    In a notebook the picture appears as usual; the rendered page takes the
+    text for the image's alternative and folds the table away below it.
+
+    Args:
+        figure: what to show; it is closed afterwards.
+        alt: what the figure shows, in one or two sentences.
+        table: columns by name, all of one length, at most 60 rows are
+            kept, evenly spaced.
+
+    Raises:
+        ValueError: ``alt`` is empty, or the columns differ in length.
+    """
+    if not alt.strip():
+        raise ValueError("alt must say in words what the figure shows")
+    from IPython.display import display
+    from matplotlib import pyplot as plt
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    width = round(figure.get_figwidth() * 96)
+    plt.close(figure)
+    meta = {"alt": alt, "width": width}
+    if table is not None:
+        meta["table"] = table_html(table)
+    display(
+        {"image/png": buffer.getvalue(), "text/plain": alt},
+        metadata={"image/png": meta},
+        raw=True,
+    )
+
+
+def table_html(table: Mapping[str, Sequence], most: int = 60) -> str:
+    """A small HTML table of columns; text in it is escaped.
+
+    Example:
+        >>> table_html({"a<b": [1.0]})
+        '<table><thead><tr><th scope="col">a&lt;b</th></tr></thead>\
+<tbody><tr><td>1</td></tr></tbody></table>'
+    """
+    columns = {k: list(v) for k, v in table.items()}
+    lengths = {len(v) for v in columns.values()}
+    if len(lengths) != 1:
+        raise ValueError(f"the columns differ in length: {sorted(lengths)}")
+    (n,) = lengths
+    rows = sorted(set(np.linspace(0, n - 1, min(n, most)).astype(int)))
+    head = "".join(
+        f'<th scope="col">{html.escape(str(k))}</th>' for k in columns
+    )
+    body = "".join(
+        "<tr>"
+        + "".join(f"<td>{_cell(v[i])}</td>" for v in columns.values())
+        + "</tr>"
+        for i in rows
+    )
+    return (
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    )
+
+
+def _cell(value) -> str:
+    if isinstance(value, (float, np.floating)):
+        return f"{value:.5g}"
+    return html.escape(str(value))
+
+
+def alt_text(record: Record) -> str:
+    """Say what a picture of a record shows: ranges, minimum, trend.
+
+    Args:
+        record: a History, Line, Surface or Spectrum.
+
+    Returns:
+        One or two sentences.
+
+    Raises:
+        TypeError: there are no words for this kind of record.
+
+    Example:
+        >>> text = alt_text(Line(np.array([0.0, 1.0]), np.array([2.0, 1.0])))
+        >>> text
+        'Loss along a line, from alpha 0 to 1: between 1 and 2, lowest at \
+alpha = 1.'
+    """
+    for kind, words in _WORDS.items():
+        if isinstance(record, kind):
+            return words(record)
+    raise TypeError(f"no words for a {type(record).__name__}")
+
+
+def _bad(values: np.ndarray) -> str:
+    count = int((~np.isfinite(values)).sum())
+    return f" {count} values are not finite." if count else ""
+
+
+def _line_words(r: Line) -> str:
+    ok = np.isfinite(r.losses)
+    if not ok.any():
+        return "Loss along a line: no value is finite."
+    low = r.alphas[ok][np.argmin(r.losses[ok])]
+    return (
+        f"Loss along a line, from alpha {r.alphas[0]:.3g} to "
+        f"{r.alphas[-1]:.3g}: between {r.losses[ok].min():.3g} and "
+        f"{r.losses[ok].max():.3g}, lowest at alpha = {low:.3g}."
+        + _bad(r.losses)
+    )
+
+
+def _surface_words(r: Surface) -> str:
+    ok = np.isfinite(r.losses)
+    if not ok.any():
+        return "Loss on a plane: no value is finite."
+    masked = np.where(ok, r.losses, np.inf)
+    i, j = np.unravel_index(np.argmin(masked), masked.shape)
+    return (
+        f"Loss on a plane of {len(r.alphas)} by {len(r.betas)} points: "
+        f"between {r.losses[ok].min():.3g} and {r.losses[ok].max():.3g}, "
+        f"{r.centre_loss:.3g} at the centre, lowest at "
+        f"({r.alphas[i]:.3g}, {r.betas[j]:.3g})." + _bad(r.losses[r.evaluated])
+    )
+
+
+def _history_words(r: History) -> str:
+    if len(r.epochs) == 0:
+        return "A training run without a finished epoch."
+    return (
+        f"Training over {len(r.epochs)} epochs: training loss from "
+        f"{r.train_loss[0]:.3g} to {r.train_loss[-1]:.3g}, test accuracy "
+        f"from {r.test_accuracy[0]:.3g} to {r.test_accuracy[-1]:.3g}."
+        + _bad(r.train_loss)
+    )
+
+
+def _spectrum_words(r: Spectrum) -> str:
+    values = ", ".join(f"{v:.3g}" for v in r.eigenvalues[:6])
+    return (
+        f"Largest {len(r.eigenvalues)} eigenvalues of the {r.matrix}: "
+        f"{values}; the largest residual is {r.residuals.max():.1g}."
+    )
+
+
+_WORDS = {
+    Line: _line_words,
+    Surface: _surface_words,
+    History: _history_words,
+    Spectrum: _spectrum_words,
+}

@@ -1,0 +1,71 @@
+"""Eigenvalues and their density."""
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+
+from dldna.plotting.style import COLORS
+from dldna.records import Spectrum
+
+
+def eigenvalues(spectrum: Spectrum, ax: Axes | None = None) -> Axes:
+    """Draw eigenvalues by rank, with their spread over batches if known.
+
+    Args:
+        spectrum: the record.
+        ax: where to draw; a new figure if None.
+
+    Returns:
+        The axis.
+    """
+    ax = ax if ax is not None else plt.subplots()[1]
+    rank = np.arange(1, len(spectrum.eigenvalues) + 1)
+    errors = spectrum.errors if len(spectrum.errors) == len(rank) else None
+    ax.errorbar(
+        rank,
+        spectrum.eigenvalues,
+        yerr=errors,
+        fmt="o",
+        color=COLORS[0],
+        ecolor=COLORS[1],
+        capsize=4,
+    )
+    ax.axhline(0, color="0.5", lw=0.8, ls="-")
+    ax.set_xlabel("rank by absolute value")
+    ax.set_ylabel(f"eigenvalue of the {spectrum.matrix}")
+    return ax
+
+
+def density(
+    grid: np.ndarray,
+    values: np.ndarray,
+    ax: Axes | None = None,
+    *,
+    label: str | None = None,
+    exact: np.ndarray | None = None,
+) -> Axes:
+    """Draw a spectral density on a logarithmic scale.
+
+    Args:
+        grid: (G,) eigenvalue axis.
+        values: (G,) density.
+        ax: where to draw; a new figure if None.
+        label: for the legend.
+        exact: eigenvalues to mark on the axis, where they are known.
+
+    Returns:
+        The axis.
+    """
+    ax = ax if ax is not None else plt.subplots()[1]
+    ax.semilogy(grid, np.maximum(values, 1e-12), label=label)
+    if exact is not None:
+        low = max(values[values > 0].min(initial=1e-10), 1e-8)
+        ax.plot(
+            exact, np.full(len(exact), low), "|", color="black", ls="",
+            ms=10, label="exact eigenvalues",
+        )  # fmt: skip
+    ax.set_xlabel("eigenvalue")
+    ax.set_ylabel("density")
+    if ax.get_legend_handles_labels()[1]:
+        ax.legend()
+    return ax

@@ -1,0 +1,24 @@
+"""What all tests share: quiet, one look, no display, a steady machine."""
+
+import os
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("DLDNA_PROGRESS", "0")
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _same_random_state():
+    """Tests may not depend on each other through the global generator."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def float64():
+    """Run a test in float64."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)

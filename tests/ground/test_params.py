@@ -1,0 +1,72 @@
+"""Parameter algebra against torch's own vector functions."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parameters_to_vector
+
+from dldna import params
+
+
+@pytest.fixture
+def net():
+    return nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+
+
+def test_flatten_is_torchs_vector(net):
+    ours = params.flatten(params.of(net))
+    torch.testing.assert_close(
+        ours, parameters_to_vector(net.parameters()).detach()
+    )
+
+
+def test_unflatten_undoes_flatten(net):
+    p = params.of(net)
+    back = params.unflatten(params.flatten(p), p)
+    assert all(torch.equal(back[k], p[k]) for k in p)
+
+
+def test_unflatten_refuses_another_length(net):
+    with pytest.raises(ValueError, match=r"shape \(23,\)"):
+        params.unflatten(torch.zeros(22), params.of(net))
+
+
+def test_dot_and_norm_are_those_of_the_vector(net):
+    p = params.of(net)
+    v = params.flatten(p).double()
+    assert params.dot(p, p) == pytest.approx(float(v @ v), rel=1e-12)
+    assert params.norm(p) == pytest.approx(float(v.norm()), rel=1e-12)
+
+
+def test_algebra_leaves_its_arguments_alone(net):
+    p = params.of(net)
+    before = params.copy(p)
+    params.add(p, p, 2.0), params.scale(p, 3.0), params.sub(p, p)
+    assert all(torch.equal(before[k], p[k]) for k in p)
+
+
+def test_points_of_different_networks_are_refused(net):
+    p = params.of(net)
+    fewer = {k: v for k, v in p.items() if k != "0.bias"}
+    with pytest.raises(ValueError, match=r"'0.bias' is missing"):
+        params.add(p, fewer)
+    other = {**p, "0.bias": torch.zeros(7)}
+    with pytest.raises(ValueError, match=r"shape \(3,\).*\(7,\)"):
+        params.add(p, other)
+
+
+def test_tied_parameters_count_once():
+    a, b = nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False)
+    b.weight = a.weight
+    assert params.count(params.of(nn.Sequential(a, b))) == 9
+
+
+def test_random_directions_repeat_and_do_not_touch_the_global_state(net):
+    state = torch.random.get_rng_state()
+    draw = [
+        params.randn_like(params.of(net), torch.Generator().manual_seed(s))
+        for s in (1, 1, 2)
+    ]
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert torch.equal(draw[0]["0.weight"], draw[1]["0.weight"])
+    assert not torch.equal(draw[0]["0.weight"], draw[2]["0.weight"])
