@@ -1,0 +1,68 @@
+"""Metrics that are measured in the same pass as the loss."""
+
+from typing import Any
+
+from torch import Tensor
+
+from dldna import batches as bt
+
+
+def logits_of(output: Any) -> Tensor:
+    """The tensor of scores in a model's output.
+
+    A tensor is itself; of a dict or record the entry ``logits``; of a tuple
+    the first item.
+    """
+    if isinstance(output, Tensor):
+        return output
+    if isinstance(output, dict) and "logits" in output:
+        return output["logits"]
+    if hasattr(output, "logits"):
+        return output.logits
+    if isinstance(output, (tuple, list)):
+        return logits_of(output[0])
+    raise TypeError(f"found no logits in a {type(output).__name__}")
+
+
+def accuracy(output: Any, batch: Any) -> Tensor:
+    """Fraction of right answers in a batch, a float64 scalar tensor.
+
+    Classes are along dimension 1, as torch's cross-entropy has them, or
+    along the last if only that fits the target. One output per sample is
+    taken as a binary logit. Targets may be class numbers or probabilities.
+
+    Args:
+        output: logits, (N, C), (N, C, ...) or (N, ..., C); or (N,).
+        batch: the batch the output belongs to.
+
+    Raises:
+        ValueError: output and target do not fit together.
+
+    Example:
+        >>> import torch
+        >>> accuracy(torch.eye(3), (None, torch.tensor([0, 1, 1]))).item()
+        0.6666666666666666
+    """
+    logits, target = logits_of(output), bt.split(batch)[1]
+    if target is None:
+        raise ValueError("accuracy needs targets, and the batch has none")
+    if target.is_floating_point() and target.shape == logits.shape:
+        if logits.ndim == 1 or logits.shape[1] == 1:
+            target = target.reshape(-1) > 0.5
+        else:
+            target = target.argmax(1)
+    if logits.numel() == target.numel():
+        right = (logits.reshape(-1) > 0) == (target.reshape(-1) > 0.5)
+    elif logits.shape[:1] + logits.shape[2:] == target.shape:
+        right = logits.argmax(1) == target
+    elif logits.shape[:-1] == target.shape:
+        right = logits.argmax(-1) == target
+    else:
+        raise ValueError(
+            f"an output of shape {tuple(logits.shape)} and a target of "
+            f"shape {tuple(target.shape)} do not fit together"
+        )
+    return right.double().mean()
+
+
+METRICS = {"accuracy": accuracy}

@@ -1,0 +1,103 @@
+"""The slow, obviously right way: one point at a time, any module.
+
+It is the oracle of every other way.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dldna import batches as bt
+from dldna.landscape.evaluate.task import Task, Total, Values, norms
+
+
+class Slow:
+    """One point at a time through the model's own forward.
+
+    Parameters and buffers are handed to the model for the length of a call
+    (``torch.func.functional_call``); tied weights, parametrisations,
+    recurrent and attention layers work as they are. The model's own
+    tensors and the global random state are not written to.
+
+    Args:
+        task: what is evaluated.
+    """
+
+    name = "slow"
+    chunk = 1
+
+    def __init__(self, task: Task):
+        self.task = task
+        self.notes: dict[str, Any] = {}
+
+    def __call__(self, coords: Tensor) -> Values:
+        """Loss and metrics at (P, K) coordinates; each (P,) float64."""
+        coords = self.task.check(coords)
+        total = Total(self.task, len(coords))
+        devices = [self.task.device] if self.task.device.index else []
+        with torch.random.fork_rng(devices), torch.no_grad():
+            for p, point in enumerate(coords.tolist()):
+                self._point(total, p, point)
+        return total.means()
+
+    def _point(self, total: Total, p: int, point: list[float]) -> None:
+        task = self.task
+        state = task.parameters_at(point)
+        if task.statistics == "recalibrate":
+            buffers = recalibrated(task, state)
+        else:
+            buffers = task.buffers_at(point)
+        for batch, size in zip(task.batches, task.sizes, strict=True):
+            if task.statistics == "train":  # batch norm writes to these
+                buffers = task.buffers_at(point)
+            output = forward(task, state | buffers, batch)
+            total.add("loss", p, mean(task.loss(output, batch)), size)
+            for name, metric in task.metrics.items():
+                total.add(name, p, mean(metric(output, batch)), size)
+
+
+def forward(task: Task, state: dict[str, Tensor], batch: Any) -> Any:
+    """The model's output on a batch, with the tensors of ``state``."""
+
+    def call(*args, **kwargs):
+        return torch.func.functional_call(task.model, state, args, kwargs)
+
+    half = task.precision == "bfloat16"
+    with torch.autocast(task.device.type, torch.bfloat16, enabled=half):
+        output = bt.apply(call, bt.split(batch)[0])
+    return output.float() if half and isinstance(output, Tensor) else output
+
+
+def mean(value: Any) -> Any:
+    """A value per sample (``reduction="none"``) becomes their mean."""
+    if isinstance(value, Tensor) and value.ndim:
+        return value.double().mean()
+    return value
+
+
+def recalibrated(task: Task, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Buffers whose running statistics are the data's, at given parameters.
+
+    Means and variances of batches are averaged with equal weights, as in
+    ``torch.optim.swa_utils.update_bn``.
+    """
+    buffers = {k: v.clone() for k, v in task.buffers.items()}
+    layers = norms(task.model)
+    momenta = [layer.momentum for layer in layers]
+    for key, value in buffers.items():
+        if key.endswith("running_mean") or key.endswith("tracked"):
+            value.zero_()
+        elif key.endswith("running_var"):
+            value.fill_(1)
+    try:
+        for layer in layers:
+            layer.train()
+            layer.momentum = None
+        for batch in task.batches:
+            forward(task, state | buffers, batch)
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.eval()
+            layer.momentum = momentum
+    return buffers

@@ -1,0 +1,308 @@
+"""What is evaluated: a model and a loss on data, over a plane of points."""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dldna import batches as bt
+from dldna.checks import choice
+from dldna.params import Params, check_same
+
+PRECISIONS = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+}
+STATISTICS = ("eval", "interpolate", "recalibrate", "train")
+Values = dict[str, np.ndarray]
+
+
+class Evaluator(Protocol):
+    """Something that knows the loss at every point of a plane.
+
+    Attributes:
+        name: how it does it, for the record ("slow", "mlp", ...).
+        notes: what else the record should say (JSON values).
+        chunk: a good number of points to ask for at once.
+    """
+
+    name: str
+    notes: dict[str, Any]
+    chunk: int
+
+    def __call__(self, coords: Tensor) -> Values:
+        """Loss and metrics at points given by their coordinates.
+
+        Args:
+            coords: (P, K) float64; point p is
+                ``origin + sum_k coords[p, k] * directions[k]``.
+
+        Returns:
+            "loss" and every metric, each (P,) float64.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Task:
+    """A model, a loss and data, about an origin and along directions.
+
+    Args:
+        model: a private twin: no tensor of it is ever written to, and its
+            modes are set once, here.
+        loss: ``f(output, batch) -> scalar``.
+        summed: the loss adds over the samples instead of averaging.
+        batches: in memory, on the model's device, in the precision.
+        origin: parameters at coordinates 0.
+        directions: one point per coordinate.
+        buffers: the buffers at coordinates 0.
+        buffer_directions: how floating buffers move, one per coordinate,
+            or empty.
+        metrics: ``f(output, batch) -> mean over the batch``, by name.
+        loss_fn: the loss as it was given.
+        precision: "float32", "float64" or "bfloat16".
+        statistics: what normalisation layers use; see :func:`task`.
+    """
+
+    model: nn.Module
+    loss: Callable[[Any, Any], Tensor]
+    summed: bool
+    batches: list[Any]
+    origin: Params
+    directions: list[Params]
+    buffers: dict[str, Tensor]
+    buffer_directions: list[dict[str, Tensor]]
+    metrics: dict[str, Callable]
+    loss_fn: Callable
+    precision: str
+    statistics: str
+    sizes: list[int] = field(default_factory=list)
+
+    @property
+    def samples(self) -> int:
+        """Number of samples in the data."""
+        return sum(self.sizes)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return next(iter(self.origin.values())).device
+
+    def parameters_at(self, coords: Sequence[float]) -> Params:
+        """The parameters at one point; coordinate 0 changes no bit."""
+        return _moved(self.origin, self.directions, coords)
+
+    def buffers_at(self, coords: Sequence[float]) -> dict[str, Tensor]:
+        """Fresh buffers for one point: writing to them harms nobody."""
+        at = {k: v.clone() for k, v in self.buffers.items()}
+        if self.buffer_directions:
+            moving = {k: at[k] for k in self.buffer_directions[0]}
+            at |= _moved(moving, self.buffer_directions, coords)
+        return at
+
+    def on(self, subset: list[Any]) -> "Task":
+        """The same task on other batches."""
+        return replace(
+            self, batches=subset, sizes=[bt.size(b) for b in subset]
+        )
+
+    def check(self, coords: Tensor) -> Tensor:
+        """Coordinates as (P, K) float64 on the CPU.
+
+        Raises:
+            ValueError: not a matrix with one column per direction.
+        """
+        coords = torch.as_tensor(coords, dtype=torch.float64).cpu()
+        if coords.ndim != 2 or coords.shape[1] != len(self.directions):
+            raise ValueError(
+                f"coordinates must have shape (points, "
+                f"{len(self.directions)}), one column for each direction, "
+                f"not {tuple(coords.shape)}"
+            )
+        return coords
+
+
+class Total:
+    """Means over samples, from means or sums over batches, in float64.
+
+    Args:
+        task: what is measured.
+        points: number of points that are measured together.
+    """
+
+    def __init__(self, task: Task, points: int):
+        self.task = task
+        self.sums = {
+            name: np.zeros(points) for name in ("loss", *task.metrics)
+        }
+
+    def add(self, name: str, at, value, batch_size: int) -> None:
+        """Add one batch's loss or metric at some points."""
+        summed = name == "loss" and self.task.summed
+        if isinstance(value, Tensor):
+            value = value.detach().double().cpu().numpy()
+        weight = 1 if summed else batch_size
+        self.sums[name][at] += np.asarray(value, dtype=np.float64) * weight
+
+    def means(self) -> Values:
+        """Sums divided by the number of samples."""
+        return {k: v / self.task.samples for k, v in self.sums.items()}
+
+
+def task(
+    model: nn.Module,
+    loss_fn: Callable,
+    batches: list[Any],
+    origin: Params,
+    directions: Sequence[Params],
+    *,
+    metrics: Mapping[str, Callable] | None = None,
+    precision: str = "float32",
+    statistics: str = "eval",
+    buffer_directions: Sequence[Mapping[str, Tensor]] | None = None,
+) -> Task:
+    """Check and gather what an evaluator needs.
+
+    Args:
+        model: any module; it is not touched, a structural twin that
+            shares its tensors is used.
+        loss_fn: see :mod:`dldna.batches`. The value at a point is the mean
+            over samples: means over batches weighted by batch size, or
+            sums (``reduction="sum"``) divided by the number of samples.
+        batches: from :func:`dldna.batches.held`.
+        origin: parameters at coordinates 0.
+        directions: one point per coordinate.
+        metrics: ``f(output, batch) -> mean over the batch``, by name.
+        precision: "float32" leaves the model's own types; "float64" casts
+            copies; "bfloat16" computes products in bfloat16.
+        statistics: what batch normalisation uses: "eval", the model's
+            running statistics; "train", each batch's own; "recalibrate",
+            statistics recomputed over the data at each point;
+            "interpolate", running statistics that move along
+            ``buffer_directions``. Dropout is off in all of them.
+        buffer_directions: for "interpolate": a dict of floating buffers'
+            steps for each direction (see :func:`buffer_steps`).
+
+    Returns:
+        The task.
+
+    Raises:
+        ValueError: an unknown word, names or shapes that do not fit.
+    """
+    choice("precision", precision, PRECISIONS)
+    choice("statistics", statistics, STATISTICS)
+    directions = [dict(d) for d in directions]
+    if not directions:
+        raise ValueError("give at least one direction")
+    if not origin:
+        raise ValueError("the model has no parameters to move")
+    for direction in directions:
+        check_same(origin, direction)
+    if (statistics == "interpolate") != (buffer_directions is not None):
+        raise ValueError(
+            "statistics='interpolate' and buffer_directions go together: "
+            "give both (see buffer_steps) or neither"
+        )
+    if "loss" in (metrics or {}):
+        raise ValueError("a metric cannot be named 'loss'")
+    device = next(iter(origin.values())).device
+    cast = {"device": device}
+    if precision == "float64":
+        cast["dtype"] = torch.float64
+    batches = [bt.to(b, **cast) for b in batches]
+
+    def move(tensors):
+        return {
+            k: v.detach().to(
+                **(cast if v.is_floating_point() else {"device": device})
+            )
+            for k, v in tensors.items()
+        }
+
+    return Task(
+        model=_twin(model, statistics),
+        loss=bt.loss_caller(loss_fn),
+        summed=_reduction(loss_fn) == "sum",
+        batches=batches,
+        origin=move(origin),
+        directions=[move(d) for d in directions],
+        buffers=move(dict(model.named_buffers())),
+        buffer_directions=[move(b) for b in buffer_directions or ()],
+        metrics=dict(metrics or {}),
+        loss_fn=loss_fn,
+        precision=precision,
+        statistics=statistics,
+        sizes=[bt.size(b) for b in batches],
+    )
+
+
+def buffer_steps(start: nn.Module, end: nn.Module) -> dict[str, Tensor]:
+    """Differences of the floating buffers of two models, by name.
+
+    With the difference of the parameters as the direction, coordinate 0
+    is ``start`` and coordinate 1 is ``end``, running statistics included;
+    integer buffers stay those of ``start``.
+
+    Raises:
+        ValueError: the models have different buffers.
+
+    Example:
+        >>> a, b = nn.BatchNorm1d(1), nn.BatchNorm1d(1)
+        >>> b.running_mean += 2
+        >>> buffer_steps(a, b)
+        {'running_mean': tensor([2.]), 'running_var': tensor([0.])}
+    """
+    first = {k: v for k, v in start.named_buffers() if v.is_floating_point()}
+    last = {k: v for k, v in end.named_buffers() if v.is_floating_point()}
+    check_same(first, last)
+    return {k: last[k].detach() - v.detach() for k, v in first.items()}
+
+
+def norms(model: nn.Module) -> list[nn.Module]:
+    """The layers of a model that keep running statistics."""
+    kind = nn.modules.batchnorm._NormBase
+    return [m for m in model.modules() if isinstance(m, kind)]
+
+
+def _twin(model: nn.Module, statistics: str) -> nn.Module:
+    """A copy of the modules that shares all tensors with the model."""
+    tensors = [*model.parameters(), *model.buffers()]
+    memo = {id(t): t for t in tensors}
+    for p in model.parameters():
+        if p.grad is not None:
+            memo[id(p.grad)] = p.grad
+    try:
+        twin = copy.deepcopy(model, memo)
+    except Exception as error:
+        raise TypeError(
+            f"{type(model).__name__} cannot be copied with copy.deepcopy "
+            f"({error}); without a copy it could not be left untouched"
+        ) from error
+    twin.eval()
+    if statistics == "train":
+        for layer in norms(twin):
+            layer.train()
+    return twin
+
+
+def _moved(origin, directions, coords) -> Params:
+    at = dict(origin)
+    for c, direction in zip(coords, directions, strict=True):
+        if c != 0:
+            at = {
+                k: torch.add(v, direction[k], alpha=float(c))
+                for k, v in at.items()
+            }
+    return at
+
+
+def _reduction(loss_fn: Callable) -> str:
+    if isinstance(loss_fn, partial):
+        return loss_fn.keywords.get("reduction", _reduction(loss_fn.func))
+    return str(getattr(loss_fn, "reduction", "mean"))
