@@ -123,7 +123,7 @@ def loss_caller(loss_fn: Callable) -> Callable[[Any, Batch], Tensor]:
         raise TypeError(f"the loss must be callable, not {loss_fn!r}")
     if _wants_target(loss_fn):
         return lambda output, batch: loss_fn(output, split(batch)[1])
-    return lambda output, batch: loss_fn(output, batch)
+    return loss_fn
 
 
 def _wants_target(loss_fn: Callable) -> bool:

@@ -139,8 +139,8 @@ def need(module: str, extra: str, why: str):
     try:
         return importlib.import_module(module)
     except ImportError as error:
+        package = module.partition(".")[0]
         raise ImportError(
-            f"{why} needs {module.split('.', maxsplit=1)[0]!r}, which cannot be "
-            f"imported ({error}); "
+            f"{why} needs {package!r}, which cannot be imported ({error}); "
             f'install it with: pip install "dldna[{extra}]"'
         ) from error
