@@ -1,0 +1,102 @@
+# Needs make and Python 3.11, 3.12 or 3.13; everything else is set up in
+# .venv by the targets themselves, again only when the requirements change.
+
+SHELL := /bin/sh
+VENV  := .venv
+PY    := $(VENV)/bin/python
+HTML  := _build/html
+
+# The same number of threads everywhere: the same numbers, and no fight for
+# cores. Another number: make book OMP_NUM_THREADS=4
+export OMP_NUM_THREADS ?= 2
+export MKL_NUM_THREADS ?= $(OMP_NUM_THREADS)
+export OPENBLAS_NUM_THREADS ?= $(OMP_NUM_THREADS)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+export PIP_ROOT_USER_ACTION := ignore
+
+BOOK_HASH := $(shell cat requirements.txt pyproject.toml | cksum | tr -d ' \t')
+TEST_HASH := $(shell cat requirements.txt pyproject.toml \
+               requirements-test.txt | cksum | tr -d ' \t')
+BOOK_READY := $(VENV)/.book-$(BOOK_HASH)
+TEST_READY := $(VENV)/.test-$(TEST_HASH)
+
+PIP   := $(PY) -m pip install --quiet
+BUILD := $(VENV)/bin/jupyter-book build . --all -n -W --keep-going
+TESTS := $(PY) -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help book book-instructor test test-pages coverage lint serve \
+        bench bundle clean
+
+help: ## this list
+	@echo "usage: make TARGET"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile \
+	  | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+
+book: $(BOOK_READY) ## the book, executed, in _build/html
+	@DLDNA_EDITION=student $(BUILD)
+	@echo "The book: $(HTML)/index.html"
+
+book-instructor: $(BOOK_READY) ## the book with solutions open and teacher notes
+	@DLDNA_EDITION=instructor $(BUILD) --path-output _build/instructor
+	@echo "The book: _build/instructor/_build/html/index.html"
+
+test: $(TEST_READY) ## unit tests, oracles and doctests
+	@$(TESTS) -m "not page"
+
+test-pages: $(TEST_READY) ## the rendered book in a browser (after make book)
+	@$(TESTS) -m page tests/pages
+
+coverage: $(TEST_READY) ## the tests, with the lines of dldna/ they reach
+	@$(TESTS) -m "not page" --cov --cov-report=term-missing:skip-covered
+
+lint: $(TEST_READY) ## style of the code, form of the notebooks
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) book/tools/notebooks.py check
+
+serve: $(BOOK_READY) ## the built book at http://localhost:8000
+	@test -f $(HTML)/index.html || { echo "first: make book"; exit 1; }
+	@$(PY) -m http.server 8000 --bind 127.0.0.1 --directory $(HTML)
+
+bench: $(TEST_READY) ## ours beside what a user would pick instead
+	@for file in benchmarks/bench_*.py; do \
+	  echo "== $$file"; $(PY) "$$file" || exit 1; done
+
+bundle: book ## the book, notebooks and wheels list for a class offline
+	@$(PY) book/tools/bundle.py
+
+clean: ## what was built; .venv stays (remove it by hand)
+	@rm -rf _build .pytest_cache .ruff_cache .coverage
+
+# --- the environment ---------------------------------------------------
+# A stamp is written last, so that an interrupted set-up starts again; its
+# name is a hash of the requirements, so that a change of them sets up anew.
+
+$(PY):
+	@python=; \
+	for candidate in $(PYTHON) python3.11 python3.12 python3.13 python3; do \
+	  if $$candidate -c 'import sys, venv, ensurepip; \
+sys.exit(not (3, 11) <= sys.version_info[:2])' >/dev/null 2>&1; \
+	  then python=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "Python 3.11 or newer with venv is needed, and none was found."; \
+	  echo "Name one: make book PYTHON=/path/to/python3.11"; exit 1; fi; \
+	echo "Setting up $(VENV) with $$($$python --version)"; \
+	$$python -m venv --clear $(VENV)
+
+$(BOOK_READY): $(PY)
+	@echo "Installing what the book needs (minutes, once)"
+	@rm -f $(VENV)/.book-*
+	@$(PIP) "$$(grep '^torch==' requirements.txt)"
+	@$(PIP) -r requirements.txt
+	@$(PIP) --no-deps -e .
+	@touch $@
+
+$(TEST_READY): $(BOOK_READY)
+	@echo "Installing what the tests need"
+	@rm -f $(VENV)/.test-*
+	@$(PIP) -r requirements-test.txt
+	@touch $@

@@ -1,0 +1,58 @@
+"""The execution cache, renewed when the package or the data change.
+
+MyST-NB keys its cache by a notebook's code cells alone, so that an edit of
+``dldna/`` would leave old outputs in the pages. The cache therefore lives
+in a folder named by a hash of all that an output can depend on.
+"""
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+KEPT = 3  # caches of earlier states that stay, to switch back cheaply
+
+
+def fingerprint(root: Path) -> str:
+    """A hash of the package, the requirements and what the kernel sees."""
+    digest = hashlib.sha256()
+    package = sorted(
+        path
+        for path in (root / "dldna").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    )
+    for path in [*package, root / "requirements.txt"]:
+        digest.update(path.relative_to(root).as_posix().encode())
+        digest.update(path.read_bytes())
+    seen = (os.environ.get("DLDNA_SCALE", ""), data_name())
+    digest.update(repr(seen).encode())
+    return digest.hexdigest()[:16]
+
+
+def data_name() -> str:
+    """The data set the chapters will use: another one, other outputs."""
+    try:
+        from dldna.data import book_dataset
+    except ImportError:
+        return ""
+
+    return book_dataset().name
+
+
+def prepare(app, config) -> None:
+    root = Path(app.srcdir)
+    caches = root / "_build" / ".jupyter_cache"
+    cache = caches / fingerprint(root)
+    cache.mkdir(parents=True, exist_ok=True)
+    os.utime(cache)
+    config.nb_execution_cache_path = str(cache)
+    folders = [path for path in caches.iterdir() if path.is_dir()]
+    folders.sort(key=lambda path: path.stat().st_mtime)
+    for old in folders[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+    # Kernels inherit this: plotly hands over the figure, not a web page.
+    os.environ["PLOTLY_RENDERER"] = "plotly_mimetype"
+
+
+def setup(app) -> None:
+    app.connect("config-inited", prepare)

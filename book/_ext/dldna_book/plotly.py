@@ -1,0 +1,60 @@
+"""Plotly figures in a page without a kernel.
+
+A cell that ends with a plotly figure puts
+``application/vnd.plotly.v1+json`` into its outputs. MyST-NB has no way to
+show that; here it becomes an empty ``<div>`` and the JSON beside it, which
+``dldna.js`` draws once the reader scrolls there. The cell's metadata
+``mystnb: {image: {alt: ...}}`` names the figure for screen readers.
+"""
+
+import html
+import json
+
+from docutils import nodes
+from myst_nb.core import render
+
+MIME = "application/vnd.plotly.v1+json"
+
+
+class PlotlyMime:
+    """A MyST-NB mime renderer."""
+
+    mime_priority_overrides = [("html", MIME, 1)]
+
+    @staticmethod
+    def handle_mime(renderer, data, inline):
+        if inline or data.mime_type != MIME:
+            return None
+        options = renderer.get_cell_level_config(
+            "render_image_options", data.cell_metadata, line=data.line
+        )
+        return [nodes.raw("", markup(data.content, options), format="html")]
+
+
+def markup(figure, options) -> str:
+    """The HTML that stands for one figure."""
+    alt = (options or {}).get("alt", "Interactive figure")
+    height = int(figure.get("layout", {}).get("height") or 480)
+    # "</" would end the script element early.
+    data = json.dumps(
+        {
+            key: figure[key]
+            for key in ("data", "layout", "frames")
+            if key in figure
+        },
+        separators=(",", ":"),
+    ).replace("</", "<\\/")
+    return (
+        f'<div class="dldna-plotly" role="group" '
+        f'aria-label="{html.escape(str(alt), quote=True)}" '
+        f'style="min-height:{height}px">'
+        f'<script type="application/json">{data}</script>'
+        f'<p class="dldna-waiting">The figure is drawn when you reach it.'
+        f"</p></div>"
+    )
+
+
+def setup(app) -> None:
+    found = render.load_mime_renders()
+    if PlotlyMime not in found:
+        found.append(PlotlyMime)  # the list is cached: this is for good

@@ -1,0 +1,39 @@
+"""JavaScript that the pages load, copied beside them.
+
+Not through ``html_static_path``: every script found there would be put on
+every page.
+"""
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+VENDOR = Path(__file__).parents[2] / "_vendor"
+
+
+def copy(app) -> None:
+    if app.builder.format != "html":
+        return
+    target = Path(app.outdir) / "_static" / "vendor"
+    shutil.copytree(VENDOR, target, dirs_exist_ok=True)
+    package = importlib.util.find_spec("plotly").submodule_search_locations
+    source = Path(package[0]) / "package_data" / "plotly.min.js"
+    shutil.copyfile(source, target / "plotly.min.js")
+
+
+def drop_thebe(app, pagename, templatename, context, doctree) -> None:
+    """Live code is not offered; its scripts would name another server."""
+    context["script_files"] = [
+        script
+        for script in context.get("script_files", ())
+        if "thebe" not in (str(script) + str(attributes(script)))
+    ]
+
+
+def attributes(script) -> dict:
+    return getattr(script, "attributes", {})
+
+
+def setup(app) -> None:
+    app.connect("builder-inited", copy)
+    app.connect("html-page-context", drop_thebe, priority=900)

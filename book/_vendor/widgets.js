@@ -1,0 +1,7 @@
+// Before require.js: where the widgets' own files are, so that nothing is
+// asked of another server.
+(function () {
+  var here = document.currentScript.src.replace(/widgets\.js.*$/, "");
+  window.__jupyter_widgets_assets_path__ = here + "html-manager/";
+  window.require = { paths: { "html-manager": here + "html-manager" } };
+})();

@@ -1,0 +1,51 @@
+"""What each page of the book says about itself: time, data, versions."""
+
+from __future__ import annotations
+
+import platform
+import time
+
+import numpy as np
+import torch
+
+import dldna
+
+#: Where the book and the package live.
+REPOSITORY = "https://github.com/dldna/dldna"
+
+_STARTED = time.perf_counter()  # the set-up cell imports this module first
+
+
+def colophon(dataset: object = None, seed: int | None = None) -> None:
+    """Print how this page came to be; the last cell of every chapter.
+
+    The same command, data set, seed, threads and versions give the same
+    numbers on one machine. This line is what it takes to repeat them.
+
+    Args:
+        dataset: the data set the chapter used: one of :mod:`dldna.data`
+            or its name; None if it used none.
+        seed: the chapter's seed; None if nothing in it is random.
+
+    Example:
+        >>> colophon("digits", seed=0)  # doctest: +ELLIPSIS
+        Run time: ... s
+        Data: digits
+        Seed: 0
+        Threads: ...
+        Versions: dldna ..., Python ..., torch ..., numpy ...
+    """
+    name = getattr(dataset, "name", dataset)
+    print(f"Run time: {time.perf_counter() - _STARTED:.1f} s")
+    if name is not None:
+        print(f"Data: {name}")
+    if seed is not None:
+        print(f"Seed: {seed}")
+    print(f"Threads: {torch.get_num_threads()}")
+    versions = {
+        "dldna": dldna.__version__,
+        "Python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+    print("Versions:", ", ".join(f"{k} {v}" for k, v in versions.items()))
