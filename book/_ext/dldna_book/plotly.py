@@ -19,7 +19,7 @@ MIME = "application/vnd.plotly.v1+json"
 class PlotlyMime:
     """A MyST-NB mime renderer."""
 
-    mime_priority_overrides = [("html", MIME, 1)]
+    mime_priority_overrides = (("html", MIME, 1),)
 
     @staticmethod
     def handle_mime(renderer, data, inline):
