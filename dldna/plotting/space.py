@@ -4,6 +4,7 @@ import numpy as np
 
 from dldna import checks
 from dldna.plotting.planes import shade
+from dldna.plotting.show import alt_text
 from dldna.records import Surface
 
 
@@ -71,6 +72,7 @@ def surface_3d(
     figure.update_layout(
         title=title or None,
         height=height,
+        meta={"alt": f"{title} {alt_text(surface)}".strip()},
         margin={"l": 0, "r": 0, "t": 40 if title else 10, "b": 0},
         showlegend=False,
         template="plotly_white",

@@ -5,15 +5,16 @@ One idea per file:
 - ``execution``: the execution cache follows the package, not only the cells
 - ``vendor``: JavaScript copied beside the pages, so that they work offline
 - ``plotly``: plotly figures as a ``<div>`` and JSON, drawn when looked at
+- ``figures``: pictures with words and the numbers behind them
 - ``chapters``: exercises, solutions and teacher notes; the two editions
 - ``quiz``: a multiple-choice question in a page of prose
 - ``api``: one place for each public object, links that find it
 """
 
-from . import api, chapters, execution, interim, plotly, quiz, vendor
+from . import api, chapters, execution, figures, interim, plotly, quiz, vendor
 
 
 def setup(app):
-    for part in (execution, vendor, plotly, chapters, quiz, api, interim):
+    for part in (execution, vendor, figures, plotly, chapters, quiz, api, interim):
         part.setup(app)
     return {"version": "1", "parallel_read_safe": True}

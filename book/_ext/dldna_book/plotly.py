@@ -3,8 +3,9 @@
 A cell that ends with a plotly figure puts
 ``application/vnd.plotly.v1+json`` into its outputs. MyST-NB has no way to
 show that; here it becomes an empty ``<div>`` and the JSON beside it, which
-``dldna.js`` draws once the reader scrolls there. The cell's metadata
-``mystnb: {image: {alt: ...}}`` names the figure for screen readers.
+``dldna.js`` draws once the reader scrolls there. For screen readers the
+figure is named by ``layout.meta["alt"]``, else by the cell's metadata
+``mystnb: {image: {alt: ...}}``.
 """
 
 import html
@@ -33,8 +34,10 @@ class PlotlyMime:
 
 def markup(figure, options) -> str:
     """The HTML that stands for one figure."""
-    alt = (options or {}).get("alt", "Interactive figure")
-    height = int(figure.get("layout", {}).get("height") or 480)
+    layout = figure.get("layout", {})
+    words = layout.get("meta") or {}
+    alt = words.get("alt") or (options or {}).get("alt", "Interactive figure")
+    height = int(layout.get("height") or 480)
     # "</" would end the script element early.
     data = json.dumps(
         {

@@ -1,0 +1,43 @@
+"""Pictures with words and, folded away, the numbers behind them.
+
+``dldna.plotting.show`` stores the alternative text and a table in the
+metadata of its output. Here they become the image's ``alt`` and a
+``<details>`` below it. A cell's own ``mystnb: {image: {alt: ...}}`` still
+works, and the output's words win.
+"""
+
+from docutils import nodes
+from myst_nb.core import render
+
+
+class ImageMime:
+    """A MyST-NB mime renderer for PNG outputs that bring their words."""
+
+    mime_priority_overrides = ()
+
+    @staticmethod
+    def handle_mime(renderer, data, inline):
+        words = data.output_metadata.get("image/png", {})
+        if inline or data.mime_type != "image/png" or "alt" not in words:
+            return None
+        found = renderer.render_image(data)
+        found[0]["alt"] = words["alt"]
+        if "table" in words:
+            found.append(nodes.raw("", behind(words["table"]), format="html"))
+        return found
+
+
+def behind(table: str) -> str:
+    """The fold that holds a figure's numbers."""
+    return (
+        '<details class="dldna-data"><summary>The numbers behind this '
+        f'figure</summary><div class="dldna-table" tabindex="0" '
+        f'role="region" aria-label="Numbers behind the figure">{table}'
+        "</div></details>"
+    )
+
+
+def setup(app) -> None:
+    found = render.load_mime_renders()
+    if ImageMime not in found:
+        found.append(ImageMime)  # the list is cached: this is for good
