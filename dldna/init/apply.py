@@ -1,0 +1,370 @@
+"""One call for a whole model, and a report of what it did."""
+
+import fnmatch
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from dldna import checks
+from dldna.guard import untouched
+from dldna.init._draw import make_generator, uniform_
+from dldna.init.blocks import Block, layer_blocks, ready
+from dldna.init.schemes import SCHEMES, Scheme
+
+Rule = str | Scheme | None
+Rules = Mapping[type[nn.Module] | str, Rule]
+
+NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm) + (
+    (nn.RMSNorm,) if hasattr(nn, "RMSNorm") else ()
+)
+
+
+@dataclass(frozen=True)
+class Filled:
+    """One matrix or vector that was initialized.
+
+    Args:
+        name: parameter name, with the part in brackets ("[q]").
+        layer: type of the layer that owns it.
+        scheme: what was done to it.
+        shape: shape as stored, of this part.
+        groups: number of matrices in it (1 unless grouped).
+        fan_in: true fan-in, or None for vectors.
+        fan_out: true fan-out, or None for vectors.
+        std: root mean square of the entries now.
+    """
+
+    name: str
+    layer: str
+    scheme: str
+    shape: tuple[int, ...]
+    groups: int
+    fan_in: float | None
+    fan_out: float | None
+    std: float
+
+
+@dataclass(frozen=True)
+class InitReport:
+    """What was initialized how, and what was left as it was.
+
+    Args:
+        scheme: the scheme asked for.
+        filled: one row for each matrix and vector written.
+        left: parameter name -> why it was not touched.
+        tied: name -> the name under which the shared parameter was filled.
+        notes: remarks a reader should not miss.
+        seconds: wall time, where the scheme looks at data.
+        numbers: what a data-dependent scheme measured, by name.
+    """
+
+    scheme: str
+    filled: list[Filled]
+    left: dict[str, str] = field(default_factory=dict)
+    tied: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        width = max([9, *(len(f.name) for f in self.filled)])
+        lines = [
+            "parameter".ljust(width)
+            + f"  {'layer':<18}{'scheme':<26}{'shape':<18}"
+            + f"{'fan in':>8}{'fan out':>8}{'rms':>10}"
+        ]
+        for f in self.filled:
+            shape = "x".join(map(str, f.shape)) or "1"
+            if f.groups > 1:
+                shape += f" /{f.groups}"
+            n_in = "" if f.fan_in is None else f"{f.fan_in:g}"
+            n_out = "" if f.fan_out is None else f"{f.fan_out:g}"
+            lines.append(
+                f.name.ljust(width)
+                + f"  {f.layer:<18}{f.scheme:<26}{shape:<18}"
+                + f"{n_in:>8}{n_out:>8}{f.std:>10.3g}"
+            )
+        lines += [f"tied: {a} = {b}" for a, b in self.tied.items()]
+        lines += [f"left: {a} ({why})" for a, why in self.left.items()]
+        return "\n".join([*lines, *(f"note: {n}" for n in self.notes)])
+
+
+def initialize(
+    model: nn.Module,
+    scheme: str | Scheme = "kaiming_normal",
+    *,
+    seed: int = 0,
+    generator: torch.Generator | None = None,
+    rules: Rules | None = None,
+    bias: float | str | None = "auto",
+    nonlinearity: str | None = None,
+    slope: float | None = None,
+    gain: float | None = None,
+    mode: str | None = None,
+) -> InitReport:
+    """Initialize every layer of a model, in place.
+
+    Linear and convolutional layers (grouped and transposed ones with
+    their true fans), attention projections (query, key and value each as
+    a matrix of its own) and recurrent gates are filled by the scheme.
+    Norm layers become the identity and forget their running statistics.
+    Everything else, embeddings and PReLU slopes among it, is left and
+    listed. A parameter shared by several layers is filled once. If
+    anything fails, the model is as it was.
+
+    Args:
+        model: any module.
+        scheme: a name from ``SCHEMES``, or ``f(tensor, generator=...)``
+            that fills a weight (c_out, c_in, kernel) in place.
+        seed: of the random numbers.
+        generator: instead of the seed.
+        rules: exceptions. A key is a layer type (``nn.Embedding``; the
+            nearest base class wins) or a pattern of parameter names
+            (``"head.*"``; patterns win over types, the first that fits
+            counts). A value is a scheme, or None to leave the parameter.
+        bias: a constant; None leaves the biases; "auto" is 0, and for
+            "torch_default" U(+-1/sqrt(fan_in)).
+        nonlinearity: passed to schemes that know it, see ``gain_of``.
+        slope: negative slope of leaky_relu or prelu.
+        gain: factor on the standard deviation.
+        mode: "fan_in", "fan_out" or "fan_avg" for Kaiming.
+
+    Returns:
+        An :class:`InitReport`; print it.
+
+    Raises:
+        ValueError: unknown scheme, a rule that fits nothing, or an option
+            that the scheme does not take.
+        TypeError: not a module.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(9, 4), nn.PReLU(), nn.Linear(4, 2))
+        >>> report = initialize(net, "orthogonal", rules={"2.*": "zeros"})
+        >>> [f.scheme for f in report.filled]
+        ['orthogonal', 'constant 0', 'zeros', 'zeros']
+        >>> report.left
+        {'1.weight': 'no rule for PReLU'}
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"expected a module, not {type(model).__name__}")
+    source = make_generator(seed, generator)
+    asked = {
+        "nonlinearity": nonlinearity,
+        "slope": slope,
+        "gain": gain,
+        "mode": mode,
+    }
+    options = {k: v for k, v in asked.items() if v is not None}
+    for layer in model.modules():
+        for own, _ in layer.named_parameters(recurse=False):
+            ready(layer, own)
+    default = _resolve(scheme, options)
+    chosen = {k: _resolve(v, {}) for k, v in (rules or {}).items()}
+    _check_rules(model, chosen)
+    if not (bias is None or bias == "auto"):
+        checks.number("bias", bias)
+    job = _Job(default, chosen, bias, source)
+    with untouched(model), torch.no_grad():
+        job.run(model)
+        values = {
+            k: p.detach().clone()
+            for k, p in model.named_parameters()
+            if k in job.written
+        }
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if name in values:
+                p.copy_(values[name])
+        for norm in job.norms:
+            norm.reset_running_stats()
+    return InitReport(default[0], job.filled, job.left, job.tied)
+
+
+Named = tuple[str, Callable[..., Any] | None]
+
+
+def zeros(tensor: Tensor, *, generator: Any = None) -> Tensor:
+    """Fill with 0, in place: a rule for last layers."""
+    with torch.no_grad():
+        return tensor.zero_()
+
+
+def _resolve(rule: Rule, options: dict[str, Any]) -> Named:
+    """A rule's name and its function with the options bound."""
+    if rule is None:
+        return "left", None
+    if isinstance(rule, str):
+        known = {**SCHEMES, "zeros": zeros}
+        call, name = known[checks.choice("scheme", rule, known)], rule
+    elif callable(rule):
+        call, name = rule, getattr(rule, "__name__", type(rule).__name__)
+    else:
+        raise TypeError(
+            f"a scheme is a name or a function of a tensor, not {rule!r}"
+        )
+    takes = inspect.signature(call).parameters
+    loose = any(p.kind is p.VAR_KEYWORD for p in takes.values())
+    for key in options:
+        if key not in takes and not loose:
+            raise ValueError(f"scheme {name!r} takes no {key}=")
+    has_source = "generator" in takes or loose
+
+    def fill(tensor: Tensor, source: torch.Generator) -> None:
+        extra = {"generator": source} if has_source else {}
+        call(tensor, **options, **extra)
+
+    return name, fill
+
+
+def _check_rules(model: nn.Module, rules: dict[Any, Named]) -> None:
+    names = [k for k, _ in model.named_parameters(remove_duplicate=False)]
+    for key in rules:
+        if isinstance(key, str):
+            fits = any(fnmatch.fnmatchcase(n, key) for n in names)
+        elif isinstance(key, type) and issubclass(key, nn.Module):
+            fits = any(isinstance(m, key) for m in model.modules())
+        else:
+            raise TypeError(
+                "a rule's key is a layer type or a pattern of parameter "
+                f"names, not {key!r}"
+            )
+        if not fits:
+            raise ValueError(
+                f"the rule for {key!r} fits nothing in this model; "
+                f"its parameters are {', '.join(names)}"
+            )
+
+
+class _Job:
+    """One pass over a model."""
+
+    def __init__(self, default, rules, bias, source):
+        self.default, self.rules, self.bias = default, rules, bias
+        self.source = source
+        self.filled, self.left, self.tied = [], {}, {}
+        self.written: set[str] = set()
+        self.kept: set[int] = set()
+        self.norms = []
+
+    def run(self, model: nn.Module) -> None:
+        first = {id(p): k for k, p in model.named_parameters()}
+        done: dict[int, str] = {}
+        seen: dict[str, Any] = {}
+        for prefix, layer in model.named_modules():
+            dot = f"{prefix}." if prefix else ""
+            groups: dict[str, list[Block]] = {}
+            for block in layer_blocks(layer, prefix):
+                groups.setdefault(block.param, []).append(block)
+            for own, p in layer.named_parameters(recurse=False):
+                name = dot + own
+                if id(p) in done:
+                    self.tied[name] = done[id(p)]
+                    continue
+                if id(p) in self.kept:
+                    self.left[name] = "left by a rule"
+                    continue
+                if self.fill(layer, name, p, groups):
+                    done[id(p)] = name
+                    self.written.add(first[id(p)])
+                    for other, key in list(seen.items()):
+                        if key == id(p):
+                            del self.left[other]
+                            self.tied[other] = name
+                else:
+                    seen[name] = id(p)
+            if isinstance(layer, _NormBase) and layer.track_running_stats:
+                self.norms.append(layer)
+
+    def rule_for(self, layer, name: str, p: Tensor) -> Named | None:
+        """The exception that holds for a parameter, if there is one.
+
+        A scheme needs two axes, so it passes vectors by; a rule for a
+        type of layer passes its bias by.
+        """
+        for key, rule in self.rules.items():
+            if isinstance(key, str) and fnmatch.fnmatchcase(name, key):
+                return None if p.ndim < 2 and rule[0] in SCHEMES else rule
+        for base in type(layer).__mro__:
+            rule = self.rules.get(base)
+            if rule is not None:
+                vector = p.ndim < 2 and rule[0] in SCHEMES
+                inner = name.endswith("bias") and rule[1] is not None
+                return None if vector or inner else rule
+        return None
+
+    def fill(self, layer, name, p, groups) -> bool:
+        """Fill one parameter; False if it was left."""
+        rule = self.rule_for(layer, name, p)
+        kind = type(layer).__name__
+        if rule is not None and rule[1] is None:
+            self.left[name] = "left by a rule"
+            self.kept.add(id(p))
+            return False
+        if name in groups:
+            rule = rule or self.default
+            for block in groups[name]:
+                for view in block.views:
+                    rule[1](view, self.source)
+                n_in, n_out = block.fans
+                self.note(block, rule[0], n_in, n_out)
+            return True
+        if rule is not None:
+            rule[1](p.detach(), self.source)
+            self.row(name, kind, rule[0], p)
+            return True
+        if isinstance(layer, NORMS):
+            value = 0.0 if name.endswith("bias") else 1.0
+            p.detach().fill_(value)
+            self.row(name, kind, f"constant {value:g}", p)
+            return True
+        owner = layer_blocks(layer)
+        if owner and p.ndim == 1:
+            return self.fill_bias(layer, name, p, owner[0].fans.fan_in)
+        if nn.utils.parametrize.is_parametrized(layer):
+            kind = f"{kind} (parametrized)"
+        elif isinstance(layer, nn.utils.parametrize.ParametrizationList):
+            kind = "a parametrized weight"
+        self.left[name] = f"no rule for {kind}"
+        return False
+
+    def fill_bias(self, layer, name, p, fan_in) -> bool:
+        kind = type(layer).__name__
+        if self.bias is None:
+            self.left[name] = "biases left"
+            return False
+        if self.bias == "auto" and self.default[0] == "torch_default":
+            uniform_(p.detach(), fan_in**-0.5, self.source)
+            self.row(name, kind, "torch_default", p)
+            return True
+        value = 0.0 if self.bias == "auto" else float(self.bias)
+        p.detach().fill_(value)
+        self.row(name, kind, f"constant {value:g}", p)
+        return True
+
+    def row(self, name, kind, scheme, p) -> None:
+        rms = float(p.detach().double().square().mean().sqrt())
+        shape = tuple(p.shape)
+        self.filled.append(
+            Filled(name, kind, scheme, shape, 1, None, None, rms)
+        )
+
+    def note(self, block: Block, scheme: str, n_in, n_out) -> None:
+        total = sum(float(v.double().square().sum()) for v in block.views)
+        count = sum(v.numel() for v in block.views)
+        self.filled.append(
+            Filled(
+                block.label,
+                type(block.layer).__name__,
+                scheme,
+                tuple(block.views[0].shape),
+                len(block.views),
+                n_in,
+                n_out,
+                (total / count) ** 0.5,
+            )
+        )
