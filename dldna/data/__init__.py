@@ -1,0 +1,10 @@
+"""Data sets, held in memory as tensors, and the loader over them.
+
+The one room that touches the network or a data set's files.
+"""
+
+from dldna.data.dataset import Dataset
+from dldna.data.loader import Loader
+from dldna.data.sources import NAMES, book_dataset, load
+
+__all__ = ["NAMES", "Dataset", "Loader", "book_dataset", "load"]

@@ -1,0 +1,119 @@
+"""Batches from memory: whole slices instead of image after image."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from dldna.checks import count
+
+Transform = Callable[[Tensor, torch.Generator], Tensor]
+
+
+class Loader:
+    """Iterate over tensors in batches; the order follows from the seed.
+
+    Each ``for`` over the loader is one epoch. The order of epoch ``e`` is
+    a function of ``(seed, e)`` alone, and the random numbers of the
+    transform are a function of ``(seed, e, batch)``: any batch can be had
+    again without running through those before it.
+
+    Args:
+        x: (N, ...) inputs.
+        y: (N, ...) targets.
+        batch_size: samples for each batch; the last one may be smaller.
+        shuffle: a new order for each epoch.
+        seed: of the order and of the transform.
+        transform: ``f(x, generator) -> x`` on each batch of inputs, as
+            :func:`dldna.data.augment.crop_and_flip`.
+        drop_last: leave out a last batch that is not full.
+
+    Raises:
+        ValueError: not one batch, or x and y differ in length.
+
+    Example:
+        >>> x, y = torch.arange(5.0), torch.arange(5)
+        >>> [len(batch) for batch, _ in Loader(x, y, batch_size=2)]
+        [2, 2, 1]
+    """
+
+    def __init__(
+        self,
+        x: Tensor,
+        y: Tensor,
+        batch_size: int = 128,
+        shuffle: bool = False,
+        seed: int = 0,
+        *,
+        transform: Transform | None = None,
+        drop_last: bool = False,
+    ):
+        self.batch_size = count("batch_size", batch_size)
+        if len(x) != len(y):
+            raise ValueError(f"{len(x)} inputs, but {len(y)} targets")
+        if len(x) == 0:
+            raise ValueError("the loader is empty: not a single sample")
+        if drop_last and len(x) < batch_size:
+            raise ValueError(
+                f"the loader is empty: {len(x)} samples do not fill one "
+                f"batch of {batch_size}, and drop_last is set"
+            )
+        self.x, self.y = x, y
+        self.shuffle, self.seed = shuffle, seed
+        self.transform, self.drop_last = transform, drop_last
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        """Number of batches in an epoch."""
+        full, rest = divmod(len(self.x), self.batch_size)
+        return full + (rest > 0 and not self.drop_last)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        epoch, self.epoch = self.epoch, self.epoch + 1
+        return self.batches(epoch)
+
+    def order(self, epoch: int) -> Tensor:
+        """(N,) the order of the samples in an epoch."""
+        if not self.shuffle:
+            return torch.arange(len(self.x))
+        generator = _generator(self.seed, epoch)
+        return torch.randperm(len(self.x), generator=generator)
+
+    def batches(
+        self, epoch: int, start: int = 0
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of an epoch, from the batch numbered ``start`` on.
+
+        Args:
+            epoch: which epoch, from 0.
+            start: number of batches to leave out.
+
+        Yields:
+            Pairs of inputs and targets.
+        """
+        order = self.order(epoch).to(self.x.device)
+        targets = order.to(self.y.device)
+        for k in range(start, len(self)):
+            part = slice(k * self.batch_size, (k + 1) * self.batch_size)
+            if self.shuffle:
+                x, y = self.x[order[part]], self.y[targets[part]]
+            else:
+                x, y = self.x[part], self.y[part]
+            if self.transform is not None:
+                x = self.transform(x, _generator(self.seed, epoch, k))
+            yield x, y
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the next ``for`` will start."""
+        return {"epoch": self.epoch}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on where another loader over the same data stopped."""
+        self.epoch = count("epoch", state["epoch"], least=0)
+
+
+def _generator(*key: int) -> torch.Generator:
+    text = ",".join(str(k) for k in key).encode()
+    digest = hashlib.blake2b(text, digest_size=7).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "big"))

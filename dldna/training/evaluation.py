@@ -1,0 +1,143 @@
+"""Loss and accuracy of a model on data."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dldna import batches
+from dldna.guard import untouched
+
+
+def evaluate(
+    model: nn.Module,
+    loader: Iterable,
+    loss_fn: Callable = F.cross_entropy,
+) -> tuple[float, float]:
+    """Mean loss and share of right answers, in eval mode.
+
+    Args:
+        model: stays as it is, its mode included.
+        loader: batches, as :mod:`dldna.batches` reads them.
+        loss_fn: a loss that is a mean over the batch.
+
+    Returns:
+        The mean loss over all samples, and the accuracy, a fraction; NaN
+        where the answers are not classes.
+
+    Raises:
+        ValueError: no data, or labels outside the classes.
+
+    Example:
+        >>> from dldna.data import load
+        >>> from dldna.models import SimpleNetwork
+        >>> toy = load("blobs")
+        >>> net = SimpleNetwork(nn.ReLU(), 2, 3, [8])
+        >>> loss, accuracy = evaluate(net, toy.loaders()[1])
+        >>> loss > 0, 0 <= accuracy <= 1
+        (True, True)
+    """
+    with untouched(model):
+        return measure(model, loader, loss_fn)
+
+
+@torch.no_grad()
+def measure(
+    model: nn.Module, loader: Iterable, loss_fn: Callable
+) -> tuple[float, float]:
+    """As :func:`evaluate`, for a caller who guards the model himself."""
+    modes = [(module, module.training) for module in model.modules()]
+    call = batches.loss_caller(loss_fn)
+    device = home(model)
+    total = Tally()
+    model.eval()
+    try:
+        for batch in one_or_many(loader):
+            inputs, target = batches.split(batches.to(batch, device))
+            output = batches.apply(model, inputs)
+            check_labels(output, target, loss_fn)
+            loss = call(output, (inputs, target))
+            total.add(loss.item(), batches.size(batch), output, target)
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    if total.samples == 0:
+        raise ValueError("the loader is empty: nothing to evaluate on")
+    return total.loss, total.accuracy
+
+
+class Tally:
+    """Running sums of a loss and of right answers."""
+
+    def __init__(self):
+        self.loss_sum, self.right = 0.0, 0
+        self.samples, self.answers = 0, 0
+
+    def add(self, loss: float, n: int, output: Any, target: Any) -> None:
+        """Count one batch of ``n`` samples."""
+        self.loss_sum += loss * n
+        self.samples += n
+        if is_classes(output, target):
+            answers = output.argmax(dim=1)
+            self.right += int((answers == target).sum())
+            self.answers += target.numel()
+
+    @property
+    def loss(self) -> float:
+        return self.loss_sum / self.samples if self.samples else math.nan
+
+    @property
+    def accuracy(self) -> float:
+        return self.right / self.answers if self.answers else math.nan
+
+
+def is_classes(output: Any, target: Any) -> bool:
+    """Whether logits (B, C, ...) meet integer labels (B, ...)."""
+    return (
+        isinstance(output, Tensor)
+        and isinstance(target, Tensor)
+        and not target.is_floating_point()
+        and output.ndim == target.ndim + 1
+        and output.shape[1] > 1
+    )
+
+
+def check_labels(output: Any, target: Any, loss_fn: Callable) -> None:
+    """Refuse labels that are none of the classes the model tells apart.
+
+    Raises:
+        ValueError: the message names the label and the number of classes.
+    """
+    if not is_classes(output, target):
+        return
+    known = target[target != getattr(loss_fn, "ignore_index", -100)]
+    if known.numel() == 0:
+        return
+    low, high = (int(v) for v in known.aminmax())
+    classes = output.shape[1]
+    if low < 0 or high >= classes:
+        raise ValueError(
+            f"label {low if low < 0 else high} is outside the {classes} "
+            f"classes (0 to {classes - 1}) that the model tells apart"
+        )
+
+
+def home(model: nn.Module) -> torch.device:
+    """The device of a model's parameters."""
+    first = next(model.parameters(), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+def one_or_many(data: Any) -> Iterable:
+    """Batches of a loader, or the one batch that is given."""
+    if isinstance(data, Tensor) or (
+        isinstance(data, (tuple, list))
+        and len(data) == 2
+        and isinstance(data[0], Tensor)
+        and isinstance(data[1], Tensor)
+    ):
+        return [data]
+    return data

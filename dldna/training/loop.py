@@ -1,0 +1,525 @@
+"""The training loop: any model, any optimizer, exact resumption."""
+
+import math
+import random
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+
+from dldna import batches
+from dldna.checks import choice, count, positive
+from dldna.guard import untouched
+from dldna.progress import announce, track
+from dldna.records import History, Provenance
+from dldna.training.callbacks import State
+from dldna.training.checkpoint import (
+    check_same,
+    load_checkpoint,
+    put_into,
+    random_states,
+    save_checkpoint,
+    set_random_states,
+)
+from dldna.training.evaluation import Tally, check_labels, home, measure
+
+
+class DivergenceWarning(RuntimeWarning):
+    """A loss became NaN or infinite, and training stopped there."""
+
+
+def train(
+    model: nn.Module,
+    optimizer: Optimizer,
+    train_loader: Iterable,
+    test_loader: Iterable | None = None,
+    *,
+    epochs: int,
+    loss_fn: Callable = F.cross_entropy,
+    scheduler: Any = None,
+    scheduler_every: str = "epoch",
+    clip: float | None = None,
+    callbacks: Sequence[Any] = (),
+    checkpoint: str | Path | None = None,
+    checkpoint_seconds: float = 60.0,
+    on_divergence: str = "warn",
+    seed: int = 0,
+    progress: bool = True,
+    device: str | torch.device | None = None,
+) -> History:
+    r"""Train a model, and measure what happens.
+
+    For each batch :math:`B`, with the optimizer's rule :math:`u`:
+
+    .. math::
+        g = \nabla_w \frac{1}{|B|} \sum_{i \in B} \ell(f_w(x_i), y_i),
+        \qquad w \leftarrow u(w, g).
+
+    Global random states (they feed dropout, and loaders that shuffle by
+    them) are set from ``seed`` at the start of each epoch, and are
+    afterwards as they were before the call.
+
+    Args:
+        model: trained in place; its mode is afterwards as it was.
+        optimizer: any ``torch.optim.Optimizer`` over its parameters. One
+            whose attribute ``needs_closure`` is true gets a closure; one
+            with ``train()`` and ``eval()`` is switched around evaluation.
+        train_loader: batches, as :mod:`dldna.batches` reads them.
+        test_loader: data to evaluate on after each epoch.
+        epochs: how often to run through the data, in all.
+        loss_fn: a loss that is a mean over the batch.
+        scheduler: of the learning rate; its ``step`` is called.
+        scheduler_every: ``"epoch"`` or ``"step"``.
+        clip: largest L2 norm of the whole gradient.
+        callbacks: see :class:`Callback`.
+        checkpoint: a file. Where it exists the run goes on from it, and
+            ends bit for bit as if it had never been interrupted.
+        checkpoint_seconds: also save within an epoch, this often; the end
+            of an epoch is always saved.
+        on_divergence: what to do at a NaN or infinite loss: ``"warn"``
+            and stop, ``"raise"``, or ``"record"`` and stop. The step is
+            not taken, and ``history.provenance.notes["diverged"]`` tells
+            where it was.
+        seed: of dropout and of loaders without a seed of their own.
+        progress: show a bar, and an estimate if it will take long.
+        device: move the model there first; by default it stays.
+
+    Returns:
+        One entry per epoch, and the loss of each step.
+
+    Raises:
+        ValueError: empty loader, labels outside the classes, a damaged
+            checkpoint, or one from another architecture or setting.
+        FloatingPointError: the loss diverged, with ``"raise"``.
+
+    Example:
+        >>> from dldna.data import load
+        >>> from dldna.models import make
+        >>> data = load("blobs")
+        >>> net = make("mlp", in_shape=(2,), num_classes=3, hidden=[16])
+        >>> sgd = torch.optim.SGD(net.parameters(), lr=0.5)
+        >>> history = train(net, sgd, *data.loaders(32), epochs=3)
+        >>> history.test_accuracy[-1] > 0.9
+        np.True_
+    """
+    count("epochs", epochs)
+    choice("scheduler_every", scheduler_every, ("epoch", "step"))
+    choice("on_divergence", on_divergence, ("warn", "raise", "record"))
+    if clip is not None:
+        positive("clip", clip)
+    if hasattr(train_loader, "__len__") and len(train_loader) == 0:
+        raise ValueError("the training loader is empty: not a single batch")
+    if device is not None:
+        model.to(device)
+    run = _Run(model, optimizer, train_loader, scheduler, callbacks, seed)
+    path = None if checkpoint is None else Path(checkpoint)
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        with untouched():
+            if path is not None and path.exists():
+                run.restore(path)
+            run.check_length(epochs, path)
+            run.tell("on_start")
+            bar = range(run.epoch, epochs)
+            if progress:
+                bar = track(bar, "training", epochs, run.epoch)
+            estimate = _Estimate(epochs, progress)
+            for _ in bar:
+                if run.diverged or run.state.stop:
+                    break
+                _epoch(
+                    run,
+                    lambda batch: _step(
+                        model, optimizer, batch, loss_fn, clip
+                    ),
+                    scheduler if scheduler_every == "step" else None,
+                    _Saver(run, path, checkpoint_seconds),
+                    estimate,
+                )
+                test = (math.nan, math.nan)
+                if test_loader is not None:
+                    test = _test(model, optimizer, test_loader, loss_fn)
+                run.close_epoch(*test)
+                if scheduler is not None and scheduler_every == "epoch":
+                    _advance(scheduler, run)
+                if path is not None:
+                    save_checkpoint(path, run.state_dict())
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    if run.diverged:
+        _say_diverged(run.diverged, on_divergence)
+    return run.history(loss_fn)
+
+
+def _epoch(run, step, scheduler, saver, estimate) -> None:
+    """The rest of an epoch, from where the run stands."""
+    run.model.train()
+    _switch(run.optimizer, "train")
+    for batch in run.batches():
+        batch = batches.to(batch, run.device)
+        try:
+            loss, output = step(batch)
+        except _Diverged as event:
+            run.count(event.loss, batch, event.output)
+            run.diverged = {
+                "epoch": run.epoch + 1,
+                "step": run.state.step,
+                "loss": str(event.loss),
+            }
+            return
+        run.count(loss, batch, output)
+        if scheduler is not None:
+            scheduler.step()
+        run.tell("on_step")
+        estimate.step(run)
+        saver.maybe()
+    if run.position == 0:
+        raise ValueError("the training loader is empty: not a single batch")
+
+
+def _step(
+    model: nn.Module,
+    optimizer: Optimizer,
+    batch: Any,
+    loss_fn: Callable,
+    clip: float | None,
+) -> tuple[float, Any]:
+    """One step on one batch.
+
+    Returns:
+        The loss and the output at the weights before the step.
+    """
+    inputs, target = batches.split(batch)
+    call = batches.loss_caller(loss_fn)
+    first = []
+
+    @torch.enable_grad()
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        output = batches.apply(model, inputs)
+        if not first:
+            check_labels(output, target, loss_fn)
+        loss = call(output, batch)
+        if not first:
+            first.append((loss.item(), _detached(output)))
+            if not math.isfinite(first[0][0]):
+                raise _Diverged(*first[0])
+        loss.backward()
+        if clip is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), clip)
+        return loss
+
+    if _needs_closure(optimizer):
+        optimizer.step(closure)
+    else:
+        closure()
+        optimizer.step()
+    return first[0]
+
+
+class _Diverged(Exception):
+    def __init__(self, loss: float, output: Any):
+        self.loss, self.output = loss, output
+
+
+def _needs_closure(optimizer: Optimizer) -> bool:
+    lbfgs = isinstance(optimizer, torch.optim.LBFGS)
+    return lbfgs or bool(getattr(optimizer, "needs_closure", False))
+
+
+def _detached(output: Any) -> Any:
+    return output.detach() if isinstance(output, Tensor) else None
+
+
+def _switch(optimizer: Optimizer, mode: str) -> None:
+    """Schedule-free optimizers evaluate at other weights than they step."""
+    getattr(optimizer, mode, lambda: None)()
+
+
+def _test(model, optimizer, loader, loss_fn) -> tuple[float, float]:
+    _switch(optimizer, "eval")
+    with untouched():  # random states: evaluating must not change training
+        result = measure(model, loader, loss_fn)
+    _switch(optimizer, "train")
+    return result
+
+
+def _advance(scheduler: Any, run: "_Run") -> None:
+    if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        tested = run.columns["test_loss"][-1]
+        trained = run.columns["train_loss"][-1]
+        scheduler.step(trained if math.isnan(tested) else tested)
+    else:
+        scheduler.step()
+
+
+def _say_diverged(event: dict[str, Any], how: str) -> None:
+    message = (
+        f"training stopped in epoch {event['epoch']} at step "
+        f"{event['step']}: the loss is {event['loss']}; a smaller lr, "
+        "clip=1.0 or another initialization may help"
+    )
+    if how == "raise":
+        raise FloatingPointError(message)
+    if how == "warn":
+        warnings.warn(message, DivergenceWarning, stacklevel=3)
+
+
+COLUMNS = (
+    "train_loss",
+    "train_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "seconds",
+)
+
+
+@dataclass
+class _Run:
+    """Where a run stands: all that a checkpoint must hold."""
+
+    model: nn.Module
+    optimizer: Optimizer
+    loader: Iterable
+    scheduler: Any
+    callbacks: Sequence[Any]
+    seed: int
+    epoch: int = 0  # finished epochs
+    position: int = 0  # finished batches of the epoch that is under way
+    spent: float = 0.0  # seconds of it before an interruption
+    columns: dict[str, list[float]] = field(
+        default_factory=lambda: {name: [] for name in COLUMNS}
+    )
+    metrics: dict[str, list[float]] = field(default_factory=dict)
+    step_loss: list[float] = field(default_factory=list)
+    diverged: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.device = home(self.model)
+        self.tally = Tally()
+        self.state = State(self.model, self.optimizer)
+        self.began = time.perf_counter()
+        self.opened = False
+        self.resumed: dict[str, Any] | None = None
+        self.order: Tensor | None = None
+
+    # The data -----------------------------------------------------------
+
+    def batches(self) -> Iterator[Any]:
+        """The batches of this epoch that are still to come."""
+        self.began = time.perf_counter()
+        generator = getattr(self.loader, "generator", None)
+        if self.resumed is None:
+            self.order = None if generator is None else generator.get_state()
+        elif generator is not None and self.order is not None:
+            generator.set_state(self.order)
+        _seed_all(self.seed, self.epoch)
+        if hasattr(self.loader, "batches"):
+            items = self.loader.batches(self.epoch, self.position)
+        else:
+            items = iter(self.loader)
+            for _ in range(self.position):
+                next(items)
+        if self.resumed is not None and self.position > 0:
+            set_random_states(self.resumed)
+        self.resumed = None
+        return items
+
+    def count(self, loss: float, batch: Any, output: Any) -> None:
+        """A step is done."""
+        n = batches.size(batch)
+        self.tally.add(loss, n, output, batches.split(batch)[1])
+        self.position += 1
+        self.step_loss.append(loss)
+        state = self.state
+        state.epoch, state.step = self.epoch + 1, state.step + 1
+        state.loss, state.batch = loss, batch
+
+    def close_epoch(self, test_loss: float, test_accuracy: float) -> None:
+        """The epoch and its evaluation are done."""
+        seconds = self.spent + time.perf_counter() - self.began
+        row = (
+            self.tally.loss,
+            self.tally.accuracy,
+            test_loss,
+            test_accuracy,
+            seconds,
+        )
+        for name, value in zip(COLUMNS, row, strict=True):
+            self.columns[name].append(value)
+        self.epoch += 1
+        self.position, self.spent, self.tally = 0, 0.0, Tally()
+        self.order = None
+        self.state.metrics = {}
+        lr = self.optimizer.param_groups[0].get("lr")
+        if lr is not None:
+            self.state.metrics["lr"] = float(lr)
+        self.tell("on_epoch")
+        for name, value in self.state.metrics.items():
+            past = self.metrics.setdefault(name, [])
+            past += [math.nan] * (self.epoch - 1 - len(past))
+            past.append(float(value))
+
+    def tell(self, event: str) -> None:
+        """Call this method of each callback that has it."""
+        for callback in self.callbacks:
+            method = getattr(callback, event, None)
+            if method is not None:
+                method(self.state)
+
+    # Checkpoints --------------------------------------------------------
+
+    def settings(self) -> dict[str, Any]:
+        """What must be the same for a run to go on as it began."""
+        loader = self.loader
+        sized = hasattr(loader, "__len__")
+        return {
+            "optimizer": type(self.optimizer).__name__,
+            "scheduler": type(self.scheduler).__name__,
+            "seed": self.seed,
+            "batch_size": getattr(loader, "batch_size", None),
+            "batches": len(loader) if sized else None,
+            "loader seed": getattr(loader, "seed", None),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of it, in plain types."""
+        spent = self.spent
+        if self.position:
+            spent += time.perf_counter() - self.began
+        scheduler = self.scheduler
+        return {
+            "settings": self.settings(),
+            "model": dict(self.model.state_dict()),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": None if scheduler is None else scheduler.state_dict(),
+            "callbacks": [
+                c.state_dict() if hasattr(c, "state_dict") else None
+                for c in self.callbacks
+            ],
+            "random": random_states(),
+            "order": self.order,
+            "run": {
+                "epoch": self.epoch,
+                "position": self.position,
+                "spent": spent,
+                "columns": self.columns,
+                "metrics": self.metrics,
+                "diverged": self.diverged,
+                "step": self.state.step,
+                "stop": self.state.stop,
+                "tally": vars(self.tally),
+            },
+            "step_loss": torch.tensor(self.step_loss, dtype=torch.float64),
+        }
+
+    def restore(self, path: Path) -> None:
+        """Go on from a checkpoint."""
+        saved = load_checkpoint(path)
+        put_into(self.model, saved, path)
+        check_same(self.settings(), saved["settings"], path)
+        self.optimizer.load_state_dict(saved["optimizer"])
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(saved["scheduler"])
+        for callback, state in zip(
+            self.callbacks, saved["callbacks"], strict=False
+        ):
+            if hasattr(callback, "load_state_dict") and state is not None:
+                callback.load_state_dict(state)
+        run = saved["run"]
+        vars(self.tally).update(run.pop("tally"))
+        self.state.step, self.state.stop = run.pop("step"), run.pop("stop")
+        vars(self).update(run)
+        self.step_loss = saved["step_loss"].tolist()
+        self.resumed, self.order = saved["random"], saved["order"]
+
+    def check_length(self, epochs: int, path: Path | None) -> None:
+        """Refuse a checkpoint that is further than one wants to go."""
+        if self.epoch + (self.position > 0) > epochs:
+            raise ValueError(
+                f"{path} has {self.epoch} finished epochs already, more "
+                f"than epochs={epochs}; give another path"
+            )
+
+    # The result ---------------------------------------------------------
+
+    def history(self, loss_fn: Callable) -> History:
+        """What was measured so far."""
+        loader, name = self.loader, getattr(loss_fn, "__name__", "")
+        samples = getattr(loader, "x", getattr(loader, "dataset", ()))
+        notes = {"optimizer": type(self.optimizer).__name__}
+        if self.diverged:
+            notes["diverged"] = self.diverged
+        parameters = list(self.model.parameters())
+        dtype = parameters[0].dtype if parameters else torch.float32
+        short = {
+            name: np.array(past + [math.nan] * (self.epoch - len(past)))
+            for name, past in self.metrics.items()
+        }
+        return History(
+            epochs=np.arange(1, self.epoch + 1),
+            **{k: np.array(v) for k, v in self.columns.items()},
+            step_loss=np.array(self.step_loss),
+            metrics=short,
+            provenance=Provenance(
+                made="training",
+                seed=self.seed,
+                model=type(self.model).__name__,
+                n_params=sum(p.numel() for p in parameters),
+                n_samples=len(samples) if hasattr(samples, "__len__") else 0,
+                loss=name or type(loss_fn).__name__,
+                device=str(self.device),
+                dtype=str(dtype).removeprefix("torch."),
+                seconds=float(sum(self.columns["seconds"])),
+                notes=notes,
+            ),
+        )
+
+
+class _Saver:
+    """Saves within an epoch, every so many seconds."""
+
+    def __init__(self, run: _Run, path: Path | None, seconds: float):
+        self.run, self.path, self.seconds = run, path, seconds
+        self.last = time.perf_counter()
+
+    def maybe(self) -> None:
+        now = time.perf_counter()
+        if self.path is not None and now - self.last >= self.seconds:
+            save_checkpoint(self.path, self.run.state_dict())
+            self.last = time.perf_counter()
+
+
+class _Estimate:
+    """Says once, after a few steps, how long the whole run will take."""
+
+    def __init__(self, epochs: int, wanted: bool, after: int = 10):
+        self.epochs, self.wanted, self.after = epochs, wanted, after
+        self.steps, self.began = 0, 0.0
+
+    def step(self, run: _Run) -> None:
+        self.steps += 1
+        if self.steps == 1:
+            self.began = time.perf_counter()
+        if self.steps != self.after or not self.wanted:
+            return
+        if hasattr(run.loader, "__len__"):
+            each = (time.perf_counter() - self.began) / (self.after - 1)
+            left = self.epochs * len(run.loader) - run.state.step
+            announce("training", each * left)
+
+
+def _seed_all(seed: int, epoch: int) -> None:
+    mixed = (seed * 1_000_003 + epoch) % 2**32
+    torch.manual_seed(mixed)
+    np.random.seed(mixed)  # noqa: NPY002
+    random.seed(mixed)
