@@ -1,0 +1,35 @@
+"""Topology of a surface: valleys, passes, rings, and which are real."""
+
+from dldna.landscape.topology.critical import (
+    CriticalPoints,
+    Refined,
+    critical_points,
+    refine,
+)
+from dldna.landscape.topology.diagrams import Diagram, diagram, significant
+from dldna.landscape.topology.distances import (
+    Stability,
+    bottleneck,
+    stability,
+    wasserstein,
+)
+from dldna.landscape.topology.simplification import simplify
+from dldna.landscape.topology.tree import MergeTree, merge_tree, way_out
+
+__all__ = [
+    "CriticalPoints",
+    "Diagram",
+    "MergeTree",
+    "Refined",
+    "Stability",
+    "bottleneck",
+    "critical_points",
+    "diagram",
+    "merge_tree",
+    "refine",
+    "significant",
+    "simplify",
+    "stability",
+    "wasserstein",
+    "way_out",
+]
