@@ -1,0 +1,191 @@
+"""A model as a graph of operations, for the paths that rearrange them."""
+
+import inspect
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from dldna import batches as bt
+from dldna.landscape.evaluate.task import Task
+
+
+class Unsupported(Exception):
+    """A fast path does not apply; the message says why."""
+
+
+class Graph:
+    """The operations of a task's model, in order.
+
+    Args:
+        task: whose model is traced, with its first batch as the example.
+
+    Raises:
+        Unsupported: the forward depends on values, has hooks, or cannot be
+            traced for another reason.
+    """
+
+    def __init__(self, task: Task):
+        self.task = task
+        model = task.model
+        _refuse_hooks(model)
+        self.modules = dict(model.named_modules())
+        self.first_name = {}
+        named = list(model.named_parameters(remove_duplicate=False))
+        named += list(model.named_buffers(remove_duplicate=False))
+        known: dict[int, str] = {}
+        for name, tensor in named:
+            self.first_name[name] = known.setdefault(id(tensor), name)
+        inputs = bt.split(task.batches[0])[0]
+        try:
+            given = _bind(model, inputs)
+            rest = {
+                name: p.default
+                for name, p in inspect.signature(
+                    model.forward
+                ).parameters.items()
+                if name not in given
+                and p.default is not inspect.Parameter.empty
+            }
+            graph = fx.Tracer().trace(model, concrete_args=rest or None)
+        except Exception as error:  # tracing runs the user's code
+            raise Unsupported(f"cannot be traced: {error}") from error
+        self.nodes = list(graph.nodes)
+        self.users = {n: len(n.users) for n in self.nodes}
+        for node in self.nodes:
+            if writes(node) and not node.users:
+                raise Unsupported(f"{word(node)} writes in place")
+
+    def inputs(self, batch: Any) -> dict[str, Any]:
+        """Values of the placeholders for one batch."""
+        return _bind(self.task.model, bt.split(batch)[0])
+
+    def parameter(self, module: str, name: str) -> str | None:
+        """Full first name of a module's parameter or buffer, or None."""
+        full = f"{module}.{name}" if module else name
+        return self.first_name.get(full)
+
+
+def _bind(model: nn.Module, inputs: Any) -> dict[str, Any]:
+    bound = bt.apply(inspect.signature(model.forward).bind, inputs)
+    return dict(bound.arguments)
+
+
+def _refuse_hooks(model: nn.Module) -> None:
+    for module in model.modules():
+        if module._forward_hooks or module._forward_pre_hooks:
+            raise Unsupported(
+                f"{type(module).__name__} has forward hooks, which a traced "
+                "graph would leave out"
+            )
+
+
+def fetch(root: nn.Module, target: str) -> Any:
+    """The attribute a ``get_attr`` node points at."""
+    value: Any = root
+    for part in target.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def is_tensor_in(args: Any, known) -> bool:
+    """Whether a node among (nested) arguments satisfies ``known``."""
+    found = []
+    fx.node.map_arg(args, lambda n: found.append(known(n)) or n)
+    return any(found)
+
+
+def plain(value: Any) -> bool:
+    """Whether a value is a number, as opposed to a tensor or a node."""
+    return isinstance(value, (int, float)) and not isinstance(value, Tensor)
+
+
+DROPOUTS = (
+    nn.Identity,
+    nn.Dropout,
+    nn.Dropout1d,
+    nn.Dropout2d,
+    nn.Dropout3d,
+    nn.AlphaDropout,
+)
+POINTWISE = (
+    nn.ReLU,
+    nn.Tanh,
+    nn.Sigmoid,
+    nn.GELU,
+    nn.SiLU,
+    nn.ELU,
+    nn.SELU,
+    nn.CELU,
+    nn.LeakyReLU,
+    nn.Softplus,
+    nn.Hardtanh,
+    nn.ReLU6,
+    nn.Hardswish,
+    nn.Hardsigmoid,
+    nn.Mish,
+    nn.Softsign,
+    nn.LogSigmoid,
+    nn.Tanhshrink,
+    nn.Softshrink,
+    nn.Hardshrink,
+    nn.Threshold,
+)
+POINTWISE_WORDS = frozenset(
+    word
+    for line in (
+        "relu relu_ relu6 tanh tanh_ sigmoid sigmoid_ gelu silu elu selu",
+        "celu leaky_relu softplus hardtanh hardswish hardsigmoid mish",
+        "softsign logsigmoid add sub mul truediv div neg pow exp log abs",
+        "sin cos sqrt square clamp erf rsqrt reciprocal maximum minimum",
+        "sign log1p expm1 atan arctan iadd imul isub",
+    )
+    for word in line.split()
+)
+
+
+def is_relu(graph: Graph, node: fx.Node) -> bool:
+    """Whether a node is a plain ReLU of one value."""
+    if node.op == "call_module":
+        return type(graph.modules[node.target]) is nn.ReLU
+    return word(node) in ("relu", "relu_")
+
+
+def word(node: fx.Node) -> str:
+    """The bare name of a called function or method."""
+    if node.op == "call_method":
+        return str(node.target)
+    if node.op == "call_function":
+        return getattr(node.target, "__name__", "")
+    return ""
+
+
+def writes(node: fx.Node) -> bool:
+    """Whether a function or method writes into its first argument."""
+    w = word(node)
+    in_place = w.endswith("_") and not w.endswith("__")
+    return (
+        in_place
+        or w in ("iadd", "imul", "isub")
+        or bool(node.kwargs.get("inplace"))
+    )
+
+
+def is_pointwise(graph: Graph, node: fx.Node) -> bool:
+    """Whether a node works on each number alone, whatever the layout."""
+    if node.op == "call_module":
+        return type(graph.modules[node.target]) in POINTWISE
+    home = getattr(node.target, "__module__", "") or ""
+    known = node.op == "call_method" or home.startswith(
+        ("torch", "_operator", "math")
+    )
+    return known and word(node) in POINTWISE_WORDS
+
+
+def is_nothing(graph: Graph, node: fx.Node) -> bool:
+    """Whether a node passes its first argument on (dropout in eval)."""
+    if node.op == "call_module":
+        return type(graph.modules[node.target]) in DROPOUTS
+    if word(node).startswith("dropout") and node.target is not torch.dropout:
+        return node.kwargs.get("training", True) is False
+    return word(node) in ("contiguous", "detach")

@@ -1,0 +1,126 @@
+"""Losses of many points at once, from their logits."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dldna import batches as bt
+from dldna.landscape.evaluate.metrics import accuracy
+from dldna.landscape.evaluate.slow import mean
+from dldna.landscape.evaluate.task import Task, Total
+
+CLASS_OPTIONS = {
+    "weight": None,
+    "ignore_index": -100,
+    "label_smoothing": 0.0,
+    "size_average": None,
+    "reduce": None,
+}
+
+
+def per_sample(task: Task) -> str | None:
+    """What the loss is as a sum over samples, if that is known.
+
+    Returns:
+        "cross-entropy", "squared error" or None. For those two, and with
+        no metric but accuracy, batches may be cut and joined at will.
+    """
+    if any(m is not accuracy for m in task.metrics.values()):
+        return None
+    for batch in task.batches:
+        if not isinstance(batch, (tuple, list)):
+            return None
+        if not all(isinstance(t, Tensor) for t in batch):
+            return None
+    targets = [bt.split(b)[1] for b in task.batches]
+    call, options = _call(task.loss_fn)
+    if options.pop("reduction", "mean") not in ("mean", "sum"):
+        return None
+    if call is F.cross_entropy:
+        default = all(
+            k in CLASS_OPTIONS and v == CLASS_OPTIONS[k]
+            for k, v in options.items()
+            if v is not None
+        )
+        classes = all(
+            t.ndim == 1 and t.dtype == torch.int64 and (t >= 0).all()
+            for t in targets
+        )
+        return "cross-entropy" if default and classes else None
+    if call is F.mse_loss and not any(v is not None for v in options.values()):
+        floats = all(t.ndim == 2 and t.is_floating_point() for t in targets)
+        return "squared error" if floats else None
+    return None
+
+
+def _call(loss_fn: Callable) -> tuple[Callable, dict[str, Any]]:
+    if isinstance(loss_fn, partial) and not loss_fn.args:
+        return loss_fn.func, dict(loss_fn.keywords)
+    if type(loss_fn) is nn.CrossEntropyLoss:
+        names = ("weight", "ignore_index", "label_smoothing", "reduction")
+        return F.cross_entropy, {k: getattr(loss_fn, k) for k in names}
+    if type(loss_fn) is nn.MSELoss:
+        return F.mse_loss, {"reduction": loss_fn.reduction}
+    return loss_fn, {}
+
+
+def add_losses(
+    total: Total, at, logits: Tensor, batch: Any, kind: str | None
+) -> None:
+    """Add the losses and metrics of one batch at many points.
+
+    Args:
+        total: where to.
+        at: indices of the points.
+        logits: (P, C, N) outputs, one (C, N) matrix for each point.
+        batch: the batch of N samples.
+        kind: what :func:`per_sample` found.
+    """
+    task, n = total.task, logits.shape[2]
+    if kind is None:
+        for p, z in zip(at, logits, strict=True):
+            add_one(total, p, z.t(), batch)
+        return
+    target = bt.split(batch)[1]
+    # Sums of the kernels below are over samples (and, for the squared
+    # error, outputs), so a mean needs the right divisor.
+    if kind == "cross-entropy":
+        logs = torch.log_softmax(logits.double(), 1)
+        index = target.view(1, 1, -1).expand(len(logits), 1, -1)
+        value = -logs.gather(1, index).sum((1, 2))
+        divisor = n
+    else:
+        if target.shape != (n, logits.shape[1]):
+            raise ValueError(
+                f"an output of shape {(n, logits.shape[1])} and a target "
+                f"of shape {tuple(target.shape)} do not fit together"
+            )
+        value = (logits - target.t()).double().square_().sum((1, 2))
+        divisor = n * logits.shape[1]
+    total.add("loss", at, value if task.summed else value / divisor, n)
+    for name in task.metrics:  # accuracy, or per_sample had said None
+        if target.ndim == 1 and logits.shape[1] > 1:
+            right = (logits.argmax(1) == target).double().mean(1)
+            total.add(name, at, right, n)
+        else:
+            for p, z in zip(at, logits, strict=True):
+                total.add(name, p, accuracy(z.t(), batch), n)
+
+
+def add_one(total: Total, p: int, output: Any, batch: Any) -> None:
+    """Add the loss and metrics of one batch at one point."""
+    task, n = total.task, bt.size(batch)
+    total.add("loss", p, mean(task.loss(output, batch)), n)
+    for name, metric in task.metrics.items():
+        total.add(name, p, mean(metric(output, batch)), n)
+
+
+def joined(batches: list[Any], tile: int) -> list[Any]:
+    """The same samples, cut anew into batches of ``tile``."""
+    x = torch.cat([bt.split(b)[0] for b in batches])
+    y = torch.cat([bt.split(b)[1] for b in batches])
+    return [(x[i : i + tile], y[i : i + tile]) for i in range(0, len(x), tile)]
