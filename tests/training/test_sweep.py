@@ -1,0 +1,215 @@
+"""A sweep gives the numbers of its runs one by one, by torch's optimizers."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from dldna import graph
+from dldna.data import Loader, load
+from dldna.training import sweep
+
+SEEDS = [3, 5]
+
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+
+def net(seed, act=None):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(2, 6),
+            act or nn.PReLU(),
+            nn.Linear(6, 5),
+            nn.Tanh(),
+            nn.Linear(5, 2),
+        ).double()
+
+
+def normed(seed):
+    """A network that is no plain perceptron."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return nn.Sequential(
+            nn.Linear(2, 6), nn.LayerNorm(6), nn.ReLU(), nn.Linear(6, 2)
+        ).double()
+
+
+@pytest.fixture
+def moons():
+    d = load("moons")
+    return d.train_x.double()[:100], d.train_y[:100]
+
+
+def one_by_one(make, data, optimizer, hyper, seed, steps, batch_size=16):
+    model = make(seed)
+    opt = optimizer(model.parameters(), **hyper)
+    loader = Loader(*data, batch_size, shuffle=True, seed=seed)
+    losses = []
+    while len(losses) < steps:
+        for x, y in loader:
+            opt.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            opt.step()
+            losses.append(loss.item())
+    flat = torch.cat([p.detach().flatten() for p in model.parameters()])
+    return np.array(losses[:steps]), flat.numpy()
+
+
+CASES = [
+    ("sgd", torch.optim.SGD, [{"lr": 0.1}, {"lr": 0.5}]),
+    (
+        "adam",
+        torch.optim.Adam,
+        [{"lr": 0.01, "betas": (0.7, 0.9)}, {"lr": 0.1, "betas": (0.9, 0.99)}],
+    ),
+    (
+        "adamw",
+        torch.optim.AdamW,
+        [{"lr": 0.01, "weight_decay": 0.1}, {"lr": 0.01, "weight_decay": 0.0}],
+    ),
+    ("nadam", torch.optim.NAdam, [{"lr": 0.01}, {"lr": 0.05}]),
+    ("rmsprop", torch.optim.RMSprop, [{"lr": 0.01}]),
+]
+
+
+@pytest.mark.parametrize("make", [net, normed], ids=["perceptron", "any"])
+@pytest.mark.parametrize(("rule", "optimizer", "settings"), CASES)
+def test_the_numbers_are_those_of_the_runs_one_by_one(
+    rule, optimizer, settings, make, moons
+):
+    steps = 14  # two epochs of seven batches, the last one smaller
+    got = sweep(make, moons, rule, settings, SEEDS, batch_size=16, steps=steps)
+    wanted = "perceptron" if make is net else "vmap"
+    assert got.provenance.notes["path"] == wanted
+    for i, hyper in enumerate(settings):
+        for k, seed in enumerate(SEEDS):
+            losses, flat = one_by_one(
+                make, moons, optimizer, hyper, seed, steps
+            )
+            np.testing.assert_allclose(got.step_loss[i, k], losses, rtol=1e-9)
+            np.testing.assert_allclose(
+                got.weights[i, k], flat, rtol=1e-8, atol=1e-10
+            )
+
+
+def test_a_single_layer_without_bias_takes_the_fast_path(moons):
+    def make(seed):
+        return nn.Linear(2, 2, bias=False)
+
+    got = sweep(make, moons, "sgd", [{"lr": 0.1}], [0], epochs=1)
+    assert got.provenance.notes["path"] == "perceptron"
+
+
+def test_a_model_that_only_looks_like_a_perceptron_is_found_out(moons):
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(2, 2)
+
+        def forward(self, x):
+            return self.layer(self.layer(x))
+
+    def make(seed):
+        return Twice().double()
+
+    got = sweep(make, moons, "sgd", [{"lr": 0.1}], [0], epochs=1)
+    assert got.provenance.notes["path"] == "vmap"
+
+
+def test_the_test_set_is_scored_after_each_epoch(moons):
+    got = sweep(
+        net, moons, "sgd", [{"lr": 0.1}], [4], batch_size=16, epochs=2,
+        test=moons,
+    )  # fmt: skip
+    _, flat = one_by_one(net, moons, torch.optim.SGD, {"lr": 0.1}, 4, 14)
+    model = net(4)
+    nn.utils.vector_to_parameters(torch.tensor(flat), model.parameters())
+    x, y = moons
+    with torch.no_grad():
+        out = model(x)
+    assert got.epochs.tolist() == [1, 2]
+    assert got.test_loss[0, 0, -1] == pytest.approx(
+        F.cross_entropy(out, y).item(), rel=1e-9
+    )
+    right = (out.argmax(1) == y).double().mean().item()
+    assert got.test_accuracy[0, 0, -1] == pytest.approx(right)
+    history = got.history(0, 0)
+    assert history.test_loss[-1] == got.test_loss[0, 0, -1]
+    assert history.train_loss[0] == pytest.approx(
+        got.step_loss[0, 0, :7].mean()
+    )
+
+
+def test_a_schedule_scales_every_rate(moons):
+    settings = [{"lr": 0.1}, {"lr": 0.2}]
+    still = sweep(net, moons, "sgd", settings, [0], steps=5,
+                  schedule=lambda step: 0.0)  # fmt: skip
+    start = torch.cat([p.detach().flatten() for p in net(0).parameters()])
+    np.testing.assert_array_equal(still.weights[1, 0], start.numpy())
+    half = sweep(net, moons, "sgd", settings, [0], steps=5,
+                 schedule=lambda step: 0.5)  # fmt: skip
+    full = sweep(net, moons, "sgd", [{"lr": 0.1}], [0], steps=5)
+    np.testing.assert_allclose(half.weights[1], full.weights[0], rtol=1e-12)
+
+
+def test_a_graph_is_swept_by_hand_as_autograd_would():
+    g = graph.build(["xw=ap*xp+aq*xq", "xz=bp*xp+bq*xq", "xo=cp*xw+cq*xz"])
+    gen = torch.Generator().manual_seed(0)
+    x = torch.randn(40, 2, generator=gen)
+    y = (x[:, 0] * x[:, 1] > 0).double()
+    settings = [{"lr": 0.1, "betas": (0.7, b)} for b in (0.7, 0.99)]
+    got = sweep(g, (x, y), "adam", settings, SEEDS, batch_size=8, steps=20)
+    for i, hyper in enumerate(settings):
+        for k, seed in enumerate(SEEDS):
+            start = torch.rand(
+                len(g.weights), generator=torch.Generator().manual_seed(seed),
+                dtype=torch.float64,
+            )  # fmt: skip
+            w = [v.clone().requires_grad_() for v in start]
+            opt = torch.optim.Adam(w, **hyper)
+            losses = []
+            loader = Loader(x, y, 8, shuffle=True, seed=seed)
+            while len(losses) < 20:
+                for a, b in loader:
+                    opt.zero_grad()
+                    named = dict(zip(g.weights, w, strict=True))
+                    cols = dict(zip(g.inputs, a.unbind(1), strict=True))
+                    out = g.forward(named, cols)["xo"]
+                    loss = (out - b).square().mean()
+                    loss.backward()
+                    opt.step()
+                    losses.append(loss.item())
+            np.testing.assert_allclose(
+                got.step_loss[i, k], losses[:20], rtol=1e-9
+            )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rule": "adm"}, "did you mean 'adam'"),
+        ({"settings": []}, "at least one"),
+        ({"settings": [{"lr": 0.1}, {"learning_rate": 1}]}, "keyword of sgd"),
+        ({"settings": [{"nesterov": True}, {"nesterov": False}]},
+         "not a number"),
+        ({"steps": None}, "either epochs or steps"),
+        ({"epochs": 1}, "either epochs or steps"),
+        ({"steps": 0}, "at least 1"),
+        ({"data": (torch.zeros(0, 2), torch.zeros(0))}, "empty"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_named(change, message, moons):
+    call = {
+        "data": moons,
+        "rule": "sgd",
+        "settings": [{"lr": 0.1}],
+        "steps": 3,
+        **change,
+    }
+    with pytest.raises(ValueError, match=message):
+        sweep(net, seeds=[0], **call)
