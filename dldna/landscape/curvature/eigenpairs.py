@@ -1,0 +1,273 @@
+"""The largest eigenpairs of a network's curvature, with their residuals."""
+
+import dataclasses
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dldna import checks, guard, params
+from dldna.landscape.curvature.lanczos import WHICH, Ritz, lanczos
+from dldna.landscape.curvature.operator import Operator
+from dldna.records import Spectrum
+
+BACKENDS = ("lanczos", "pyhessian")
+BASIS_BYTES = 2**31
+
+
+class NotConvergedWarning(UserWarning):
+    """An eigenpair's residual is larger than was asked for."""
+
+
+def top_eigenpairs(
+    model: nn.Module,
+    loss_fn: Callable,
+    data: Any,
+    k: int = 2,
+    tol: float = 1e-3,
+    *,
+    which: str = "magnitude",
+    seed: int = 0,
+    starts: int = 1,
+    parts: int = 8,
+    max_products: int | None = None,
+    backend: str = "lanczos",
+    **options: Any,
+) -> Spectrum:
+    r"""Find the k largest eigenpairs of the Hessian, each with its residual.
+
+    Lanczos with full reorthogonalisation runs until the relative residual
+    :math:`\|Hv-\lambda v\|/|\lambda|` of every pair is at most ``tol``.
+    The residuals in the record come from k further products, taken one by
+    one over the batches. For a symmetric matrix an eigenvalue lies within
+    :math:`\|Hv-\lambda v\|` of :math:`\lambda`; the error of
+    :math:`\lambda` itself is about the square of the residual.
+
+    *Error bars.* ``errors`` is the standard error of
+    :math:`\lambda=\sum_b \frac{m_b}{m} v^\top H_b v` over the batches
+    ``b``: how much the eigenvalue would change with other samples, for
+    this ``v``. A single batch is cut into ``parts`` slices. With
+    ``starts > 1`` the search is repeated from other starting vectors, and
+    ``provenance.notes`` holds the spread (``start_spread``) and the
+    largest angle in degrees (``start_angle``) of the pairs.
+
+    *Sign.* An eigenvector is defined up to its sign; here its entry of
+    largest magnitude is positive.
+
+    Args:
+        model: any ``nn.Module``; it is not written to.
+        loss_fn: a torch loss, or a callable ``(output, batch)``; a mean
+            over the samples.
+        data: a loader, a batch, or tensors; see :mod:`dldna.batches`.
+        k: number of eigenpairs.
+        tol: bound of the relative residual.
+        which: "magnitude" (largest absolute value), "largest" or
+            "smallest" (most negative).
+        seed: seed of the starting vector.
+        starts: number of starting vectors, for a spread over seeds.
+        parts: number of slices of a single batch; 0 for no error bars.
+        max_products: give up after this many products for each start; by
+            default ``200 + 40 k``.
+        backend: "lanczos", or "pyhessian" for a cross-check by the power
+            iteration of that package.
+        **options: of :class:`Operator`: ``matrix``, ``params``,
+            ``dtype``, ``mode``, ``way``, ``limit``, ``adaptive``.
+
+    Returns:
+        The pairs in the order of ``which``. The eigenvectors run over all
+        parameters of the model in their order, and are zero where a
+        parameter was left out.
+
+    Raises:
+        ValueError: ``k`` larger than the number of parameters, ``tol``
+            not positive, no data, or a loss that is not finite.
+
+    Warns:
+        NotConvergedWarning: a residual is larger than ``tol``. The record
+            is returned all the same, with the residuals as they are.
+
+    Example:
+        >>> layer = nn.Linear(3, 1, bias=False)
+        >>> x = torch.diag(torch.tensor([1.0, 2.0, 3.0]))
+        >>> found = top_eigenpairs(layer, nn.MSELoss(), (x, x[:, :1]))
+        >>> found.eigenvalues.round(4)  # 2 x^2 / 3
+        array([6.    , 2.6667])
+
+    References:
+        Lanczos, 1950. Sagun, Bottou, LeCun, "Eigenvalues of the Hessian
+        in deep learning", 2016, arXiv 1611.07476.
+    """
+    checks.count("k", k)
+    checks.positive("tol", tol)
+    checks.count("starts", starts)
+    checks.count("parts", parts, 0)
+    checks.choice("which", which, WHICH)
+    checks.choice("backend", backend, BACKENDS)
+    with guard.untouched(model):
+        operator = Operator(model, loss_fn, data, **options)
+        _check_k(k, operator.n)
+        limit = checks.count("max_products", max_products or 200 + 40 * k)
+        seeds = [seed + i for i in range(starts)]
+        if backend == "pyhessian":
+            from dldna.landscape.curvature.peer import power_iteration
+
+            find = power_iteration
+        else:
+            find = search
+        found = [
+            find(operator, k, tol, which=which, seed=s, limit=limit)
+            for s in seeds
+        ]
+        notes = {"tol": tol, "backend": backend}
+        record = verified(operator, found, seed=seed, parts=parts, **notes)
+    return _padded(record, operator)
+
+
+def search(
+    operator: Operator,
+    k: int,
+    tol: float,
+    *,
+    which: str,
+    seed: int,
+    limit: int,
+) -> Ritz:
+    """One Lanczos run from a random vector.
+
+    Args:
+        operator: the matrix.
+        k: number of pairs.
+        tol: bound of the relative residual.
+        which: "magnitude", "largest" or "smallest".
+        seed: seed of the starting vector.
+        limit: largest number of products.
+
+    Returns:
+        The Ritz pairs.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    start = torch.randn(operator.n, generator=generator, dtype=operator.dtype)
+    item = torch.finfo(operator.dtype).bits // 8
+    room = BASIS_BYTES // (item * operator.n)
+    return lanczos(
+        lambda v: operator @ v,
+        start.to(operator.device),
+        k,
+        0.9 * tol,  # leaves room for rounding
+        which=which,
+        max_products=limit,
+        basis=max(2 * k + 10, min(room, 400)),
+        generator=generator,
+    )
+
+
+def verified(
+    operator: Operator,
+    found: Sequence[Ritz],
+    *,
+    tol: float,
+    seed: int,
+    parts: int,
+    backend: str,
+) -> Spectrum:
+    """Check pairs by true products and put them on record.
+
+    Args:
+        operator: the matrix.
+        found: the pairs of each start; the first ones are recorded.
+        tol: bound of the relative residual, for the warning.
+        seed: seed of the first start.
+        parts: number of slices of a single batch.
+        backend: who found the pairs.
+
+    Returns:
+        The record; eigenvectors run over the operator's parameters only.
+    """
+    v = found[0].vectors
+    hv, forms, weights = operator.over_batches(v, parts)
+    exact_v, exact_hv = v.double(), hv.double()
+    values = (exact_v * exact_hv).sum(1)
+    gaps = (exact_hv - values[:, None] * exact_v).norm(dim=1)
+    residuals = gaps / values.abs().clamp_min(torch.finfo(torch.float64).tiny)
+    largest = v.abs().argmax(1, keepdim=True)
+    v = v * v.gather(1, largest).sign()
+    notes = {
+        "search_products": [r.products for r in found],
+        "tol": tol,
+        "backend": backend,
+    }
+    if len(found) > 1:
+        notes |= _over_starts(found)
+    floor = 20 * torch.finfo(operator.dtype).eps * float(values.abs().max())
+    late = (residuals > tol) & (gaps > floor)
+    notes["converged"] = not bool(late.any())
+    if late.any():
+        warnings.warn(
+            f"{int(late.sum())} of {len(v)} eigenpairs have a residual above "
+            f"{tol:g} (largest {float(residuals[late].max()):.1e}) after "
+            f"{found[0].products} products: raise max_products, "
+            "raise tol, or take dtype=torch.float64",
+            NotConvergedWarning,
+            stacklevel=3,
+        )
+    return Spectrum(
+        eigenvalues=values.cpu().numpy(),
+        eigenvectors=v.cpu().numpy(),
+        residuals=residuals.cpu().numpy(),
+        products=operator.products,
+        matrix=operator.matrix,
+        errors=_standard_errors(forms.cpu(), weights),
+        provenance=operator.provenance("top eigenpairs", seed, **notes),
+    )
+
+
+def _check_k(k: int, n: int) -> None:
+    if k > n:
+        raise ValueError(
+            f"k = {k} eigenpairs asked of a matrix with {n} rows: "
+            f"k can be at most {n}"
+        )
+
+
+def _standard_errors(forms: Tensor, weights: Tensor) -> np.ndarray:
+    b = len(weights)
+    if b < 2:
+        return np.zeros(0)
+    mean = weights @ forms
+    squares = (weights[:, None] * (forms - mean)).square().sum(0)
+    return (squares * b / (b - 1)).sqrt().numpy()
+
+
+def _over_starts(found: Sequence[Ritz]) -> dict[str, list[float]]:
+    values = torch.stack([r.values for r in found])
+    first = found[0].vectors.double()
+    angles = []
+    for other in found[1:]:
+        v = other.vectors.double()
+        cosine = (first * v).sum(1, keepdim=True)
+        sine = (v - cosine * first).norm(dim=1)  # exact for small angles
+        angles.append(torch.rad2deg(torch.atan2(sine, cosine[:, 0].abs())))
+    return {
+        "start_spread": values.std(0).tolist(),
+        "start_angle": torch.stack(angles).max(0).values.tolist(),
+    }
+
+
+def _padded(record: Spectrum, operator: Operator) -> Spectrum:
+    """The record with zeros where a parameter was left out."""
+    everywhere = params.of(operator.model)
+    if len(operator.names) == len(everywhere):
+        return record
+    moves = torch.cat(
+        [
+            torch.full((v.numel(),), name in operator.names)
+            for name, v in everywhere.items()
+        ]
+    ).numpy()
+    rows = record.eigenvectors
+    full = np.zeros((len(rows), len(moves)), dtype=rows.dtype)
+    full[:, moves] = rows
+    return dataclasses.replace(record, eigenvectors=full)

@@ -1,0 +1,202 @@
+r"""Eigenpairs of a large symmetric matrix from few of its products.
+
+Lanczos builds an orthonormal basis :math:`Q` of the Krylov space
+:math:`\{v, Hv, H^2v, \dots\}`, in which :math:`H` is tridiagonal:
+:math:`HQ = QT + \beta\, q\, e_m^\top`. Eigenpairs :math:`(\theta, u)` of the
+small matrix :math:`T` give Ritz pairs :math:`(\theta, Qu)` of :math:`H`, and
+their residual is known without a further product:
+:math:`\|HQu-\theta Qu\| = \beta\,|u_m|`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+WHICH = ("magnitude", "largest", "smallest")
+
+
+@dataclass(frozen=True, eq=False)
+class Ritz:
+    """What Lanczos knows when it stops.
+
+    Args:
+        values: (k,) Ritz values, float64.
+        vectors: (k, n) Ritz vectors of unit length, rows.
+        residuals: (k,) lengths of ``H v - theta v``, by the recurrence.
+        products: number of products spent.
+        converged: whether every residual is within the tolerance.
+    """
+
+    values: Tensor
+    vectors: Tensor
+    residuals: Tensor
+    products: int
+    converged: bool
+
+
+def lanczos(
+    matvec: Callable[[Tensor], Tensor],
+    start: Tensor,
+    k: int,
+    tol: float,
+    *,
+    which: str = "magnitude",
+    max_products: int = 1000,
+    basis: int = 256,
+    generator: torch.Generator | None = None,
+) -> Ritz:
+    r"""Find k eigenpairs by Lanczos with full reorthogonalisation.
+
+    The basis grows until the residual of every wanted Ritz pair is at
+    most ``tol * |theta|``. A basis of ``basis`` vectors is squeezed to
+    its best Ritz vectors and grows again (thick restart). When the
+    Krylov space is exhausted, a random direction is added and the search
+    goes on until nothing better comes, so that further copies of a
+    multiple eigenvalue are found. Before that, one vector cannot see
+    multiplicity: no Krylov method that starts from one vector can.
+
+    Args:
+        matvec: the product with a vector of shape (n,).
+        start: (n,) where the Krylov space begins.
+        k: number of pairs.
+        tol: bound of the relative residual.
+        which: "magnitude", "largest" or "smallest".
+        max_products: give up after this many.
+        basis: largest number of vectors kept; at least ``k + 3``.
+        generator: where new directions come from.
+
+    Returns:
+        The pairs in order, wanted most first.
+
+    References:
+        Lanczos, J. Res. Nat. Bur. Standards 45, 1950. Wu and Simon,
+        "Thick-restart Lanczos method for large symmetric eigenvalue
+        problems", SIAM J. Matrix Anal. Appl. 22, 2000.
+
+    Example:
+        >>> a = torch.diag(torch.tensor([3.0, -7.0, 1.0, 0.5]))
+        >>> lanczos(lambda v: a @ v, torch.ones(4), 2, 1e-6).values
+        tensor([-7.0000,  3.0000], dtype=torch.float64)
+    """
+    n = start.numel()
+    cap = min(n, max(basis, k + 3))
+    q = start.new_empty(min(cap, 32), n)
+    t = torch.zeros(cap, cap, dtype=torch.float64)
+    eps = torch.finfo(start.dtype).eps
+    q[0] = start / start.norm()
+    m, fresh, spent, scale = 1, 1, 0, 0.0
+    last = None  # the wanted values when the space was last exhausted
+    while True:
+        j = m - 1
+        w = matvec(q[j])
+        spent += 1
+        if not torch.isfinite(w).all():
+            raise ValueError(
+                "a product with the matrix of curvature is not finite; "
+                "look for NaN or very large parameters, or use float64"
+            )
+        # The recurrence first, then one sweep against the whole basis.
+        near = q[:m] if fresh == 1 else q[j - 1 : m]
+        c = near @ w
+        w = w - near.T @ c
+        if fresh == 1:
+            t[j, :m] = t[:m, j] = c.double().cpu()
+        else:
+            t[j, j] = float(c[-1])
+        w -= q[:m].T @ (q[:m] @ w)
+        beta = float(w.norm())
+        scale = max(scale, float(t[j, j].abs()), beta)
+        values, vectors = torch.linalg.eigh(t[:m, :m])
+        order = _order(values, which)[: min(k, m)]
+        exhausted = beta <= 10 * eps * scale
+        tail = 0.0 if exhausted else beta
+        residuals = tail * vectors[-1, order].abs()
+        floor = 10 * eps * scale
+        fine = bool(
+            (residuals <= (tol * values[order].abs()).clamp_min(floor)).all()
+        )
+        done = m >= k and fine
+        if done and exhausted:
+            now = values[order]
+            done = last is not None and torch.allclose(
+                now, last, rtol=tol, atol=floor
+            )
+            last = now
+        if done or m == n or spent >= max_products:
+            chosen = vectors[:, order].to(q)
+            found = chosen.T @ q[:m]
+            found = found / found.norm(dim=1, keepdim=True)
+            return Ritz(
+                values[order], found, residuals, spent, m >= k and fine
+            )
+        if m == cap:  # squeeze
+            keep = min(k + max(2, (cap - k) // 2), cap - 1)
+            order = _order(values, which)[:keep]
+            q[:keep] = vectors[:, order].T.to(q) @ q[:m]
+            t.zero_()
+            t[:keep, :keep] = torch.diag(values[order])
+            m, fresh = keep, 0
+        if exhausted:
+            w = torch.randn(n, generator=generator).to(q)
+            beta = 0.0
+            fresh = 0
+            for _ in range(2):
+                w -= q[:m].T @ (q[:m] @ w)
+        if m == len(q):
+            q = torch.cat([q, q.new_empty(min(len(q), cap - m), n)])
+        q[m] = w / w.norm()
+        t[m, m - 1] = t[m - 1, m] = beta
+        m += 1
+        fresh += 1
+
+
+def tridiagonal(
+    matvec: Callable[[Tensor], Tensor], start: Tensor, steps: int
+) -> tuple[Tensor, Tensor]:
+    """Run some steps of Lanczos and return the tridiagonal matrix.
+
+    Args:
+        matvec: the product with a vector of shape (n,).
+        start: (n,) first vector, of any length.
+        steps: number of steps; fewer are made if the space is exhausted.
+
+    Returns:
+        The diagonal (m,) and the off-diagonal (m - 1,), float64.
+
+    Example:
+        >>> a = torch.diag(torch.tensor([1.0, 3.0]))
+        >>> diagonal, off = tridiagonal(lambda v: a @ v, torch.ones(2), 2)
+        >>> [round(float(x), 4) for x in (*diagonal, *off)]
+        [2.0, 2.0, 1.0]
+    """
+    n = start.numel()
+    steps = min(steps, n)
+    q = start.new_empty(steps, n)
+    q[0] = start / start.norm()
+    diagonal, off = [], []
+    for j in range(steps):
+        w = matvec(q[j])
+        diagonal.append(float(q[j] @ w))
+        w = w - diagonal[j] * q[j]
+        if j:
+            w -= off[-1] * q[j - 1]
+        w -= q[: j + 1].T @ (q[: j + 1] @ w)
+        beta = float(w.norm())
+        size = max(map(abs, diagonal + off), default=0.0)
+        eps = torch.finfo(start.dtype).eps
+        if j + 1 == steps or beta <= 10 * eps * size:
+            break
+        off.append(beta)
+        q[j + 1] = w / beta
+    exact = {"dtype": torch.float64}
+    return torch.tensor(diagonal, **exact), torch.tensor(off, **exact)
+
+
+def _order(values: Tensor, which: str) -> Tensor:
+    if which == "largest":
+        return values.argsort(descending=True)
+    if which == "smallest":
+        return values.argsort()
+    return values.abs().argsort(descending=True)
