@@ -1,0 +1,270 @@
+"""Every optimizer beside an independent implementation, in float64.
+
+``python benchmarks/optim_oracles.py`` writes ``optim_oracles.csv`` beside
+this file: for each optimizer and each problem the largest deviation of the
+weights over all steps. The tests run the same comparisons.
+"""
+
+import contextlib
+import csv
+import io
+import math
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dldna import optim
+
+STEPS = 12
+
+
+@dataclass(frozen=True)
+class Case:
+    """One comparison.
+
+    Attributes:
+        name: optimizer and settings.
+        ours: ``ours(groups) -> optimizer``.
+        oracle: ``oracle(groups) -> optimizer``.
+        source: the package the oracle comes from.
+        problems: which of :data:`PROBLEMS` to run.
+        bound: largest deviation allowed.
+        groups: settings of the second parameter group of the network.
+    """
+
+    name: str
+    ours: Callable
+    oracle: Callable
+    source: str = "torch"
+    problems: tuple[str, ...] = ("P1", "P2", "network")
+    bound: float = 1e-12
+    second: dict | None = None
+
+
+class Problem:
+    """Parameter groups and a loss."""
+
+    def groups(self, second: dict) -> list[dict]:
+        """The parameters as one group, or as two."""
+        return [{"params": self.params}]
+
+
+class P1(Problem):
+    """``0.5 (w0^2 + 10 w1^2)`` from (1, -2)."""
+
+    def __init__(self) -> None:
+        self.params = [nn.Parameter(torch.tensor([1.0, -2.0]).double())]
+        self.scale = torch.tensor([1.0, 10.0]).double()
+
+    def loss(self) -> Tensor:
+        return 0.5 * (self.scale * self.params[0] ** 2).sum()
+
+
+class P2(P1):
+    """``0.5 sum(A W^2)`` for a matrix W."""
+
+    def __init__(self) -> None:
+        start = torch.tensor([[1.0, -2.0], [3.0, 0.5]]).double()
+        self.params = [nn.Parameter(start)]
+        self.scale = torch.tensor([[1.0, 10.0], [2.0, 5.0]]).double()
+
+
+class Network(Problem):
+    """A 4-6-3 network on 16 points; matrices and biases in two groups."""
+
+    def __init__(self) -> None:
+        draw = torch.Generator().manual_seed(0)
+        shapes = [(6, 4), (6,), (3, 6), (3,)]
+        self.params = [
+            nn.Parameter(torch.randn(s, generator=draw).double() / 2)
+            for s in shapes
+        ]
+        self.x = torch.randn(16, 4, generator=draw).double()
+        self.y = torch.randint(3, (16,), generator=draw)
+
+    def loss(self) -> Tensor:
+        a, b, c, d = self.params
+        logits = F.linear(torch.tanh(F.linear(self.x, a, b)), c, d)
+        return F.cross_entropy(logits, self.y)
+
+    def groups(self, second: dict) -> list[dict]:
+        matrices, biases = self.params[::2], self.params[1::2]
+        return [{"params": matrices}, {"params": biases, **second}]
+
+
+class Matrices(Network):
+    """The same network; its biases stay as they are."""
+
+    def groups(self, second: dict) -> list[dict]:
+        first, last = self.params[::2]
+        return [{"params": [first]}, {"params": [last], **second}]
+
+
+PROBLEMS = {"P1": P1, "P2": P2, "network": Network, "matrices": Matrices}
+
+
+def path(build: Callable, problem: str, second: dict | None = None) -> Tensor:
+    """The weights after each step, shape (STEPS, parameters)."""
+    with _double(), _quiet():
+        task = PROBLEMS[problem]()
+        two = {"lr": 3e-3} if second is None else second
+        optimizer = build(task.groups(two))
+        if hasattr(optimizer, "train"):
+            optimizer.train()
+        points = []
+        for _ in range(STEPS):
+
+            def closure(task=task, optimizer=optimizer) -> Tensor:
+                optimizer.zero_grad()
+                loss = task.loss()
+                loss.backward(create_graph=_wants_graph(optimizer))
+                return loss
+
+            _step(optimizer, closure, task)
+            if hasattr(optimizer, "eval"):
+                optimizer.eval()
+            points.append(nn.utils.parameters_to_vector(task.params).detach())
+            if hasattr(optimizer, "train"):
+                optimizer.train()
+        for p in task.params:
+            p.grad = None
+        return torch.stack(points)
+
+
+def _wants_graph(optimizer: torch.optim.Optimizer) -> bool:
+    theirs = type(optimizer).__module__.startswith("pytorch_optimizer")
+    return theirs and type(optimizer).__name__ == "SophiaH"
+
+
+def _step(optimizer, closure: Callable, task: Problem) -> None:
+    theirs = type(optimizer).__module__.startswith("pytorch_optimizer")
+    if isinstance(optimizer, optim.RuleOptimizer) and hasattr(
+        optimizer, "needs_curvature"
+    ):
+        optimizer.step(closure, curvature=task.loss)
+    elif theirs and type(optimizer).__name__ == "SAM":
+        closure()
+        optimizer.step(closure)
+    elif getattr(optimizer, "needs_closure", False):
+        optimizer.step(closure)
+    else:
+        closure()
+        optimizer.step()
+
+
+def deviation(case: Case, problem: str) -> float:
+    """Largest ``|ours - oracle| / (|oracle| + 0.01)`` over all steps.
+
+    A deviation of 1e-12 means: relative 1e-12, or absolute 1e-14.
+    """
+    ours = path(case.ours, problem, case.second)
+    oracle = path(case.oracle, problem, case.second)
+    return float(((ours - oracle).abs() / (oracle.abs() + 0.01)).max())
+
+
+@contextlib.contextmanager
+def _double():
+    """torch keeps some of its scalars in the default type."""
+    kept = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(kept)
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Some oracles print, and some use what torch has deprecated."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def torch_case(label: str, name: str, second=None, **hyper) -> Case:
+    """The class of the same name in ``torch.optim``, same arguments."""
+    return Case(
+        label,
+        lambda params: optim.make(name, params, **hyper),
+        lambda params: getattr(torch.optim, name)(params, **hyper),
+        second=second,
+    )
+
+
+def cases() -> list[Case]:
+    """Every comparison."""
+    return [*torch_cases()]
+
+
+def torch_cases() -> list[Case]:
+    """The optimizers that torch has."""
+    both = {"lr": 3e-3, "weight_decay": 0.05}
+    flat = dict(weight_decay=0.1, second=both)
+    return [
+        torch_case("SGD", "SGD", lr=0.05),
+        torch_case("SGD, L2", "SGD", lr=0.05, **flat),
+        torch_case("SGD, momentum", "SGD", lr=0.05, momentum=0.9, **flat),
+        torch_case(
+            "SGD, Nesterov", "SGD", lr=0.05, momentum=0.9, nesterov=True
+        ),
+        torch_case(
+            "SGD, dampening", "SGD", lr=0.05, momentum=0.9, dampening=0.9
+        ),
+        torch_case("Adagrad", "Adagrad", lr=0.5),
+        torch_case("Adagrad, decay", "Adagrad", lr=0.5, lr_decay=0.1, **flat),
+        torch_case(
+            "Adagrad, start", "Adagrad", lr=0.5, initial_accumulator_value=0.1
+        ),
+        torch_case("RMSprop", "RMSprop"),
+        torch_case("RMSprop, L2", "RMSprop", alpha=0.9, **flat),
+        torch_case("RMSprop, momentum", "RMSprop", momentum=0.9),
+        torch_case(
+            "RMSprop, centered",
+            "RMSprop",
+            momentum=0.9,
+            centered=True,
+            **flat,
+        ),
+        torch_case("Adam", "Adam", lr=0.1),
+        torch_case("Adam, large eps", "Adam", lr=0.1, eps=1e-2),
+        torch_case("Adam, L2", "Adam", lr=0.1, **flat),
+        torch_case("AMSGrad", "Adam", lr=0.1, betas=(0.9, 0.9), amsgrad=True),
+        torch_case("AdamW", "AdamW", lr=0.1, **flat),
+        torch_case("AdamW, AMSGrad", "AdamW", amsgrad=True, **flat),
+        torch_case("NAdam", "NAdam"),
+        torch_case("NAdam, L2", "NAdam", lr=0.1, **flat),
+        torch_case(
+            "NAdam, decoupled", "NAdam", decoupled_weight_decay=True, **flat
+        ),
+        torch_case("RAdam", "RAdam", lr=0.1),
+        torch_case("RAdam, L2", "RAdam", lr=0.1, **flat),
+        torch_case(
+            "RAdam, decoupled", "RAdam", decoupled_weight_decay=True, **flat
+        ),
+    ]
+
+
+def main() -> None:
+    """Write the table."""
+    target = Path(__file__).with_suffix(".csv")
+    with target.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["optimizer", "oracle", "problem", "deviation", "bound"])
+        for case in cases():
+            for problem in case.problems:
+                found = deviation(case, problem)
+                if math.isnan(found) or found > case.bound:
+                    print("above its bound:", case.name, problem, found)
+                size, bound = f"{found:.1e}", f"{case.bound:.0e}"
+                rows.writerow([case.name, case.source, problem, size, bound])
+    print(target.read_text())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,252 @@
+"""From a pure rule to a full ``torch.optim.Optimizer``."""
+
+import inspect
+from collections.abc import Callable, Iterable
+from itertools import chain
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from dldna import checks
+from dldna.optim.ops import State
+from dldna.optim.rule import Rule
+
+CHUNK_BYTES = 1 << 18
+"""Size of the piece an elementwise rule works on: 256 KiB a tensor.
+
+Five or six such pieces live at once and fit into a core's second-level
+cache, so the temporaries of a rule never travel to main memory. Measured
+with Adam on 16 M weights: 128 KiB 1.2x slower, 512 KiB 1.1x to 1.5x.
+"""
+
+
+class RuleOptimizer(torch.optim.Optimizer):
+    """The shell around a rule: everything but the arithmetic.
+
+    A subclass names its :attr:`rule`; its constructor's arguments are the
+    rule's hyperparameters, in their order and with their defaults.
+
+    Args:
+        params: parameters, or dicts of them with their own settings.
+        maximize: climb instead of descending.
+
+    Raises:
+        ValueError: no parameters, or a hyperparameter out of range.
+        TypeError: unknown keyword, complex or integer parameters.
+
+    Example:
+        >>> w = torch.nn.Parameter(torch.tensor([1.0]))
+        >>> RuleOptimizer([w])
+        Traceback (most recent call last):
+        ...
+        TypeError: RuleOptimizer has no rule: use one of its subclasses
+    """
+
+    rule: ClassVar[Rule]
+    needs_closure: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "rule" in vars(cls) and "__init__" not in vars(cls):
+            cls.__signature__ = _signature(cls.rule)
+
+    def __init__(self, params: Iterable, *args: Any, **hyper: Any) -> None:
+        if not hasattr(self, "rule"):
+            raise TypeError(
+                f"{type(self).__name__} has no rule: use one of its subclasses"
+            )
+        for name in hyper:
+            known = [*self.rule.defaults, "maximize"]
+            if name not in known:
+                _unknown(type(self).__name__, name, known)
+        given = _signature(self.rule).bind(params, *args, **hyper)
+        given.apply_defaults()
+        defaults = dict(given.arguments)
+        super().__init__(_listed(defaults.pop("params")), defaults)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters that came later, checked like the first ones."""
+        merged = self.defaults | param_group
+        self.check({k: v for k, v in merged.items() if k != "params"})
+        super().add_param_group(param_group)
+        for p in self.param_groups[-1]["params"]:
+            if not p.is_floating_point():
+                self.param_groups.pop()
+                raise TypeError(
+                    f"{type(self).__name__} needs real floating-point "
+                    f"parameters, got {p.dtype}: pass "
+                    "torch.view_as_real(p) for complex ones"
+                )
+
+    def check(self, hyper: dict[str, Any]) -> None:
+        """Refuse a group's settings that cannot be meant."""
+        self.rule.check(hyper)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Take one step.
+
+        Args:
+            closure: clears the gradients, computes the loss and its
+                gradients, and returns the loss.
+
+        Returns:
+            The closure's loss, or None.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            hyper = self._hyper(group)
+            for p in group["params"]:
+                if p.grad is not None:
+                    g, state = self._gradient(p), self._state(p, hyper)
+                    g = -g if group["maximize"] else g
+                    self._update(p, g, state, hyper)
+        return loss
+
+    def _hyper(self, group: dict[str, Any]) -> dict[str, Any]:
+        return {name: group[name] for name in self.rule.defaults}
+
+    def _gradient(self, p: Tensor) -> Tensor:
+        if p.grad.layout != torch.strided:
+            raise RuntimeError(
+                f"{type(self).__name__} does not support sparse gradients: "
+                "use sparse=False in the embedding, or p.grad.to_dense()"
+            )
+        return p.grad
+
+    def _state(self, p: Tensor, hyper: dict[str, Any]) -> dict[str, Any]:
+        state = self.state[p]
+        if not state:
+            state["step"] = 0
+            state |= self.rule.init(p, **hyper)
+        return state
+
+    def _update(
+        self, p: Tensor, g: Tensor, state: dict[str, Any], hyper: dict
+    ) -> None:
+        state["step"] += 1
+        if self.rule.kind == "elementwise":
+            in_chunks(self.rule.update, p, g, state, hyper)
+        else:
+            whole(self.rule.update, p, g, state, hyper)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up a saved state, so that the run goes on bit by bit.
+
+        torch casts saved state to the parameter's type; here a state
+        tensor keeps the type it was saved with.
+        """
+        super().load_state_dict(state_dict)
+        saved = chain(*(g["params"] for g in state_dict["param_groups"]))
+        mine = chain(*(g["params"] for g in self.param_groups))
+        for key, p in zip(saved, mine, strict=True):
+            for name, value in state_dict["state"].get(key, {}).items():
+                if isinstance(value, Tensor) and value.dtype != p.dtype:
+                    self.state[p][name] = value.to(p.device, copy=True)
+
+
+def whole(
+    update: Callable, w: Tensor, g: Tensor, state: dict, hyper: dict
+) -> None:
+    """Apply a rule once and write the results into ``w`` and ``state``."""
+    t = state["step"]
+    old = {k: v for k, v in state.items() if k != "step"}
+    new_w, new = update(w, g, old, t, **hyper)
+    w.copy_(new_w)
+    _store(state, new)
+
+
+def in_chunks(
+    update: Callable,
+    w: Tensor,
+    g: Tensor,
+    state: dict,
+    hyper: dict,
+    *,
+    size: int | None = None,
+) -> None:
+    """Apply an elementwise rule piece by piece: same bits, less traffic.
+
+    Args:
+        update: the rule.
+        w: weights, written.
+        g: gradients, read.
+        state: ``step`` and the rule's tensors, written.
+        hyper: hyperparameters (numbers or 0-dim tensors).
+        size: elements in a piece; the default is measured.
+    """
+    size = size or CHUNK_BYTES // w.element_size()
+    full = {
+        k: v
+        for k, v in state.items()
+        if isinstance(v, Tensor) and v.shape == w.shape
+    }
+    flat = all(x.is_contiguous() for x in (w, g, *full.values()))
+    if w.numel() <= size or not flat or torch.compiler.is_compiling():
+        return whole(update, w, g, state, hyper)
+    t = state["step"]
+    small = {k: v for k, v in state.items() if k not in {*full, "step"}}
+    pieces = zip(
+        *(x.view(-1).split(size) for x in (w, g, *full.values())),
+        strict=True,
+    )
+    for w_i, g_i, *parts in pieces:
+        piece = dict(zip(full, parts, strict=True))
+        new_w, new = update(w_i, g_i, piece | small, t, **hyper)
+        w_i.copy_(new_w)
+        _store(piece, {k: v for k, v in new.items() if k in full})
+    _store(state, {k: v for k, v in new.items() if k in small})
+    return None
+
+
+def _store(state: State, new: State) -> None:
+    for name, value in new.items():
+        old = state[name]
+        if value is not old:
+            old.copy_(value)
+
+
+def _listed(params: Any) -> Any:
+    """Refuse an empty list of parameters before torch sees it."""
+    if isinstance(params, Tensor):
+        raise TypeError(
+            "params must be a list of tensors or of dicts, not one tensor: "
+            "write [w]"
+        )
+    params = list(params)
+    if not params:
+        raise ValueError(
+            "no parameters to optimize: pass model.parameters() afresh (a "
+            "generator is empty after its first use)"
+        )
+    return params
+
+
+def _unknown(owner: str, name: str, known: list[str]) -> None:
+    try:
+        checks.choice(f"argument of {owner}", name, known)
+    except ValueError as error:
+        raise TypeError(str(error)) from None
+
+
+def _signature(rule: Rule) -> inspect.Signature:
+    """The constructor's signature: ``params`` and the rule's keywords."""
+    hyper = [
+        p.replace(kind=p.POSITIONAL_OR_KEYWORD)
+        for p in inspect.signature(rule.update).parameters.values()
+        if p.kind is p.KEYWORD_ONLY
+    ]
+    first = inspect.Parameter(
+        "params", inspect.Parameter.POSITIONAL_OR_KEYWORD
+    )
+    last = inspect.Parameter(
+        "maximize",
+        inspect.Parameter.KEYWORD_ONLY,
+        default=False,
+        annotation=bool,
+    )
+    return inspect.Signature([first, *hyper, last])

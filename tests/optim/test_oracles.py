@@ -1,0 +1,35 @@
+"""Every optimizer follows an independent implementation in float64."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+
+from dldna import optim
+
+FILE = Path(__file__).parents[2] / "benchmarks" / "optim_oracles.py"
+spec = importlib.util.spec_from_file_location("optim_oracles", FILE)
+oracles = importlib.util.module_from_spec(spec)
+__import__("sys").modules["optim_oracles"] = oracles
+spec.loader.exec_module(oracles)
+
+CASES = {case.name: case for case in oracles.cases()}
+RUNS = [(name, p) for name, case in CASES.items() for p in case.problems]
+
+
+@pytest.mark.parametrize(("name", "problem"), RUNS)
+def test_agrees_with_its_oracle(name, problem):
+    case = CASES[name]
+    assert oracles.deviation(case, problem) <= case.bound
+
+
+def test_every_optimizer_is_compared():
+    compared = {type_of(case) for case in CASES.values()}
+    alone = {"SophiaG", "ASAM", "EntropySGD", "PAL"}  # no package to ask
+    assert compared | alone >= set(optim.OPTIMIZERS)
+
+
+def type_of(case):
+    w = torch.nn.Parameter(torch.zeros(2, 2))
+    return type(case.ours([w])).__name__
