@@ -285,15 +285,11 @@ class Graph:
                 continue
             delta = slope(signals[name]) * total[name]
             _push(total, bias(name), delta)
-            _spread(self.neurons[name], delta, known, total)
-        shape = next(iter(signals.values())).shape
+            _spread(self.neurons[name], delta, known, total, self.inputs)
+        none = torch.zeros_like(next(iter(signals.values())))
         return {
-            k: total[k].expand(torch.broadcast_shapes(total[k].shape, shape))
-            .sum(-1, keepdim=True)
-            if k in total
-            else torch.zeros(*shape[:-1], 1)
-            for k in self.weights
-        }  # fmt: skip
+            k: total.get(k, none).sum(-1, keepdim=True) for k in self.weights
+        }
 
     def edges(self) -> list[tuple[str, str, str]]:
         """For drawing: (from signal, to signal, weight on the way).
@@ -435,20 +431,22 @@ def _push(total: dict[str, Tensor], name: str, delta) -> None:
     total[name] = total[name] + delta if name in total else delta
 
 
-def _spread(tree: Term, delta, known, total: dict[str, Tensor]) -> None:
+def _spread(tree: Term, delta, known, total, inputs) -> None:
     """Hand ``delta``, the derivative at ``tree``, down to its names."""
-    if tree.kind == "name":
+    if tree.kind == "name" and tree.value not in inputs:
         _push(total, tree.value, delta)
     elif tree.kind == "+":
         for part in tree.parts:
-            _spread(part, delta, known, total)
+            _spread(part, delta, known, total, inputs)
     elif tree.kind == "-":
-        _spread(tree.parts[0], -delta, known, total)
+        _spread(tree.parts[0], -delta, known, total, inputs)
     elif tree.kind == "*":
         values = [_value(p, known) for p in tree.parts]
         for i, part in enumerate(tree.parts):
+            if part.kind == "number" or part.value in inputs:
+                continue
             others = delta
             for j, v in enumerate(values):
                 if j != i:
                     others = others * v
-            _spread(part, others, known, total)
+            _spread(part, others, known, total, inputs)
