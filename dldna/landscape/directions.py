@@ -1,0 +1,365 @@
+"""Ways to choose the directions of a line or a plane.
+
+A way is a function ``f(given, k) -> [Direction, ...]``. To add one, write
+it here and add its row to :data:`DIRECTIONS`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dldna import batches as batching
+from dldna import params
+from dldna.checks import choice
+from dldna.landscape.normalise import filter_normalise, layer_normalise
+from dldna.landscape.plane import Direction, Plane, orthogonalise
+from dldna.params import Params
+
+HALF = 2e-3  # float16 keeps weights to about 5e-4
+
+
+@dataclass(eq=False)
+class Given:
+    """All that a way of choosing directions may look at.
+
+    Args:
+        model: the network at the centre.
+        loss_fn: the loss.
+        data: batches, in memory.
+        seed: of the CPU generator for random directions.
+        vectors: what becomes of biases and other 1-D tensors in random
+            directions (see :func:`filter_normalise`).
+        trajectory: checkpoints on disk, for ``"pca"``.
+        others: models or state dicts, for ``"checkpoints"``.
+        tol: residual for ``"hessian"``.
+        notes: numbers that a way wants to see in the record.
+    """
+
+    model: nn.Module
+    loss_fn: Callable | None = None
+    data: Any = None
+    seed: int = 0
+    vectors: str = "zero"
+    trajectory: Any = None
+    others: Sequence[Any] = ()
+    tol: float = 1e-3
+    notes: dict[str, Any] = field(default_factory=dict)
+    generator: torch.Generator = field(init=False)
+
+    def __post_init__(self):
+        self.generator = torch.Generator().manual_seed(self.seed)
+
+    @property
+    def origin(self) -> Params:
+        """The weights at the centre."""
+        return params.of(self.model)
+
+
+def random_filter(given: Given, k: int) -> list[Direction]:
+    """Gaussian directions, filter-normalised (Li et al. 2018)."""
+    return _random(given, k, filter_normalise, "filter-normalised")
+
+
+def random_layer(given: Given, k: int) -> list[Direction]:
+    """Gaussian directions, each layer scaled to the weight's length."""
+    return _random(given, k, layer_normalise, "layer-normalised")
+
+
+def random_raw(given: Given, k: int) -> list[Direction]:
+    """Gaussian directions, as drawn, biases and all."""
+    return [
+        Direction(
+            params.randn_like(given.origin, given.generator),
+            "random, not normalised",
+            f"random normal (seed {given.seed}), not normalised",
+        )
+        for _ in range(k)
+    ]
+
+
+_VECTORS_SAID = {
+    "zero": "zero",
+    "copy": "copied from the weights",
+    "normalise": "normalised too",
+}
+
+
+def _random(given, k, scale, word):
+    origin = given.origin
+    found = []
+    for _ in range(k):
+        drawn = params.randn_like(origin, given.generator)
+        found.append(
+            Direction(
+                scale(drawn, origin, given.vectors),
+                f"random, {word}",
+                f"random normal (seed {given.seed}), {word}; biases and "
+                f"normalisation layers {_VECTORS_SAID[given.vectors]}",
+            )
+        )
+    return found
+
+
+def hessian(given: Given, k: int) -> list[Direction]:
+    """The Hessian's top eigenvectors, of unit length, not rescaled."""
+    from dldna.landscape.curvature import top_eigenpairs
+
+    found = top_eigenpairs(
+        given.model, given.loss_fn, given.data, k=k, tol=given.tol
+    )
+    return [
+        Direction(
+            from_flat(found.eigenvectors[i], given.origin),
+            f"Hessian eigenvector {i + 1}",
+            f"Hessian eigenvector {i + 1}, eigenvalue "
+            f"{found.eigenvalues[i]:.6g}, residual "
+            f"{found.residuals[i]:.1e}; unit length, not rescaled",
+        )
+        for i in range(k)
+    ]
+
+
+def gradient(given: Given, k: int) -> list[Direction]:
+    """The gradient at the centre, at unit length."""
+    if k != 1:
+        raise ValueError(
+            "there is one gradient; for a plane name a second way too, as "
+            "in directions=('gradient', 'random')"
+        )
+    g = full_gradient(given.model, given.loss_fn, given.data)
+    length = params.norm(g)
+    if not length > 0 or length == float("inf"):
+        raise ValueError(
+            f"the gradient at the centre has length {length:.3g}, so it "
+            "gives no direction"
+        )
+    return [
+        Direction(
+            params.scale(g, 1 / length),
+            "gradient",
+            f"gradient, scaled to unit length (length was {length:.4g})",
+        )
+    ]
+
+
+def checkpoints(given: Given, k: int) -> list[Direction]:
+    """Towards other models, not rescaled: coordinate 1 is that model."""
+    if len(given.others) != k:
+        raise ValueError(
+            f"{k} direction(s) towards other checkpoints need others=[...] "
+            f"with {k} model(s) or state dict(s), not {len(given.others)}"
+        )
+    origin = given.origin
+    return [
+        Direction(
+            params.sub(point_of(other, origin), origin),
+            f"towards checkpoint {i + 1}",
+            "difference of the weights: coordinate 1 is that checkpoint",
+        )
+        for i, other in enumerate(given.others)
+    ]
+
+
+def pca(given: Given, k: int) -> list[Direction]:
+    """Principal directions of a training run about its final weights."""
+    if given.trajectory is None:
+        raise ValueError(
+            "directions='pca' needs trajectory=..., the checkpoints of a "
+            "run (see dldna.landscape.Recorder)"
+        )
+    return _of_plane(given.trajectory.plane(k=k), given)
+
+
+def _of_plane(plane: Plane, given: Given) -> list[Direction]:
+    origin = given.origin
+    params.check_same(plane.origin, origin)
+    length = params.norm(origin)
+    off = params.norm(params.sub(plane.origin, origin))
+    if off > HALF * max(length, 1e-12):
+        raise ValueError(
+            "the plane was laid through other weights than the model's "
+            f"(distance {off:.3g}, length of the weights {length:.3g}); "
+            "load those weights into the model first, as in "
+            "trajectory.final(model)"
+        )
+    given.notes.update(plane.notes)
+    return list(plane.directions)
+
+
+DIRECTIONS: dict[str, Callable[[Given, int], list[Direction]]] = {
+    "random": random_filter,
+    "random-layer": random_layer,
+    "random-raw": random_raw,
+    "hessian": hessian,
+    "gradient": gradient,
+    "checkpoints": checkpoints,
+    "pca": pca,
+}
+
+
+def choose_directions(
+    chosen: Any, given: Given, k: int = 2, orthogonal: bool = False
+) -> list[Direction]:
+    """Turn what the caller said into ``k`` directions.
+
+    Args:
+        chosen: a name of :data:`DIRECTIONS`; a
+            :class:`~dldna.landscape.plane.Plane`; or ``k`` items, each a
+            name, a :class:`~dldna.landscape.plane.Direction`, a dict of
+            tensors, a flat vector (n,), or a list of one tensor for each
+            parameter.
+        given: what the ways may look at.
+        k: how many directions.
+        orthogonal: make each perpendicular to those before it.
+
+    Returns:
+        ``k`` directions.
+
+    Raises:
+        ValueError: unknown name (the nearest is suggested), wrong number
+            or shapes, parallel or zero directions.
+
+    Example:
+        >>> given = Given(nn.Linear(3, 2), seed=1)
+        >>> [d] = choose_directions("random", given, k=1)
+        >>> torch.allclose(d.vector["weight"].norm(),
+        ...                given.model.weight.norm())
+        True
+    """
+    if isinstance(chosen, str):
+        way = DIRECTIONS[
+            choice("way to choose directions", chosen, DIRECTIONS)
+        ]
+        found = way(given, k)
+    elif isinstance(chosen, Plane):
+        found = _of_plane(chosen, given)
+    elif _is_one(chosen):
+        found = [as_direction(chosen, given)]
+    else:
+        found = [as_direction(item, given) for item in chosen]
+    if len(found) != k:
+        raise ValueError(
+            f"{k} direction(s) are needed here, {len(found)} given"
+        )
+    for direction in found:
+        params.check_same(given.origin, direction.vector)
+        _check_finite(direction)
+    return orthogonalise(found) if orthogonal else found
+
+
+def as_direction(item: Any, given: Given) -> Direction:
+    """One direction from a name, a record, a dict, a vector or a list."""
+    if isinstance(item, Direction):
+        return item
+    if isinstance(item, str):
+        return choose_directions(item, given, k=1)[0]
+    origin = given.origin
+    if isinstance(item, Mapping):
+        params.check_same(origin, item)
+        return Direction(
+            {k: item[k].detach().to(v) for k, v in origin.items()}
+        )
+    if isinstance(item, (Tensor, np.ndarray)):
+        return Direction(from_flat(item, origin))
+    item = list(item)
+    if len(item) != len(origin):
+        raise ValueError(
+            f"a direction as a list must hold {len(origin)} tensors, one "
+            f"for each parameter, not {len(item)}"
+        )
+    vector = {
+        k: torch.as_tensor(t).detach().to(v)
+        for (k, v), t in zip(origin.items(), item, strict=True)
+    }
+    params.check_same(origin, vector)
+    return Direction(vector)
+
+
+def from_flat(vector: Tensor | np.ndarray, like: Params) -> Params:
+    """Cut a flat vector (n,) into tensors that own their memory."""
+    flat = torch.as_tensor(vector).detach()
+    cut = params.unflatten(flat, like)
+    return {k: v.to(like[k]).clone() for k, v in cut.items()}
+
+
+def point_of(other: Any, like: Params) -> Params:
+    """The parameters of a model, or those in a state dict."""
+    state = state_of(other)
+    missing = [k for k in like if k not in state]
+    if missing:
+        raise ValueError(
+            f"the checkpoint lacks parameter {missing[0]!r}: it belongs "
+            "to another network"
+        )
+    found = {k: state[k].detach() for k in like}
+    params.check_same(like, found)
+    return {k: found[k].to(like[k]) for k in like}
+
+
+def state_of(other: Any) -> dict[str, Tensor]:
+    """Parameters and buffers of a model, or those in a state dict."""
+    if isinstance(other, nn.Module):
+        return dict(other.named_parameters()) | dict(other.named_buffers())
+    if isinstance(other, Mapping):
+        return dict(other)
+    raise TypeError(
+        "a checkpoint must be a model or a state dict, not "
+        f"{type(other).__name__}"
+    )
+
+
+def full_gradient(model: nn.Module, loss_fn: Callable, data: Any) -> Params:
+    """Mean gradient over all batches, in eval mode, model untouched."""
+    from dldna.guard import untouched
+
+    held = batching.held(data)
+    call = batching.loss_caller(loss_fn)
+    total = sum(batching.size(b) for b in held)
+    point = {k: v.requires_grad_() for k, v in _copies(model).items()}
+    out = {k: torch.zeros_like(v) for k, v in point.items()}
+    with untouched(model), torch.enable_grad():
+        model.eval()
+
+        def run(*args, **kwargs):
+            return torch.func.functional_call(model, point, args, kwargs)
+
+        for batch in held:
+            inputs, _ = batching.split(batch)
+            loss = call(batching.apply(run, inputs), batch)
+            grads = torch.autograd.grad(
+                loss, list(point.values()), allow_unused=True
+            )
+            share = batching.size(batch) / total
+            for name, g in zip(point, grads, strict=True):
+                if g is not None:
+                    out[name] += share * g
+    return out
+
+
+def _copies(model: nn.Module) -> Params:
+    return params.copy(params.of(model))
+
+
+def _is_one(item: Any) -> bool:
+    if isinstance(item, (Direction, Mapping)):
+        return True
+    return isinstance(item, (Tensor, np.ndarray)) and item.ndim == 1
+
+
+def _check_finite(direction: Direction) -> None:
+    for name, tensor in direction.vector.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise ValueError(
+                f"the direction holds NaN or infinity in {name!r} "
+                f"({direction.done})"
+            )
+    if not any(bool((t != 0).any()) for t in direction.vector.values()):
+        raise ValueError(
+            f"a direction is zero everywhere ({direction.done}): a "
+            "checkpoint has the model's own weights, or the network has no "
+            "weights with two or more axes"
+        )

@@ -1,0 +1,301 @@
+"""The loss along a line: between two networks, or away from one."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from dldna import batches as batching
+from dldna import params
+from dldna.guard import untouched
+from dldna.landscape.directions import (
+    DIRECTIONS,
+    Given,
+    choose_directions,
+    point_of,
+)
+from dldna.landscape.evaluate import choose
+from dldna.landscape.grid import axis, line_axis
+from dldna.landscape.plane import Direction
+from dldna.landscape.probe import (
+    direct_loss,
+    finite_counts,
+    probe,
+    same_twice,
+)
+from dldna.landscape.surface import (
+    buffer_steps,
+    check_model,
+    loss_name,
+    name_of,
+    named_metrics,
+)
+from dldna.progress import announce, track
+from dldna.records import Line, Provenance
+
+RTOL = {"float64": 1e-9, "float32": 1e-5, "bfloat16": 2e-2}
+PIECE = 64
+
+
+def line(
+    model_a: nn.Module,
+    model_b: Any,
+    loss_fn: Callable,
+    data: Any,
+    *,
+    alphas: Sequence[float] | None = None,
+    extent: Any = None,
+    resolution: int = 51,
+    statistics: str | None = None,
+    metrics: Any = (),
+    precision: str = "float32",
+    path: str = "auto",
+    limit: int | None = None,
+    seed: int = 0,
+    vectors: str = "zero",
+    data_name: str = "",
+) -> Line:
+    r"""Evaluate the loss on a line through parameter space.
+
+    .. math:: w(\alpha) = (1 - \alpha) w_a + \alpha w_b
+
+    towards another network, or :math:`w_a + \alpha d` along a direction.
+    0 is on the grid, and towards another network so is 1; there the value
+    is checked against the networks' own losses. Neither network is moved.
+
+    A low barrier on a straight line says little about the way between two
+    networks, and width along a line is not flatness: it changes with the
+    scale of the weights.
+
+    Args:
+        model_a: the network at 0.
+        model_b: the network at 1 (a module or a state dict); or a
+            direction: a name of ``DIRECTIONS``, a :class:`Direction`, or
+            a flat vector.
+        loss_fn: a torch loss, or ``f(output, batch)``.
+        data: a loader, tensors, or dict batches; one pass is kept.
+        alphas: the coordinates; 0 (and 1) are put in if they are missing.
+        extent: half width or (low, high). Default (-0.5, 1.5) between two
+            networks, 1 along a direction.
+        resolution: number of points, where ``alphas`` is not given.
+        statistics: what batch normalisation uses: "interpolate" (running
+            statistics move with the weights, integer buffers stay; the
+            default between two networks), "eval" (those of ``model_a``,
+            frozen), "recalibrate" (recomputed at each point), "train".
+        metrics: names ("accuracy") or a dict of functions.
+        precision: "float32", "float64" or "bfloat16".
+        path: way of evaluating.
+        limit: use only the first so many samples.
+        seed: of a random direction.
+        vectors: biases in random directions, as in :func:`surface`.
+        data_name: what to call the data in the record.
+
+    Returns:
+        The record.
+
+    Raises:
+        ValueError: the networks differ in their parameters, or a value
+            does not fit.
+        RuntimeError: an end does not equal its network's loss.
+
+    Example:
+        >>> a, b = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
+        >>> _ = nn.init.constant_(a.weight, 0), nn.init.constant_(b.weight, 2)
+        >>> one = torch.ones(1, 1)
+        >>> line(a, b, nn.MSELoss(), (one, one), resolution=5).losses
+        array([4., 1., 0., 1., 4.])
+
+    References:
+        Goodfellow, Vinyals, Saxe, "Qualitatively characterizing neural
+        network optimization problems", ICLR 2015, arXiv 1412.6544.
+        Lucas et al., 2021, arXiv 2104.11044, on how little a monotone
+        line tells.
+    """
+    start = time.perf_counter()
+    check_model(model_a)
+    between = _is_network(model_b, model_a)
+    if statistics is None:
+        moving = between and any(
+            b.is_floating_point() for b in model_a.buffers()
+        )
+        statistics = "interpolate" if moving else "eval"
+    grid = _grid(alphas, extent, resolution, between)
+    watched = [m for m in (model_a, model_b) if isinstance(m, nn.Module)]
+    with untouched(*watched):
+        held = batching.held(data, limit)
+        given = Given(
+            model=model_a, loss_fn=loss_fn, data=held, seed=seed,
+            vectors=vectors, others=[model_b] if between else (),
+        )  # fmt: skip
+        chosen = "checkpoints" if between else model_b
+        [direction] = choose_directions(chosen, given, 1)
+        steps = None
+        if statistics == "interpolate":
+            steps = buffer_steps(model_a, [model_b] if between else ())
+        evaluator = choose(
+            model_a,
+            loss_fn,
+            held,
+            params.copy(given.origin),
+            [direction.vector],
+            metrics=named_metrics(metrics),
+            statistics=statistics,
+            precision=precision,
+            path=path,
+            buffer_directions=steps,
+        )
+        notes = _check_ends(
+            evaluator, model_a, model_b, loss_fn, held, data,
+            statistics, RTOL[precision],
+        )  # fmt: skip
+        values = _evaluate(evaluator, grid)
+    losses = values.pop("loss")
+    return Line(
+        alphas=grid,
+        losses=losses,
+        metrics=values,
+        provenance=Provenance(
+            made="line",
+            seed=seed,
+            model=type(model_a).__name__,
+            n_params=params.count(given.origin),
+            data=data_name or name_of(data),
+            n_samples=sum(batching.size(b) for b in held),
+            loss=loss_name(loss_fn),
+            device=str(next(model_a.parameters()).device),
+            dtype=precision,
+            seconds=time.perf_counter() - start,
+            notes={
+                "direction": direction.done,
+                "length": params.norm(direction.vector),
+                "statistics": statistics,
+                "path": evaluator.name,
+                **notes,
+                **finite_counts(losses),
+            },
+        ),
+    )
+
+
+def band(
+    model: nn.Module,
+    loss_fn: Callable,
+    data: Any,
+    directions: str = "random",
+    seeds: Sequence[int] = range(5),
+    **options,
+) -> Line:
+    """Lines along several random directions: how much one picture tells.
+
+    Args:
+        model: the network at 0.
+        loss_fn: the loss.
+        data: one pass is kept and used for all lines.
+        directions: a random way of ``DIRECTIONS``.
+        seeds: one line for each; at least 2.
+        **options: of :func:`line`.
+
+    Returns:
+        A line whose losses are the median over the seeds; ``metrics`` has
+        "low" and "high", and "seed N" for each seed.
+
+    Raises:
+        ValueError: fewer than two seeds, or a way that is not random.
+
+    Example:
+        >>> model = nn.Linear(2, 1)
+        >>> data = torch.randn(8, 2), torch.randn(8, 1)
+        >>> b = band(model, nn.MSELoss(), data, seeds=[0, 1, 2])
+        >>> bool((b.metrics["low"] <= b.losses).all())
+        True
+    """
+    seeds = [int(s) for s in seeds]
+    if len(set(seeds)) < 2:
+        raise ValueError("a band needs at least two different seeds")
+    if not str(directions).startswith("random"):
+        raise ValueError(
+            f"directions={directions!r} do not depend on the seed; a band "
+            "needs one of: "
+            + ", ".join(d for d in DIRECTIONS if d.startswith("random"))
+        )
+    with untouched(model):
+        held = batching.held(data, options.pop("limit", None))
+        lines = [
+            line(model, directions, loss_fn, held, seed=s, **options)
+            for s in seeds
+        ]
+    losses = np.stack([one.losses for one in lines])
+    first = lines[0]
+    metrics = {"low": losses.min(0), "high": losses.max(0)}
+    metrics |= {f"seed {s}": row for s, row in zip(seeds, losses, strict=True)}
+    for name in first.metrics:
+        metrics[name] = np.median([ln.metrics[name] for ln in lines], 0)
+    notes = first.provenance.notes | {"seeds": seeds, "losses": "median"}
+    provenance = first.provenance.__class__(
+        **{**vars(first.provenance), "made": "band", "notes": notes}
+    )
+    return Line(first.alphas, np.median(losses, 0), metrics, provenance)
+
+
+def _is_network(end: Any, model: nn.Module) -> bool:
+    if isinstance(end, nn.Module):
+        return True
+    if isinstance(end, Direction) or not isinstance(end, Mapping):
+        return False
+    point_of(end, params.of(model))  # a state dict: complain if it is not
+    return True
+
+
+def _grid(alphas, extent, resolution, between: bool) -> np.ndarray:
+    if alphas is not None:
+        grid = np.unique(np.asarray(list(alphas), dtype=np.float64))
+        if not len(grid) or not np.isfinite(grid).all():
+            raise ValueError("alphas must be finite numbers, at least one")
+        ends = [0.0, 1.0] if between else [0.0]
+        near = [e for e in ends if not np.isclose(grid, e, atol=1e-12).any()]
+        for e in ends:
+            grid[np.isclose(grid, e, atol=1e-12)] = e
+        return np.union1d(grid, near)
+    if between:
+        return line_axis((-0.5, 1.5) if extent is None else extent, resolution)
+    return axis(1.0 if extent is None else extent, resolution)
+
+
+def _check_ends(
+    evaluator, model_a, model_b, loss_fn, held, data, statistics, rtol
+) -> dict[str, Any]:
+    """Hold both ends to the networks' own losses."""
+    ends = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
+    got = evaluator(ends)["loss"]
+    own = [direct_loss(model_a, loss_fn, held) for _ in "ab"]
+    notes: dict[str, Any] = {"probe": probe((own[0], own[1]), data, held)}
+    direct = {}
+    if statistics in {"eval", "interpolate"}:
+        direct[0] = own[0]
+        fits = statistics == "interpolate" or not list(model_a.buffers())
+        if isinstance(model_b, nn.Module) and fits:
+            direct[1] = direct_loss(model_b, loss_fn, held)
+    for end, loss in direct.items():
+        notes[f"direct loss at {end}"] = loss
+        if same_twice(*own) and not same_twice(loss, float(got[end]), rtol):
+            raise RuntimeError(
+                f"the line at {end} ({got[end]:.9g}) is not the network's "
+                f"own loss ({loss:.9g}). If the loss or the model keeps "
+                "state between calls, make it a function of its inputs; "
+                "else try path='slow'"
+            )
+    return notes
+
+
+def _evaluate(evaluator, grid: np.ndarray) -> dict[str, np.ndarray]:
+    coords = torch.from_numpy(grid)[:, None]
+    start = time.perf_counter()
+    evaluator(coords[:1])
+    announce("line", (time.perf_counter() - start) * len(grid))
+    size = max(1, min(PIECE, evaluator.chunk * 4))
+    pieces = [coords[i : i + size] for i in range(0, len(grid), size)]
+    found = [evaluator(piece) for piece in track(pieces, "line")]
+    return {k: np.concatenate([f[k] for f in found]) for k in found[0]}

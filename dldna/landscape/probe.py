@@ -1,0 +1,137 @@
+"""Is the loss a function of the weights? Small tests before a long job."""
+
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from dldna import batches as batching
+from dldna.landscape.evaluate import Slow, task
+from dldna.params import Params
+
+
+class NotAFunction(UserWarning):
+    """Evaluating the same weights twice gives two answers."""
+
+
+def direct_loss(model: nn.Module, loss_fn: Callable, held: list[Any]) -> float:
+    """The mean loss of a model as it stands, in eval mode.
+
+    No machinery of this package comes between: the model is called on
+    every batch. Use inside :func:`dldna.guard.untouched`.
+
+    Args:
+        model: the network.
+        loss_fn: the loss.
+        held: batches in memory.
+
+    Returns:
+        The mean over samples, summed in float64.
+    """
+    call = batching.loss_caller(loss_fn)
+    summed = getattr(loss_fn, "reduction", "mean") == "sum"
+    model.eval()
+    total = count = 0.0
+    device = next(model.parameters()).device
+    with torch.no_grad():
+        for batch in held:
+            batch = batching.to(batch, device=device)
+            output = batching.apply(model, batching.split(batch)[0])
+            loss = call(output, batch)
+            size = batching.size(batch)
+            value = loss.double().mean()
+            total += float(value) * (1 if summed else size)
+            count += size
+    return total / count
+
+
+def loss_at(
+    model: nn.Module,
+    loss_fn: Callable,
+    held: list[Any],
+    point: Params,
+    **kwargs,
+) -> float:
+    """The loss at some weights, by the slow path."""
+    slow = Slow(task(model, loss_fn, held, point, [point], **kwargs))
+    return float(slow(torch.zeros(1, 1))["loss"][0])
+
+
+def same_twice(first: float, second: float, rtol: float = 1e-6) -> bool:
+    """Whether two evaluations agree; NaN agrees with NaN.
+
+    Example:
+        >>> same_twice(1.0, 1.1), same_twice(math.nan, math.nan)
+        (False, True)
+    """
+    if not (math.isfinite(first) and math.isfinite(second)):
+        return first == second or (math.isnan(first) and math.isnan(second))
+    return abs(first - second) <= rtol * max(abs(first), abs(second), 1e-12)
+
+
+def probe(
+    losses: tuple[float, float], data: Any, held: list[Any]
+) -> list[str]:
+    """Say in plain words why repeated surfaces would differ.
+
+    Args:
+        losses: the loss at the centre, evaluated twice.
+        data: what the caller gave.
+        held: its first pass, in memory.
+
+    Returns:
+        Sentences; none where all is well. Each is warned of as well.
+    """
+    said = []
+    if not same_twice(*losses):
+        said.append(
+            "The model is not a function of its weights: two evaluations "
+            f"of the same weights gave {losses[0]:.8g} and {losses[1]:.8g}. "
+            "Something draws random numbers in eval mode (dropout called "
+            "with training=True, noise, sampling). The surface is one draw "
+            "of it, and its roughness is noise."
+        )
+    if _fresh_each_time(data):
+        again = next(iter(data), None)
+        if again is not None and not _same_batch(again, held[0]):
+            said.append(
+                "The data change from pass to pass (the loader shuffles or "
+                "augments). One pass is kept in memory and used for every "
+                "point, so this surface is smooth, but another run will "
+                "see other data; use shuffle=False and no augmentation."
+            )
+    for sentence in said:
+        warnings.warn(sentence, NotAFunction, stacklevel=4)
+    return said
+
+
+def _fresh_each_time(data: Any) -> bool:
+    """Whether iterating again starts again (a loader, no generator)."""
+    plain = isinstance(data, (torch.Tensor, Mapping, list, tuple))
+    return not plain and iter(data) is not data
+
+
+def _same_batch(a: Any, b: Any) -> bool:
+    """Whether ``b`` is the beginning of ``a``."""
+    for x, y in zip(batching.tensors(a), batching.tensors(b), strict=False):
+        head = x[: len(y)] if y.ndim else x
+        if head.shape != y.shape or not torch.equal(head, y.to(head)):
+            return False
+    return True
+
+
+def finite_counts(losses: np.ndarray) -> dict[str, int]:
+    """How many losses are NaN and how many infinite.
+
+    Example:
+        >>> finite_counts(np.array([1.0, np.nan, np.inf]))
+        {'nan': 1, 'inf': 1}
+    """
+    return {
+        "nan": int(np.isnan(losses).sum()),
+        "inf": int(np.isinf(losses).sum()),
+    }

@@ -1,0 +1,318 @@
+"""A long job: what it will cost, what fits, what is done already."""
+
+import dataclasses
+import math
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dldna import batches as batching
+from dldna.landscape.evaluate import Evaluator, Slow, task
+from dldna.landscape.grid import coarse_to_fine
+from dldna.landscape.probe import (
+    direct_loss,
+    finite_counts,
+    probe,
+    same_twice,
+)
+from dldna.landscape.store import Store, digest, thin
+from dldna.landscape.workers import (
+    Job,
+    Tile,
+    elsewhere,
+    here,
+    wants_workers,
+    workers,
+)
+from dldna.progress import announce, duration, track
+
+TILE_SECONDS = 2.0
+TILE_MOST = 4096
+LEAST_SAMPLES = 512
+CENTRE_RTOL = {"float64": 1e-9, "float32": 1e-5, "bfloat16": 2e-2}
+
+
+class Run:
+    """One call's work on a grid.
+
+    Args:
+        job: what is evaluated.
+        axes: both axes of the grid.
+        data: what the caller gave, for the probe.
+        start: when the call began (``time.perf_counter``).
+        budget_s: seconds from ``start`` in which to be done, or None.
+        budget_points: number of points for this call, or None.
+
+    Attributes:
+        job: what is evaluated, on the samples that were chosen.
+        done: (A * B,) which points have values.
+        centre: the directly evaluated loss.
+        path: name of the way of evaluating.
+        samples: number of samples that were used.
+        notes: for the record.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        axes: tuple[np.ndarray, np.ndarray],
+        data: Any,
+        *,
+        start: float,
+        budget_s: float | None = None,
+        budget_points: int | None = None,
+    ):
+        self.job, self.axes, self.data = job, axes, data
+        self.start, self.budget_s = start, budget_s
+        self.budget_points = budget_points
+        a, b = np.meshgrid(*axes, indexing="ij")
+        self.coords = np.stack([a.ravel(), b.ravel()], axis=1)
+        self.done = np.zeros(len(self.coords), dtype=bool)
+        self.centre = math.nan
+        self.path = ""
+        self.notes: dict[str, Any] = {}
+
+    @property
+    def samples(self) -> int:
+        """Number of samples in use."""
+        return sum(batching.size(b) for b in self.job.held)
+
+    def all(self, out: str | Path | None, n_jobs: int | None) -> dict:
+        """Evaluate what is missing and fits; give all values, flat."""
+        store = None if out is None else Store(out)
+        with nullcontext() if store is None else store.lock():
+            plan = self._settle(store, n_jobs)
+            return self._tiles(store, plan, n_jobs)
+
+    # What will be done
+
+    def _settle(self, store: Store | None, n_jobs: int | None) -> dict:
+        identity = {} if store is None else self._identity()
+        before = None if store is None else store.plan()
+        if before is not None:
+            before = store.agree(identity, before)
+            self._use(before["samples"])
+            self.job.options["path"] = before["path"]
+        elif self.budget_s is not None:
+            self._fit_samples()
+        self.evaluator = self.job.evaluator()
+        self.path = self.evaluator.name
+        seconds = self._centre_check()
+        if before is not None:
+            return before
+        plan = {
+            "samples": self.samples,
+            "path": self.path,
+            "order": "levels" if self._limited else "rows",
+            "tile": self._tile_size(seconds, n_jobs),
+        }
+        return plan if store is None else store.agree(identity, plan)
+
+    @property
+    def _limited(self) -> bool:
+        return self.budget_s is not None or self.budget_points is not None
+
+    def _identity(self) -> dict[str, str]:
+        job = self.job
+        kept = {k: job.options[k] for k in ("statistics", "precision")}
+        return {
+            "weights": digest(
+                repr(job.model), job.origin, dict(job.model.named_buffers())
+            ),
+            "data": digest(job.held),
+            "directions": digest(
+                job.directions, job.options.get("buffer_directions")
+            ),
+            "grid": digest(list(self.axes)),
+            "loss or metrics": digest(
+                getattr(job.loss_fn, "__qualname__", repr(job.loss_fn)),
+                sorted(job.options["metrics"]),
+            ),
+            "settings": digest(kept),
+        }
+
+    def _use(self, samples: int) -> None:
+        if samples < self.samples:
+            all_of_them = self.samples
+            held = thin(self.job.held, samples)
+            self.job = dataclasses.replace(self.job, held=held)
+            self.notes["subset"] = (
+                f"{samples} of {all_of_them} samples, evenly spaced, chosen "
+                "to fit the budget"
+            )
+
+    def _fit_samples(self) -> None:
+        """Choose as many samples as the budget allows for the whole grid."""
+        total = self.samples
+        if total <= LEAST_SAMPLES:
+            return
+        small = dataclasses.replace(
+            self.job, held=thin(self.job.held, LEAST_SAMPLES)
+        )
+        each = self._timed(small.evaluator()) / LEAST_SAMPLES
+        left = 0.85 * self.budget_s - (time.perf_counter() - self.start)
+        points = min(len(self.coords), self.budget_points or len(self.coords))
+        fits = int(left / (each * points))
+        if fits < total:
+            self._use(max(LEAST_SAMPLES, fits))
+
+    def _centre_check(self) -> float:
+        """Hold the centre to the model's own loss; seconds for a point."""
+        job = self.job
+        zero = torch.zeros(1, 2, dtype=torch.float64)
+        got = float(self.evaluator(zero)["loss"][0])
+        own = [direct_loss(job.model, job.loss_fn, job.held) for _ in "ab"]
+        self.centre = own[0]
+        if job.options["statistics"] != "eval":
+            plain = {k: v for k, v in job.options.items() if k != "path"}
+            slow = Slow(
+                task(
+                    job.model,
+                    job.loss_fn,
+                    job.held,
+                    job.origin,
+                    job.directions,
+                    **plain,
+                )
+            )
+            self.centre = float(slow(zero)["loss"][0])
+        said = probe((own[0], own[1]), self.data, job.held)
+        self.notes["probe"] = said
+        self.notes["centre"] = {"direct": self.centre, "evaluated": got}
+        rtol = CENTRE_RTOL[job.options["precision"]]
+        if same_twice(*own) and not same_twice(self.centre, got, rtol):
+            raise RuntimeError(
+                f"the centre of the surface ({got:.9g}, way {self.path!r}) "
+                f"is not the model's loss ({self.centre:.9g}). If the loss "
+                "or the model keeps state between calls, make it a "
+                "function of its inputs; else try path='slow'"
+            )
+        if not math.isfinite(self.centre):
+            warnings.warn(
+                f"the model's own loss is {self.centre}: check its weights "
+                "and the data before trusting this surface",
+                stacklevel=5,
+            )
+        return self._timed(self.evaluator)
+
+    def _timed(self, evaluator: Evaluator) -> float:
+        """Seconds for a point: one evaluation, or a few if it is quick."""
+        first = torch.from_numpy(self.coords[:1])
+        evaluator(first)
+        seconds = _clock(evaluator, first)
+        if seconds < 0.2:
+            few = min(len(self.coords), max(8, min(evaluator.chunk, 64)))
+            some = torch.from_numpy(self.coords[:few])
+            seconds = _clock(evaluator, some) / few
+        self.notes["seconds_per_point_estimated"] = seconds
+        return seconds
+
+    def _tile_size(self, seconds: float, n_jobs: int | None) -> int:
+        points = len(self.coords)
+        hands = workers(n_jobs)
+        wish = TILE_SECONDS
+        if self.budget_s is not None:
+            wish = min(wish, self.budget_s / 20)
+        size = max(1, min(TILE_MOST, int(wish / max(seconds, 1e-9))))
+        if hands > 1:
+            size = min(size, math.ceil(points / (4 * hands)))
+        chunk = self.evaluator.chunk
+        if size > chunk:
+            size -= size % chunk
+        whole = seconds * points / hands
+        announce(f"surface of {points} points ({self.path})", whole)
+        if self.budget_s is not None and whole > self.budget_s:
+            print(
+                f"the budget of {duration(self.budget_s)} is less: the "
+                "grid is filled from coarse to fine until then",
+                flush=True,
+            )
+        return size
+
+    # Doing it
+
+    def _cut(self, plan: dict) -> list[np.ndarray]:
+        """Indices of each tile's points."""
+        levels = [np.arange(len(self.coords))]
+        if plan["order"] == "levels":
+            levels = coarse_to_fine(*self.axes)
+        size = plan["tile"]
+        return [
+            level[i : i + size]
+            for level in levels
+            for i in range(0, len(level), size)
+        ]
+
+    def _tiles(
+        self, store: Store | None, plan: dict, n_jobs: int | None
+    ) -> dict[str, np.ndarray]:
+        names = ["loss", *self.job.options["metrics"]]
+        values = {k: np.full(len(self.coords), np.nan) for k in names}
+        tiles = self._cut(plan)
+        before = self._load(store, tiles, values)
+        left = [
+            (i, self.coords[index])
+            for i, index in enumerate(tiles)
+            if i not in before
+        ]
+        self.notes["tiles"] = {"found": len(before), "all": len(tiles)}
+        began, fresh, slowest = time.perf_counter(), 0, 0.0
+        mark = began
+        results = self._results(left, n_jobs)
+        try:
+            for number, got in track(
+                results, "surface", total=len(tiles), start=len(before)
+            ):
+                index = tiles[number]
+                if store is not None:
+                    store.put(number, got)
+                for name in names:
+                    values[name][index] = got[name]
+                self.done[index] = True
+                fresh += len(index)
+                now = time.perf_counter()
+                slowest, mark = max(slowest, now - mark), now
+                if self._enough(now + slowest, fresh):
+                    break
+        finally:
+            results.close()
+        spent = time.perf_counter() - began
+        self.notes["points_per_second"] = fresh / spent if fresh else 0.0
+        self.notes["way"] = self.evaluator.notes
+        self.notes.update(finite_counts(values["loss"][self.done]))
+        return values
+
+    def _results(self, left: list[Tile], n_jobs: int | None) -> Iterator:
+        if left and wants_workers(n_jobs):
+            self.job.options["path"] = self.path
+            return elsewhere(self.job, left, n_jobs)
+        return here(self.evaluator, left)
+
+    def _enough(self, then: float, fresh: int) -> bool:
+        late = self.budget_s is not None and then - self.start > self.budget_s
+        many = self.budget_points is not None and fresh >= self.budget_points
+        return late or many
+
+    def _load(self, store, tiles, values) -> set[int]:
+        found = set()
+        for number in [] if store is None else store.tiles():
+            got = store.get(number) if number < len(tiles) else None
+            if got is None or len(got["loss"]) != len(tiles[number]):
+                continue
+            for name in values:
+                values[name][tiles[number]] = got[name]
+            self.done[tiles[number]] = True
+            found.add(number)
+        return found
+
+
+def _clock(evaluator: Evaluator, coords: torch.Tensor) -> float:
+    start = time.perf_counter()
+    evaluator(coords)
+    return time.perf_counter() - start

@@ -1,0 +1,255 @@
+"""Finished tiles on disk: whose they are, and who is writing."""
+
+import hashlib
+import json
+import os
+import sys
+import threading
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dldna import batches as batching
+from dldna.files import write_atomic
+
+FORMAT = 1
+_HELD: set[Path] = set()
+_GATE = threading.Lock()
+
+
+class Store:
+    """A folder with a plan and the tiles finished so far.
+
+    Every file is written whole or not at all, so the folder can be read
+    after a kill at any moment.
+
+    Args:
+        folder: where; made if it is missing.
+
+    Example:
+        >>> import tempfile
+        >>> store = Store(tempfile.mkdtemp())
+        >>> store.agree({"model": "ab"}, {"tile": 4})
+        {'tile': 4}
+        >>> store.put(3, {"loss": np.array([1.0, np.nan])})
+        >>> list(store.tiles()), store.get(3)["loss"]
+        ([3], array([ 1., nan]))
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise NotADirectoryError(
+                f"out={str(folder)!r} is a file; give a folder"
+            )
+        self.plan_file = self.folder / "plan.json"
+
+    def plan(self) -> dict[str, Any] | None:
+        """What was agreed before, or None in a fresh folder."""
+        if not self.plan_file.exists():
+            return None
+        try:
+            found = json.loads(self.plan_file.read_text())
+            if found["format"] != FORMAT:
+                raise ValueError(f"format {found['format']}")
+            return found["plan"] | {}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{self.plan_file} is damaged or from another version "
+                f"({error}); choose a new folder, or delete this one"
+            ) from error
+
+    def agree(
+        self, identity: Mapping[str, str], plan: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Start a folder, or check that it belongs to the same job.
+
+        Args:
+            identity: a digest for each thing that decides the numbers.
+            plan: how the work is cut, if it is not cut yet.
+
+        Returns:
+            The plan that holds: the folder's, where there is one.
+
+        Raises:
+            ValueError: the folder belongs to another job; the message
+                names what differs.
+        """
+        before = self.plan()
+        if before is None:
+            text = {
+                "format": FORMAT,
+                "identity": dict(identity),
+                "plan": plan,
+            }
+            data = json.dumps(text, indent=1).encode()
+            write_atomic(self.plan_file, lambda f: f.write(data))
+            return plan
+        known = json.loads(self.plan_file.read_text())["identity"]
+        other = [k for k in identity if known.get(k) != identity[k]]
+        if other:
+            raise ValueError(
+                f"{self.folder} holds a surface with other "
+                f"{' and '.join(other)}; the two cannot be mixed. Choose "
+                "another folder, or delete this one to start afresh."
+                + (
+                    " Data that come in another order each time (a "
+                    "shuffling loader, augmentation) are other data."
+                    if "data" in other
+                    else ""
+                )
+            )
+        return before
+
+    def put(self, number: int, values: Mapping[str, np.ndarray]) -> None:
+        """Keep a finished tile."""
+        write_atomic(self._tile(number), lambda f: np.savez(f, **dict(values)))
+
+    def get(self, number: int) -> dict[str, np.ndarray] | None:
+        """A finished tile; None (and a warning) if it is damaged."""
+        try:
+            with np.load(self._tile(number), allow_pickle=False) as file:
+                return {k: file[k] for k in file.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+            warnings.warn(
+                f"{self._tile(number)} is damaged; it is computed again",
+                stacklevel=2,
+            )
+            return None
+
+    def tiles(self) -> Iterator[int]:
+        """Numbers of the finished tiles, in order."""
+        for path in sorted((self.folder / "tiles").glob("*.npz")):
+            if path.stem.isdigit():
+                yield int(path.stem)
+
+    def _tile(self, number: int) -> Path:
+        return self.folder / "tiles" / f"{number:06d}.npz"
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes out; a dead process keeps nobody out.
+
+        The lock is the operating system's own, so it is gone with the
+        process that held it, however that ended.
+
+        Raises:
+            RuntimeError: somebody else is writing to this folder.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = (self.folder / "lock").resolve()
+        with _GATE:
+            if path in _HELD:
+                raise _busy(self.folder, str(os.getpid()))
+            handle = open(path, "a+")  # noqa: SIM115
+            if not _seize(handle):
+                handle.seek(0)
+                who = handle.read().strip()
+                handle.close()
+                raise _busy(self.folder, who)
+            _HELD.add(path)
+        try:
+            handle.truncate(0)
+            handle.write(str(os.getpid()))
+            handle.flush()
+            yield
+        finally:
+            with _GATE:
+                handle.close()
+                _HELD.discard(path)
+
+
+def _busy(folder: Path, who: str) -> RuntimeError:
+    return RuntimeError(
+        f"process {who or '(unknown)'} is computing a surface in {folder}; "
+        "wait for it, stop it, or choose another folder"
+    )
+
+
+def _seize(handle) -> bool:
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def digest(*things: Any) -> str:
+    """A short fingerprint of tensors, arrays, batches, text and numbers.
+
+    Example:
+        >>> digest({"a": torch.zeros(2)}) == digest({"a": torch.zeros(2)})
+        True
+        >>> digest(torch.zeros(2)) == digest(torch.zeros(3))
+        False
+    """
+    total = hashlib.blake2b(digest_size=16)
+    for thing in things:
+        _feed(total, thing)
+    return total.hexdigest()
+
+
+def _feed(total, thing: Any) -> None:
+    if isinstance(thing, torch.Tensor):
+        plain = thing.detach().cpu().contiguous()
+        total.update(f"{plain.dtype}{tuple(plain.shape)}".encode())
+        total.update(plain.view(-1).view(torch.uint8).numpy().data)
+    elif isinstance(thing, np.ndarray):
+        total.update(f"{thing.dtype}{thing.shape}".encode())
+        total.update(np.ascontiguousarray(thing).data)
+    elif isinstance(thing, Mapping):
+        for key, value in thing.items():
+            total.update(str(key).encode())
+            _feed(total, value)
+    elif isinstance(thing, (list, tuple)):
+        for item in thing:
+            _feed(total, item)
+    else:
+        total.update(repr(thing).encode() + b"\0")
+
+
+def thin(held: list[Any], samples: int) -> list[Any]:
+    """Evenly spaced samples of batches, so that no class is left out.
+
+    Args:
+        held: batches in memory.
+        samples: how many to keep.
+
+    Example:
+        >>> [b] = thin([torch.arange(10)], 4)
+        >>> b
+        tensor([0, 2, 5, 7])
+    """
+    total = sum(batching.size(b) for b in held)
+    wanted = np.arange(samples) * total // samples
+    found, start = [], 0
+    for batch in held:
+        size = batching.size(batch)
+        mine = wanted[(wanted >= start) & (wanted < start + size)] - start
+        if len(mine):
+            found.append(_take(batch, torch.as_tensor(mine)))
+        start += size
+    return found
+
+
+def _take(batch: Any, index: torch.Tensor) -> Any:
+    if isinstance(batch, torch.Tensor):
+        return batch[index.to(batch.device)] if batch.ndim else batch
+    if isinstance(batch, Mapping):
+        return {k: _take(v, index) for k, v in batch.items()}
+    if isinstance(batch, (tuple, list)):
+        return tuple(_take(v, index) for v in batch)
+    return batch

@@ -1,0 +1,285 @@
+"""The loss on a plane through parameter space."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from dldna import batches as batching
+from dldna import params
+from dldna.checks import choice, count, positive
+from dldna.guard import untouched
+from dldna.landscape.directions import Given, choose_directions, state_of
+from dldna.landscape.evaluate import METRICS
+from dldna.landscape.grid import axes
+from dldna.landscape.plane import Plane, gram_matrix
+from dldna.landscape.running import Run
+from dldna.landscape.workers import Job
+from dldna.records import Provenance, Surface
+
+
+def surface(
+    model: nn.Module,
+    loss_fn: Callable,
+    data: Any,
+    directions: Any = "random",
+    extent: Any = 1.0,
+    resolution: int | tuple[int, int] = 41,
+    budget_s: float | None = None,
+    out: str | Path | None = None,
+    seed: int = 0,
+    *,
+    metrics: Any = (),
+    statistics: str = "eval",
+    path: str = "auto",
+    precision: str = "float32",
+    limit: int | None = None,
+    budget_points: int | None = None,
+    orthogonal: bool = False,
+    vectors: str = "zero",
+    trajectory: Any = None,
+    others: Sequence[Any] = (),
+    n_jobs: int | None = None,
+    data_name: str = "",
+) -> Surface:
+    r"""Evaluate the loss on a grid of a plane through the model's weights.
+
+    .. math:: f(\alpha, \beta) = L(w + \alpha d_1 + \beta d_2)
+
+    The model is not moved: it is bit-identical afterwards, also after an
+    exception or Ctrl-C. (0, 0) is on every grid, and its value is checked
+    against the model's directly evaluated loss. NaN and inf are kept.
+
+    A long job says first how long it will take. With ``out``, finished
+    tiles are kept in that folder, and the same call goes on there after a
+    kill; the result is the same as without the kill.
+
+    Args:
+        model: any module whose forward takes the batch's inputs.
+        loss_fn: a torch loss, or ``f(output, batch)``
+            (see :mod:`dldna.batches`).
+        data: a loader, tensors, or dict batches. One pass is kept in
+            memory and used for every point.
+        directions: a name of ``DIRECTIONS`` ("random", which is
+            filter-normalised after Li et al.; "random-layer";
+            "random-raw"; "hessian"; "gradient"; "pca"; "checkpoints"), a
+            :class:`Plane`, or two of: names, dicts of tensors, flat
+            vectors, lists of tensors.
+        extent: half width of both axes, a pair (low, high) for both, or
+            two pairs; 0 must be inside. With a trajectory, "path" takes
+            what holds the whole path.
+        resolution: points along each axis, or a pair. An even number has
+            one point more on the positive side (see :func:`axis`).
+        budget_s: seconds this call may take. If the whole job is longer,
+            fewer samples are used (evenly spaced, at least 512), and then
+            the grid is filled from coarse to fine until time is up;
+            ``evaluated`` marks what is there.
+        out: folder for finished tiles, to resume from.
+        seed: of random directions.
+        metrics: more to measure in the same pass: names ("accuracy") or
+            a dict of ``f(output, batch) -> mean``.
+        statistics: what batch normalisation uses: "eval" (the running
+            statistics, frozen), "train" (each batch's own), "recalibrate"
+            (recomputed at each point) or, towards checkpoints,
+            "interpolate".
+        path: way of evaluating; "auto" takes the fastest that agrees with
+            the slow one.
+        precision: "float32", "float64" or "bfloat16".
+        limit: use only the first so many samples.
+        budget_points: evaluate at most so many points in this call,
+            coarse to fine.
+        orthogonal: make the second direction perpendicular to the first.
+        vectors: biases and other 1-D tensors in random directions: "zero"
+            (as in the paper), "copy", "normalise".
+        trajectory: a :class:`Trajectory` to project onto the plane.
+        others: models or state dicts for ``directions="checkpoints"``.
+        n_jobs: processes for joblib; None uses them only inside an active
+            ``joblib.parallel_config``.
+        data_name: what to call the data in the record.
+
+    Returns:
+        The record; ``surface.report()`` says how far to trust it.
+
+    Raises:
+        ValueError: what was given does not fit; the message says how.
+        RuntimeError: the centre does not equal the model's loss, or
+            another process works in ``out``.
+
+    Example:
+        >>> import torch
+        >>> model = nn.Linear(2, 1, bias=False)
+        >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+        >>> y = model(x).detach()
+        >>> s = surface(model, nn.MSELoss(), (x, y), resolution=3,
+        ...             directions=[torch.tensor([1.0, 0.0]),
+        ...                         torch.tensor([0.0, 1.0])])
+        >>> s.losses.round(6).tolist()
+        [[1.0, 0.5, 1.0], [0.5, 0.0, 0.5], [1.0, 0.5, 1.0]]
+
+    References:
+        Li, Xu, Taylor, Studer, Goldstein, "Visualizing the Loss Landscape
+        of Neural Nets", NeurIPS 2018, arXiv 1712.09913.
+    """
+    start = time.perf_counter()
+    if budget_s is not None:
+        positive("budget_s", budget_s)
+    if budget_points is not None:
+        count("budget_points", budget_points)
+    check_model(model)
+    with untouched(model):
+        held = batching.held(data, limit)
+        given = Given(
+            model=model,
+            loss_fn=loss_fn,
+            data=held,
+            seed=seed,
+            vectors=vectors,
+            trajectory=trajectory,
+            others=others,
+        )
+        chosen = choose_directions(directions, given, 2, orthogonal)
+        plane = Plane(params.copy(given.origin), chosen, given.notes)
+        gram_says = _angle(plane)
+        shadow = None if trajectory is None else trajectory.project(plane)
+        alphas, betas = axes(_extent(extent, shadow), resolution)
+        options = {
+            "metrics": named_metrics(metrics),
+            "statistics": statistics,
+            "precision": precision,
+            "path": path,
+        }
+        if statistics == "interpolate":
+            options["buffer_directions"] = buffer_steps(model, others)
+        job = Job(model, loss_fn, held, plane.origin, plane.vectors, options)
+        run = Run(
+            job,
+            (alphas, betas),
+            data,
+            start=start,
+            budget_s=budget_s,
+            budget_points=budget_points,
+        )
+        values = run.all(out, n_jobs)
+        path_fields = {}
+        if shadow is not None:
+            path_fields = trajectory.losses_on(run.job, plane, shadow)
+    shape = (len(alphas), len(betas))
+    losses = values.pop("loss")
+    record = Surface(
+        alphas=alphas,
+        betas=betas,
+        losses=losses.reshape(shape),
+        evaluated=run.done.reshape(shape),
+        centre_loss=run.centre,
+        metrics={k: v.reshape(shape) for k, v in values.items()},
+        directions=[d.name for d in chosen],
+        path=run.path,
+        **path_fields,
+        provenance=Provenance(
+            made="surface",
+            seed=seed,
+            model=type(model).__name__,
+            n_params=params.count(plane.origin),
+            data=data_name or name_of(data),
+            n_samples=run.samples,
+            loss=loss_name(loss_fn),
+            device=str(next(model.parameters()).device),
+            dtype=precision,
+            seconds=time.perf_counter() - start,
+            notes={
+                "directions": [d.done for d in chosen],
+                "statistics": statistics,
+                **gram_says,
+                **plane.notes,
+                **run.notes,
+            },
+        ),
+    )
+    if out is not None:
+        record.save(Path(out) / "surface.npz")
+    return record
+
+
+def check_model(model: Any) -> None:
+    """Refuse what has no parameters to move."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f"the model must be a torch.nn.Module, not {type(model).__name__}"
+        )
+    if next(model.parameters(), None) is None:
+        raise ValueError("the model has no parameters to move")
+
+
+def named_metrics(metrics: Any) -> dict[str, Callable]:
+    """Metrics by name, from names or a dict.
+
+    Example:
+        >>> list(named_metrics("accuracy"))
+        ['accuracy']
+    """
+    if isinstance(metrics, Mapping):
+        return dict(metrics)
+    names = [metrics] if isinstance(metrics, str) else list(metrics)
+    return {n: METRICS[choice("metric", n, METRICS)] for n in names}
+
+
+def buffer_steps(model: nn.Module, others: Sequence[Any]) -> list[dict]:
+    """How floating buffers move towards other models, one dict for each."""
+    if not others:
+        raise ValueError(
+            "statistics='interpolate' needs other checkpoints to move to: "
+            "directions='checkpoints', others=[...]"
+        )
+    own = {k: b for k, b in model.named_buffers() if b.is_floating_point()}
+    steps = []
+    for other in others:
+        theirs = state_of(other)
+        missing = [k for k in own if k not in theirs]
+        if missing:
+            raise ValueError(f"the checkpoint lacks buffer {missing[0]!r}")
+        steps.append({k: theirs[k].detach().to(b) - b for k, b in own.items()})
+    return steps
+
+
+def name_of(data: Any) -> str:
+    """What the data call themselves, as far as they do."""
+    for thing in (data, getattr(data, "dataset", None)):
+        name = getattr(thing, "name", None)
+        if isinstance(name, str) and name:
+            return name
+    inner = getattr(data, "dataset", None)
+    return type(inner).__name__ if inner is not None else ""
+
+
+def loss_name(loss_fn: Callable) -> str:
+    """A name for a loss."""
+    return getattr(loss_fn, "__name__", type(loss_fn).__name__)
+
+
+def _extent(extent: Any, shadow: Any) -> Any:
+    if not isinstance(extent, str):
+        return extent
+    choice("extent", extent, ["path"])
+    if shadow is None:
+        raise ValueError("extent='path' needs trajectory=...")
+    ends = []
+    for column in shadow.coords.T:
+        low, high = min(0.0, column.min()), max(0.0, column.max())
+        margin = 0.2 * (high - low) or 1.0
+        ends.append((low - margin, high + margin))
+    return tuple(ends)
+
+
+def _angle(plane: Plane) -> dict[str, Any]:
+    """Lengths and angle of the directions; parallel ones are refused."""
+    gram = gram_matrix(plane.vectors)
+    lengths = gram.diagonal().sqrt()
+    cosine = float(gram[0, 1] / (lengths[0] * lengths[1]))
+    if 1 - abs(cosine) < 1e-9:
+        raise ValueError(
+            "the two directions are parallel, so they span no plane: "
+            "choose another seed or other checkpoints"
+        )
+    return {"cosine": cosine, "lengths": lengths.tolist()}
