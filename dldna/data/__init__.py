@@ -3,8 +3,16 @@
 The one room that touches the network or a data set's files.
 """
 
+from dldna.data.augment import crop_and_flip
 from dldna.data.dataset import Dataset
 from dldna.data.loader import Loader
 from dldna.data.sources import NAMES, book_dataset, load
 
-__all__ = ["NAMES", "Dataset", "Loader", "book_dataset", "load"]
+__all__ = [
+    "NAMES",
+    "Dataset",
+    "Loader",
+    "book_dataset",
+    "crop_and_flip",
+    "load",
+]

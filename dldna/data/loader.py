@@ -26,7 +26,7 @@ class Loader:
         shuffle: a new order for each epoch.
         seed: of the order and of the transform.
         transform: ``f(x, generator) -> x`` on each batch of inputs, as
-            :func:`dldna.data.augment.crop_and_flip`.
+            :func:`dldna.data.crop_and_flip`.
         drop_last: leave out a last batch that is not full.
 
     Raises:

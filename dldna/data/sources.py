@@ -2,9 +2,11 @@
 
 from dldna.checks import choice
 from dldna.data import fashion
+from dldna.data.cifar import cifar
 from dldna.data.dataset import Dataset
 from dldna.data.digits import digits
 from dldna.data.download import why_offline, writable
+from dldna.data.folder import folder
 from dldna.data.toys import TOYS, toy
 
 NAMES = ("FashionMNIST", "CIFAR10", "CIFAR100", "digits", *TOYS)
@@ -53,8 +55,6 @@ Known: CIFAR10, CIFAR100, FashionMNIST, blobs, digits, folder:PATH, \
 moons, spirals
     """
     if isinstance(name, str) and name.startswith(FOLDER):
-        from dldna.data.folder import folder
-
         return folder(name.removeprefix(FOLDER))
     if name not in NAMES:
         choice("data set", name, [*NAMES, "folder:PATH"])
@@ -64,8 +64,6 @@ moons, spirals
         return digits()
     if name == "FashionMNIST":
         return fashion.fashion_mnist()
-    from dldna.data.cifar import cifar
-
     return cifar(name)
 
 

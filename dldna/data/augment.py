@@ -1,0 +1,42 @@
+"""Light augmentation of whole batches."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def crop_and_flip(
+    x: Tensor, generator: torch.Generator, pad: int = 4
+) -> Tensor:
+    """Shift each image at random by up to ``pad``, and mirror half of them.
+
+    Args:
+        x: (B, C, H, W) images.
+        generator: source of randomness, on the CPU.
+        pad: largest shift in pixels; the border is filled with the
+            smallest value, -1 for images in [-1, 1].
+
+    Returns:
+        (B, C, H, W) new images.
+
+    Example:
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> crop_and_flip(torch.ones(2, 3, 32, 32), generator).shape
+        torch.Size([2, 3, 32, 32])
+
+    References:
+        K. He, X. Zhang, S. Ren, J. Sun, Deep residual learning for image
+        recognition, CVPR 2016, arXiv:1512.03385 (section 4.2).
+    """
+    n, _, height, width = x.shape
+    top, left = torch.randint(2 * pad + 1, (2, n, 1), generator=generator)
+    flip = torch.rand(n, 1, generator=generator) < 0.5
+    rows = torch.arange(height) + top
+    columns = torch.arange(width).expand(n, width)
+    columns = torch.where(flip, columns.flip(1), columns) + left
+    rows, columns = rows.to(x.device), columns.to(x.device)
+    padded = F.pad(x, (pad, pad, pad, pad), value=-1.0)
+    sample = torch.arange(n, device=x.device)[:, None, None]
+    moved = padded.permute(0, 2, 3, 1)
+    moved = moved[sample, rows[:, :, None], columns[:, None, :]]
+    return moved.permute(0, 3, 1, 2)
