@@ -49,3 +49,37 @@ def colophon(dataset: object = None, seed: int | None = None) -> None:
         "numpy": np.__version__,
     }
     print("Versions:", ", ".join(f"{k} {v}" for k, v in versions.items()))
+
+
+def glue(name: str, value: object, form: str = "{:.3g}") -> str:
+    """Hand a number from a cell to the prose of the same page.
+
+    The text then says ``{glue:text}`name```, so that no number in it is
+    typed by hand. In Jupyter nothing is shown.
+
+    Args:
+        name: what the prose calls it; unique in the page.
+        value: a number, or any object that ``form`` can format.
+        form: a format string with one field.
+
+    Returns:
+        The text that the prose will show.
+
+    Example:
+        >>> glue("share", 0.123456, "{:.1%}")
+        '12.3%'
+    """
+    text = form.format(value)
+    try:
+        from IPython import get_ipython
+        from IPython.display import display
+    except ImportError:
+        return text
+    if get_ipython() is not None:
+        prefix = "application/papermill.record/"
+        display(
+            {f"{prefix}text/plain": text},
+            metadata={"scrapbook": {"name": name, "mime_prefix": prefix}},
+            raw=True,
+        )
+    return text
