@@ -1,0 +1,91 @@
+"""Find an exercise by its name, and judge an answer."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from typing import Any
+
+import dldna.exercises
+from dldna import checks
+from dldna.exercises.kinds import Kind
+from dldna.exercises.questions import Question
+
+_CHAPTER = re.compile(r"ch\d\d")
+
+
+def _entries(table: str) -> dict[str, Any]:
+    """All chapters' exercises, or questions, by name."""
+    found: dict[str, Any] = {}
+    for module in pkgutil.iter_modules(dldna.exercises.__path__):
+        if _CHAPTER.fullmatch(module.name):
+            full = f"dldna.exercises.{module.name}"
+            found |= getattr(importlib.import_module(full), table, {})
+    return found
+
+
+def _find(kind: str, table: str, name: str) -> Any:
+    known = _entries(table)
+    return known[checks.choice(kind, name, known)]
+
+
+def names() -> list[str]:
+    """The names of all exercises, in the book's order.
+
+    Example:
+        >>> "ch00-ex1" in names()
+        True
+    """
+    return sorted(_entries("EXERCISES"))
+
+
+def check(name: str, answer: Any = ...) -> bool:
+    """Judge an answer, and say what is wrong with it.
+
+    Args:
+        name: the exercise's name, as it stands beside it (``"ch05-ex2"``).
+        answer: a number, an array or tensor, or a function, as the
+            exercise asks. Left out, or ``...``, it counts as not answered.
+
+    Returns:
+        Whether the answer is right.
+
+    Raises:
+        ValueError: no exercise has this name; the message suggests one.
+        TypeError: the answer is nothing that can be compared.
+
+    Example:
+        >>> check("ch00-ex1", 0.2)
+        ch00-ex1: Not yet: too large.
+        False
+        >>> check("ch00-ex1", 0.064)
+        ch00-ex1: Right.
+        True
+    """
+    kind: Kind = _find("exercise", "EXERCISES", name)
+    if answer is ...:
+        print(f"{name}: no answer yet. Put it in place of the dots.")
+        return False
+    verdict = kind.judge(answer)
+    print(f"{name}: {verdict.says}")
+    return verdict.right
+
+
+def quiz(name: str) -> Question:
+    """A multiple-choice question; as a cell's last line it shows itself.
+
+    Args:
+        name: the question's name (``"ch05-q1"``).
+
+    Returns:
+        The question. ``quiz(name).judge("b")`` judges without a mouse.
+
+    Raises:
+        ValueError: no question has this name; the message suggests one.
+
+    Example:
+        >>> quiz("ch00-q1").judge("b").right
+        True
+    """
+    return _find("question", "QUIZZES", name)

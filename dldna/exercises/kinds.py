@@ -1,0 +1,216 @@
+"""Kinds of answers: what is right, how nearly, and which mistakes show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What :func:`dldna.exercises.check` found.
+
+    Args:
+        right: whether the answer is right.
+        says: one or two sentences for the reader.
+    """
+
+    right: bool
+    says: str
+
+
+class Kind(Protocol):
+    """Anything that can judge an answer."""
+
+    def judge(self, given: Any) -> Verdict: ...
+
+
+def near(given: Any, wanted: Any, rtol: float, atol: float) -> bool:
+    """Whether two arrays agree; NaN agrees with NaN."""
+    return bool(
+        np.allclose(given, wanted, rtol=rtol, atol=atol, equal_nan=True)
+    )
+
+
+def as_array(given: Any) -> np.ndarray:
+    """A tensor, list or number as float64, or an error in plain words."""
+    if hasattr(given, "detach"):
+        given = given.detach().cpu().numpy()
+    try:
+        return np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"the answer should be a number or an array of numbers, "
+            f"this is {type(given).__name__}"
+        ) from None
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number.
+
+    Args:
+        answer: the right number, or a function without arguments that
+            computes it.
+        rtol: relative tolerance.
+        atol: absolute tolerance, for answers near zero.
+        mistakes: what it means when the answer is a certain wrong number:
+            ``{0.5: "that is the biased mean"}``.
+
+    Example:
+        >>> kind = Number(0.25, mistakes={0.5: "The square is missing."})
+        >>> kind.judge(0.25).right
+        True
+        >>> kind.judge(0.5).says
+        'Not yet: The square is missing.'
+        >>> kind.judge(25).says
+        'Not yet: too large, by a factor of 100.'
+    """
+
+    answer: float | Callable[[], float]
+    rtol: float = 1e-3
+    atol: float = 1e-9
+    mistakes: Mapping[float, str] = field(default_factory=dict)
+
+    def judge(self, given: Any) -> Verdict:
+        value = as_array(given)
+        if value.size != 1:
+            return Verdict(
+                False,
+                f"Not yet: one number is asked for, this has shape "
+                f"{value.shape}.",
+            )
+        value = float(value.reshape(()))
+        wanted = self.answer() if callable(self.answer) else self.answer
+        if near(value, wanted, self.rtol, self.atol):
+            return Verdict(True, "Right.")
+        for wrong, says in self.mistakes.items():
+            if near(value, wrong, self.rtol, self.atol):
+                return Verdict(False, f"Not yet: {says}")
+        return Verdict(False, f"Not yet: {compare(value, float(wanted))}.")
+
+
+def compare(value: float, wanted: float) -> str:
+    """How a wrong number differs, without telling the right one."""
+    if not np.isfinite(value):
+        return f"{value} is no usable number"
+    if near(value, -wanted, 1e-3, 0) and wanted != 0:
+        return "the size is right, the sign is not"
+    side = "large" if value > wanted else "small"
+    factor = value / wanted if wanted else 0.0
+    for ten in (10.0, 100.0, 1000.0):
+        if near(factor, ten, 1e-3, 0) or near(factor, 1 / ten, 1e-3, 0):
+            return f"too {side}, by a factor of {ten:g}"
+    if wanted and near(factor, 2, 1e-3, 0):
+        return "twice what it should be"
+    if wanted and near(factor, 0.5, 1e-3, 0):
+        return "half of what it should be"
+    if wanted and abs(factor - 1) < 0.05:
+        return f"very near, but a little too {side}; check the rounding"
+    return f"too {side}"
+
+
+@dataclass(frozen=True)
+class Array:
+    """An array of numbers, of a certain shape.
+
+    Args:
+        answer: the right array, or a function without arguments that
+            computes it.
+        rtol: relative tolerance.
+        atol: absolute tolerance.
+
+    Example:
+        >>> Array([1.0, 2.0]).judge([1.0, 3.0]).says
+        'Not yet: 1 of 2 numbers are off, the first at index 1.'
+        >>> Array([1.0, 2.0]).judge([1.0]).says
+        'Not yet: the shape should be (2,), this has (1,).'
+    """
+
+    answer: Sequence | Callable[[], Any]
+    rtol: float = 1e-3
+    atol: float = 1e-9
+
+    def judge(self, given: Any) -> Verdict:
+        value = as_array(given)
+        raw = self.answer() if callable(self.answer) else self.answer
+        wanted = as_array(raw)
+        if value.shape != wanted.shape:
+            return Verdict(
+                False,
+                f"Not yet: the shape should be {wanted.shape}, "
+                f"this has {value.shape}.",
+            )
+        off = ~np.isclose(
+            value, wanted, rtol=self.rtol, atol=self.atol, equal_nan=True
+        )
+        if not off.any():
+            return Verdict(True, "Right.")
+        first = tuple(int(k) for k in np.argwhere(off)[0])
+        where = first[0] if len(first) == 1 else first
+        return Verdict(
+            False,
+            f"Not yet: {int(off.sum())} of {off.size} numbers are off, "
+            f"the first at index {where}.",
+        )
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function that the reader writes, tried on cases.
+
+    Args:
+        reference: the right function.
+        cases: tuples of arguments to try both on.
+        rtol: relative tolerance of the results.
+        atol: absolute tolerance of the results.
+
+    Example:
+        >>> kind = Function(lambda x: x * x, cases=[(2.0,), (3.0,)])
+        >>> kind.judge(lambda x: x + x).says
+        'Not yet: for (3.0,) it gives 6.0; too small.'
+        >>> kind.judge(lambda x: x**2).right
+        True
+    """
+
+    reference: Callable[..., Any]
+    cases: Sequence[tuple]
+    rtol: float = 1e-5
+    atol: float = 1e-9
+
+    def judge(self, given: Any) -> Verdict:
+        if not callable(given):
+            return Verdict(
+                False,
+                "Not yet: a function is asked for; give the function "
+                "itself, without calling it.",
+            )
+        for case in self.cases:
+            wanted = as_array(self.reference(*case))
+            try:
+                value = given(*case)
+            except Exception as error:
+                return Verdict(
+                    False,
+                    f"Not yet: for {case} it stops with "
+                    f"{type(error).__name__}: {error}",
+                )
+            if value is None:
+                return Verdict(
+                    False, "Not yet: it returns nothing; is `return` there?"
+                )
+            kind: Kind = (
+                Number(float(wanted), self.rtol, self.atol)
+                if wanted.ndim == 0
+                else Array(wanted, self.rtol, self.atol)
+            )
+            verdict = kind.judge(value)
+            if not verdict.right:
+                why = verdict.says.removeprefix("Not yet: ")
+                return Verdict(
+                    False, f"Not yet: for {case} it gives {value}; {why}"
+                )
+        return Verdict(True, "Right.")
