@@ -265,3 +265,80 @@ class Spectrum(Record):
     matrix: str = "hessian"
     errors: np.ndarray = field(default_factory=lambda: np.zeros(0))
     provenance: Provenance = field(default_factory=Provenance)
+
+
+@dataclass(frozen=True, eq=False)
+class Density(Record):
+    """Density of all eigenvalues of a matrix of curvature.
+
+    Args:
+        grid: (G,) eigenvalues at which the density is given.
+        density: (G,) mean over probes; its integral is 1.
+        spread: (G,) standard error of that mean over probes.
+        nodes: (P, m) Ritz values of each probe; NaN after an early end.
+        weights: (P, m) their weights; each row sums to 1.
+        sigma: width of the Gaussian bumps.
+        n: number of eigenvalues.
+        products: number of products spent.
+        matrix: which matrix ("hessian", "gauss-newton").
+        provenance: where it came from.
+    """
+
+    grid: np.ndarray
+    density: np.ndarray
+    spread: np.ndarray
+    nodes: np.ndarray
+    weights: np.ndarray
+    sigma: float
+    n: int
+    products: int
+    matrix: str = "hessian"
+    provenance: Provenance = field(default_factory=Provenance)
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate(Record):
+    """A quantity estimated from random probes, with its standard error.
+
+    Args:
+        value: the estimate; () for a trace, (n,) for a diagonal.
+        error: its standard error, of the same shape.
+        products: number of products spent.
+        method: how it was estimated.
+        samples: (S,) what each probe gave, or (0,).
+        matrix: which matrix ("hessian", "gauss-newton").
+        provenance: where it came from.
+    """
+
+    value: np.ndarray
+    error: np.ndarray
+    products: int
+    method: str
+    samples: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    matrix: str = "hessian"
+    provenance: Provenance = field(default_factory=Provenance)
+
+
+@dataclass(frozen=True, eq=False)
+class Sharpness(Record):
+    """How far the loss can rise in a neighbourhood.
+
+    Args:
+        value: the measure.
+        loss: the loss at the centre.
+        worst: the largest loss found; a lower bound of the maximum.
+        measure: which measure.
+        radius: size of the neighbourhood.
+        steps: number of ascent steps.
+        path: (steps + 1,) the loss after each step, centre first.
+        provenance: where it came from.
+    """
+
+    value: float
+    loss: float
+    worst: float
+    measure: str
+    radius: float
+    steps: int
+    path: np.ndarray
+    provenance: Provenance = field(default_factory=Provenance)
