@@ -2,13 +2,18 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
 from dldna.checks import choice
+from dldna.models.convolutional import ArenaCNN, LeNet, SmallCNN
+from dldna.models.large import resnet50, vgg11
+from dldna.models.residual import SmallResNet
 from dldna.models.simple import SimpleNetwork
+from dldna.models.transformer import PatchTransformer, arena_transformer
 
 Shape = tuple[int, ...]
 
@@ -23,7 +28,26 @@ def _mlp(
     return SimpleNetwork(act, math.prod(in_shape), num_classes, hidden)
 
 
-MODELS: dict[str, Callable[..., nn.Module]] = {"mlp": _mlp}
+def _resnet(
+    in_shape: Shape, num_classes: int, *, depth: int, skip: bool
+) -> nn.Module:
+    return SmallResNet(depth, in_shape, num_classes, skip)
+
+
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "mlp": _mlp,
+    "cnn": SmallCNN,
+    "lenet": LeNet,
+    "resnet20": partial(_resnet, depth=20, skip=True),
+    "resnet20-noskip": partial(_resnet, depth=20, skip=False),
+    "resnet56": partial(_resnet, depth=56, skip=True),
+    "resnet56-noskip": partial(_resnet, depth=56, skip=False),
+    "resnet50": resnet50,
+    "vgg11": vgg11,
+    "transformer": PatchTransformer,
+    "arena-cnn": ArenaCNN,
+    "arena-transformer": arena_transformer,
+}
 
 
 def make(
@@ -39,12 +63,26 @@ def make(
     The weights follow from ``seed``; the global random state is left
     alone.
 
+    ========================  =========================================
+    ``mlp``                   :class:`SimpleNetwork`; options ``act``
+                              and ``hidden``
+    ``cnn``                   :class:`SmallCNN`
+    ``lenet``                 :class:`LeNet`
+    ``resnet20``,             :class:`SmallResNet`; with ``-noskip``
+    ``resnet56``              at the end, without skips
+    ``resnet50``              :func:`resnet50`, from torchvision
+    ``vgg11``                 :func:`vgg11`, from torchvision
+    ``transformer``           :class:`PatchTransformer`
+    ``arena-cnn``             :class:`ArenaCNN`
+    ``arena-transformer``     :func:`arena_transformer`
+    ========================  =========================================
+
     Args:
         name: a key of :data:`MODELS`.
         seed: of the initial weights.
         in_shape: shape of one sample.
         num_classes: number of outputs.
-        **options: what else the network's function takes.
+        **options: what else the network takes.
 
     Returns:
         The network, in training mode.
