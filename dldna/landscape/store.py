@@ -114,8 +114,9 @@ class Store:
     def get(self, number: int) -> dict[str, np.ndarray] | None:
         """A finished tile; None (and a warning) if it is damaged."""
         try:
-            with np.load(self._tile(number), allow_pickle=False) as file:
-                return {k: file[k] for k in file.files}
+            with open(self._tile(number), "rb") as file:
+                tile = np.load(file, allow_pickle=False)
+                return {k: tile[k] for k in tile.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile):
             warnings.warn(
                 f"{self._tile(number)} is damaged; it is computed again",

@@ -111,7 +111,9 @@ def elsewhere(
         RuntimeError: workers keep dying.
     """
     joblib = need("joblib", "parallel", "work on several processes")
-    text = joblib.externals.cloudpickle.dumps(job)
+    # Of joblib's releases some bring cloudpickle along, others need it.
+    home = "joblib.externals.loky.cloudpickle_wrapper"
+    text = need(home, "parallel", "work on several processes").dumps(job)
     parcel = np.frombuffer(text, dtype=np.uint8)
     left, tries = dict(tiles), 0
     while left:

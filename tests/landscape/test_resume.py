@@ -1,0 +1,280 @@
+"""Killed, resumed, shared between processes: the surface is the same."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dldna.landscape import surface
+from dldna.landscape.store import Store, digest, thin
+
+SCRIPT = textwrap.dedent(
+    """
+    import sys, time, torch
+    from torch import nn
+    from dldna.landscape import surface, running
+
+    running.TILE_SECONDS = 0.02
+    torch.set_num_threads(1)
+    pause = float(sys.argv[2])
+    calls = open(sys.argv[3], "a")
+
+    class Counting(nn.CrossEntropyLoss):
+        def forward(self, output, target):
+            calls.write("x")
+            calls.flush()
+            time.sleep(pause)
+            return super().forward(output, target)
+
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
+    data = torch.randn(24, 6), torch.randint(3, (24,))
+    s = surface(net, Counting(), data, resolution=15, out=sys.argv[1],
+                path="slow", metrics="accuracy")
+    print(s.losses.tobytes().hex())
+    """
+)
+
+
+def run(folder, calls, pause=0.001):
+    command = [sys.executable, "-c", SCRIPT, folder, str(pause), calls]
+    return subprocess.Popen(
+        [str(c) for c in command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        text=True,
+    )
+
+
+def wait_for_tiles(folder, number, process):
+    for _ in range(3000):
+        if len(list(folder.glob("tiles/*.npz"))) >= number:
+            return
+        if process.poll() is not None:
+            raise AssertionError(process.communicate()[1])
+        time.sleep(0.01)
+    raise AssertionError("no tiles")
+
+
+def test_kill_and_resume_is_identical_and_repeats_no_tile(tmp_path):
+    whole = run(tmp_path / "whole", tmp_path / "c0")
+    victim = run(tmp_path / "cut", tmp_path / "c1", pause=0.005)
+    wait_for_tiles(tmp_path / "cut", 4, victim)
+    os.kill(victim.pid, signal.SIGKILL)
+    victim.communicate()
+    done = list((tmp_path / "cut" / "tiles").glob("*.npz"))
+    points = sum(len(np.load(p)["loss"]) for p in done)
+    assert 0 < points < 225
+    rest = run(tmp_path / "cut", tmp_path / "c2")
+    out, error = rest.communicate(timeout=60)
+    assert rest.returncode == 0, error
+    assert out == whole.communicate(timeout=60)[0]
+    # What was left, and a few evaluations of the centre to check it.
+    assert len((tmp_path / "c2").read_text()) <= 225 - points + 20
+
+
+def test_a_second_process_is_told_to_wait(tmp_path):
+    first = run(tmp_path / "o", tmp_path / "c", pause=0.02)
+    wait_for_tiles(tmp_path / "o", 1, first)
+    second = run(tmp_path / "o", tmp_path / "c")
+    error = second.communicate(timeout=60)[1]
+    assert second.returncode != 0
+    assert f"process {first.pid} is computing a surface" in error
+    first.kill()
+    first.communicate()
+    third = run(tmp_path / "o", tmp_path / "c", pause=0)
+    assert third.wait(60) == 0  # a dead process keeps nobody out
+    third.communicate()
+
+
+def net_and_data():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
+    return net, (torch.randn(24, 6), torch.randint(3, (24,)))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("weights", "other weights"),
+        ("data", "other data"),
+        ("seed", "other directions"),
+        ("extent", "other grid"),
+        ("loss", "other loss or metrics"),
+        ("precision", "other settings"),
+    ],
+)
+def test_another_job_is_not_mixed_in(tmp_path, change, says):
+    net, (x, y) = net_and_data()
+    loss = nn.CrossEntropyLoss()
+    options = {"resolution": 3, "out": tmp_path}
+    surface(net, loss, (x, y), **options)
+    if change == "weights":
+        with torch.no_grad():
+            net[0].weight[0, 0] += 1e-6
+    elif change == "data":
+        y = y.roll(1)
+    elif change == "loss":
+        loss = nn.CrossEntropyLoss(label_smoothing=0.1)
+    elif change == "precision":
+        options["precision"] = "float64"
+    else:
+        options[change] = 7
+    before = (tmp_path / "plan.json").read_bytes()
+    with pytest.raises(ValueError, match=says):
+        surface(net, loss, (x, y), **options)
+    assert (tmp_path / "plan.json").read_bytes() == before
+
+
+def test_damaged_files_are_found(tmp_path):
+    net, data = net_and_data()
+    loss = nn.CrossEntropyLoss()
+    first = surface(net, loss, data, resolution=5, out=tmp_path)
+    [tile, *_] = sorted((tmp_path / "tiles").glob("*.npz"))
+    tile.write_bytes(tile.read_bytes()[:50])
+    with pytest.warns(UserWarning, match="computed again"):
+        second = surface(net, loss, data, resolution=5, out=tmp_path)
+    assert np.array_equal(first.losses, second.losses)
+    (tmp_path / "plan.json").write_text("{")
+    with pytest.raises(ValueError, match="damaged"):
+        surface(net, loss, data, resolution=5, out=tmp_path)
+    with pytest.raises(NotADirectoryError, match="give a folder"):
+        surface(net, loss, data, out=tmp_path / "plan.json")
+
+
+def test_a_budget_goes_on_where_it_stopped(tmp_path):
+    net, data = net_and_data()
+    loss = nn.CrossEntropyLoss()
+    options = {"resolution": 21, "out": tmp_path}
+    first = surface(net, loss, data, budget_points=50, **options)
+    assert 50 <= first.evaluated.sum() < 441
+    second = surface(net, loss, data, **options)
+    assert second.evaluated.all()
+    assert second.provenance.notes["tiles"]["found"] > 0
+    full = surface(net, loss, data, resolution=21)
+    np.testing.assert_allclose(second.losses, full.losses, rtol=1e-5)
+
+
+def test_ctrl_c_keeps_what_is_finished(tmp_path, monkeypatch):
+    from dldna.landscape import running
+
+    monkeypatch.setattr(running, "TILE_SECONDS", 1e-4)
+    net, data = net_and_data()
+
+    class Interrupted(nn.CrossEntropyLoss):
+        calls = 0
+
+        def forward(self, output, target):
+            type(self).calls += 1
+            if type(self).calls == 200:
+                raise KeyboardInterrupt
+            return super().forward(output, target)
+
+    options = {"resolution": 21, "out": tmp_path, "path": "slow"}
+    with pytest.raises(KeyboardInterrupt):
+        surface(net, Interrupted(), data, **options)
+    assert list((tmp_path / "tiles").glob("*.npz"))
+    again = surface(net, Interrupted(), data, **options)
+    assert again.evaluated.all()
+    assert again.provenance.notes["tiles"]["found"] > 0
+
+
+def test_one_process_cannot_take_a_folder_twice(tmp_path):
+    store = Store(tmp_path)
+    with (
+        store.lock(),
+        pytest.raises(RuntimeError, match="is computing"),
+        Store(tmp_path).lock(),
+    ):
+        pass
+    with store.lock():
+        pass
+
+
+def test_digests_tell_bits_apart():
+    a = torch.zeros(3)
+    b = a.clone()
+    b[1] = -0.0
+    assert digest(a) == digest(torch.zeros(3))
+    assert digest(a) != digest(b)
+    assert digest(a) != digest(a.double())
+    assert digest({"x": a}) != digest({"y": a})
+    assert digest(torch.zeros(0)) != digest(a)
+    assert digest(torch.tensor(1.0)) == digest(torch.tensor(1.0))
+    assert digest(a.bfloat16()) != digest(a.half())
+
+
+@pytest.mark.parametrize("samples", [1, 7, 19, 20])
+def test_thinning_keeps_the_number_and_the_pairs(samples):
+    x = torch.arange(20)
+    held = [(x[:6], -x[:6]), {"a": x[6:9]}, (x[9:], -x[9:])]
+    kept = thin(held, samples)
+    found = [b["a"] if isinstance(b, dict) else b[0] for b in kept]
+    flat = torch.cat(found)
+    assert len(flat) == samples
+    assert len(flat.unique()) == samples
+    for b in kept:
+        if not isinstance(b, dict):
+            assert torch.equal(b[0], -b[1])
+
+
+# Through joblib
+
+
+def test_processes_give_the_same_surface(tmp_path):
+    net, data = net_and_data()
+    loss = nn.CrossEntropyLoss()
+    one = surface(net, loss, data, resolution=9)
+    two = surface(net, loss, data, resolution=9, n_jobs=2, out=tmp_path)
+    np.testing.assert_allclose(two.losses, one.losses, rtol=1e-6)
+    assert two.evaluated.all()
+
+
+def test_an_active_parallel_config_is_enough():
+    joblib = pytest.importorskip("joblib")
+    net, data = net_and_data()
+    loss = nn.CrossEntropyLoss()
+    one = surface(net, loss, data, resolution=9)
+    with joblib.parallel_config("threading", n_jobs=2):
+        two = surface(net, loss, data, resolution=9)
+    np.testing.assert_allclose(two.losses, one.losses, rtol=1e-6)
+
+
+class Deadly(nn.CrossEntropyLoss):
+    """Kills the first worker process that gets this far."""
+
+    def __init__(self, mark, home):
+        super().__init__()
+        self.mark, self.home, self.calls = str(mark), home, 0
+
+    def forward(self, output, target):
+        self.calls += 1
+        if os.getpid() != self.home and self.calls == 20:
+            try:
+                os.close(os.open(self.mark, os.O_CREAT | os.O_EXCL))
+                os.kill(os.getpid(), signal.SIGKILL)
+            except FileExistsError:
+                pass
+        return super().forward(output, target)
+
+
+def test_a_dead_worker_is_survived(tmp_path):
+    net, data = net_and_data()
+    loss = Deadly(tmp_path / "mark", os.getpid())
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        got = surface(net, loss, data, resolution=15, n_jobs=2, path="slow")
+    assert (tmp_path / "mark").exists()
+    assert any("handed out again" in str(w.message) for w in said)
+    want = surface(net, nn.CrossEntropyLoss(), data, resolution=15)
+    np.testing.assert_allclose(got.losses, want.losses, rtol=1e-6)
+    assert got.evaluated.all()
