@@ -342,3 +342,33 @@ class Sharpness(Record):
     steps: int
     path: np.ndarray
     provenance: Provenance = field(default_factory=Provenance)
+
+
+@dataclass(frozen=True, eq=False)
+class LayerStats(Record):
+    """Moments of the signal through a model, one entry for each layer.
+
+    Args:
+        names: (L,) of the layers, in the order of their calls.
+        kinds: (L,) their types.
+        mean: (L,) of each layer's output, over samples and units.
+        variance: (L,) of the same.
+        second_moment: (L,) of the same.
+        grad_mean: (L,) of the gradient by that output.
+        grad_variance: (L,) of the same.
+        grad_second_moment: (L,) of the same.
+        predicted: theory by the same names, each (L,); NaN where it does
+            not hold.
+        provenance: where it came from.
+    """
+
+    names: list[str]
+    kinds: list[str]
+    mean: np.ndarray
+    variance: np.ndarray
+    second_moment: np.ndarray
+    grad_mean: np.ndarray
+    grad_variance: np.ndarray
+    grad_second_moment: np.ndarray
+    predicted: dict[str, np.ndarray] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=Provenance)
