@@ -1,15 +1,12 @@
 """The training loop: any model, any optimizer, exact resumption."""
 
 import math
-import random
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,17 +16,10 @@ from dldna import batches
 from dldna.checks import choice, count, positive
 from dldna.guard import untouched
 from dldna.progress import announce, track
-from dldna.records import History, Provenance
-from dldna.training.callbacks import State
-from dldna.training.checkpoint import (
-    check_same,
-    load_checkpoint,
-    put_into,
-    random_states,
-    save_checkpoint,
-    set_random_states,
-)
-from dldna.training.evaluation import Tally, check_labels, home, measure
+from dldna.records import History
+from dldna.training.checkpoint import save_checkpoint
+from dldna.training.evaluation import check_labels, measure
+from dldna.training.run import Run
 
 
 class DivergenceWarning(RuntimeWarning):
@@ -119,7 +109,8 @@ def train(
         raise ValueError("the training loader is empty: not a single batch")
     if device is not None:
         model.to(device)
-    run = _Run(model, optimizer, train_loader, scheduler, callbacks, seed)
+    _check_parameters(model, optimizer)
+    run = Run(model, optimizer, train_loader, scheduler, callbacks, seed)
     path = None if checkpoint is None else Path(checkpoint)
     modes = [(module, module.training) for module in model.modules()]
     try:
@@ -231,6 +222,16 @@ class _Diverged(Exception):
         self.loss, self.output = loss, output
 
 
+def _check_parameters(model: nn.Module, optimizer: Optimizer) -> None:
+    mine = {id(p) for p in model.parameters()}
+    theirs = {id(p) for g in optimizer.param_groups for p in g["params"]}
+    if not mine & theirs:
+        raise ValueError(
+            "the optimizer holds none of the model's parameters: it was "
+            "made for another model"
+        )
+
+
 def _needs_closure(optimizer: Optimizer) -> bool:
     lbfgs = isinstance(optimizer, torch.optim.LBFGS)
     return lbfgs or bool(getattr(optimizer, "needs_closure", False))
@@ -253,7 +254,7 @@ def _test(model, optimizer, loader, loss_fn) -> tuple[float, float]:
     return result
 
 
-def _advance(scheduler: Any, run: "_Run") -> None:
+def _advance(scheduler: Any, run: Run) -> None:
     if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
         tested = run.columns["test_loss"][-1]
         trained = run.columns["train_loss"][-1]
@@ -274,221 +275,10 @@ def _say_diverged(event: dict[str, Any], how: str) -> None:
         warnings.warn(message, DivergenceWarning, stacklevel=3)
 
 
-COLUMNS = (
-    "train_loss",
-    "train_accuracy",
-    "test_loss",
-    "test_accuracy",
-    "seconds",
-)
-
-
-@dataclass
-class _Run:
-    """Where a run stands: all that a checkpoint must hold."""
-
-    model: nn.Module
-    optimizer: Optimizer
-    loader: Iterable
-    scheduler: Any
-    callbacks: Sequence[Any]
-    seed: int
-    epoch: int = 0  # finished epochs
-    position: int = 0  # finished batches of the epoch that is under way
-    spent: float = 0.0  # seconds of it before an interruption
-    columns: dict[str, list[float]] = field(
-        default_factory=lambda: {name: [] for name in COLUMNS}
-    )
-    metrics: dict[str, list[float]] = field(default_factory=dict)
-    step_loss: list[float] = field(default_factory=list)
-    diverged: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self):
-        self.device = home(self.model)
-        self.tally = Tally()
-        self.state = State(self.model, self.optimizer)
-        self.began = time.perf_counter()
-        self.opened = False
-        self.resumed: dict[str, Any] | None = None
-        self.order: Tensor | None = None
-
-    # The data -----------------------------------------------------------
-
-    def batches(self) -> Iterator[Any]:
-        """The batches of this epoch that are still to come."""
-        self.began = time.perf_counter()
-        generator = getattr(self.loader, "generator", None)
-        if self.resumed is None:
-            self.order = None if generator is None else generator.get_state()
-        elif generator is not None and self.order is not None:
-            generator.set_state(self.order)
-        _seed_all(self.seed, self.epoch)
-        if hasattr(self.loader, "batches"):
-            items = self.loader.batches(self.epoch, self.position)
-        else:
-            items = iter(self.loader)
-            for _ in range(self.position):
-                next(items)
-        if self.resumed is not None and self.position > 0:
-            set_random_states(self.resumed)
-        self.resumed = None
-        return items
-
-    def count(self, loss: float, batch: Any, output: Any) -> None:
-        """A step is done."""
-        n = batches.size(batch)
-        self.tally.add(loss, n, output, batches.split(batch)[1])
-        self.position += 1
-        self.step_loss.append(loss)
-        state = self.state
-        state.epoch, state.step = self.epoch + 1, state.step + 1
-        state.loss, state.batch = loss, batch
-
-    def close_epoch(self, test_loss: float, test_accuracy: float) -> None:
-        """The epoch and its evaluation are done."""
-        seconds = self.spent + time.perf_counter() - self.began
-        row = (
-            self.tally.loss,
-            self.tally.accuracy,
-            test_loss,
-            test_accuracy,
-            seconds,
-        )
-        for name, value in zip(COLUMNS, row, strict=True):
-            self.columns[name].append(value)
-        self.epoch += 1
-        self.position, self.spent, self.tally = 0, 0.0, Tally()
-        self.order = None
-        self.state.metrics = {}
-        lr = self.optimizer.param_groups[0].get("lr")
-        if lr is not None:
-            self.state.metrics["lr"] = float(lr)
-        self.tell("on_epoch")
-        for name, value in self.state.metrics.items():
-            past = self.metrics.setdefault(name, [])
-            past += [math.nan] * (self.epoch - 1 - len(past))
-            past.append(float(value))
-
-    def tell(self, event: str) -> None:
-        """Call this method of each callback that has it."""
-        for callback in self.callbacks:
-            method = getattr(callback, event, None)
-            if method is not None:
-                method(self.state)
-
-    # Checkpoints --------------------------------------------------------
-
-    def settings(self) -> dict[str, Any]:
-        """What must be the same for a run to go on as it began."""
-        loader = self.loader
-        sized = hasattr(loader, "__len__")
-        return {
-            "optimizer": type(self.optimizer).__name__,
-            "scheduler": type(self.scheduler).__name__,
-            "seed": self.seed,
-            "batch_size": getattr(loader, "batch_size", None),
-            "batches": len(loader) if sized else None,
-            "loader seed": getattr(loader, "seed", None),
-        }
-
-    def state_dict(self) -> dict[str, Any]:
-        """All of it, in plain types."""
-        spent = self.spent
-        if self.position:
-            spent += time.perf_counter() - self.began
-        scheduler = self.scheduler
-        return {
-            "settings": self.settings(),
-            "model": dict(self.model.state_dict()),
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": None if scheduler is None else scheduler.state_dict(),
-            "callbacks": [
-                c.state_dict() if hasattr(c, "state_dict") else None
-                for c in self.callbacks
-            ],
-            "random": random_states(),
-            "order": self.order,
-            "run": {
-                "epoch": self.epoch,
-                "position": self.position,
-                "spent": spent,
-                "columns": self.columns,
-                "metrics": self.metrics,
-                "diverged": self.diverged,
-                "step": self.state.step,
-                "stop": self.state.stop,
-                "tally": vars(self.tally),
-            },
-            "step_loss": torch.tensor(self.step_loss, dtype=torch.float64),
-        }
-
-    def restore(self, path: Path) -> None:
-        """Go on from a checkpoint."""
-        saved = load_checkpoint(path)
-        put_into(self.model, saved, path)
-        check_same(self.settings(), saved["settings"], path)
-        self.optimizer.load_state_dict(saved["optimizer"])
-        if self.scheduler is not None:
-            self.scheduler.load_state_dict(saved["scheduler"])
-        for callback, state in zip(
-            self.callbacks, saved["callbacks"], strict=False
-        ):
-            if hasattr(callback, "load_state_dict") and state is not None:
-                callback.load_state_dict(state)
-        run = saved["run"]
-        vars(self.tally).update(run.pop("tally"))
-        self.state.step, self.state.stop = run.pop("step"), run.pop("stop")
-        vars(self).update(run)
-        self.step_loss = saved["step_loss"].tolist()
-        self.resumed, self.order = saved["random"], saved["order"]
-
-    def check_length(self, epochs: int, path: Path | None) -> None:
-        """Refuse a checkpoint that is further than one wants to go."""
-        if self.epoch + (self.position > 0) > epochs:
-            raise ValueError(
-                f"{path} has {self.epoch} finished epochs already, more "
-                f"than epochs={epochs}; give another path"
-            )
-
-    # The result ---------------------------------------------------------
-
-    def history(self, loss_fn: Callable) -> History:
-        """What was measured so far."""
-        loader, name = self.loader, getattr(loss_fn, "__name__", "")
-        samples = getattr(loader, "x", getattr(loader, "dataset", ()))
-        notes = {"optimizer": type(self.optimizer).__name__}
-        if self.diverged:
-            notes["diverged"] = self.diverged
-        parameters = list(self.model.parameters())
-        dtype = parameters[0].dtype if parameters else torch.float32
-        short = {
-            name: np.array(past + [math.nan] * (self.epoch - len(past)))
-            for name, past in self.metrics.items()
-        }
-        return History(
-            epochs=np.arange(1, self.epoch + 1),
-            **{k: np.array(v) for k, v in self.columns.items()},
-            step_loss=np.array(self.step_loss),
-            metrics=short,
-            provenance=Provenance(
-                made="training",
-                seed=self.seed,
-                model=type(self.model).__name__,
-                n_params=sum(p.numel() for p in parameters),
-                n_samples=len(samples) if hasattr(samples, "__len__") else 0,
-                loss=name or type(loss_fn).__name__,
-                device=str(self.device),
-                dtype=str(dtype).removeprefix("torch."),
-                seconds=float(sum(self.columns["seconds"])),
-                notes=notes,
-            ),
-        )
-
-
 class _Saver:
     """Saves within an epoch, every so many seconds."""
 
-    def __init__(self, run: _Run, path: Path | None, seconds: float):
+    def __init__(self, run: Run, path: Path | None, seconds: float):
         self.run, self.path, self.seconds = run, path, seconds
         self.last = time.perf_counter()
 
@@ -506,7 +296,7 @@ class _Estimate:
         self.epochs, self.wanted, self.after = epochs, wanted, after
         self.steps, self.began = 0, 0.0
 
-    def step(self, run: _Run) -> None:
+    def step(self, run: Run) -> None:
         self.steps += 1
         if self.steps == 1:
             self.began = time.perf_counter()
@@ -516,10 +306,3 @@ class _Estimate:
             each = (time.perf_counter() - self.began) / (self.after - 1)
             left = self.epochs * len(run.loader) - run.state.step
             announce("training", each * left)
-
-
-def _seed_all(seed: int, epoch: int) -> None:
-    mixed = (seed * 1_000_003 + epoch) % 2**32
-    torch.manual_seed(mixed)
-    np.random.seed(mixed)  # noqa: NPY002
-    random.seed(mixed)
