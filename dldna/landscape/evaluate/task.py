@@ -293,7 +293,7 @@ def _twin(model: nn.Module, statistics: str) -> nn.Module:
 
 def _moved(origin, directions, coords) -> Params:
     at = dict(origin)
-    for c, direction in zip(coords, directions, strict=True):
+    for c, direction in zip(coords, directions, strict=False):
         if c != 0:
             at = {
                 k: torch.add(v, direction[k], alpha=float(c))

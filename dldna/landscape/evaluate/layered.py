@@ -1,0 +1,395 @@
+"""The path for networks in general: layer by layer, one point at a time.
+
+The model's graph of operations is walked with four savings, none of which
+changes a result by more than rounding:
+
+- Parameters of a point are formed layer by layer while they are needed,
+  never as a whole copy.
+- Batch norm with running statistics is folded into the layer before it,
+  weights and directions alike where its own parameters do not move.
+- The first layer's outputs are linear in the coordinates: computed once
+  for the plane, a point costs one addition.
+- Images go through in tiles that stay in cache, channels last, and ReLU
+  and residual additions write in place.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from dldna import batches as bt
+from dldna.landscape.evaluate import graph as gr
+from dldna.landscape.evaluate.graph import Graph, Unsupported
+from dldna.landscape.evaluate.layers import CONVS, Layer
+from dldna.landscape.evaluate.losses import (
+    add_losses,
+    add_one,
+    joined,
+    per_sample,
+)
+from dldna.landscape.evaluate.plane import Row, combined, rows
+from dldna.landscape.evaluate.slow import forward
+from dldna.landscape.evaluate.task import Task, Total, Values
+
+CACHE = 4 * 2**20  # bytes of the largest activation of a tile
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+class Layered:
+    """One point at a time through a rearranged graph.
+
+    Args:
+        task: what is evaluated.
+        memory: bytes it may use.
+
+    Raises:
+        Unsupported: the model cannot be traced.
+    """
+
+    name = "layered"
+
+    def __init__(self, task: Task, memory: float):
+        if task.statistics == "recalibrate":
+            raise Unsupported("statistics are recomputed at each point")
+        self.task = task
+        self.notes: dict[str, Any] = {}
+        self.chunk = 16
+        self.half = task.precision == "bfloat16"
+        self.graph = Graph(task)
+        self.kind = per_sample(task)
+        self.room = memory / 4
+        self.batches = task.batches
+        if task.statistics == "train":
+            self.kind = None
+        self.shapes = self._shapes()
+        self._plan()
+        if self.kind:
+            self.batches = joined(self.batches, self._tile())
+        self.shared: dict[int, dict[fx.Node, Any]] = {}
+
+    # -- the plan: once ------------------------------------------------
+
+    def _plan(self) -> None:
+        graph, task = self.graph, self.task
+        self.layers: dict[fx.Node, Layer] = {}
+        self.skipped: dict[fx.Node, fx.Node] = {}  # value is that of ...
+        self.rectify: set[fx.Node] = set()  # apply a ReLU afterwards
+        self.dead: dict[fx.Node, list[fx.Node]] = {}
+        self.fixed = self._fixed()
+        for node in graph.nodes:
+            self._plan_node(node)
+        seen: set[fx.Node] = set()
+        for node in reversed(graph.nodes):
+            self.dead[node] = [
+                n for n in node.all_input_nodes if n not in seen
+            ]
+            seen.update(node.all_input_nodes)
+        self.terms = {
+            k: [v, *[d[k] for d in task.directions]]
+            for k, v in task.origin.items()
+        }
+        for k, v in task.buffers.items():
+            moves = task.buffer_directions
+            moving = bool(moves) and k in moves[0]
+            self.terms[k] = [v, *([d[k] for d in moves] if moving else [])]
+
+    def _fixed(self) -> set[fx.Node]:
+        """Nodes whose value does not depend on the point."""
+        fixed: set[fx.Node] = set()
+        for node in self.graph.nodes:
+            inside = all(n in fixed for n in node.all_input_nodes)
+            if node.op == "call_module":
+                module = self.graph.modules[node.target]
+                inside &= not _has_tensors(module)
+            if node.op in ("get_attr", "output"):
+                inside = False
+            if inside:
+                fixed.add(node)
+        return fixed
+
+    def _plan_node(self, node: fx.Node) -> None:
+        graph, task = self.graph, self.task
+        if node.op != "call_module" or node in self.skipped:
+            self._plan_relu(node)
+            return
+        module = graph.modules[node.target]
+        if type(module) is nn.Linear or type(module) in CONVS:
+            norm = None
+            user = next(iter(node.users), None)
+            if graph.users[node] == 1 and user.op == "call_module":
+                after = graph.modules[user.target]
+                if (
+                    type(after) in NORMS
+                    and after.running_mean is not None
+                    and task.statistics != "train"
+                    and (type(module) in CONVS or self._flat(node))
+                ):
+                    norm = user
+                    self.skipped[user] = node
+            self.layers[node] = Layer(graph, node, norm)
+        self._plan_relu(node)
+
+    def _flat(self, node: fx.Node) -> bool:
+        """Whether a module's output is (images, features)."""
+        return len(self.shapes.get(node.target, ())) == 2
+
+    def _plan_relu(self, node: fx.Node) -> None:
+        """A ReLU before a max-pooling that is its only user comes after."""
+        graph = self.graph
+        if node in self.fixed or not gr.is_relu(graph, node):
+            return
+        user = next(iter(node.users), None)
+        if graph.users[node] == 1 and user.op == "call_module":
+            after = graph.modules[user.target]
+            if type(after) is nn.MaxPool2d and not after.return_indices:
+                self.skipped[node] = node.args[0]
+                self.rectify.add(user)
+
+    def _shapes(self) -> dict[str, torch.Size]:
+        """Shapes of the modules' outputs for two samples."""
+        batch = bt.cut(self.batches[0], 0, 2)
+        model, shapes = self.task.model, {}
+
+        def look(name):
+            def hook(module, inputs, output):
+                if isinstance(output, Tensor):
+                    shapes[name] = output.shape
+
+            return hook
+
+        hooks = [
+            m.register_forward_hook(look(k)) for k, m in model.named_modules()
+        ]
+        try:
+            with torch.no_grad():
+                state = self.task.parameters_at([])
+                forward(self.task, state | self.task.buffers_at([]), batch)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return shapes
+
+    def _tile(self) -> int:
+        """Images per tile: the largest activation should fit the cache."""
+        largest = max(s.numel() for s in self.shapes.values()) * 4 // 2
+        return max(16, min(1024, 16 * (CACHE // max(largest, 1) // 16)))
+
+    # -- running -------------------------------------------------------
+
+    def __call__(self, coords: Tensor) -> Values:
+        """Loss and metrics at (P, K) coordinates; each (P,) float64."""
+        coords = self.task.check(coords)
+        total = Total(self.task, len(coords))
+        with torch.no_grad():
+            for row in rows(coords, self.chunk):
+                self._row(total, row)
+        return total.means()
+
+    def _row(self, total: Total, row: Row) -> None:
+        bases: dict[tuple[int, fx.Node], Tensor] = {}
+        for p, s in zip(row.at, row.steps, strict=True):
+            point = list(row.fixed)
+            point[row.axis] = s
+            at = _Point(self, point, row, s, bases)
+            for b, batch in enumerate(self.batches):
+                output = at.run(b, batch)
+                if self.half and isinstance(output, Tensor):
+                    output = output.float()
+                if self.kind and output.ndim == 2:
+                    z = output.t().unsqueeze(0)
+                    add_losses(total, [p], z, batch, self.kind)
+                else:
+                    add_one(total, p, output, batch)
+
+    def inputs(self, b: int, batch: Any) -> dict[fx.Node, Any]:
+        """Values that no point changes, computed once per batch."""
+        kept = self.shared.get(b)
+        if kept is not None:
+            return kept
+        graph, values = self.graph, {}
+        given = graph.inputs(batch)
+        for node in graph.nodes:
+            if node.op == "placeholder":
+                if node.target in given:
+                    values[node] = self._laid_out(given[node.target])
+            elif node in self.fixed:
+                values[node] = self.call(node, values)
+        size = sum(t.nbytes for t in values.values() if torch.is_tensor(t))
+        if size < self.room:
+            self.room -= size
+            self.shared[b] = values
+        return values
+
+    def _laid_out(self, value: Any) -> Any:
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            return value
+        value = value.bfloat16() if self.half else value
+        if value.ndim == 4:
+            value = value.contiguous(memory_format=torch.channels_last)
+        return value
+
+    def call(self, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
+        """Run a node that has no parameters."""
+        args, kwargs = fx.node.map_arg(
+            (node.args, node.kwargs), lambda n: values[n]
+        )
+        if node.op == "call_module":
+            module = self.graph.modules[node.target]
+            if getattr(module, "inplace", False):
+                args = (args[0].clone(), *args[1:])
+            return module(*args, **kwargs)
+        if gr.writes(node):
+            args = (args[0].clone(), *args[1:])
+        if node.op == "call_method":
+            name = "reshape" if node.target == "view" else node.target
+            if name == "reshape" and isinstance(args[1], torch.dtype):
+                name = "view"
+            return getattr(args[0], name)(*args[1:], **kwargs)
+        return node.target(*args, **kwargs)
+
+
+@dataclass
+class _Point:
+    """One point of the plane."""
+
+    path: Layered
+    point: list[float]
+    row: Row
+    step: float
+    bases: dict[tuple[int, fx.Node], Tensor]
+    formed: dict[Any, Any] = field(default_factory=dict)
+
+    def tensor(self, name: str) -> Tensor:
+        """A parameter or buffer at this point."""
+        if name not in self.formed:
+            terms = self.path.terms[name]
+            value = terms[0]
+            if len(terms) > 1:
+                value = combined(terms, self.point)
+            if self.path.half and value.is_floating_point():
+                value = value.bfloat16()
+            self.formed[name] = value
+        return self.formed[name]
+
+    def run(self, b: int, batch: Any) -> Any:
+        """The model's output on a batch."""
+        path, graph = self.path, self.path.graph
+        values = dict(path.inputs(b, batch))
+        owned: set[fx.Node] = set()
+        for node in graph.nodes:
+            if node in path.fixed or node.op == "placeholder":
+                continue
+            if node.op == "output":
+                return fx.node.map_arg(node.args[0], lambda n: values[n])
+            value, fresh = self._node(node, values, owned, b)
+            if node in path.rectify:
+                value = value.relu_() if fresh else value.relu()
+                fresh = True
+            values[node] = value
+            if fresh:
+                owned.add(node)
+            for gone in path.dead[node]:
+                if gone not in path.fixed:
+                    values.pop(gone, None)
+        raise Unsupported("the graph has no output")
+
+    def _node(self, node, values, owned, b) -> tuple[Any, bool]:
+        """A node's value, and whether nobody else holds its memory."""
+        path, graph = self.path, self.path.graph
+        if node in path.skipped:
+            origin = path.skipped[node]
+            return values[origin], self._last(origin, node, owned)
+        if node in path.layers:
+            return self._layer(node, values, b), True
+        if node.op == "get_attr":
+            return self._attribute(node), False
+        if gr.is_relu(graph, node):
+            x = values[node.args[0]]
+            if self._last(node.args[0], node, owned):
+                return x.relu_(), True
+            return x.relu(), True
+        if gr.is_nothing(graph, node):
+            source = node.args[0]
+            return values[source], self._last(source, node, owned)
+        if gr.word(node) in ("add", "iadd") and len(node.args) == 2:
+            made = self._sum(node, values, owned)
+            if made is not None:
+                return made, True
+        if node.op == "call_module":
+            module = graph.modules[node.target]
+            if _has_tensors(module):
+                return self._module(node, module, values), False
+        return path.call(node, values), False
+
+    def _last(self, source: fx.Node, node: fx.Node, owned) -> bool:
+        return source in owned and source in self.path.dead[node]
+
+    def _sum(self, node, values, owned) -> Tensor | None:
+        if node.kwargs or not all(isinstance(a, fx.Node) for a in node.args):
+            return None
+        x, y = (values[a] for a in node.args)
+        if not (torch.is_tensor(x) and torch.is_tensor(y)):
+            return None
+        if (
+            x.shape != y.shape
+            or x.dtype != y.dtype
+            or node.args[0] is (node.args[1])
+        ):
+            return None
+        if self._last(node.args[0], node, owned):
+            return x.add_(y)
+        if self._last(node.args[1], node, owned):
+            return y.add_(x)
+        return x + y
+
+    def _layer(self, node: fx.Node, values, b: int) -> Tensor:
+        path = self.path
+        layer, source = path.layers[node], node.args[0]
+        x = values[source]
+        if source in path.fixed and layer.constant(path):
+            return self._first(layer, node, x, b)
+        key = (node, layer.form(x))
+        if key not in self.formed:
+            made = layer.at(self, x)
+            if len(path.batches) == 1:
+                return layer.apply(x, *made)
+            self.formed[key] = made
+        return layer.apply(x, *self.formed[key])
+
+    def _first(self, layer: Layer, node, x: Tensor, b: int) -> Tensor:
+        """A first layer's output: linear in the coordinates."""
+        terms = layer.products(b, x, self.path)
+        if terms is None:
+            return layer.apply(x, *layer.at(self, x))
+        if (b, node) not in self.bases:
+            self.bases[b, node] = combined(terms, self.row.fixed)
+        base, step = self.bases[b, node], terms[1 + self.row.axis]
+        return torch.add(base, step, alpha=self.step)
+
+    def _attribute(self, node: fx.Node) -> Any:
+        name = self.path.graph.first_name.get(node.target)
+        if name is None:
+            return gr.fetch(self.path.task.model, node.target)
+        return self.tensor(name)
+
+    def _module(self, node: fx.Node, module: nn.Module, values) -> Any:
+        """A module of its own kind, with its parameters at this point."""
+        args, kwargs = fx.node.map_arg(
+            (node.args, node.kwargs), lambda n: values[n]
+        )
+        state = {}
+        for name, _ in module.named_parameters():
+            full = self.path.graph.parameter(node.target, name)
+            state[name] = self.tensor(full)
+        for name, _ in module.named_buffers():
+            full = self.path.graph.parameter(node.target, name)
+            state[name] = self.tensor(full).clone()
+        return torch.func.functional_call(module, state, args, kwargs)
+
+
+def _has_tensors(module: nn.Module) -> bool:
+    return any(True for _ in module.parameters()) or any(
+        True for _ in module.buffers()
+    )

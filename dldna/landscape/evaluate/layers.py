@@ -1,0 +1,195 @@
+"""Convolutions and linear layers whose parameters move on a plane."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+from dldna.landscape.evaluate.plane import combined
+
+CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+CALLS = {nn.Conv1d: F.conv1d, nn.Conv2d: F.conv2d, nn.Conv3d: F.conv3d}
+
+
+class Layer:
+    """A linear or convolutional layer, with a batch norm folded in.
+
+    With running mean m and variance v, scale g and shift b, a batch norm
+    after ``W x + c`` is the layer ``s W x + s (c - m) + b`` with
+    ``s = g / sqrt(v + eps)``. If neither g nor v moves on the plane, s is
+    constant and origin and directions are scaled once.
+
+    Args:
+        graph: the graph it belongs to.
+        node: the layer's node.
+        norm: the node of the batch norm after it, or None.
+    """
+
+    def __init__(self, graph, node: fx.Node, norm: fx.Node | None):
+        self.graph, self.node = graph, node
+        self.module = graph.modules[node.target]
+        self.norm = graph.modules[norm.target] if norm is not None else None
+        self.norm_name = norm.target if norm is not None else ""
+        self.weights: dict[Any, list[Tensor]] = {}
+        self.kept: dict[int, list[Tensor]] = {}
+
+    def terms(self, path, name: str, owner: str) -> list[Tensor] | None:
+        """A parameter's terms: at the origin, then along each direction."""
+        full = self.graph.parameter(owner, name)
+        return None if full is None else path.terms[full]
+
+    def form(self, x: Tensor) -> str:
+        """How the layer is applied to an input of this shape.
+
+        A convolution whose kernel meets the image in a single place is a
+        matrix product ("dense"); anything else stays what it is.
+        """
+        module = self.module
+        if type(module) is not nn.Conv2d or module.groups != 1:
+            return "plain"
+        if module.padding_mode != "zeros" or isinstance(module.padding, str):
+            return "plain"
+        for size, k, pad, stride, dil in zip(
+            x.shape[2:],
+            module.kernel_size,
+            module.padding,
+            module.stride,
+            module.dilation,
+            strict=True,
+        ):
+            places = (size + 2 * pad - dil * (k - 1) - 1) // stride + 1
+            if places != 1 or dil != 1 or pad + size > k:
+                return "plain"
+        return "dense"
+
+    def constant(self, path) -> bool:
+        """Whether the batch norm's scale stays the same on the plane."""
+        if self.norm is None:
+            return True
+        for name in ("weight", "running_var"):
+            terms = self.terms(path, name, self.norm_name)
+            if terms and any(bool(t.any()) for t in terms[1:]):
+                return False
+        return True
+
+    def scale(self, path, at) -> Tensor | None:
+        """The batch norm's factor for each channel, or None."""
+        if self.norm is None:
+            return None
+        var = at(self.terms(path, "running_var", self.norm_name))
+        scale = torch.rsqrt(var + self.norm.eps)
+        gain = self.terms(path, "weight", self.norm_name)
+        return scale if gain is None else scale * at(gain)
+
+    def prepared(self, path, x: Tensor) -> list[Tensor]:
+        """The weight's terms in the form, layout and scale of their use."""
+        form = self.form(x)
+        key = (form, tuple(x.shape[2:]) if form == "dense" else ())
+        if key not in self.weights:
+            terms = self.terms(path, "weight", self.node.target)
+            scale = None
+            if self.constant(path):
+                scale = self.scale(path, lambda t: t[0])
+            self.weights[key] = [self._laid(w, form, x, scale) for w in terms]
+            self.fixed_scale = scale
+        return self.weights[key]
+
+    def _laid(self, w: Tensor, form: str, x: Tensor, scale) -> Tensor:
+        if scale is not None:
+            w = w * scale.view(-1, *[1] * (w.ndim - 1))
+        if form == "dense":
+            pads = self.module.padding
+            for d, (size, pad) in enumerate(
+                zip(x.shape[2:], pads, strict=True)
+            ):
+                w = w.narrow(2 + d, pad, size)
+            return w.permute(0, 2, 3, 1).reshape(len(w), -1)
+        if w.ndim == 4:
+            return w.contiguous(memory_format=torch.channels_last)
+        return w.contiguous()
+
+    def at(self, point, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias at a point."""
+        path = point.path
+
+        def value(terms):
+            if len(terms) == 1:
+                return terms[0]
+            return combined(terms, point.point)
+
+        weight = value(self.prepared(path, x))
+        scale = self.fixed_scale
+        if self.norm is not None and scale is None:
+            scale = self.scale(path, value)
+            weight = weight * scale.view(-1, *[1] * (weight.ndim - 1))
+        bias = self.bias(path, value, scale)
+        if path.half:
+            weight = weight.bfloat16()
+            bias = None if bias is None else bias.bfloat16()
+        return weight, bias
+
+    def bias(self, path, value, scale: Tensor | None) -> Tensor | None:
+        """The layer's bias after folding."""
+        own = self.terms(path, "bias", self.node.target)
+        bias = None if own is None else value(own)
+        if self.norm is None:
+            return bias
+        mean = value(self.terms(path, "running_mean", self.norm_name))
+        bias = -mean if bias is None else bias - mean
+        bias = bias * scale
+        shift = self.terms(path, "bias", self.norm_name)
+        return bias if shift is None else bias + value(shift)
+
+    def apply(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """The layer's output on ``x``."""
+        m = self.module
+        if type(m) is nn.Linear:
+            return F.linear(x, weight, bias)
+        if weight.ndim == 2:
+            x = x.permute(0, 2, 3, 1).reshape(len(x), -1)
+            return F.linear(x, weight, bias)[:, :, None, None]
+        if m.padding_mode != "zeros":
+            x = F.pad(x, m._reversed_padding_repeated_twice, m.padding_mode)
+            padding = 0
+        else:
+            padding = m.padding
+        return CALLS[type(m)](
+            x, weight, bias, m.stride, padding, m.dilation, m.groups
+        )
+
+    def products(self, b: int, x: Tensor, path) -> list[Tensor] | None:
+        """Outputs on a batch for origin and directions, if they fit."""
+        if b in self.kept:
+            return self.kept[b]
+        weights = self.prepared(path, x)
+        made = []
+        for k, weight in enumerate(weights):
+            bias = self._bias_term(path, k)
+            if path.half:
+                x = x.float()
+            made.append(self.apply(x, weight, bias))
+            if path.half:
+                made[-1] = made[-1].bfloat16()
+            path.room -= made[-1].nbytes
+        if path.room < 0:
+            path.room += sum(t.nbytes for t in made)
+            return None
+        self.kept[b] = made
+        return made
+
+    def _bias_term(self, path, k: int) -> Tensor | None:
+        """The k-th term of the bias; constants belong to the origin."""
+
+        def term(terms):
+            if k < len(terms):
+                return terms[k]
+            return torch.zeros_like(terms[0])
+
+        own = self.terms(path, "bias", self.node.target)
+        if self.norm is None:
+            return None if own is None else term(own)
+        mean = term(self.terms(path, "running_mean", self.norm_name))
+        bias = (-mean if own is None else term(own) - mean) * self.fixed_scale
+        shift = self.terms(path, "bias", self.norm_name)
+        return bias if shift is None else bias + term(shift)
