@@ -93,8 +93,9 @@ def sweep(
     r"""Train one small model under many settings and seeds, all at once.
 
     A seed decides the start and the order of the batches, and both are
-    shared by all settings. Where settings differ in a number, the rule's
-    arithmetic is done in float64, so that ``1 - beta**t`` keeps its digits.
+    shared by all settings. Where settings differ in more than a rate (a
+    beta, say), the rule's arithmetic is done in float64, so that
+    ``1 - beta**t`` keeps its digits.
 
     Args:
         make_model: ``seed -> module``; or a :class:`~dldna.graph.Graph`,
@@ -283,6 +284,10 @@ class _GraphJob:
         )
 
 
+# Numbers that enter as factors: single precision loses nothing.
+_FACTORS = {"lr", "weight_decay", "eps", "momentum"}
+
+
 class _Update:
     """The rule applied to all runs at once, with one value for each run."""
 
@@ -302,7 +307,9 @@ class _Update:
             if all(v == values[0] for v in values):
                 self.fixed[key] = values[0]
             else:
-                self.varied[key] = _column(key, values, repeat, shape)
+                dtype = job.flat.dtype if key in _FACTORS else torch.float64
+                self.varied[key] = _column(key, values, repeat, shape, dtype)
+        self.exact = not self.varied.keys() <= _FACTORS
         # A rule for one tensor sees the tensors; any other, all weights.
         whole = self.rule.kind in ("elementwise", "network")
         like = job.like.values()
@@ -341,7 +348,7 @@ class _Update:
 
     def _apply(self, w, g, state, t, fixed, varied):
         rule, dtype = self.rule.update, w.dtype
-        if varied:
+        if self.exact:
             w, g = w.double(), g.double()
             state = {k: v.double() for k, v in state.items()}
         if self.flat:
@@ -356,11 +363,11 @@ class _Update:
         }
 
 
-def _column(key, values, repeat, shape):
+def _column(key, values, repeat, shape, dtype):
     """Values of one keyword, one for each run, ready to broadcast."""
     if all(isinstance(v, tuple) for v in values):
         return tuple(
-            _column(key, list(part), repeat, shape)
+            _column(key, list(part), repeat, shape, dtype)
             for part in zip(*values, strict=True)
         )
     if any(isinstance(v, (bool, str, type(None))) for v in values):
@@ -368,5 +375,5 @@ def _column(key, values, repeat, shape):
             f"the settings differ in {key!r}, which is not a number: run "
             "one sweep for each of its values"
         )
-    column = torch.tensor(values, dtype=torch.float64).repeat(repeat)
+    column = torch.tensor(values, dtype=dtype).repeat(repeat)
     return column.view(shape)
