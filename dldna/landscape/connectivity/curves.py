@@ -1,0 +1,292 @@
+"""Curves between two networks, and the loss along them."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dldna import batches as batching
+from dldna import checks, params
+from dldna.guard import untouched
+from dldna.landscape.directions import point_of
+from dldna.landscape.evaluate import choose
+from dldna.landscape.evaluate.task import norms
+from dldna.landscape.plane import Direction, Plane, orthogonalise
+from dldna.landscape.surface import check_model, loss_name, named_metrics
+from dldna.params import Params
+from dldna.records import Line, Provenance
+
+KINDS = ("bezier", "chain")
+
+
+def coefficients(kind: str, t: Tensor, count: int) -> Tensor:
+    r"""How much of each control point a curve takes at t.
+
+    A Bezier curve takes the Bernstein polynomials
+    :math:`\binom{n}{i} t^i (1-t)^{n-i}`, a polygonal chain the hat
+    functions :math:`\max(0, 1 - |n t - i|)`, with :math:`n` = ``count``
+    - 1. With three points these are the two curves of Garipov et al.
+
+    Args:
+        kind: "bezier" or "chain".
+        t: (T,) positions, 0 to 1.
+        count: number of control points, both ends among them.
+
+    Returns:
+        (T, count) in float64; each row adds up to 1.
+
+    Example:
+        >>> coefficients("bezier", torch.tensor([0.5]), 3).tolist()
+        [[0.25, 0.5, 0.25]]
+        >>> coefficients("chain", torch.tensor([0.25]), 3).tolist()
+        [[0.5, 0.5, 0.0]]
+    """
+    checks.choice("kind of curve", kind, KINDS)
+    checks.count("number of points", count, least=2)
+    t = torch.as_tensor(t, dtype=torch.float64).reshape(-1, 1)
+    i = torch.arange(count, dtype=torch.float64)
+    n = count - 1
+    if kind == "chain":
+        return (1 - (n * t - i).abs()).clamp(min=0)
+    binomial = torch.tensor(
+        [math.comb(n, k) for k in range(count)], dtype=torch.float64
+    )
+    return binomial * t**i * (1 - t) ** (n - i)
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A curve through parameter space from one network to another.
+
+    Args:
+        points: control points; the first and the last are the ends.
+        kind: "bezier" or "chain". With two points both are the segment.
+        losses: (S,) loss of each step of its fit, if it was fitted.
+        provenance: where it came from.
+
+    Example:
+        >>> a, b = {"w": torch.zeros(1)}, {"w": torch.ones(1)}
+        >>> bend = {"w": torch.tensor([5.0])}
+        >>> Curve([a, bend, b], "chain").at(0.75)["w"]
+        tensor([3.])
+    """
+
+    points: Sequence[Params]
+    kind: str = "bezier"
+    losses: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    provenance: Provenance = field(default_factory=Provenance)
+
+    def __post_init__(self):
+        checks.choice("kind of curve", self.kind, KINDS)
+        checks.count("number of points", len(self.points), least=2)
+        for point in self.points[1:]:
+            params.check_same(self.points[0], point)
+
+    def at(self, t: float) -> Params:
+        """The parameters at t; 0 and 1 give the ends bit by bit."""
+        row = coefficients(self.kind, torch.tensor([t]), len(self.points))
+        return mix(self.points, row[0].tolist())
+
+    @property
+    def bends(self) -> Sequence[Params]:
+        """The control points between the ends."""
+        return self.points[1:-1]
+
+
+def mix(points: Sequence[Params], shares: Sequence[float]) -> Params:
+    """A sum of points with shares; a share of 0 changes no bit."""
+    used = [(p, c) for p, c in zip(points, shares, strict=True) if c != 0]
+    return {
+        k: sum((p[k] * c for p, c in used[1:]), used[0][0][k] * used[0][1])
+        for k in points[0]
+    }
+
+
+def segment(a: Any, b: Any) -> Curve:
+    """The straight line between two networks.
+
+    Args:
+        a: a model, a state dict or parameters by name.
+        b: the other end.
+    """
+    start = _start(a)
+    return Curve([start, point_of(b, start)])
+
+
+def walk(
+    model: nn.Module,
+    curve: Curve,
+    loss_fn: Any,
+    data: Any,
+    points: int = 25,
+    *,
+    metrics: Any = (),
+    statistics: str = "recalibrate",
+    limit: int | None = None,
+) -> Line:
+    r"""The loss along a curve, both ends included.
+
+    Running statistics of batch normalisation belong to one set of
+    weights. They are therefore computed anew at each point; without that
+    the loss between two networks is mostly their mismatch.
+
+    Args:
+        model: the architecture; its own weights play no part.
+        curve: where to walk.
+        loss_fn: see :mod:`dldna.batches`.
+        data: a loader, tensors or batches; one pass is kept in memory.
+        points: number of positions, evenly spaced in t, at least 2.
+        metrics: names ("accuracy") or ``f(output, batch) -> mean``.
+        statistics: "recalibrate", or "eval" for the model's own buffers,
+            or "train" for each batch's own statistics.
+        limit: use only the first so many samples.
+
+    Returns:
+        A line over t; ``metrics["length"]`` is the distance walked in
+        parameter space so far.
+
+    Raises:
+        ValueError: the curve belongs to another network.
+
+    Example:
+        >>> model = nn.Linear(1, 1, bias=False)
+        >>> w = [{"weight": torch.tensor([[v]])} for v in (-1.0, 1.0)]
+        >>> data = torch.ones(1, 1), torch.zeros(1, 1)
+        >>> walk(model, Curve(w), nn.MSELoss(), data, 3).losses
+        array([1., 0., 1.])
+    """
+    started = time.perf_counter()
+    checks.count("points", points, least=2)
+    check_model(model)
+    controls = [point_of(p, params.of(model)) for p in curve.points]
+    ts = np.linspace(0, 1, points)
+    rows = coefficients(curve.kind, torch.tensor(ts), len(controls))
+    origin = {k: torch.zeros_like(v) for k, v in controls[0].items()}
+    with untouched(model):
+        held = batching.held(data, limit)
+        run = choose(
+            model,
+            loss_fn,
+            held,
+            origin,
+            controls,
+            metrics=named_metrics(metrics),
+            statistics=statistics if norms(model) else "eval",
+        )
+        values = run(rows)
+    gram = _gram(controls)
+    steps = np.diff(rows.numpy(), axis=0)
+    lengths = np.sqrt(np.maximum(((steps @ gram) * steps).sum(axis=1), 0))
+    losses = values.pop("loss")
+    values["length"] = np.append(0.0, np.cumsum(lengths))
+    return Line(
+        alphas=ts,
+        losses=losses,
+        metrics=values,
+        provenance=Provenance(
+            made=f"loss along a {curve.kind} of {len(controls)} points",
+            model=type(model).__name__,
+            n_params=params.count(controls[0]),
+            n_samples=sum(batching.size(b) for b in held),
+            loss=loss_name(loss_fn),
+            seconds=time.perf_counter() - started,
+            notes={"statistics": statistics if norms(model) else "none"},
+        ),
+    )
+
+
+def _gram(points: Sequence[Params]) -> np.ndarray:
+    """Inner products of the control points about the first one."""
+    offsets = [params.sub(p, points[0]) for p in points]
+    return np.array([[params.dot(a, b) for b in offsets] for a in offsets])
+
+
+def barrier(line: Line) -> float:
+    r"""How high the loss rises above the straight line of its ends.
+
+    .. math:: \max_t \; L(t) - \big[(1-t) L(0) + t L(1)\big]
+
+    It is 0 where the path is nowhere above that line; NaN on the way
+    gives NaN. Two networks with a barrier near 0 on the straight segment
+    are linearly connected.
+
+    Args:
+        line: losses over t from 0 to 1, as from :func:`walk`.
+
+    Returns:
+        The barrier, in units of the loss.
+
+    Raises:
+        ValueError: the line does not hold 0 and 1.
+
+    Example:
+        >>> ts = np.linspace(0, 1, 3)
+        >>> barrier(Line(ts, np.array([1.0, 5.0, 3.0])))
+        3.0
+
+    References:
+        Frankle, Dziugaite, Roy, Carbin, Linear mode connectivity and the
+        lottery ticket hypothesis, ICML 2020, arXiv 1912.05671.
+    """
+    t = np.asarray(line.alphas)
+    at = [np.flatnonzero(t == end) for end in (0, 1)]
+    if not (len(at[0]) and len(at[1])):
+        raise ValueError("the line must hold both ends, 0 and 1")
+    low, high = (line.losses[i[0]] for i in at)
+    inner = (t >= 0) & (t <= 1)
+    return float(np.max((line.losses - (1 - t) * low - t * high)[inner]))
+
+
+def plane_through(a: Any, b: Any, c: Any) -> Plane:
+    """The plane through three networks, with unit axes at right angles.
+
+    Args:
+        a: the origin: a model, a state dict or parameters by name.
+        b: lies on the first axis.
+        c: lies above it, such as the bend of a curve.
+
+    Returns:
+        The plane; ``notes["corners"]`` are the coordinates of the three.
+        Give it to :func:`dldna.landscape.surface` as ``directions``.
+
+    Raises:
+        ValueError: the three lie on one line, or do not fit.
+
+    Example:
+        >>> p = [{"w": torch.tensor(v)} for v in
+        ...      ([1.0, 1.0, 1.0], [4.0, 1.0, 1.0], [2.0, 1.0, 6.0])]
+        >>> plane_through(*p).notes["corners"]
+        [[0.0, 0.0], [3.0, 0.0], [1.0, 5.0]]
+
+    References:
+        Garipov et al., Loss surfaces, mode connectivity, and fast
+        ensembling of DNNs, NeurIPS 2018, arXiv 1802.10026.
+    """
+    origin = _start(a)
+    points = [point_of(other, origin) for other in (b, c)]
+    names = ("to the second", "towards the third")
+    steps = [
+        Direction(params.sub(p, origin), name, "unit length")
+        for p, name in zip(points, names, strict=True)
+    ]
+    units = [
+        Direction(
+            params.scale(d.vector, 1 / params.norm(d.vector)), d.name, d.done
+        )
+        for d in orthogonalise(steps)
+    ]
+    plane = Plane(origin, units)
+    corners = [plane.project(p)[0].tolist() for p in (origin, *points)]
+    return Plane(origin, units, {"corners": corners})
+
+
+def _start(a: Any) -> Params:
+    """A copy of one network's parameters, whatever it comes as."""
+    if isinstance(a, nn.Module):
+        return params.copy(params.of(a))
+    return point_of(a, {k: v for k, v in a.items() if v.is_floating_point()})
