@@ -3,14 +3,24 @@
 from dldna.landscape.curvature import (
     NotConvergedWarning,
     Operator,
+    diagonal,
+    gradient_share,
+    keskar_sharpness,
+    layer_spectra,
+    rescale_relu,
+    sam_sharpness,
+    spectral_density,
     top_eigenpairs,
+    trace,
 )
 from dldna.landscape.directions import DIRECTIONS, choose_directions
 from dldna.landscape.line import band, line
 from dldna.landscape.normalise import filter_normalise, layer_normalise
 from dldna.landscape.plane import Direction, Plane, orthogonalise
 from dldna.landscape.probe import NotAFunction
+from dldna.landscape.recorder import Recorder
 from dldna.landscape.surface import surface
+from dldna.landscape.trajectory import Shadow, Trajectory
 
 __all__ = [
     "DIRECTIONS",
@@ -19,12 +29,23 @@ __all__ = [
     "NotConvergedWarning",
     "Operator",
     "Plane",
+    "Recorder",
+    "Shadow",
+    "Trajectory",
     "band",
     "choose_directions",
+    "diagonal",
     "filter_normalise",
+    "gradient_share",
+    "keskar_sharpness",
     "layer_normalise",
+    "layer_spectra",
     "line",
     "orthogonalise",
+    "rescale_relu",
+    "sam_sharpness",
+    "spectral_density",
     "surface",
     "top_eigenpairs",
+    "trace",
 ]

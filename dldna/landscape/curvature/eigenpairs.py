@@ -35,6 +35,7 @@ def top_eigenpairs(
     parts: int = 8,
     max_products: int | None = None,
     backend: str = "lanczos",
+    pad: bool = True,
     **options: Any,
 ) -> Spectrum:
     r"""Find the k largest eigenpairs of the Hessian, each with its residual.
@@ -73,13 +74,14 @@ def top_eigenpairs(
             default ``200 + 40 k``.
         backend: "lanczos", or "pyhessian" for a cross-check by the power
             iteration of that package.
+        pad: whether eigenvectors run over all parameters of the model,
+            zero where one was left out, or only over those that may move.
         **options: of :class:`Operator`: ``matrix``, ``params``,
             ``dtype``, ``mode``, ``way``, ``limit``, ``adaptive``.
 
     Returns:
-        The pairs in the order of ``which``. The eigenvectors run over all
-        parameters of the model in their order, and are zero where a
-        parameter was left out.
+        The pairs in the order of ``which``, the eigenvectors in the order
+        of the model's parameters.
 
     Raises:
         ValueError: ``k`` larger than the number of parameters, ``tol``
@@ -123,7 +125,7 @@ def top_eigenpairs(
         ]
         notes = {"tol": tol, "backend": backend}
         record = verified(operator, found, seed=seed, parts=parts, **notes)
-    return _padded(record, operator)
+    return _padded(record, moves(operator)) if pad else record
 
 
 def search(
@@ -256,18 +258,21 @@ def _over_starts(found: Sequence[Ritz]) -> dict[str, list[float]]:
     }
 
 
-def _padded(record: Spectrum, operator: Operator) -> Spectrum:
-    """The record with zeros where a parameter was left out."""
-    everywhere = params.of(operator.model)
-    if len(operator.names) == len(everywhere):
-        return record
-    moves = torch.cat(
+def moves(operator: Operator) -> np.ndarray:
+    """Which scalars of all the model's parameters the operator moves."""
+    return np.concatenate(
         [
-            torch.full((v.numel(),), name in operator.names)
-            for name, v in everywhere.items()
+            np.full(p.numel(), name in operator.point)
+            for name, p in params.of(operator.model).items()
         ]
-    ).numpy()
+    )
+
+
+def _padded(record: Spectrum, mask: np.ndarray) -> Spectrum:
+    """The record with zeros where a parameter was left out."""
+    if mask.all():
+        return record
     rows = record.eigenvectors
-    full = np.zeros((len(rows), len(moves)), dtype=rows.dtype)
-    full[:, moves] = rows
+    full = np.zeros((len(rows), len(mask)), dtype=rows.dtype)
+    full[:, mask] = rows
     return dataclasses.replace(record, eigenvectors=full)

@@ -457,7 +457,9 @@ class Operator:
         slope = torch.func.grad(lambda p: self._loss(p, batch))
 
         def product(v: Tensor) -> Tensor:
-            _, hv = torch.func.jvp(slope, (self.point,), (self.cut(v),))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch about its own script
+                _, hv = torch.func.jvp(slope, (self.point,), (self.cut(v),))
             return self.flat(hv)
 
         return product

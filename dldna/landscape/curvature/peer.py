@@ -25,7 +25,7 @@ def power_iteration(
 
     PyHessian stops when an eigenvalue changes by less than a given
     fraction, which says little about the eigenvector. Here that fraction
-    is ``tol ** 2``, since an eigenvalue's error is about the square of the
+    is ``tol ** 2 / 4``, since an eigenvalue's error is about the square of the
     residual; the true residuals come from the caller's check.
 
     Args:
@@ -102,7 +102,7 @@ def power_iteration(
         inner = home.get(name) or getattr(found, name)
         with mock.patch.dict(home, {name: counted(inner)}):
             values, vectors = found.eigenvalues(
-                maxIter=max(1, limit // k), tol=tol**2, top_n=k
+                maxIter=max(1, limit // k), tol=tol**2 / 4, top_n=k
             )
     operator.products += spent
     rows = [torch.cat([x.detach().reshape(-1) for x in v]) for v in vectors]
