@@ -228,6 +228,8 @@ class Surface(Record):
         path: name of the way the points were evaluated.
         path_coords: (T, 2) a trajectory's projections, or (0, 2).
         path_losses: (T,) the true losses of its checkpoints, or (0,).
+        path_projected: (T,) the losses at their projections, or (0,).
+        path_distance: (T,) how far they lie off the plane, or (0,).
         provenance: where it came from.
     """
 
@@ -241,6 +243,8 @@ class Surface(Record):
     path: str = "slow"
     path_coords: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
     path_losses: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    path_projected: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    path_distance: np.ndarray = field(default_factory=lambda: np.zeros(0))
     provenance: Provenance = field(default_factory=Provenance)
 
 
