@@ -33,11 +33,16 @@ def members(path: Path) -> Iterator[tuple[str, bytes]]:
             _open(raw) as file,
             tarfile.open(fileobj=_Bounded(file), mode="r:") as archive,
         ):
+            bounded = archive.fileobj
             for n, member in enumerate(archive):
                 _check(member, n)
                 if member.isfile():
                     yield member.name, archive.extractfile(member).read()
                 archive.members.clear()  # or it remembers all of them
+            if bounded.last != bytes(tarfile.BLOCKSIZE):
+                raise tarfile.ReadError("it ends in the middle")
+            while bounded.read(tarfile.RECORDSIZE):
+                pass  # to the end, where gzip keeps its checksum
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise ValueError(
             f"{path} is damaged ({error}); bring it again"
@@ -77,6 +82,7 @@ class _Bounded:
 
     def __init__(self, file):
         self.file = file
+        self.last = b""
 
     def tell(self) -> int:
         return self.file.tell()
@@ -91,4 +97,5 @@ class _Bounded:
             raise _Hostile(f"an entry claims {size} bytes at once")
         if self.file.tell() + size > MAX_TOTAL:
             raise _Hostile(f"it unpacks to more than {MAX_TOTAL} bytes")
-        return self.file.read(size)
+        self.last = self.file.read(size)
+        return self.last

@@ -69,7 +69,7 @@ def _key(sources: Iterable[Path]) -> str:
 def _read(path: Path) -> Arrays | None:
     """The arrays, or None where the file is missing or damaged."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as f:
+            return {name: f[name] for name in f.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
         return None

@@ -1,0 +1,112 @@
+"""The in-memory loader: every sample once, and the same order again."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dldna.data import Loader, crop_and_flip
+
+
+def ramp(n):
+    return torch.arange(n, dtype=torch.float32), torch.arange(n)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(1, 60),
+    size=st.integers(1, 70),
+    shuffle=st.booleans(),
+    seed=st.integers(0, 2**40),
+)
+def test_each_sample_is_seen_once_with_its_label(n, size, shuffle, seed):
+    loader = Loader(*ramp(n), size, shuffle, seed)
+    parts = list(loader)
+    assert len(parts) == len(loader)
+    x, y = (torch.cat(p) for p in zip(*parts, strict=True))
+    assert torch.equal(x.long(), y)
+    assert sorted(y.tolist()) == list(range(n))
+    assert all(len(b) == size for b, _ in parts[:-1])
+
+
+def test_epochs_differ_and_follow_from_the_seed():
+    def orders(seed):
+        loader = Loader(*ramp(100), 10, True, seed)
+        return [torch.cat([y for _, y in loader]) for _ in range(3)]
+
+    first, again, other = orders(5), orders(5), orders(6)
+    for a, b in zip(first, again, strict=True):
+        assert torch.equal(a, b)
+    assert not torch.equal(first[0], first[1])
+    assert not torch.equal(first[0], other[0])
+
+
+def test_batches_start_anywhere_also_with_a_transform():
+    def noisy(x, generator):
+        return x + torch.rand(x.shape, generator=generator)
+
+    loader = Loader(*ramp(50), 8, True, 3, transform=noisy)
+    whole = list(loader.batches(4))
+    late = list(loader.batches(4, start=5))
+    assert len(late) == len(whole) - 5
+    for (a, _), (b, _) in zip(whole[5:], late, strict=True):
+        assert torch.equal(a, b)
+    assert not torch.equal(whole[0][0], next(loader.batches(5))[0])
+
+
+def test_state_goes_on_with_the_next_epoch():
+    one, two = (Loader(*ramp(20), 7, True, 1) for _ in range(2))
+    list(one)
+    two.load_state_dict(one.state_dict())
+    for (a, _), (b, _) in zip(one, two, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_global_random_state_is_left_alone():
+    before = torch.random.get_rng_state()
+    list(Loader(*ramp(20), 7, True, 1))
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_drop_last():
+    loader = Loader(*ramp(10), 4, drop_last=True)
+    assert [len(x) for x, _ in loader] == [4, 4]
+    assert len(loader) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"x": torch.zeros(0), "y": torch.zeros(0)}, "empty"),
+        ({"x": torch.zeros(3), "y": torch.zeros(4)}, "3 inputs, but 4"),
+        ({"batch_size": 0}, "batch_size must be"),
+        ({"batch_size": 9, "drop_last": True}, "do not fill one batch of 9"),
+    ],
+)
+def test_bad_input(arguments, message):
+    whole = {"x": torch.zeros(5), "y": torch.zeros(5), **arguments}
+    with pytest.raises(ValueError, match=message):
+        Loader(**whole)
+
+
+def test_crop_and_flip_moves_whole_images():
+    """Each result is a window of the padded image, mirrored or not."""
+    x = torch.rand(40, 2, 6, 5) * 2 - 1
+    y = crop_and_flip(x, torch.Generator().manual_seed(0), pad=2)
+    padded = torch.nn.functional.pad(x, (2, 2, 2, 2), value=-1.0)
+    flips = 0
+    shifts = set()
+    for k in range(len(x)):
+        found = [
+            (top, left, flip)
+            for top in range(5)
+            for left in range(5)
+            for flip in (False, True)
+            for window in [padded[k, :, top : top + 6, left : left + 5]]
+            if torch.equal(window.flip(2) if flip else window, y[k])
+        ]
+        assert len(found) == 1
+        shifts.add(found[0][:2])
+        flips += found[0][2]
+    assert 8 < flips < 32
+    assert len(shifts) > 12
