@@ -1,6 +1,6 @@
 """How a network starts: schemes, diagnostics and the theory beside them."""
 
-from dldna.init.apply import Filled, InitReport, initialize, zeros
+from dldna.init.apply import initialize, zeros
 from dldna.init.blocks import Block, weight_blocks
 from dldna.init.classical import (
     gain_of,
@@ -15,6 +15,21 @@ from dldna.init.classical import (
     xavier_uniform,
 )
 from dldna.init.fans import Fans, fans, fans_of
+from dldna.init.fixup import FixupBlock, fixup
+from dldna.init.gradinit import gradinit
+from dldna.init.jacobian import jacobian, jacobian_singular_values
+from dldna.init.lab import (
+    LAB_ACTIVATIONS,
+    LAB_NEGATIVE,
+    LAB_SCHEMES,
+    lab_grid,
+    signals,
+    stack_weights,
+    theory_table,
+)
+from dldna.init.lsuv import lsuv
+from dldna.init.metainit import gradient_quotient, metainit, quotient
+from dldna.init.mup import Role, mup, mup_param_groups, mup_roles
 from dldna.init.negative import (
     constant_variance,
     double_counted_orthogonal,
@@ -25,7 +40,9 @@ from dldna.init.orthogonal import (
     orthogonal,
     scaled_orthogonal,
 )
-from dldna.init.schemes import NEGATIVE, SCHEMES
+from dldna.init.propagation import propagate
+from dldna.init.report import Filled, InitReport
+from dldna.init.schemes import NEGATIVE, SCHEMES, variance_of
 from dldna.init.spectra import (
     SpectralTable,
     condition_number,
@@ -37,42 +54,105 @@ from dldna.init.spectra import (
     spectral_table,
     stable_rank,
 )
+from dldna.init.spectral import (
+    spectral,
+    spectral_normalize,
+    spectral_param_groups,
+)
+from dldna.init.tfixup import tfixup
+from dldna.init.theory import (
+    ACTIVATIONS,
+    Moments,
+    Recursion,
+    chi_1,
+    correlation_map,
+    critical_sigma_w,
+    depth_scale,
+    fixed_length,
+    gaussian_mean,
+    joint_mean,
+    length_map,
+    moments,
+    predict_layers,
+)
+from dldna.init.zero import hadamard, zero_hadamard
 
 __all__ = [
+    "ACTIVATIONS",
+    "LAB_ACTIVATIONS",
+    "LAB_NEGATIVE",
+    "LAB_SCHEMES",
     "NEGATIVE",
     "SCHEMES",
     "Block",
     "Fans",
     "Filled",
+    "FixupBlock",
     "InitReport",
+    "Moments",
+    "Recursion",
+    "Role",
     "SpectralTable",
+    "chi_1",
     "condition_number",
     "constant_variance",
+    "correlation_map",
+    "critical_sigma_w",
     "delta_orthogonal",
+    "depth_scale",
     "double_counted_orthogonal",
     "effective_rank",
     "energy_rank",
     "fans",
     "fans_of",
+    "fixed_length",
+    "fixup",
     "gain_of",
+    "gaussian_mean",
+    "gradient_quotient",
+    "gradinit",
     "haar",
+    "hadamard",
     "initialize",
+    "jacobian",
+    "jacobian_singular_values",
+    "joint_mean",
     "kaiming_normal",
     "kaiming_truncated",
     "kaiming_uniform",
+    "lab_grid",
     "lecun_normal",
     "lecun_uniform",
+    "length_map",
+    "lsuv",
+    "metainit",
+    "moments",
+    "mup",
+    "mup_param_groups",
+    "mup_roles",
     "nuclear_ratio",
     "orthogonal",
+    "predict_layers",
+    "propagate",
+    "quotient",
     "scaled_orthogonal",
+    "signals",
     "singular_values",
+    "spectral",
     "spectral_norm",
+    "spectral_normalize",
+    "spectral_param_groups",
     "spectral_table",
     "stable_rank",
+    "stack_weights",
+    "tfixup",
+    "theory_table",
     "torch_default",
     "truncated_normal",
+    "variance_of",
     "weight_blocks",
     "xavier_normal",
     "xavier_uniform",
+    "zero_hadamard",
     "zeros",
 ]

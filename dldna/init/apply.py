@@ -3,7 +3,6 @@
 import fnmatch
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from dldna import checks
 from dldna.guard import untouched
 from dldna.init._draw import make_generator, uniform_
 from dldna.init.blocks import Block, layer_blocks, ready
+from dldna.init.report import InitReport, filled_block, filled_vector
 from dldna.init.schemes import SCHEMES, Scheme
 
 Rule = str | Scheme | None
@@ -22,76 +22,6 @@ Rules = Mapping[type[nn.Module] | str, Rule]
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm) + (
     (nn.RMSNorm,) if hasattr(nn, "RMSNorm") else ()
 )
-
-
-@dataclass(frozen=True)
-class Filled:
-    """One matrix or vector that was initialized.
-
-    Args:
-        name: parameter name, with the part in brackets ("[q]").
-        layer: type of the layer that owns it.
-        scheme: what was done to it.
-        shape: shape as stored, of this part.
-        groups: number of matrices in it (1 unless grouped).
-        fan_in: true fan-in, or None for vectors.
-        fan_out: true fan-out, or None for vectors.
-        std: root mean square of the entries now.
-    """
-
-    name: str
-    layer: str
-    scheme: str
-    shape: tuple[int, ...]
-    groups: int
-    fan_in: float | None
-    fan_out: float | None
-    std: float
-
-
-@dataclass(frozen=True)
-class InitReport:
-    """What was initialized how, and what was left as it was.
-
-    Args:
-        scheme: the scheme asked for.
-        filled: one row for each matrix and vector written.
-        left: parameter name -> why it was not touched.
-        tied: name -> the name under which the shared parameter was filled.
-        notes: remarks a reader should not miss.
-        seconds: wall time, where the scheme looks at data.
-        numbers: what a data-dependent scheme measured, by name.
-    """
-
-    scheme: str
-    filled: list[Filled]
-    left: dict[str, str] = field(default_factory=dict)
-    tied: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-    numbers: dict[str, Any] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        width = max([9, *(len(f.name) for f in self.filled)])
-        lines = [
-            "parameter".ljust(width)
-            + f"  {'layer':<18}{'scheme':<26}{'shape':<18}"
-            + f"{'fan in':>8}{'fan out':>8}{'rms':>10}"
-        ]
-        for f in self.filled:
-            shape = "x".join(map(str, f.shape)) or "1"
-            if f.groups > 1:
-                shape += f" /{f.groups}"
-            n_in = "" if f.fan_in is None else f"{f.fan_in:g}"
-            n_out = "" if f.fan_out is None else f"{f.fan_out:g}"
-            lines.append(
-                f.name.ljust(width)
-                + f"  {f.layer:<18}{f.scheme:<26}{shape:<18}"
-                + f"{n_in:>8}{n_out:>8}{f.std:>10.3g}"
-            )
-        lines += [f"tied: {a} = {b}" for a, b in self.tied.items()]
-        lines += [f"left: {a} ({why})" for a, why in self.left.items()]
-        return "\n".join([*lines, *(f"note: {n}" for n in self.notes)])
 
 
 def initialize(
@@ -310,8 +240,7 @@ class _Job:
             for block in groups[name]:
                 for view in block.views:
                     rule[1](view, self.source)
-                n_in, n_out = block.fans
-                self.note(block, rule[0], n_in, n_out)
+                self.filled.append(filled_block(block, rule[0]))
             return True
         if rule is not None:
             rule[1](p.detach(), self.source)
@@ -347,24 +276,4 @@ class _Job:
         return True
 
     def row(self, name, kind, scheme, p) -> None:
-        rms = float(p.detach().double().square().mean().sqrt())
-        shape = tuple(p.shape)
-        self.filled.append(
-            Filled(name, kind, scheme, shape, 1, None, None, rms)
-        )
-
-    def note(self, block: Block, scheme: str, n_in, n_out) -> None:
-        total = sum(float(v.double().square().sum()) for v in block.views)
-        count = sum(v.numel() for v in block.views)
-        self.filled.append(
-            Filled(
-                block.label,
-                type(block.layer).__name__,
-                scheme,
-                tuple(block.views[0].shape),
-                len(block.views),
-                n_in,
-                n_out,
-                (total / count) ** 0.5,
-            )
-        )
+        self.filled.append(filled_vector(name, kind, scheme, p))

@@ -4,25 +4,87 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from dldna.init import classical, negative, orthogonal
+from dldna import checks
+from dldna.init.classical import (
+    kaiming_normal,
+    kaiming_truncated,
+    kaiming_uniform,
+    lecun_normal,
+    lecun_uniform,
+    torch_default,
+    xavier_normal,
+    xavier_uniform,
+)
+from dldna.init.negative import (
+    constant_variance,
+    double_counted_orthogonal,
+)
+from dldna.init.orthogonal import (
+    delta_orthogonal,
+    orthogonal,
+    scaled_orthogonal,
+)
+from dldna.init.spectral import spectral
+from dldna.init.zero import zero_hadamard
 
 Scheme = Callable[..., Tensor]
 
 SCHEMES: dict[str, Scheme] = {
-    "lecun_normal": classical.lecun_normal,
-    "lecun_uniform": classical.lecun_uniform,
-    "xavier_normal": classical.xavier_normal,
-    "xavier_uniform": classical.xavier_uniform,
-    "kaiming_normal": classical.kaiming_normal,
-    "kaiming_uniform": classical.kaiming_uniform,
-    "kaiming_truncated": classical.kaiming_truncated,
-    "torch_default": classical.torch_default,
-    "orthogonal": orthogonal.orthogonal,
-    "scaled_orthogonal": orthogonal.scaled_orthogonal,
-    "delta_orthogonal": orthogonal.delta_orthogonal,
-    "double_counted_orthogonal": negative.double_counted_orthogonal,
-    "constant_variance": negative.constant_variance,
+    "lecun_normal": lecun_normal,
+    "lecun_uniform": lecun_uniform,
+    "xavier_normal": xavier_normal,
+    "xavier_uniform": xavier_uniform,
+    "kaiming_normal": kaiming_normal,
+    "kaiming_uniform": kaiming_uniform,
+    "kaiming_truncated": kaiming_truncated,
+    "torch_default": torch_default,
+    "orthogonal": orthogonal,
+    "scaled_orthogonal": scaled_orthogonal,
+    "delta_orthogonal": delta_orthogonal,
+    "spectral": spectral,
+    "zero_hadamard": zero_hadamard,
+    "double_counted_orthogonal": double_counted_orthogonal,
+    "constant_variance": constant_variance,
 }
 
 # Kept to show how they fail: not for use.
 NEGATIVE = ("double_counted_orthogonal", "constant_variance")
+
+
+def variance_of(scheme: str, fan_in: float, fan_out: float) -> float:
+    r"""Mean squared entry that a scheme gives, by its definition.
+
+    A semi-orthogonal matrix has :math:`1/\max(n_{in}, n_{out})`. Kaiming
+    is taken with its default gain, the square root of 2.
+
+    Args:
+        scheme: a name of ``SCHEMES``, without the deterministic one and
+            delta-orthogonal, whose entries are not alike.
+        fan_in: number of inputs.
+        fan_out: number of outputs.
+
+    Returns:
+        The variance of the entries.
+
+    Example:
+        >>> variance_of("kaiming_normal", 100, 50)
+        0.02
+    """
+    n_in, n_out = fan_in, fan_out
+    wide = max(n_in, n_out)
+    table = {
+        "lecun_normal": 1 / n_in,
+        "lecun_uniform": 1 / n_in,
+        "xavier_normal": 2 / (n_in + n_out),
+        "xavier_uniform": 2 / (n_in + n_out),
+        "kaiming_normal": 2 / n_in,
+        "kaiming_uniform": 2 / n_in,
+        "kaiming_truncated": 2 / n_in,
+        "torch_default": 1 / (3 * n_in),
+        "orthogonal": 1 / wide,
+        "scaled_orthogonal": 2 / wide,
+        "spectral": min(1.0, n_out / n_in) / n_in,
+        "double_counted_orthogonal": 2 / n_in / wide,
+        "constant_variance": 0.81,
+    }
+    return table[checks.choice("scheme", scheme, table)]

@@ -236,10 +236,11 @@ def test_every_scheme_is_seeded_and_leaves_the_global_generator(name):
     before = torch.random.get_rng_state()
     make = lambda g: SCHEMES[name](torch.empty(8, 6, 3), generator=g)  # noqa: E731
     torch.testing.assert_close(make(source()), make(source()), rtol=0, atol=0)
-    assert not torch.equal(make(source(1)), make(source(2)))
-    g = source(1)
-    assert not torch.equal(make(g), make(g))
-    assert not torch.equal(make(None), make(None))
+    if name != "zero_hadamard":  # it draws nothing
+        assert not torch.equal(make(source(1)), make(source(2)))
+        g = source(1)
+        assert not torch.equal(make(g), make(g))
+        assert not torch.equal(make(None), make(None))
     assert torch.equal(before, torch.random.get_rng_state())
 
 

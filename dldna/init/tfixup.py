@@ -1,0 +1,105 @@
+r"""T-Fixup: transformers without layer norm and without warm-up.
+
+Xavier everywhere, embeddings :math:`N(0, d^{-1/2})` (standard deviation);
+then, with N layers, value and output projections, MLP weights and
+embeddings are scaled: by :math:`(9N)^{-1/4}` in a decoder and for
+embeddings, by :math:`0.67\,N^{-1/4}` in an encoder.
+"""
+
+import torch
+from torch import nn
+
+from dldna.guard import untouched
+from dldna.init._draw import make_generator, normal_
+from dldna.init.apply import initialize
+from dldna.init.blocks import layer_blocks
+from dldna.init.report import InitReport, describe
+
+LAYERS = (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)
+
+
+def tfixup(
+    model: nn.Module,
+    *,
+    seed: int = 0,
+    generator: torch.Generator | None = None,
+) -> InitReport:
+    """Initialize torch's transformer layers by T-Fixup's rules, in place.
+
+    Args:
+        model: a module with ``nn.TransformerEncoderLayer`` or
+            ``nn.TransformerDecoderLayer`` inside.
+        seed: of the random numbers.
+        generator: instead of the seed.
+
+    Returns:
+        A report; its notes name layer norms, which the scheme is meant to
+        make needless.
+
+    Raises:
+        ValueError: no transformer layer.
+
+    Example:
+        >>> layer = nn.TransformerEncoderLayer(8, 2, 16)
+        >>> report = tfixup(layer)
+        >>> [f.scheme for f in report.filled if f.fan_in][2]
+        'xavier_uniform * 0.67'
+
+    References:
+        Huang, Perez, Ba, Volkovs, ICML 2020.
+    """
+    source = make_generator(seed, generator)
+    layers = dict(model.named_modules())
+    encoder = {k: m for k, m in layers.items() if isinstance(m, LAYERS[0])}
+    decoder = {k: m for k, m in layers.items() if isinstance(m, LAYERS[1])}
+    if not encoder and not decoder:
+        raise ValueError(
+            f"{type(model).__name__} has no nn.TransformerEncoderLayer or "
+            "nn.TransformerDecoderLayer, which T-Fixup is about"
+        )
+    in_encoder = 0.67 * max(len(encoder), 1) ** -0.25
+    in_decoder = (9 * (len(decoder) or len(encoder))) ** -0.25
+    factors = {}
+    for group, factor in ((encoder, in_encoder), (decoder, in_decoder)):
+        for name in group:
+            dot = f"{name}." if name else ""
+            for inner, m in group[name].named_modules():
+                for block in layer_blocks(m, dot + inner):
+                    if block.part not in ("q", "k"):
+                        factors[block.label] = (block, factor)
+    with untouched(model):
+        base = initialize(model, "xavier_uniform", generator=source)
+        for m in model.modules():
+            if isinstance(m, nn.Embedding):
+                std = m.embedding_dim**-0.5 * in_decoder
+                normal_(m.weight.detach(), std, source)
+        values = {k: p.clone() for k, p in model.named_parameters()}
+    how = {f.name: f.scheme for f in base.filled}
+    left, tied = dict(base.left), dict(base.tied)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            p.copy_(values[name])
+        for label, (block, factor) in factors.items():
+            for view in block.views:
+                view.mul_(factor)
+            how[label] = f"xavier_uniform * {factor:.4g}"
+    for name, m in layers.items():
+        if isinstance(m, nn.Embedding):
+            label = f"{name}.weight".lstrip(".")
+            left.pop(label, None)
+            if label in tied:  # the head that shares it follows it
+                head = tied.pop(label)
+                how.pop(head, None)
+                tied[head] = label
+            how[label] = f"normal d^-1/2 * {in_decoder:.4g}"
+    norms = [n for n, m in layers.items() if isinstance(m, nn.LayerNorm)]
+    notes = [f"T-Fixup is made for transformers without layer norm: {norms}"]
+    return describe(
+        model,
+        "tfixup",
+        how,
+        left,
+        tied=tied,
+        notes=notes * bool(norms),
+        numbers={"encoder": in_encoder, "decoder": in_decoder},
+    )

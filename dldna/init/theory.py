@@ -1,0 +1,467 @@
+r"""Mean-field theory of signals in wide networks.
+
+In a wide network :math:`h_l = W_l\, \phi(h_{l-1}) + b_l` with independent
+centred weights of variance :math:`\sigma_w^2/n_{in}`, preactivations are
+Gaussian. Their second moment q and the correlation c of two inputs obey
+
+.. math::
+    q_l = \sigma_w^2\, E[\phi(\sqrt{q_{l-1}}\, z)^2] + \sigma_b^2, \qquad
+    c_l = \frac{\sigma_w^2\, E[\phi(u)\phi(v)] + \sigma_b^2}{q_l},
+
+and squared gradients shrink or grow per layer by
+
+.. math:: \chi_1 = \sigma_w^2\, E[\phi'(\sqrt{q}\, z)^2] .
+
+At :math:`\chi_1 = 1` (the edge of chaos) signals travel deepest. Expected
+values are Gaussian integrals, split at 0 so that kinks there cost no
+accuracy. All arithmetic is float64.
+
+References:
+    Poole, Lahiri, Raghu, Sohl-Dickstein, Ganguli, NeurIPS 2016,
+    arXiv 1606.05340.
+    Schoenholz, Gilmer, Ganguli, Sohl-Dickstein, ICLR 2017,
+    arXiv 1611.01232.
+"""
+
+import functools
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dldna import checks
+
+Activation = str | Callable[[Tensor], Tensor]
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "linear": lambda x: x,
+    "relu": F.relu,
+    "leaky_relu": F.leaky_relu,
+    "tanh": torch.tanh,
+    "gelu": F.gelu,
+    "sigmoid": torch.sigmoid,
+    "silu": F.silu,
+    "elu": F.elu,
+    "selu": F.selu,
+    "softplus": F.softplus,
+    "erf": torch.erf,
+}
+
+_NODES, _REACH = 200, 12.0
+
+
+class Moments(NamedTuple):
+    """What an activation makes of a Gaussian N(0, q).
+
+    ``mean`` E[phi], ``second`` E[phi^2], ``slope`` E[phi'^2].
+    """
+
+    mean: float
+    second: float
+    slope: float
+
+    @property
+    def variance(self) -> float:
+        """E[phi^2] - E[phi]^2."""
+        return self.second - self.mean**2
+
+
+def function(activation: Activation) -> Callable[[Tensor], Tensor]:
+    """An activation by name, or any elementwise function or module."""
+    if isinstance(activation, str):
+        name = checks.choice("activation", activation, ACTIVATIONS)
+        return ACTIVATIONS[name]
+    if isinstance(activation, nn.PReLU):
+        slope = float(activation.weight.detach().mean())
+        return lambda x: F.leaky_relu(x, slope)
+    if not callable(activation):
+        raise TypeError(
+            "an activation is a name or an elementwise function, not "
+            f"{activation!r}"
+        )
+    return lambda x: activation(x.clone())  # it may write in place
+
+
+@functools.cache
+def _half_line() -> tuple[np.ndarray, np.ndarray]:
+    """Gauss-Legendre nodes and weights on [0, reach]."""
+    x, w = np.polynomial.legendre.leggauss(_NODES)
+    return _REACH * (x + 1) / 2, _REACH * w / 2
+
+
+def gaussian_mean(f: Callable[[Tensor], Tensor], q: float = 1.0) -> float:
+    r"""E[f(z)] for z of variance q.
+
+    Gauss-Legendre quadrature with 200 nodes on either side of 0, out to
+    12 standard deviations: smooth functions and functions with a kink or
+    a jump at 0 are integrated to about 1e-13.
+
+    Args:
+        f: elementwise function of a float64 tensor.
+        q: variance of z.
+
+    Returns:
+        The expected value.
+
+    Example:
+        >>> round(gaussian_mean(lambda z: z**4, 2.0), 9)
+        12.0
+    """
+    x, w = _half_line()
+    density = w * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+    z = torch.from_numpy(np.concatenate([-x, x])) * math.sqrt(
+        checks.nonnegative("q", q)
+    )
+    weights = torch.from_numpy(np.concatenate([density, density]))
+    return float((f(z) * weights).sum())
+
+
+def moments(activation: Activation, q: float = 1.0) -> Moments:
+    r"""Mean, second moment and squared slope after an activation.
+
+    Args:
+        activation: a name of ``ACTIVATIONS``, or a function.
+        q: second moment of the centred Gaussian that enters.
+
+    Returns:
+        ``Moments(mean, second, slope)``.
+
+    Example:
+        >>> m = moments("relu", 2.0)
+        >>> round(m.second, 12), round(m.slope, 12)
+        (1.0, 0.5)
+    """
+    phi = function(activation)
+
+    def slope(z: Tensor) -> Tensor:
+        with torch.enable_grad():
+            z = z.clone().requires_grad_()
+            return torch.autograd.grad(phi(z).sum(), z)[0]
+
+    with torch.no_grad():
+        return Moments(
+            gaussian_mean(phi, q),
+            gaussian_mean(lambda z: phi(z) ** 2, q),
+            gaussian_mean(lambda z: slope(z) ** 2, q),
+        )
+
+
+def length_map(
+    activation: Activation, q: float, sigma_w: float, sigma_b: float = 0.0
+) -> float:
+    """Second moment of the next layer's preactivations.
+
+    Args:
+        activation: a name or a function.
+        q: second moment of this layer's preactivations.
+        sigma_w: root of fan_in times the weights' variance.
+        sigma_b: standard deviation of the biases.
+
+    Example:
+        >>> round(length_map("relu", 3.0, 2**0.5), 12)
+        3.0
+    """
+    second = moments(activation, q).second
+    return sigma_w**2 * second + sigma_b**2
+
+
+def fixed_length(
+    activation: Activation,
+    sigma_w: float,
+    sigma_b: float = 0.0,
+    q: float = 1.0,
+    steps: int = 10_000,
+) -> float:
+    """Where the length map comes to rest, started from ``q``.
+
+    Returns:
+        The fixed point; 0 or inf where lengths vanish or explode.
+
+    Example:
+        >>> fixed_length("relu", 1.0)
+        0.0
+    """
+    for _ in range(steps):
+        new = length_map(activation, q, sigma_w, sigma_b)
+        if new < 1e-12:
+            return 0.0
+        if new > 1e12:
+            return math.inf
+        if abs(new - q) <= 1e-13 * q:
+            return new
+        q = new
+    return q
+
+
+def chi_1(
+    activation: Activation,
+    sigma_w: float,
+    sigma_b: float = 0.0,
+    q: float | None = None,
+) -> float:
+    r"""Growth of squared gradients per layer, and slope of the c-map at 1.
+
+    Args:
+        activation: a name or a function.
+        sigma_w: root of fan_in times the weights' variance.
+        sigma_b: standard deviation of the biases.
+        q: where to take it; None takes the fixed point.
+
+    Returns:
+        :math:`\chi_1`: below 1 order (gradients vanish), above 1 chaos.
+
+    Raises:
+        ValueError: there is no finite fixed point, and no q is given.
+
+    Example:
+        >>> round(chi_1("relu", 2**0.5, q=1.0), 12)
+        1.0
+    """
+    if q is None:
+        q = fixed_length(activation, sigma_w, sigma_b)
+        if not math.isfinite(q):
+            raise ValueError(
+                "lengths grow without bound here, so there is no fixed "
+                "point; pass q="
+            )
+    return sigma_w**2 * moments(activation, q).slope
+
+
+def critical_sigma_w(
+    activation: Activation,
+    sigma_b: float = 0.0,
+    low: float = 0.1,
+    high: float = 10.0,
+) -> float:
+    r"""The edge of chaos: sigma_w at which :math:`\chi_1 = 1`.
+
+    With q the fixed point, found from q = 1 by bisection of the
+    pair (q, sigma_w): :math:`\sigma_w^2 = 1/E[\phi'(\sqrt q z)^2]` and
+    :math:`q = \sigma_w^2 E[\phi(\sqrt q z)^2] + \sigma_b^2`.
+
+    Args:
+        activation: a name or a function.
+        sigma_b: standard deviation of the biases.
+        low: lowest sigma_w to look at.
+        high: highest.
+
+    Raises:
+        ValueError: no edge between ``low`` and ``high``.
+
+    Example:
+        >>> round(critical_sigma_w("tanh", 0.0), 6)
+        1.0
+
+    References:
+        Schoenholz et al., ICLR 2017, arXiv 1611.01232.
+    """
+    scaled = [moments(activation, q).second / q for q in (0.5, 1.0, 2.0)]
+    if max(scaled) - min(scaled) < 1e-12:  # homogeneous: q plays no part
+        return 1 / math.sqrt(moments(activation, 1.0).slope)
+
+    def excess(q: float) -> float:
+        m = moments(activation, q)
+        return m.second / m.slope + sigma_b**2 - q
+
+    if sigma_b == 0 and abs(moments(activation, 0.0).mean) < 1e-15:
+        # the edge is reached as q goes to 0, where phi is linear
+        at_zero = moments(activation, 1e-14).slope
+        if excess(1e-4) <= 0 or at_zero >= moments(activation, 1e-4).slope:
+            return 1 / math.sqrt(at_zero)
+    qs = np.geomspace(1e-8, 1e4, 121)
+    signs = [excess(q) for q in qs]
+    for i in range(len(qs) - 1):
+        if signs[i] * signs[i + 1] <= 0:
+            a, b = qs[i], qs[i + 1]
+            for _ in range(200):
+                mid = math.sqrt(a * b)
+                if excess(a) * excess(mid) <= 0:
+                    b = mid
+                else:
+                    a = mid
+            sigma = 1 / math.sqrt(moments(activation, a).slope)
+            if low <= sigma <= high:
+                return sigma
+    raise ValueError(
+        f"no edge of chaos with sigma_w in [{low}, {high}] and sigma_b "
+        f"= {sigma_b} for this activation"
+    )
+
+
+def joint_mean(
+    f: Callable[[Tensor], Tensor], q: float, c: float, nodes: int = 60
+) -> float:
+    r"""E[f(u) f(v)] for Gaussians of variance q and correlation c.
+
+    In polar coordinates :math:`u = \sqrt q\, r\cos\theta`,
+    :math:`v = \sqrt q\, r\cos(\theta - \arccos c)`: kinks at 0 lie on
+    four rays, and each sector between them is integrated by itself.
+
+    Args:
+        f: elementwise function of a float64 tensor.
+        q: variance of both.
+        c: their correlation, -1 to 1.
+        nodes: Gauss-Legendre nodes per sector.
+
+    Example:
+        >>> round(joint_mean(lambda u: u, 2.0, 0.3), 12)
+        0.6
+    """
+    if not -1 <= checks.number("c", c) <= 1:
+        raise ValueError(f"a correlation lies in [-1, 1], not {c!r}")
+    phi = math.acos(c)
+    rays = sorted(
+        {
+            ray % (2 * math.pi)
+            for ray in (
+                math.pi / 2, -math.pi / 2, phi + math.pi / 2,
+                phi - math.pi / 2,
+            )
+        }
+    )  # fmt: skip
+    rays.append(rays[0] + 2 * math.pi)
+    r, wr = _half_line()
+    radial = torch.from_numpy(wr * r * np.exp(-r * r / 2))
+    radius = torch.from_numpy(r) * math.sqrt(checks.nonnegative("q", q))
+    x, w = np.polynomial.legendre.leggauss(nodes)
+    total = 0.0
+    for a, b in itertools.pairwise(rays):
+        angle = torch.from_numpy(a + (b - a) * (x + 1) / 2)
+        weight = torch.from_numpy((b - a) * w / 2)
+        u = radius[:, None] * angle.cos()
+        v = radius[:, None] * (angle - phi).cos()
+        total += float(radial @ (f(u) * f(v)) @ weight)
+    return total / (2 * math.pi)
+
+
+def correlation_map(
+    activation: Activation,
+    c: float,
+    sigma_w: float,
+    sigma_b: float = 0.0,
+    q: float | None = None,
+) -> float:
+    """Correlation of two inputs' preactivations, one layer on.
+
+    Args:
+        activation: a name or a function.
+        c: correlation now.
+        sigma_w: root of fan_in times the weights' variance.
+        sigma_b: standard deviation of the biases.
+        q: common second moment; None takes the fixed point.
+
+    Returns:
+        The correlation after the next layer.
+
+    Raises:
+        ValueError: lengths vanish or explode, and no q is given.
+
+    Example:
+        >>> round(correlation_map("relu", 0.0, 2**0.5, q=1.0) * 3.141593, 5)
+        1.0
+    """
+    if q is None:
+        q = fixed_length(activation, sigma_w, sigma_b)
+        if not 0 < q < math.inf:
+            raise ValueError(
+                f"the length's fixed point is {q}, where correlations have "
+                "no meaning; pass q="
+            )
+    phi = function(activation)
+    with torch.no_grad():
+        joint = joint_mean(phi, q, c)
+        new = length_map(activation, q, sigma_w, sigma_b)
+    return (sigma_w**2 * joint + sigma_b**2) / new
+
+
+def depth_scale(chi: float) -> float:
+    r"""How deep correlations reach: :math:`\xi = 1/|\ln \chi_1|`.
+
+    Example:
+        >>> depth_scale(1.0)
+        inf
+    """
+    log = abs(math.log(checks.positive("chi", chi)))
+    return math.inf if log == 0 else 1 / log
+
+
+class Recursion(NamedTuple):
+    """Predicted moments, one entry for each of L layers.
+
+    ``pre`` E[h_l^2] of the preactivations; ``mean``, ``second`` and
+    ``variance`` of the activations phi(h_l); ``grad`` E[delta_l^2], the
+    squared gradient by h_l, in units of the gradient's second moment at
+    the last layer's output.
+    """
+
+    pre: np.ndarray
+    mean: np.ndarray
+    second: np.ndarray
+    variance: np.ndarray
+    grad: np.ndarray
+
+
+def predict_layers(
+    activations: Activation | Sequence[Activation],
+    forward: Sequence[float],
+    backward: Sequence[float] | None = None,
+    *,
+    second_moment: float = 1.0,
+    sigma_b: float = 0.0,
+) -> Recursion:
+    r"""The recursions for a stack of L layers, forward and backward.
+
+    .. math::
+        E[h_l^2] &= f_l\, E[x_{l-1}^2] + \sigma_b^2, \qquad
+        x_l = \phi_l(h_l), \\
+        E[\delta_l^2] &= b_{l+1}\, E[\phi_l'(h_l)^2]\, E[\delta_{l+1}^2],
+
+    with :math:`f_l = n_{in} \mathrm{Var}(W_l)` and
+    :math:`b_l = n_{out} \mathrm{Var}(W_l)`.
+
+    Args:
+        activations: one for all layers, or L of them.
+        forward: (L,) fan_in times variance.
+        backward: (L,) fan_out times variance; None: as ``forward``.
+        second_moment: E[x_0^2] of the input.
+        sigma_b: standard deviation of the biases.
+
+    Returns:
+        A :class:`Recursion`.
+
+    Example:
+        >>> r = predict_layers("relu", [1.0] * 3)
+        >>> r.second.round(6).tolist()
+        [0.5, 0.25, 0.125]
+
+    References:
+        He et al., ICCV 2015, arXiv 1502.01852.
+        Schoenholz et al., ICLR 2017, arXiv 1611.01232.
+    """
+    depth = len(forward)
+    checks.count("the number of layers", depth)
+    backward = forward if backward is None else backward
+    if isinstance(activations, (str, nn.Module)) or callable(activations):
+        activations = [activations] * depth
+    if not len(activations) == len(backward) == depth:
+        raise ValueError(
+            f"{depth} layers, but {len(activations)} activations and "
+            f"{len(backward)} backward factors"
+        )
+    x, rows = checks.nonnegative("second_moment", second_moment), []
+    for phi, f in zip(activations, forward, strict=True):
+        q = f * x + sigma_b**2
+        m = moments(phi, q)
+        x = m.second
+        rows.append((q, m.mean, m.second, m.variance, m.slope))
+    pre, mean, second, variance, slope = np.array(rows).T
+    grad = np.empty(depth)
+    grad[-1] = slope[-1]
+    for l in range(depth - 2, -1, -1):
+        grad[l] = backward[l + 1] * slope[l] * grad[l + 1]
+    return Recursion(pre, mean, second, variance, grad)
