@@ -51,7 +51,7 @@ def colophon(dataset: object = None, seed: int | None = None) -> None:
     print("Versions:", ", ".join(f"{k} {v}" for k, v in versions.items()))
 
 
-def glue(name: str, value: object, form: str = "{:.3g}") -> str:
+def glue(name: str, value: object, form: str = "{:.3g}") -> None:
     """Hand a number from a cell to the prose of the same page.
 
     The text then says ``{glue:text}`name```, so that no number in it is
@@ -62,19 +62,19 @@ def glue(name: str, value: object, form: str = "{:.3g}") -> str:
         value: a number, or any object that ``form`` can format.
         form: a format string with one field.
 
-    Returns:
-        The text that the prose will show.
-
     Example:
-        >>> glue("share", 0.123456, "{:.1%}")
-        '12.3%'
+        >>> glue("share", 0.123456, "{:.1%}")  # shown as 12.3%
+        >>> glue("share", "many", "{:.1%}")
+        Traceback (most recent call last):
+        ...
+        ValueError: Unknown format code '%' for object of type 'str'
     """
     text = form.format(value)
     try:
         from IPython import get_ipython
         from IPython.display import display
     except ImportError:
-        return text
+        return
     if get_ipython() is not None:
         prefix = "application/papermill.record/"
         display(
@@ -82,4 +82,3 @@ def glue(name: str, value: object, form: str = "{:.3g}") -> str:
             metadata={"scrapbook": {"name": name, "mime_prefix": prefix}},
             raw=True,
         )
-    return text

@@ -52,6 +52,7 @@ def prepare(app, config) -> None:
         shutil.rmtree(old, ignore_errors=True)
     # Kernels inherit this: plotly hands over the figure, not a web page.
     os.environ["PLOTLY_RENDERER"] = "plotly_mimetype"
+    os.environ["DLDNA_PROGRESS"] = "0"  # no bars in pages
 
 
 def setup(app) -> None:
