@@ -17,7 +17,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from dldna import __version__
+from dldna import __version__, export
 from dldna.files import write_atomic
 
 FORMAT = 1
@@ -158,6 +158,15 @@ class Record:
         return found(**{k: v for k, v in values.items() if k in known})
 
 
+def _write_text(path: str | Path, text: str) -> Path:
+    return write_atomic(path, lambda f: f.write(text.encode()))
+
+
+def _beside(path: str | Path) -> Path:
+    path = Path(path)
+    return path.with_name(f"{path.stem}_path{path.suffix}")
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, (np.generic, torch.Tensor)):
         return value.item()
@@ -246,6 +255,93 @@ class Surface(Record):
     path_projected: np.ndarray = field(default_factory=lambda: np.zeros(0))
     path_distance: np.ndarray = field(default_factory=lambda: np.zeros(0))
     provenance: Provenance = field(default_factory=Provenance)
+
+    def report(self) -> str:
+        """Say in plain words how far to trust this surface."""
+        return export.report(self)
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write one page that opens in any browser, without a network.
+
+        Args:
+            path: the file.
+
+        Returns:
+            The path written.
+        """
+        names = [*self.directions, "", ""]
+        text = export.page(
+            self.alphas,
+            self.betas,
+            self.losses,
+            evaluated=self.evaluated,
+            metrics=self.metrics,
+            axes=(names[0], names[1]),
+            path_coords=self.path_coords,
+            path_losses=self.path_losses,
+            path_projected=self.path_projected,
+            title=self._title(),
+            words=self.report(),
+        )
+        return _write_text(path, text)
+
+    def to_ply(self, path: str | Path, scale: str = "linear") -> list[Path]:
+        """Write triangles for MeshLab, Blender or trimesh.
+
+        Args:
+            path: the file. A trajectory goes beside it, as edges, into
+                ``NAME_path.ply``.
+            scale: "linear", "log" or "clip"; a comment in the file says
+                which, and no point is left out.
+
+        Returns:
+            The paths written.
+        """
+        h = export.heights(self.losses, scale)
+        lines = [self._title(), *self.directions]
+        text = export.surface_ply(self.alphas, self.betas, h, lines)
+        written = [_write_text(path, text)]
+        if len(self.path_coords):
+            lift = export.lift(self.alphas, self.betas)
+            text = export.path_ply(
+                self.path_coords, self._path_heights(), h, lift, lines
+            )
+            written.append(_write_text(_beside(path), text))
+        return written
+
+    def to_vtk(self, path: str | Path, scale: str = "linear") -> list[Path]:
+        """Write a legacy VTK file for ParaView.
+
+        Args:
+            path: the file. A trajectory goes into ``NAME_path.vtk``.
+            scale: of the heights; the array ``loss`` is unchanged.
+
+        Returns:
+            The paths written.
+        """
+        h = export.heights(self.losses, scale)
+        text = export.surface_vtk(
+            self.alphas, self.betas, self.losses, h, self.metrics,
+            self._title(),
+        )  # fmt: skip
+        written = [_write_text(path, text)]
+        if len(self.path_coords):
+            lift = export.lift(self.alphas, self.betas)
+            text = export.path_vtk(
+                self.path_coords, self._path_heights(), h, lift
+            )
+            written.append(_write_text(_beside(path), text))
+        return written
+
+    def _title(self) -> str:
+        about = [self.provenance.model, self.provenance.data]
+        named = ", ".join(a for a in about if a)
+        return f"Loss surface of {named}" if named else "Loss surface"
+
+    def _path_heights(self) -> np.ndarray:
+        if len(self.path_losses) == len(self.path_coords):
+            return self.path_losses
+        return np.full(len(self.path_coords), self.centre_loss)
 
 
 @dataclass(frozen=True, eq=False)

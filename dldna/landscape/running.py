@@ -16,6 +16,7 @@ from torch import nn
 
 from dldna import batches as batching
 from dldna.landscape.evaluate import Evaluator, Slow, task
+from dldna.landscape.evaluate.task import norms
 from dldna.landscape.grid import coarse_to_fine
 from dldna.landscape.probe import (
     direct_loss,
@@ -186,6 +187,7 @@ class Run:
             self.centre = float(slow(zero)["loss"][0])
         said = probe((own[0], own[1]), self.data, job.held)
         self.notes["probe"] = said
+        self.notes["batch_norm_layers"] = len(norms(job.model))
         self.notes["centre"] = {"direct": self.centre, "evaluated": got}
         rtol = CENTRE_RTOL[job.options["precision"]]
         if same_twice(*own) and not same_twice(self.centre, got, rtol):
