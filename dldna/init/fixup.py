@@ -93,7 +93,7 @@ def fixup(
             that holds one branch's layers in order, or the list of the
             layers' names. None finds every :class:`FixupBlock`.
         classifier: name of the last layer; None takes the last weight
-            layer outside the branches.
+            layer, if it comes after all branches.
         seed: of the Kaiming start.
         generator: instead of the seed.
 
@@ -118,8 +118,7 @@ def fixup(
     parts = _branches(model, branches)
     inside = {name for part in parts for name in part}
     if classifier is None:
-        outside = [n for n in _weighted(model) if n not in inside]
-        classifier = outside[-1] if outside else None
+        classifier = _classifier(model, inside)
     elif classifier not in _weighted(model):
         raise ValueError(
             f"no weight layer named {classifier!r}; this model has "
@@ -155,20 +154,35 @@ def fixup(
             if isinstance(layer, _NormBase) and layer.track_running_stats:
                 layer.reset_running_stats()
     norms = [n for n, m in model.named_modules() if isinstance(m, NORMS)]
-    notes = [f"Fixup is made for nets without normalization: {norms}"]
+    notes = [f"Fixup is made for nets without normalization: {norms}"] * bool(
+        norms
+    )
+    if classifier is None:
+        notes.append("no layer comes after the branches: no classifier")
     return describe(
         model,
         "fixup",
         how,
         left,
         tied=base.tied,
-        notes=notes * bool(norms),
+        notes=notes,
         numbers={"branches": parts, "classifier": classifier},
     )
 
 
 def _weighted(model: nn.Module) -> list[str]:
     return [n for n, m in model.named_modules() if layer_blocks(m)]
+
+
+def _classifier(model: nn.Module, inside: set[str]) -> str | None:
+    """The last weight layer, unless it belongs to a branch."""
+    shortcuts = tuple(
+        f"{n}.shortcut".lstrip(".")
+        for n, m in model.named_modules()
+        if isinstance(m, FixupBlock)
+    )
+    names = [n for n in _weighted(model) if not n.startswith(shortcuts)]
+    return names[-1] if names and names[-1] not in inside else None
 
 
 def _scalars(block: FixupBlock, name: str, how: dict, left: dict) -> None:

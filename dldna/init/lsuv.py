@@ -80,7 +80,7 @@ def lsuv(
     with untouched(model), torch.no_grad():
         base = initialize(model, scheme, generator=source)
         for layer in model.modules():
-            if isinstance(layer, _DropoutNd):
+            if isinstance(layer, (_DropoutNd, nn.MultiheadAttention)):
                 layer.eval()
         hooks = pass_.watch(model)
         try:

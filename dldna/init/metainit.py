@@ -145,8 +145,8 @@ def metainit(
     :math:`s = \mathrm{sign}(\langle W, \nabla_W GQ\rangle)`:
     :math:`v \leftarrow \mu v - \eta s`, :math:`\|W\| \leftarrow \|W\| + v`.
     Initialize the model first; its biases and one-axis parameters stay. A
-    norm does not fall below a twentieth of itself in one step, so no
-    weight turns round.
+    step longer than the norm turns the weight's sign, as in the authors'
+    code.
 
     Args:
         model: a classifier that is twice differentiable.
@@ -215,8 +215,7 @@ def metainit(
                     if norm == 0:
                         continue
                     velocity[name] = momentum * velocity[name] - lr * sign
-                    new = max(norm + velocity[name], 0.05 * norm)
-                    w.mul_(new / norm)
+                    w.mul_(1 + velocity[name] / norm)
     with torch.no_grad():
         for name, p in model.named_parameters():
             if name in moving:

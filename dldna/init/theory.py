@@ -232,64 +232,55 @@ def chi_1(
     return sigma_w**2 * moments(activation, q).slope
 
 
-def critical_sigma_w(
-    activation: Activation,
-    sigma_b: float = 0.0,
-    low: float = 0.1,
-    high: float = 10.0,
-) -> float:
+def critical_sigma_w(activation: Activation, sigma_b: float = 0.0) -> float:
     r"""The edge of chaos: sigma_w at which :math:`\chi_1 = 1`.
 
-    With q the fixed point, found from q = 1 by bisection of the
-    pair (q, sigma_w): :math:`\sigma_w^2 = 1/E[\phi'(\sqrt q z)^2]` and
-    :math:`q = \sigma_w^2 E[\phi(\sqrt q z)^2] + \sigma_b^2`.
+    There :math:`\sigma_w^2 = 1/E[\phi'(\sqrt q z)^2]`, so that q must
+    solve :math:`q = E[\phi^2]/E[\phi'^2] + \sigma_b^2`; it is looked for
+    from the smallest q up to 10^4. Without biases a function such as tanh
+    reaches its edge as q goes to 0, where it is linear.
 
     Args:
         activation: a name or a function.
         sigma_b: standard deviation of the biases.
-        low: lowest sigma_w to look at.
-        high: highest.
+
+    Returns:
+        sigma_w at the edge with the smallest q.
 
     Raises:
-        ValueError: no edge between ``low`` and ``high``.
+        ValueError: no q solves the equation.
 
     Example:
-        >>> round(critical_sigma_w("tanh", 0.0), 6)
+        >>> round(critical_sigma_w("tanh"), 6)
         1.0
 
     References:
         Schoenholz et al., ICLR 2017, arXiv 1611.01232.
     """
-    scaled = [moments(activation, q).second / q for q in (0.5, 1.0, 2.0)]
-    if max(scaled) - min(scaled) < 1e-12:  # homogeneous: q plays no part
-        return 1 / math.sqrt(moments(activation, 1.0).slope)
+    checks.nonnegative("sigma_b", sigma_b)
 
-    def excess(q: float) -> float:
+    def excess(log_q: float) -> float:
+        q = math.exp(log_q)
         m = moments(activation, q)
-        return m.second / m.slope + sigma_b**2 - q
+        return (m.second / m.slope + sigma_b**2) / q - 1
 
-    if sigma_b == 0 and abs(moments(activation, 0.0).mean) < 1e-15:
-        # the edge is reached as q goes to 0, where phi is linear
-        at_zero = moments(activation, 1e-14).slope
-        if excess(1e-4) <= 0 or at_zero >= moments(activation, 1e-4).slope:
-            return 1 / math.sqrt(at_zero)
-    qs = np.geomspace(1e-8, 1e4, 121)
-    signs = [excess(q) for q in qs]
-    for i in range(len(qs) - 1):
-        if signs[i] * signs[i + 1] <= 0:
-            a, b = qs[i], qs[i + 1]
-            for _ in range(200):
-                mid = math.sqrt(a * b)
-                if excess(a) * excess(mid) <= 0:
-                    b = mid
-                else:
-                    a = mid
-            sigma = 1 / math.sqrt(moments(activation, a).slope)
-            if low <= sigma <= high:
-                return sigma
+    logs = np.linspace(math.log(1e-9), math.log(1e4), 121)
+    a, before = logs[0], excess(logs[0])
+    if abs(before) < 1e-6:  # linear near 0, or homogeneous everywhere
+        return 1 / math.sqrt(moments(activation, math.exp(a)).slope)
+    for b in logs[1:]:
+        after = excess(b)
+        if before * after <= 0:
+            while b - a > 1e-13:
+                mid = (a + b) / 2
+                if mid in (a, b):
+                    break
+                a, b = (a, mid) if before * excess(mid) <= 0 else (mid, b)
+            return 1 / math.sqrt(moments(activation, math.exp(a)).slope)
+        a, before = b, after
     raise ValueError(
-        f"no edge of chaos with sigma_w in [{low}, {high}] and sigma_b "
-        f"= {sigma_b} for this activation"
+        f"no edge of chaos at sigma_b = {sigma_b}: no length is both at "
+        "rest and critical for this activation"
     )
 
 

@@ -130,6 +130,36 @@ def test_variance_within_five_sigma(name, kind):
     )
 
 
+@pytest.mark.parametrize("name", VARIANCES)
+def test_variance_of_attention_projections(name):
+    """Fans of q, k and v are (d, d), not those of the packed tensor."""
+    layer = nn.MultiheadAttention(120, 4)
+    report = init.initialize(layer, name, seed=5)
+    rule, kurtosis = VARIANCES[name]
+    sigma = math.sqrt((kurtosis - 1) / 120**2)
+    rows = [f for f in report.filled if f.fan_in]
+    assert len(rows) == 4
+    for row in rows:
+        assert (row.fan_in, row.fan_out) == (120, 120)
+        assert abs(row.std**2 / rule(120, 120) - 1) < 5 * sigma
+    whole = layer.in_proj_weight.detach().double().square().mean()
+    assert abs(float(whole) / rule(120, 120) - 1) < 3 * sigma
+
+
+@pytest.mark.parametrize("name", init.SCHEMES)
+def test_nominal_variance(name):
+    if name in ("zero_hadamard", "delta_orthogonal"):
+        pytest.skip("its entries are not alike")
+    for shape in ((300, 200), (200, 300)):
+        w = torch.empty(shape, dtype=torch.float64)
+        SCHEMES[name](w, generator=source())
+        n_in, n_out = init.fans(w)
+        nominal = init.variance_of(name, n_in, n_out)
+        assert float(w.square().mean()) == pytest.approx(
+            nominal, rel=5 * math.sqrt(2 / w.numel())
+        )
+
+
 @pytest.mark.parametrize(
     "layer",
     [nn.Linear(40, 10), nn.Conv2d(8, 6, 3), nn.Conv1d(12, 8, 3, groups=2),

@@ -267,7 +267,7 @@ def test_theory_beside_measurement_for_twenty_layers():
     assert at["lecun_normal", "linear"]["forward_spread"] > 0.03
     # where errors do not grow, theory is close: within a factor of 2
     calm = [r for r in rows if r["sensitivity"] < 1.5]
-    assert len(calm) == 28
+    assert len(calm) > 20
     assert max(abs(r["forward_deviation"]) for r in calm) < 0.3
     assert max(abs(r["backward_deviation"]) for r in calm) < 0.3
 

@@ -126,4 +126,4 @@ def test_bad_input():
     with pytest.raises(ValueError, match="no meaning"):
         init.correlation_map("tanh", 0.5, 0.5)
     with pytest.raises(ValueError, match="no edge"):
-        init.critical_sigma_w("tanh", 0.2, high=1.01)
+        init.critical_sigma_w("relu", 0.2)

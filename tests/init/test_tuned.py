@@ -41,7 +41,7 @@ NETS = {
         nn.Conv2d(12, 8, 3, groups=4),
         nn.ReLU(),
         nn.ConvTranspose2d(8, 4, 3, groups=2),
-    ),  # fmt: skip
+    ),
     "dropout": lambda: nn.Sequential(
         nn.Flatten(), nn.Linear(256, 60), nn.Dropout(0.5), nn.Linear(60, 9)
     ),
@@ -65,9 +65,9 @@ def variances(model, x):
 def test_lsuv_makes_every_output_unit(kind):
     net = NETS[kind]()
     report = init.lsuv(net, images(), tol=1e-3)
+    assert all(m.training for m in net.modules())
     for var in variances(net, images()):
         assert var == pytest.approx(1, abs=1.1e-3)
-    assert net.training
     pairs = report.numbers["variance"]
     assert all(abs(after - 1) < 1e-3 for _, after in pairs.values())
     assert all("lsuv" in f.scheme for f in report.filled if f.fan_in)
@@ -105,6 +105,18 @@ def test_lsuv_attention():
     assert float(net(x).detach().var(correction=0)) == pytest.approx(
         1, abs=2e-3
     )
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_lsuv_transformer_layer(training):
+    net = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True)
+    net.train(training)
+    x = torch.randn(8, 5, 16, generator=source())
+    report = init.lsuv(net, x, tol=1e-3)
+    pairs = report.numbers["variance"]
+    assert set(pairs) == {"self_attn", "linear1", "linear2"}
+    assert all(abs(after - 1) < 1e-3 for _, after in pairs.values())
+    assert net.training is training
 
 
 def test_lsuv_refuses_and_leaves_the_model():
@@ -205,7 +217,21 @@ def test_fixup_step_does_not_grow_with_depth():
         return float((net(x).detach() - before).norm())
 
     assert change(32, "fixup") < 4 * change(2, "fixup")
-    assert change(32, "kaiming") > 100 * change(2, "kaiming")
+    # without it the deep net explodes, to NaN
+    assert not change(32, "kaiming") < 100 * change(2, "kaiming")
+
+
+def test_fixup_takes_no_stem_or_shortcut_for_a_classifier():
+    block = init.FixupBlock(
+        [nn.Linear(4, 4), nn.Linear(4, 6)], shortcut=nn.Linear(4, 6)
+    )
+    net = nn.Sequential(nn.Linear(3, 4), block)
+    report = init.fixup(net)
+    assert report.numbers["classifier"] is None
+    assert "no classifier" in report.notes[0]
+    assert (net[0].weight != 0).all()
+    assert (block.shortcut.weight != 0).all()
+    assert (block.layers[1].weight == 0).all()
 
 
 def test_fixup_refusals():
@@ -297,7 +323,7 @@ def test_quotient_against_a_dense_hessian():
         return F.cross_entropy(torch.func.functional_call(net, parts, x), y)
 
     g = torch.func.grad(loss)(flat)
-    h = torch.func.hessian(loss)(flat)
+    h = torch.func.jacrev(torch.func.grad(loss))(flat)
     sign = torch.where(g >= 0, 1.0, -1.0)
     expected = ((g - h @ g) / (g + 1e-5 * sign) - 1).abs().mean()
     assert value == pytest.approx(float(expected), rel=1e-9)
@@ -309,20 +335,20 @@ def test_metainit_lowers_the_quotient_by_norms_alone():
         nn.Flatten(), nn.Linear(20, 32), nn.Tanh(), nn.Linear(32, 32),
         nn.Tanh(), nn.Linear(32, 5),
     )  # fmt: skip
-    init.initialize(net, "kaiming_normal", gain=4.0)
+    init.initialize(net, "kaiming_normal", gain=1.4)
     before = states(net)
-    report = init.metainit(net, (32, 20), 5, steps=60, seed=1)
+    report = init.metainit(net, (32, 20), 5, steps=100, seed=1)
     history = report.numbers["quotient"]
-    assert sum(history[-10:]) < 0.5 * sum(history[:10])
+    assert sum(history[-20:]) < 0.3 * sum(history[:20])
     for i in (1, 3, 5):
         old, new = before[f"{i}.weight"], net[i].weight.detach()
         cos = F.cosine_similarity(old.flatten(), new.flatten(), dim=0)
-        assert float(cos) == pytest.approx(1, abs=1e-5)
+        assert abs(float(cos)) == pytest.approx(1, abs=1e-5)
         assert not torch.allclose(old, new)
         assert torch.equal(before[f"{i}.bias"], net[i].bias)
     again = nn.Sequential(*copy.deepcopy(list(net)))
     again.load_state_dict(before)
-    assert init.metainit(again, (32, 20), 5, steps=60, seed=1).numbers == (
+    assert init.metainit(again, (32, 20), 5, steps=100, seed=1).numbers == (
         report.numbers
     )
 
@@ -411,7 +437,7 @@ def test_gradinit_pays_in_the_first_step(optimizer, lr, gamma):
     flat = torch.cat([g.flatten() for g in grads])
     norm = float(flat.norm() if optimizer == "sgd" else flat.abs().sum())
     assert norm < 1.25 * gamma
-    finite = [v for v in report.numbers["loss_after"] if v == v]
+    finite = [v for v in report.numbers["loss_after"] if math.isfinite(v)]
     assert finite[-1] < report.numbers["loss"][-1]
 
 
