@@ -7,12 +7,13 @@ weights over all steps. The tests run the same comparisons.
 
 import contextlib
 import csv
+import importlib
 import io
 import math
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -35,6 +36,7 @@ class Case:
         source: the package the oracle comes from.
         problems: which of :data:`PROBLEMS` to run.
         bound: largest deviation allowed.
+        floor: added to the size of a weight where deviations are relative.
         groups: settings of the second parameter group of the network.
     """
 
@@ -44,6 +46,7 @@ class Case:
     source: str = "torch"
     problems: tuple[str, ...] = ("P1", "P2", "network")
     bound: float = 1e-12
+    floor: float = 1e-2
     second: dict | None = None
 
 
@@ -159,13 +162,14 @@ def _step(optimizer, closure: Callable, task: Problem) -> None:
 
 
 def deviation(case: Case, problem: str) -> float:
-    """Largest ``|ours - oracle| / (|oracle| + 0.01)`` over all steps.
+    """Largest ``|ours - oracle| / (|oracle| + floor)`` over all steps.
 
-    A deviation of 1e-12 means: relative 1e-12, or absolute 1e-14.
+    With the usual floor of 0.01 a deviation of 1e-12 means: relative
+    1e-12, or absolute 1e-14.
     """
     ours = path(case.ours, problem, case.second)
     oracle = path(case.oracle, problem, case.second)
-    return float(((ours - oracle).abs() / (oracle.abs() + 0.01)).max())
+    return float(((ours - oracle).abs() / (oracle.abs() + case.floor)).max())
 
 
 @contextlib.contextmanager
@@ -187,6 +191,34 @@ def _quiet():
         yield
 
 
+class Unrounded(torch.optim.Muon):
+    """torch's own Muon with its rounding to bfloat16 switched off."""
+
+    def step(self, closure: Callable | None = None):
+        kept = Tensor.bfloat16
+        Tensor.bfloat16 = Tensor.clone
+        try:
+            return super().step(closure)
+        finally:
+            Tensor.bfloat16 = kept
+
+
+class HandSAM(torch.optim.SGD):
+    """SAM written out around torch's SGD, one gradient vector at a time."""
+
+    needs_closure = True
+
+    def step(self, closure: Callable) -> None:
+        params = [p for group in self.param_groups for p in group["params"]]
+        closure()
+        w = nn.utils.parameters_to_vector(params).detach()
+        g = nn.utils.parameters_to_vector([p.grad for p in params])
+        nn.utils.vector_to_parameters(w + 0.05 * g / (g @ g) ** 0.5, params)
+        closure()
+        nn.utils.vector_to_parameters(w, params)
+        super().step()
+
+
 def torch_case(label: str, name: str, second=None, **hyper) -> Case:
     """The class of the same name in ``torch.optim``, same arguments."""
     return Case(
@@ -197,9 +229,289 @@ def torch_case(label: str, name: str, second=None, **hyper) -> Case:
     )
 
 
+def other(package: str, label: str, name: str, theirs: str, **both) -> Case:
+    """A class of another package; ``theirs`` and ``ours`` name what differs.
+
+    Args:
+        package: module of the oracle.
+        label: the case's name.
+        name: our optimizer.
+        theirs: the oracle's class.
+        **both: ``ours=`` and ``oracle=`` dicts of single-sided settings,
+            the fields of :class:`Case`; the rest is shared.
+    """
+    own, alien = both.pop("ours", {}), both.pop("oracle", {})
+    fields = ("problems", "bound", "floor", "second")
+    case = {k: both.pop(k) for k in fields if k in both}
+
+    def oracle(params: list) -> torch.optim.Optimizer:
+        cls = getattr(importlib.import_module(package), theirs)
+        if theirs == "Muon":
+            params = [group | {"use_muon": True} for group in params]
+        return cls(params, **both, **alien)
+
+    return Case(
+        label,
+        lambda params: optim.make(name, params, **both, **own),
+        oracle,
+        package,
+        **case,
+    )
+
+
 def cases() -> list[Case]:
     """Every comparison."""
-    return [*torch_cases()]
+    return [*torch_cases(), *other_cases()]
+
+
+def other_cases() -> list[Case]:
+    """The optimizers that torch has not, or has in low precision."""
+    many = "pytorch_optimizer"
+    matrix = {"problems": ("P2", "matrices")}
+    coarse = {"bound": 2e-3, "floor": 1.0, **matrix}  # bfloat16 inside
+    one = {"second": {"weight_decay": 0.05}}
+    plain = {"second": {}}
+    return [
+        torch_case("Adafactor", "Adafactor"),
+        torch_case("Adafactor, decay", "Adafactor", weight_decay=0.1, lr=0.1),
+        replace(
+            torch_case("Muon", "Muon", lr=0.02, weight_decay=0.1),
+            **coarse,
+        ),
+        replace(
+            torch_case(
+                "Muon, AdamW's rate",
+                "Muon",
+                lr=0.02,
+                nesterov=False,
+                adjust_lr_fn="match_rms_adamw",
+            ),
+            **coarse,
+        ),
+        other("lion_pytorch", "Lion", "Lion", "Lion", lr=0.1),
+        other(
+            "lion_pytorch",
+            "Lion, decay",
+            "Lion",
+            "Lion",
+            lr=0.1,
+            weight_decay=0.1,
+        ),
+        other(many, "Lion again", "Lion", "Lion", lr=0.4, betas=(0.7, 0.95)),
+        other(
+            many,
+            "Sophia-H",
+            "SophiaH",
+            "SophiaH",
+            betas=(0.9, 0.5),
+            weight_decay=0.1,
+            ours={"lr": 0.1, "gamma": 1.0, "k": 1},
+            oracle={
+                "lr": 0.1,
+                "p": 1.0,
+                "update_period": 1,
+                "hessian_distribution": "rademacher",
+            },
+            problems=("P1", "P2"),
+        ),
+        other(
+            many,
+            "Sophia-H, gamma",
+            "SophiaH",
+            "SophiaH",
+            betas=(0.9, 0.5),
+            weight_decay=0.0,
+            ours={"lr": 0.1, "gamma": 0.5, "k": 1},
+            oracle={
+                "lr": 0.2,
+                "p": 0.5,
+                "update_period": 1,
+                "hessian_distribution": "rademacher",
+            },
+            problems=("P1", "P2"),
+        ),
+        other(
+            many,
+            "LAMB, uncorrected",
+            "LAMB",
+            "Lamb",
+            lr=0.1,
+            weight_decay=0.01,
+            ours={"bias_correction": False},
+            oracle={"adam_debias": True, "weight_decouple": False},
+            bound=1e-4,  # it adds its eps to the ratio once more
+        ),
+        other(many, "LARS", "LARS", "LARS", lr=0.1, weight_decay=1e-4),
+        other(
+            many,
+            "LARS, no momentum",
+            "LARS",
+            "LARS",
+            lr=0.1,
+            weight_decay=1e-2,
+            momentum=0.0,
+        ),
+        other(
+            many,
+            "AdaBelief",
+            "AdaBelief",
+            "AdaBelief",
+            lr=0.1,
+            oracle={"weight_decouple": True, "rectify": False},
+        ),
+        other(
+            "adabelief_pytorch",
+            "AdaBelief, decay",
+            "AdaBelief",
+            "AdaBelief",
+            lr=0.1,
+            eps=1e-8,
+            weight_decay=0.1,
+            oracle={"rectify": False, "print_change_log": False},
+        ),
+        other(
+            many,
+            "Muon again",
+            "Muon",
+            "Muon",
+            lr=0.02,
+            weight_decay=0.1,
+            **coarse,
+        ),
+        Case(
+            "Muon in float64",
+            lambda params: optim.Muon(params, lr=0.02),
+            lambda params: Unrounded(params, lr=0.02),
+            "torch, bfloat16 off",
+            **matrix,
+        ),
+        other(
+            many,
+            "Shampoo",
+            "Shampoo",
+            "Shampoo",
+            lr=0.1,
+            ours={"eps": 1e-6},
+            oracle={"matrix_eps": 1e-6},
+            problems=("P1", "P2"),
+        ),
+        other(
+            many,
+            "Shampoo, L2",
+            "Shampoo",
+            "Shampoo",
+            lr=0.1,
+            weight_decay=0.1,
+            ours={"eps": 1e-2},
+            oracle={"matrix_eps": 1e-2},
+        ),
+        other(
+            many,
+            "SOAP",
+            "SOAP",
+            "SOAP",
+            lr=0.1,
+            precondition_frequency=100,
+            problems=("P1", "P2"),
+        ),
+        other(
+            many,
+            "SOAP, large eps",  # or it divides rounding by rounding
+            "SOAP",
+            "SOAP",
+            lr=0.1,
+            eps=1e-2,
+            precondition_frequency=100,
+        ),
+        other(
+            many,
+            "SOAP, refreshed",
+            "SOAP",
+            "SOAP",
+            lr=0.1,
+            eps=1e-2,
+            precondition_frequency=3,
+            bound=1e-4,  # its QR runs in float32
+        ),
+        other(
+            "schedulefree",
+            "Schedule-Free SGD",
+            "ScheduleFreeSGD",
+            "SGDScheduleFree",
+            lr=0.05,
+            weight_decay=0.1,
+        ),
+        other(
+            "schedulefree",
+            "Schedule-Free AdamW",
+            "ScheduleFreeAdamW",
+            "AdamWScheduleFree",
+            lr=0.1,
+            weight_decay=0.1,
+        ),
+        other(
+            "prodigyopt",
+            "Prodigy",
+            "Prodigy",
+            "Prodigy",
+            d0=0.01,
+            bound=1e-9,
+            **plain,
+        ),
+        other(
+            "prodigyopt",
+            "Prodigy, decay",
+            "Prodigy",
+            "Prodigy",
+            d0=0.01,
+            weight_decay=0.1,
+            bound=1e-9,
+            **one,
+        ),
+        other(
+            "dadaptation",
+            "D-Adapt Adam",
+            "DAdaptAdam",
+            "DAdaptAdam",
+            d0=1e-3,
+            **plain,
+        ),
+        other(
+            "dadaptation",
+            "D-Adapt Adam, L2",
+            "DAdaptAdam",
+            "DAdaptAdam",
+            weight_decay=0.1,
+            **one,
+        ),
+        other(
+            many,
+            "SAM",
+            "SAM",
+            "SAM",
+            lr=0.05,
+            rho=0.05,
+            oracle={"base_optimizer": torch.optim.SGD, "perturb_eps": 0.0},
+            bound=1e-6,  # its norm is a float32
+        ),
+        Case(
+            "SAM, momentum",
+            lambda params: optim.SAM(params, lr=0.05, momentum=0.9),
+            lambda params: HandSAM(params, lr=0.05, momentum=0.9),
+            "by hand",
+        ),
+        other(
+            many,
+            "SAM around Adam",
+            "SAM",
+            "SAM",
+            lr=0.05,
+            rho=0.05,
+            ours={"base": "Adam"},
+            oracle={"base_optimizer": torch.optim.Adam, "perturb_eps": 0.0},
+            bound=1e-6,
+        ),
+    ]
 
 
 def torch_cases() -> list[Case]:

@@ -6,14 +6,53 @@ from typing import Any
 import torch
 
 from dldna import checks
+from dldna.optim.adabelief import AdaBelief
+from dldna.optim.adafactor import Adafactor
 from dldna.optim.adagrad import Adagrad
 from dldna.optim.adam import Adam, AdamW, NAdam, RAdam
+from dldna.optim.entropy_sgd import EntropySGD
+from dldna.optim.layerwise import LAMB, LARS
+from dldna.optim.lion import Lion
+from dldna.optim.muon import Muon
+from dldna.optim.pal import PAL
+from dldna.optim.prodigy import DAdaptAdam, Prodigy
 from dldna.optim.rmsprop import RMSprop
+from dldna.optim.sam import ASAM, SAM
+from dldna.optim.schedule_free import ScheduleFreeAdamW, ScheduleFreeSGD
 from dldna.optim.sgd import SGD
+from dldna.optim.shampoo import Shampoo
+from dldna.optim.soap import SOAP
+from dldna.optim.sophia import SophiaG, SophiaH
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     cls.__name__: cls
-    for cls in (SGD, Adagrad, RMSprop, Adam, AdamW, NAdam, RAdam)
+    for cls in (
+        SGD,
+        Adagrad,
+        RMSprop,
+        Adam,
+        AdamW,
+        NAdam,
+        RAdam,
+        AdaBelief,
+        Adafactor,
+        LARS,
+        LAMB,
+        Lion,
+        SophiaH,
+        SophiaG,
+        Muon,
+        Shampoo,
+        SOAP,
+        ScheduleFreeSGD,
+        ScheduleFreeAdamW,
+        Prodigy,
+        DAdaptAdam,
+        SAM,
+        ASAM,
+        EntropySGD,
+        PAL,
+    )
 }
 """Every optimizer of this package by its class name."""
 

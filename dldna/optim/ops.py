@@ -80,6 +80,16 @@ def at_least(value: Any, bound: Any) -> Any:
     return value if value > bound else bound
 
 
+def at_most(value: Any, bound: Any) -> Any:
+    """The smaller of the two, for numbers and for tensors.
+
+    Example:
+        >>> at_most(torch.tensor([-1.0, 2.0]), 0.0)
+        tensor([-1.,  0.])
+    """
+    return -at_least(-value, -bound)
+
+
 def scalar(w: Tensor, value: float) -> Tensor:
     """A 0-dim state tensor beside ``w``, in double precision.
 

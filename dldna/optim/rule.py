@@ -31,6 +31,8 @@ class Rule:
             all the weights of the network as one vector. The last three
             run under :func:`torch.vmap` over a leading axis of runs.
         defaults: hyperparameters and their default values.
+        point: ``point(w, state, **hyper) -> w``, the weights to evaluate
+            the network at; ``w`` itself for nearly every rule.
         tests: what each hyperparameter must satisfy.
     """
 
@@ -39,6 +41,7 @@ class Rule:
     init: Callable[..., State]
     kind: str
     defaults: Mapping[str, Any]
+    point: Callable[..., Tensor] = field(repr=False)
     tests: Mapping[str, Callable[[str, Any], Any]] = field(repr=False)
 
     def check(self, hyper: Mapping[str, Any]) -> None:
@@ -67,6 +70,11 @@ def zeros(*names: str) -> Callable[..., State]:
     return init
 
 
+def stay(w: Tensor, state: State, **_: Any) -> Tensor:
+    """The weights themselves."""
+    return w
+
+
 def fractions(name: str, values: tuple) -> None:
     """Check decay rates: each in [0, 1)."""
     for i, value in enumerate(values):
@@ -86,6 +94,7 @@ def register(
     update: Callable[..., tuple[Tensor, State]],
     init: Callable[..., State],
     kind: str = "elementwise",
+    point: Callable[..., Tensor] = stay,
     **tests: Callable[[str, Any], Any],
 ) -> Rule:
     """Put a rule into the table; its keyword arguments are its defaults."""
@@ -96,5 +105,6 @@ def register(
         if p.kind is p.KEYWORD_ONLY
     }
     name = update.__name__
-    RULES[name] = Rule(name, update, init, kind, defaults, TESTS | tests)
+    tests = TESTS | tests
+    RULES[name] = Rule(name, update, init, kind, defaults, point, tests)
     return RULES[name]

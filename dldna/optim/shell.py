@@ -26,6 +26,7 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     A subclass names its :attr:`rule`; its constructor's arguments are the
     rule's hyperparameters, in their order and with their defaults.
+    :attr:`extras` are settings of the shell alone, or other defaults.
 
     Args:
         params: parameters, or dicts of them with their own settings.
@@ -44,26 +45,25 @@ class RuleOptimizer(torch.optim.Optimizer):
     """
 
     rule: ClassVar[Rule]
+    extras: ClassVar[dict[str, Any]] = {}
     needs_closure: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if "rule" in vars(cls) and "__init__" not in vars(cls):
-            cls.__signature__ = _signature(cls.rule)
+        if hasattr(cls, "rule"):
+            cls.__signature__ = _signature(cls.rule, cls.extras)
 
     def __init__(self, params: Iterable, *args: Any, **hyper: Any) -> None:
         if not hasattr(self, "rule"):
             raise TypeError(
                 f"{type(self).__name__} has no rule: use one of its subclasses"
             )
-        for name in hyper:
-            known = [*self.rule.defaults, "maximize"]
-            if name not in known:
-                _unknown(type(self).__name__, name, known)
-        given = _signature(self.rule).bind(params, *args, **hyper)
+        known = [*self.rule.defaults, *self.extras, "maximize"]
+        refuse_unknown(type(self).__name__, hyper, known)
+        given = type(self).__signature__.bind(params, *args, **hyper)
         given.apply_defaults()
         defaults = dict(given.arguments)
-        super().__init__(_listed(defaults.pop("params")), defaults)
+        super().__init__(listed(defaults.pop("params")), defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters that came later, checked like the first ones."""
@@ -149,6 +149,86 @@ class RuleOptimizer(torch.optim.Optimizer):
                     self.state[p][name] = value.to(p.device, copy=True)
 
 
+class NetworkOptimizer(RuleOptimizer):
+    """The shell of a rule that looks at all weights as one vector.
+
+    The weights, gradients and state of all parameters are joined for the
+    step, which takes as much memory again as they do.
+    """
+
+    own = "weight_decay"
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Take one step; see :meth:`RuleOptimizer.step`.
+
+        Raises:
+            ValueError: groups differ in what the network has only once.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        hyper, parts = self._joint_hyper(), []
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    g = self._gradient(p)
+                    g = -g if group["maximize"] else g
+                    state = self._state(p, self._hyper(group))
+                    parts.append((p, g, state, group[self.own]))
+        if parts:
+            self._update_all(parts, hyper)
+        return loss
+
+    def _joint_hyper(self) -> dict[str, Any]:
+        first = self._hyper(self.param_groups[0])
+        for group in self.param_groups[1:]:
+            for name in first:
+                if name != self.own and group[name] != first[name]:
+                    raise ValueError(
+                        f"{type(self).__name__} estimates one rate for the "
+                        f"whole network: {name} must be the same in all "
+                        f"groups, not {first[name]} and {group[name]}"
+                    )
+        return first
+
+    def _update_all(self, parts: list[tuple], hyper: dict[str, Any]) -> None:
+        params, gradients, states, owns = zip(*parts, strict=True)
+        if len(set(owns)) > 1:
+            each = zip(params, owns, strict=True)
+            hyper[self.own] = _joined([torch.full_like(p, o) for p, o in each])
+        probe = self.rule.init(params[0].new_zeros(2), **hyper)
+        full = [k for k, v in probe.items() if v.shape == (2,)]
+        scalars = {
+            k: v for k, v in states[0].items() if k not in full and k != "step"
+        }
+        joint = {k: _joined([s[k] for s in states]) for k in full} | scalars
+        t = max(s["step"] for s in states) + 1
+        w, new = self.rule.update(
+            _joined(params), _joined(gradients), joint, t, **hyper
+        )
+        sizes = [p.numel() for p in params]
+        for k in full:
+            for s, piece in zip(states, new[k].split(sizes), strict=True):
+                s[k].copy_(piece.view_as(s[k]))
+        for s in states:
+            s["step"] = t
+            for k in scalars:
+                s[k].copy_(new[k])
+        for p, piece in zip(params, w.split(sizes), strict=True):
+            p.copy_(piece.view_as(p))
+
+
+def _joined(tensors: Iterable[Tensor]) -> Tensor:
+    return torch.cat([x.reshape(-1) for x in tensors])
+
+
+def _beside(value: Any, w: Tensor) -> bool:
+    """Whether a state entry has one number for each weight."""
+    return isinstance(value, Tensor) and value.shape == w.shape
+
+
 def whole(
     update: Callable, w: Tensor, g: Tensor, state: dict, hyper: dict
 ) -> None:
@@ -180,11 +260,7 @@ def in_chunks(
         size: elements in a piece; the default is measured.
     """
     size = size or CHUNK_BYTES // w.element_size()
-    full = {
-        k: v
-        for k, v in state.items()
-        if isinstance(v, Tensor) and v.shape == w.shape
-    }
+    full = {k: v for k, v in state.items() if _beside(v, w)}
     flat = all(x.is_contiguous() for x in (w, g, *full.values()))
     if w.numel() <= size or not flat or torch.compiler.is_compiling():
         return whole(update, w, g, state, hyper)
@@ -210,7 +286,7 @@ def _store(state: State, new: State) -> None:
             old.copy_(value)
 
 
-def _listed(params: Any) -> Any:
+def listed(params: Any) -> list:
     """Refuse an empty list of parameters before torch sees it."""
     if isinstance(params, Tensor):
         raise TypeError(
@@ -226,27 +302,30 @@ def _listed(params: Any) -> Any:
     return params
 
 
-def _unknown(owner: str, name: str, known: list[str]) -> None:
-    try:
-        checks.choice(f"argument of {owner}", name, known)
-    except ValueError as error:
-        raise TypeError(str(error)) from None
+def refuse_unknown(owner: str, hyper: Iterable[str], known: list) -> None:
+    """Meet an unknown keyword with the nearest known one."""
+    for name in hyper:
+        try:
+            checks.choice(f"argument of {owner}", name, known)
+        except ValueError as error:
+            raise TypeError(str(error)) from None
 
 
-def _signature(rule: Rule) -> inspect.Signature:
-    """The constructor's signature: ``params`` and the rule's keywords."""
-    hyper = [
-        p.replace(kind=p.POSITIONAL_OR_KEYWORD)
+def _signature(rule: Rule, extras: dict[str, Any]) -> inspect.Signature:
+    """The constructor's: ``params``, the rule's keywords, the extras."""
+    kind = inspect.Parameter
+    hyper = {
+        p.name: p.replace(
+            kind=p.POSITIONAL_OR_KEYWORD,
+            default=extras.get(p.name, p.default),
+        )
         for p in inspect.signature(rule.update).parameters.values()
         if p.kind is p.KEYWORD_ONLY
+    }
+    first = kind("params", kind.POSITIONAL_OR_KEYWORD, annotation=Iterable)
+    more = {k: v for k, v in extras.items() if k not in hyper}
+    last = [
+        kind(name, kind.KEYWORD_ONLY, default=v, annotation=type(v))
+        for name, v in (more | {"maximize": False}).items()
     ]
-    first = inspect.Parameter(
-        "params", inspect.Parameter.POSITIONAL_OR_KEYWORD
-    )
-    last = inspect.Parameter(
-        "maximize",
-        inspect.Parameter.KEYWORD_ONLY,
-        default=False,
-        annotation=bool,
-    )
-    return inspect.Signature([first, *hyper, last])
+    return inspect.Signature([first, *hyper.values(), *last])

@@ -40,7 +40,7 @@ def steps(optimizer, params, count, seed=0):
 
         def loss(centres=centres):
             pairs = zip(params, centres, strict=True)
-            return sum(((p - c) ** 4).sum() for p, c in pairs)
+            return sum(((p - c) ** 2 + 1).sqrt().sum() for p, c in pairs)
 
         def logits(centres=centres):
             return (params[0] - centres[0]).tanh()
@@ -63,8 +63,9 @@ def same(a, b):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_resumes_bit_by_bit(name):
+    hyper = {"lr": 1e-3} | RICH.get(name, {})
     params = parameters(name)
-    optimizer = optim.make(name, params, **RICH.get(name, {}))
+    optimizer = optim.make(name, params, **hyper)
     steps(optimizer, params, 12)
     saved = io.BytesIO()
     torch.save([params, optimizer.state_dict()], saved)
@@ -72,7 +73,7 @@ def test_resumes_bit_by_bit(name):
 
     saved.seek(0)
     again, state = torch.load(saved, weights_only=False)
-    other = optim.make(name, again, **RICH.get(name, {}))
+    other = optim.make(name, again, **hyper)
     other.load_state_dict(state)
     steps(other, again, 12, seed=12)
     assert same(params, again)
@@ -218,12 +219,15 @@ def test_strided_parameters_move_as_contiguous_ones(name):
     if name in {"Shampoo", "SOAP"} or name in OWN_STEP:
         odd, even = nn.Parameter(odd[:9]), nn.Parameter(even[:9])
     for w in (odd, even):
-        steps(optim.make(name, [w]), [w], 2)
+        lr = 0.1 if name in OWN_STEP else 1e-3
+        steps(optim.make(name, [w], lr=lr), [w], 2)
     torch.testing.assert_close(odd, even, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_groups_keep_their_own_settings(name):
+    if name == "PAL":
+        pytest.skip("one line for all")
     torch_has = {"SGD", "Adagrad", "RMSprop", "Adam", "AdamW", "NAdam"}
     first, second = parameters("Muon")
     optimizer = optim.make(name, [{"params": [first]}])
