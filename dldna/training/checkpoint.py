@@ -2,6 +2,7 @@
 
 import pickle
 import random
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,9 @@ train(..., checkpoint='nowhere.pt') makes it
         )
     remedy = "delete it to start anew, or give another path"
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about files that are not ours
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except (
         OSError,
         RuntimeError,
