@@ -5,7 +5,10 @@
 
   // --- search from disk: a page may not read its neighbours there, so the
   // results come without excerpts instead of with an error.
-  if (location.protocol === "file:" && window.DOCUMENTATION_OPTIONS) {
+  if (
+    location.protocol === "file:" &&
+    typeof DOCUMENTATION_OPTIONS !== "undefined"
+  ) {
     DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
   }
 
@@ -85,9 +88,18 @@
   // --- whatever scrolls can be reached and scrolled by keyboard.
   function focusable() {
     document
+      .querySelectorAll(".bd-article mjx-container:not([display])")
+      .forEach(function (formula) {
+        formula.classList.remove("dldna-wide");
+        var room = formula.closest("p, li, dd, td, .bd-article").clientWidth;
+        var wide = formula.getBoundingClientRect().width > room;
+        formula.classList.toggle("dldna-wide", wide);
+      });
+    document
       .querySelectorAll(
         ".bd-article pre, .bd-article table, .bd-article .output," +
           " .bd-article div.math, .bd-article mjx-container[display='true']," +
+          " .bd-article mjx-container.dldna-wide," +
           " .bd-article .cell_output > div"
       )
       .forEach(function (box) {

@@ -8,13 +8,29 @@ One idea per file:
 - ``figures``: pictures with words and the numbers behind them
 - ``chapters``: exercises, solutions and teacher notes; the two editions
 - ``quiz``: a multiple-choice question in a page of prose
+- ``access``: small repairs of the HTML
 - ``api``: one place for each public object, links that find it
 """
 
-from . import api, chapters, execution, figures, interim, plotly, quiz, vendor
+from . import (
+    access,
+    api,
+    chapters,
+    execution,
+    figures,
+    interim,
+    plotly,
+    quiz,
+    vendor,
+)
+
+PARTS = (
+    *(execution, vendor, figures, plotly, chapters),
+    *(quiz, access, api, interim),
+)
 
 
 def setup(app):
-    for part in (execution, vendor, figures, plotly, chapters, quiz, api, interim):
+    for part in PARTS:
         part.setup(app)
     return {"version": "1", "parallel_read_safe": True}
