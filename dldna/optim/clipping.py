@@ -41,8 +41,8 @@ def adaptive(
         g_i \min\!\left(1,
             \frac{c \max(|w_i|, \epsilon)}{|g_i|}\right)
 
-    A unit is an index of the first axis (a row, a filter); a vector counts
-    entry by entry.
+    A unit is an index of the first axis (a row, a filter); a vector is one
+    unit.
 
     Example:
         >>> w, g = torch.eye(2), torch.tensor([[5.0, 0.0], [0.0, 0.1]])
@@ -58,7 +58,7 @@ def adaptive(
 def unit_norm(x: Tensor) -> Tensor:
     """Norm of each unit, shaped to broadcast against ``x``."""
     if x.dim() < 2:
-        return x.abs()
+        return x.norm()
     return x.norm(dim=tuple(range(1, x.dim())), keepdim=True)
 
 
