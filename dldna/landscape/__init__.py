@@ -14,16 +14,17 @@ from dldna.landscape.curvature import (
     trace,
 )
 from dldna.landscape.directions import DIRECTIONS, choose_directions
-from dldna.landscape.line import band, line
+from dldna.landscape.lines import band, line
 from dldna.landscape.normalise import filter_normalise, layer_normalise
 from dldna.landscape.plane import Direction, Plane, orthogonalise
 from dldna.landscape.probe import NotAFunction
 from dldna.landscape.recorder import Recorder
-from dldna.landscape.surface import surface
+from dldna.landscape.surfaces import Cost, cost, surface
 from dldna.landscape.trajectory import Shadow, Trajectory
 
 __all__ = [
     "DIRECTIONS",
+    "Cost",
     "Direction",
     "NotAFunction",
     "NotConvergedWarning",
@@ -34,6 +35,7 @@ __all__ = [
     "Trajectory",
     "band",
     "choose_directions",
+    "cost",
     "diagonal",
     "filter_normalise",
     "gradient_share",

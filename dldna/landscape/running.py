@@ -93,6 +93,24 @@ class Run:
             plan = self._settle(store, n_jobs)
             return self._tiles(store, plan, n_jobs)
 
+    def cost(
+        self, out: str | Path | None, n_jobs: int | None
+    ) -> tuple[float, int]:
+        """Seconds for a point, and how many points ``out`` holds."""
+        store = None if out is None else Store(out)
+        plan = None if store is None else store.plan()
+        if plan is not None:
+            self._use(store.agree(self._identity(), plan)["samples"])
+        elif self.budget_s is not None:
+            self._fit_samples()
+        self.evaluator = self.job.evaluator()
+        self.path = self.evaluator.name
+        seconds = self._timed(self.evaluator)
+        if plan is not None:
+            nowhere = {"loss": np.empty(len(self.coords))}
+            self._load(store, self._cut(plan), nowhere)
+        return seconds, int(self.done.sum())
+
     # What will be done
 
     def _settle(self, store: Store | None, n_jobs: int | None) -> dict:

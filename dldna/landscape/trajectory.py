@@ -76,7 +76,11 @@ class Trajectory:
 
     @classmethod
     def collect(
-        cls, files: Iterable[str | Path], out: str | Path, model: nn.Module
+        cls,
+        files: Iterable[str | Path],
+        out: str | Path,
+        model: nn.Module,
+        replace: bool = False,
     ) -> "Trajectory":
         """Make a trajectory from checkpoint files, in numeric order.
 
@@ -87,6 +91,7 @@ class Trajectory:
             files: state dicts on disk, in any order.
             out: folder for the trajectory.
             model: a network they fit; it is not touched.
+            replace: overwrite a trajectory that is there.
 
         Raises:
             ValueError: no files, or one that does not fit.
@@ -95,14 +100,19 @@ class Trajectory:
         if not ordered:
             raise ValueError("no checkpoint files were given")
         twin = copy.deepcopy(model)
-        with Recorder(out, every=1) as recorder:
+        with Recorder(out, every=1, resume=replace) as recorder:
             for step, file in enumerate(track(ordered, "checkpoints")):
-                twin.load_state_dict(read_checkpoint(file))
+                load_into(twin, read_checkpoint(file), file)
                 recorder.record(twin, step=step)
         return cls(out)
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    @property
+    def identity(self) -> list[int]:
+        """Numbers that change when a checkpoint does."""
+        return [self.row_size, *(e["crc"] for e in self._entries)]
 
     @property
     def steps(self) -> np.ndarray:
@@ -466,6 +476,23 @@ def read_checkpoint(file: str | Path) -> dict[str, Tensor]:
     ):
         raise ValueError(f"{file} holds no state dict")
     return {k.removeprefix("module."): v for k, v in found.items()}
+
+
+def load_into(
+    model: nn.Module, state: dict[str, Tensor], file: str | Path
+) -> None:
+    """Load a state dict into a model of one's own, or say what differs.
+
+    Raises:
+        ValueError: the file belongs to another network.
+    """
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        what = " ".join(str(error).split())[:300]
+        raise ValueError(
+            f"{file} does not fit {type(model).__name__}: {what}"
+        ) from None
 
 
 def checkpoints_in(paths: Sequence[str | Path]) -> list[Path]:

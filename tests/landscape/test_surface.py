@@ -278,13 +278,13 @@ def test_untouched_after_failure_at_any_call(data, error, call):
     net = small_net(norm=True).train()
     before = everything(net)
     with pytest.raises(error):
-        surface(net, Stop(error(), call), data, resolution=5)
+        surface(net, Stop(error(), call), data, resolution=5, path="slow")
     same(before, everything(net))
     other = copy.deepcopy(net)
     with torch.no_grad():
         other[0].weight.mul_(2)
     with pytest.raises(error):
-        line(net, other, Stop(error(), call), data)
+        line(net, other, Stop(error(), call), data, path="slow")
     same(before, everything(net))
 
 
@@ -458,7 +458,7 @@ def test_a_budget_of_seconds_takes_fewer_samples():
             time.sleep(len(x) * 1e-5)
             return super().forward(x)
 
-    s = surface(Slow(), bowl, x, [E1, E2], 1.0, 11, budget_s=1.5)
+    s = surface(Slow(), bowl, x, [E1, E2], 1.0, 11, budget_s=1.5, path="slow")
     assert 512 <= s.provenance.n_samples < 2000
     assert "evenly spaced" in s.provenance.notes["subset"]
 

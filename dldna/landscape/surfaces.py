@@ -2,6 +2,9 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +14,14 @@ from dldna import batches as batching
 from dldna import params
 from dldna.checks import choice, count, positive
 from dldna.guard import untouched
-from dldna.landscape.directions import Given, choose_directions, state_of
+from dldna.landscape.directions import Given, state_of
 from dldna.landscape.evaluate import METRICS
 from dldna.landscape.grid import axes
 from dldna.landscape.plane import Plane, gram_matrix
+from dldna.landscape.remember import remembered
 from dldna.landscape.running import Run
-from dldna.landscape.workers import Job
+from dldna.landscape.workers import Job, workers
+from dldna.progress import duration
 from dldna.records import Provenance, Surface
 
 
@@ -123,48 +128,17 @@ def surface(
         of Neural Nets", NeurIPS 2018, arXiv 1712.09913.
     """
     start = time.perf_counter()
-    if budget_s is not None:
-        positive("budget_s", budget_s)
-    if budget_points is not None:
-        count("budget_points", budget_points)
-    check_model(model)
-    with untouched(model):
-        held = batching.held(data, limit)
-        given = Given(
-            model=model,
-            loss_fn=loss_fn,
-            data=held,
-            seed=seed,
-            vectors=vectors,
-            trajectory=trajectory,
-            others=others,
-        )
-        chosen = choose_directions(directions, given, 2, orthogonal)
-        plane = Plane(params.copy(given.origin), chosen, given.notes)
-        gram_says = _angle(plane)
-        shadow = None if trajectory is None else trajectory.project(plane)
-        alphas, betas = axes(_extent(extent, shadow), resolution)
-        options = {
-            "metrics": named_metrics(metrics),
-            "statistics": statistics,
-            "precision": precision,
-            "path": path,
-        }
-        if statistics == "interpolate":
-            options["buffer_directions"] = buffer_steps(model, others)
-        job = Job(model, loss_fn, held, plane.origin, plane.vectors, options)
-        run = Run(
-            job,
-            (alphas, betas),
-            data,
-            start=start,
-            budget_s=budget_s,
-            budget_points=budget_points,
-        )
+    with untouched(model) if _is_module(model) else nullcontext():
+        chosen, plane, shadow, run = _prepare(
+            model, loss_fn, data, directions, extent, resolution, budget_s,
+            out, seed, metrics, statistics, path, precision, limit,
+            budget_points, orthogonal, vectors, trajectory, others, start,
+        )  # fmt: skip
         values = run.all(out, n_jobs)
         path_fields = {}
         if shadow is not None:
             path_fields = trajectory.losses_on(run.job, plane, shadow)
+    alphas, betas = run.axes
     shape = (len(alphas), len(betas))
     losses = values.pop("loss")
     record = Surface(
@@ -191,7 +165,6 @@ def surface(
             notes={
                 "directions": [d.done for d in chosen],
                 "statistics": statistics,
-                **gram_says,
                 **plane.notes,
                 **run.notes,
             },
@@ -200,6 +173,133 @@ def surface(
     if out is not None:
         record.save(Path(out) / "surface.npz")
     return record
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a surface would cost, from one timed evaluation.
+
+    Args:
+        points: number of points of the grid.
+        done: how many of them a folder holds already.
+        samples: number of samples for each point.
+        seconds_per_point: measured.
+        workers: how many tiles would be worked on at once.
+        path: way of evaluating.
+        samples_in_all: number of samples in the data.
+    """
+
+    points: int
+    done: int
+    samples: int
+    seconds_per_point: float
+    workers: int
+    path: str
+    samples_in_all: int
+
+    @property
+    def seconds(self) -> float:
+        """Estimated time for what is missing."""
+        left = self.points - self.done
+        return left * self.seconds_per_point / self.workers
+
+    def __str__(self) -> str:
+        text = (
+            f"{self.points} points x {self.samples} of "
+            f"{self.samples_in_all} samples by the way {self.path!r}: "
+            f"{duration(self.seconds_per_point)} a point, "
+            f"{duration(self.seconds)} in all"
+        )
+        return text + (f" ({self.done} points found)" if self.done else "")
+
+
+def cost(*args, **kwargs) -> Cost:
+    """What a call of :func:`surface` with these arguments would cost.
+
+    Directions are made and a few points timed; nothing is written.
+
+    Args:
+        *args: of :func:`surface`.
+        **kwargs: of :func:`surface`.
+
+    Returns:
+        The estimate; as text, a line for people.
+
+    Example:
+        >>> import torch
+        >>> data = torch.randn(4, 2), torch.randn(4, 1)
+        >>> cost(nn.Linear(2, 1), nn.MSELoss(), data, resolution=7).points
+        49
+    """
+    bound = signature(surface).bind(*args, **kwargs)
+    bound.apply_defaults()
+    given = dict(bound.arguments)
+    out, n_jobs = given.pop("out"), given.pop("n_jobs")
+    given.pop("data_name")
+    model = given["model"]
+    with untouched(model) if _is_module(model) else nullcontext():
+        start = time.perf_counter()
+        run = _prepare(**given, out=None, start=start)[-1]
+        whole = run.samples
+        seconds, done = run.cost(out, n_jobs)
+    return Cost(
+        points=len(run.coords),
+        done=done,
+        samples=run.samples,
+        seconds_per_point=seconds,
+        workers=workers(n_jobs),
+        path=run.path,
+        samples_in_all=whole,
+    )
+
+
+def _prepare(
+    model, loss_fn, data, directions, extent, resolution, budget_s, out,
+    seed, metrics, statistics, path, precision, limit, budget_points,
+    orthogonal, vectors, trajectory, others, start,
+):  # fmt: skip
+    """Check everything; choose directions and grid."""
+    if budget_s is not None:
+        positive("budget_s", budget_s)
+    if budget_points is not None:
+        count("budget_points", budget_points)
+    check_model(model)
+    held = batching.held(data, limit)
+    given = Given(
+        model=model,
+        loss_fn=loss_fn,
+        data=held,
+        seed=seed,
+        vectors=vectors,
+        trajectory=trajectory,
+        others=others,
+    )
+    chosen = remembered(out, directions, given, orthogonal)
+    plane = Plane(params.copy(given.origin), chosen, given.notes)
+    plane.notes.update(_angle(plane))
+    shadow = None if trajectory is None else trajectory.project(plane)
+    options = {
+        "metrics": named_metrics(metrics),
+        "statistics": statistics,
+        "precision": precision,
+        "path": path,
+    }
+    if statistics == "interpolate":
+        options["buffer_directions"] = buffer_steps(model, others)
+    job = Job(model, loss_fn, held, plane.origin, plane.vectors, options)
+    run = Run(
+        job,
+        axes(_extent(extent, shadow), resolution),
+        data,
+        start=start,
+        budget_s=budget_s,
+        budget_points=budget_points,
+    )
+    return chosen, plane, shadow, run
+
+
+def _is_module(model: Any) -> bool:
+    return isinstance(model, nn.Module)
 
 
 def check_model(model: Any) -> None:

@@ -26,7 +26,7 @@ from dldna.landscape.probe import (
     probe,
     same_twice,
 )
-from dldna.landscape.surface import (
+from dldna.landscape.surfaces import (
     buffer_steps,
     check_model,
     loss_name,
