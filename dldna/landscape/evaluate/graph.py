@@ -39,7 +39,7 @@ class Graph:
         inputs = bt.split(task.batches[0])[0]
         try:
             given = _bind(model, inputs)
-            rest = {
+            self.rest = {
                 name: p.default
                 for name, p in inspect.signature(
                     model.forward
@@ -47,7 +47,7 @@ class Graph:
                 if name not in given
                 and p.default is not inspect.Parameter.empty
             }
-            graph = fx.Tracer().trace(model, concrete_args=rest or None)
+            graph = fx.Tracer().trace(model, concrete_args=self.rest or None)
         except Exception as error:  # tracing runs the user's code
             raise Unsupported(f"cannot be traced: {error}") from error
         self.nodes = list(graph.nodes)
@@ -58,7 +58,13 @@ class Graph:
 
     def inputs(self, batch: Any) -> dict[str, Any]:
         """Values of the placeholders for one batch."""
-        return _bind(self.task.model, bt.split(batch)[0])
+        given = _bind(self.task.model, bt.split(batch)[0])
+        for node in self.nodes:
+            if node.op == "placeholder" and node.target not in given:
+                # an argument left at its default is traced as name_1
+                name = str(node.target).rsplit("_", 1)[0]
+                given[node.target] = self.rest.get(name)
+        return given
 
     def parameter(self, module: str, name: str) -> str | None:
         """Full first name of a module's parameter or buffer, or None."""

@@ -30,10 +30,13 @@ from dldna.landscape.evaluate.losses import (
     per_sample,
 )
 from dldna.landscape.evaluate.plane import Row, combined, rows
+from dldna.landscape.evaluate.pooling import copies, max_pool, window
 from dldna.landscape.evaluate.slow import forward
 from dldna.landscape.evaluate.task import Task, Total, Values
 
-CACHE = 4 * 2**20  # bytes of the largest activation of a tile
+CACHE = int(
+    __import__("os").environ.get("CC", "4194304")
+)  # bytes of the largest activation of a tile
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
@@ -78,8 +81,13 @@ class Layered:
         self.rectify: set[fx.Node] = set()  # apply a ReLU afterwards
         self.dead: dict[fx.Node, list[fx.Node]] = {}
         self.fixed = self._fixed()
+        sizes = {n: window(graph, n) for n in graph.nodes}
+        self.pools = {n: size for n, size in sizes.items() if size}
+        self.copying: set[fx.Node] = set()
         for node in graph.nodes:
             self._plan_node(node)
+            if copies(graph, node):
+                self.copying.add(node)
         seen: set[fx.Node] = set()
         for node in reversed(graph.nodes):
             self.dead[node] = [
@@ -141,11 +149,9 @@ class Layered:
         if node in self.fixed or not gr.is_relu(graph, node):
             return
         user = next(iter(node.users), None)
-        if graph.users[node] == 1 and user.op == "call_module":
-            after = graph.modules[user.target]
-            if type(after) is nn.MaxPool2d and not after.return_indices:
-                self.skipped[node] = node.args[0]
-                self.rectify.add(user)
+        if graph.users[node] == 1 and user in self.pools:
+            self.skipped[node] = node.args[0]
+            self.rectify.add(user)
 
     def _shapes(self) -> dict[str, torch.Size]:
         """Shapes of the modules' outputs for two samples."""
@@ -317,6 +323,11 @@ class _Point:
             made = self._sum(node, values, owned)
             if made is not None:
                 return made, True
+        if node in path.copying and values[node.args[0]].shape[2:] == (1, 1):
+            return values[node.args[0]], False
+        size = path.pools.get(node)
+        if size is not None and values[node.args[0]].ndim == 4:
+            return max_pool(values[node.args[0]], size), size != (1, 1)
         if node.op == "call_module":
             module = graph.modules[node.target]
             if _has_tensors(module):

@@ -43,9 +43,13 @@ class Layer:
         """How the layer is applied to an input of this shape.
 
         A convolution whose kernel meets the image in a single place is a
-        matrix product ("dense"); anything else stays what it is.
+        matrix product ("dense"); a linear layer whose inputs would be
+        copies of fewer numbers adds up their weights ("summed"); anything
+        else stays what it is ("plain").
         """
         module = self.module
+        if type(module) is nn.Linear and x.shape[-1] != module.in_features:
+            return "summed"
         if type(module) is not nn.Conv2d or module.groups != 1:
             return "plain"
         if module.padding_mode != "zeros" or isinstance(module.padding, str):
@@ -105,6 +109,8 @@ class Layer:
             ):
                 w = w.narrow(2 + d, pad, size)
             return w.permute(0, 2, 3, 1).reshape(len(w), -1)
+        if form == "summed":
+            return w.view(len(w), x.shape[-1], -1).sum(2)
         if w.ndim == 4:
             return w.contiguous(memory_format=torch.channels_last)
         return w.contiguous()

@@ -1,0 +1,478 @@
+"""Every fast path against the slow one, on networks of all kinds."""
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from dldna import params
+from dldna.landscape.evaluate import accuracy, buffer_steps, choose
+
+
+class Block(nn.Module):
+    def __init__(self, width, out, stride):
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, out, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out)
+        self.conv2 = nn.Conv2d(out, out, 3, 1, 1)
+        self.bn2 = nn.BatchNorm2d(out)
+        self.skip = nn.Identity()
+        if stride > 1:
+            self.skip = nn.Sequential(
+                nn.Conv2d(width, out, 1, stride), nn.BatchNorm2d(out)
+            )
+
+    def forward(self, x):
+        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        y = self.bn2(self.conv2(y))
+        y += self.skip(x)
+        return F.relu(y)
+
+
+class Residual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, 1, 1, bias=False)
+        self.bn = nn.BatchNorm2d(8)
+        self.pool = nn.MaxPool2d(2)
+        self.blocks = nn.Sequential(Block(8, 8, 1), Block(8, 12, 2))
+        self.deep = nn.Sequential(Block(12, 12, 2), Block(12, 16, 2))
+        self.head = nn.Linear(16, 4)
+
+    def forward(self, x):
+        x = self.pool(torch.relu(self.bn(self.stem(x))))
+        x = self.deep(self.blocks(x))
+        x = F.adaptive_avg_pool2d(x, 1)
+        return self.head(x.view(x.size(0), -1))
+
+
+class Attention(nn.Module):
+    def __init__(self, width=8):
+        super().__init__()
+        self.embed = nn.Embedding(11, width)
+        self.place = nn.Parameter(torch.randn(5, width) * 0.1)
+        self.norm = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.head = nn.Linear(width, 4)
+
+    def forward(self, x):
+        h = self.embed(x) + self.place
+        q, k, v = self.qkv(self.norm(h)).chunk(3, -1)
+        h = h + self.out(F.scaled_dot_product_attention(q, k, v))
+        return self.head(F.gelu(h).mean(1))
+
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(6, 6)
+        self.b = nn.Linear(6, 6)
+        self.b.weight = self.a.weight
+        self.head = nn.Linear(6, 4)
+
+    def forward(self, x):
+        x = torch.tanh(self.a(x.flatten(1)))
+        return self.head(x + torch.tanh(self.b(x)))
+
+
+class Recurrent(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(6, 5, batch_first=True)
+        self.head = nn.Linear(5, 4)
+
+    def forward(self, x):
+        return self.head(self.lstm(x)[0][:, -1])
+
+
+class Branching(nn.Module):
+    """Its forward depends on values, so it cannot be traced."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(6, 4)
+
+    def forward(self, x):
+        z = self.head(x)
+        return z if z.sum() > 0 else 2 * z
+
+
+class FromDict(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(6, 4)
+
+    def forward(self, x, mask=None, scale=None):
+        z = self.head(x * mask)
+        return {"logits": z if scale is None else z * scale}
+
+
+class Coupled(nn.Module):
+    """Samples of a batch see each other."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(6, 4)
+
+    def forward(self, x):
+        z = self.head(x)
+        return z - z.mean(0)
+
+
+def mlp(*extra):
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(6, 16),
+        nn.ReLU(),
+        nn.Linear(16, 7, bias=False),
+        nn.BatchNorm1d(7),
+        nn.PReLU(),
+        nn.Dropout(0.5),
+        nn.Linear(7, 4),
+        *extra,
+    )
+
+
+def cnn():
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 5, padding=2),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 8, 3, groups=2, padding=1, padding_mode="circular"),
+        nn.BatchNorm2d(8),
+        nn.LeakyReLU(0.1),
+        nn.Dropout2d(0.3),
+        nn.MaxPool2d(3, stride=2, padding=1),
+        nn.Flatten(),
+        nn.Linear(8 * 16, 4),
+    )
+
+
+def vgg():
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(16),
+        nn.AdaptiveAvgPool2d(3),
+        nn.Flatten(),
+        nn.Dropout(),
+        nn.Linear(72, 9),
+        nn.ReLU(),
+        nn.Linear(9, 4),
+    )
+
+
+def weight_normed():
+    layer = torch.nn.utils.parametrizations.weight_norm(nn.Linear(6, 9))
+    return nn.Sequential(layer, nn.Tanh(), nn.Linear(9, 4))
+
+
+NETWORKS = {
+    # name: network, shape of a sample, paths that must apply
+    "mlp": (mlp, (6,), ["mlp", "layered", "stacked"]),
+    "mlp, deep tanh": (
+        lambda: nn.Sequential(nn.Linear(6, 3), nn.Tanh(), nn.Linear(3, 4)),
+        (6,),
+        ["mlp", "layered", "stacked"],
+    ),
+    "cnn": (cnn, (3, 16, 16), ["layered", "stacked"]),
+    "vgg": (vgg, (3, 16, 16), ["layered", "stacked"]),
+    "residual": (Residual, (3, 16, 16), ["layered", "stacked"]),
+    "attention": (Attention, (5,), ["layered", "stacked"]),
+    "tied": (Tied, (6,), ["mlp", "layered", "stacked"]),
+    "weight norm": (weight_normed, (6,), ["layered"]),
+    "recurrent": (Recurrent, (4, 6), ["layered"]),
+    "branching": (Branching, (6,), []),
+}
+PATHS = ("mlp", "layered", "stacked")
+CASES = [(n, p) for n, (_, _, ps) in NETWORKS.items() for p in ps]
+
+
+def setting(name, k=2, sizes=(9, 13), seed=0):
+    """A network in an arbitrary state, data, origin and directions."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        make, shape, _ = NETWORKS[name]
+        model = make()
+        for module in model.modules():
+            if getattr(module, "running_mean", None) is not None:
+                module.running_mean.normal_(0, 0.3)
+                module.running_var.uniform_(0.5, 2)
+                module.weight.data.uniform_(0.5, 2)
+    data = []
+    for n in sizes:
+        if name == "attention":
+            x = torch.randint(11, (n, *shape), generator=generator)
+        else:
+            x = torch.randn(n, *shape, generator=generator)
+        data.append((x, torch.randint(4, (n,), generator=generator)))
+    origin = params.of(model)
+    directions = [
+        params.scale(params.randn_like(origin, generator), 0.2)
+        for _ in range(k)
+    ]
+    return model, data, origin, directions
+
+
+def points(k, n=7, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    coords = torch.randn(n, k, dtype=torch.float64, generator=generator)
+    coords[0] = 0
+    return coords
+
+
+def grid(n=4):
+    axis = torch.linspace(-1, 1, n, dtype=torch.float64)
+    return torch.cartesian_prod(axis, axis)
+
+
+def relative(a, b):
+    return np.abs(a - b).max() / np.abs(b).max()
+
+
+@pytest.mark.parametrize(("name", "path"), CASES)
+@pytest.mark.parametrize(
+    ("precision", "bound"), [("float64", 1e-12), ("float32", 2e-6)]
+)
+def test_fast_equals_slow(name, path, precision, bound):
+    model, data, origin, directions = setting(name)
+    args = (model, nn.CrossEntropyLoss(), data, origin, directions)
+    metrics = {"accuracy": accuracy}
+    fast = choose(*args, metrics=metrics, path=path, precision=precision)
+    slow = choose(*args, metrics=metrics, path="slow", precision="float64")
+    assert fast.name == path
+    for coords in (points(2), grid()):
+        got, true = fast(coords), slow(coords)
+        assert got["loss"].dtype == np.float64
+        assert relative(got["loss"], true["loss"]) < bound
+        np.testing.assert_allclose(
+            got["accuracy"], true["accuracy"], atol=1e-12
+        )
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_auto_agrees_and_says_how(name):
+    model, data, origin, directions = setting(name)
+    args = (model, F.cross_entropy, data, origin, directions)
+    auto, slow = choose(*args), choose(*args, path="slow")
+    assert relative(auto(grid())["loss"], slow(grid())["loss"]) < 1e-5
+    expected = NETWORKS[name][2]
+    assert auto.name in (expected or ["slow"])
+    if auto.name != "slow":
+        assert auto.notes["checked"] < 1e-5
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize(("name", "path"), CASES)
+def test_one_and_three_directions(name, path, k):
+    model, data, origin, directions = setting(name, k=k)
+    args = (model, nn.CrossEntropyLoss(), data, origin, directions)
+    fast = choose(*args, path=path, precision="float64")
+    slow = choose(*args, path="slow", precision="float64")
+    assert relative(fast(points(k))["loss"], slow(points(k))["loss"]) < 1e-12
+
+
+LOSSES = {
+    "sum": nn.CrossEntropyLoss(reduction="sum"),
+    "none": nn.CrossEntropyLoss(reduction="none"),
+    "smoothed": nn.CrossEntropyLoss(label_smoothing=0.2),
+    "weighted": nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2, 3, 4])),
+    "partial": functools.partial(F.cross_entropy, reduction="sum"),
+    "of batch": lambda output, batch: F.cross_entropy(output, batch[1]) ** 2,
+    "squared": lambda output, target: (output**2).mean() + target.sum(),
+}
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_any_loss(path, loss):
+    model, data, origin, directions = setting("mlp")
+    loss_fn = LOSSES[loss]
+    if loss == "weighted":
+        loss_fn = nn.CrossEntropyLoss(weight=loss_fn.weight.double())
+    args = (model, loss_fn, data, origin, directions)
+    fast = choose(*args, path=path, precision="float64")
+    slow = choose(*args, path="slow", precision="float64")
+    assert relative(fast(grid())["loss"], slow(grid())["loss"]) < 1e-12
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("path", [*PATHS, "slow"])
+def test_squared_error_by_hand(path, reduction):
+    model, data, origin, directions = setting("mlp")
+    data = [(x, torch.randn(len(x), 4)) for x, _ in data]
+    loss = nn.MSELoss(reduction=reduction)
+    args = (model, loss, data, origin, directions)
+    got = choose(*args, path=path)(torch.zeros(1, 2))["loss"][0]
+    model.eval()
+    x, y = (torch.cat(t) for t in zip(*data, strict=True))
+    with torch.no_grad():
+        squares = (model(x) - y).double().square()
+    by_hand = squares.mean() if reduction == "mean" else squares.sum() / len(x)
+    assert got == pytest.approx(float(by_hand), rel=1e-6)
+
+
+@pytest.mark.parametrize("path", [*PATHS, "slow"])
+def test_how_the_data_are_cut_does_not_matter(path):
+    values = []
+    for sizes in ((22,), (9, 13), (1, 20, 1)):
+        model, _, origin, directions = setting("mlp")
+        whole = setting("mlp", sizes=(22,))[1][0]
+        data, start = [], 0
+        for n in sizes:
+            data.append(tuple(t[start : start + n] for t in whole))
+            start += n
+        args = (model, nn.CrossEntropyLoss(), data, origin, directions)
+        fast = choose(*args, path=path, metrics={"accuracy": accuracy})
+        values.append(fast(grid()))
+    for other in values[1:]:
+        assert relative(other["loss"], values[0]["loss"]) < 1e-6
+        assert np.allclose(other["accuracy"], values[0]["accuracy"])
+
+
+@pytest.mark.parametrize(("name", "path"), CASES)
+def test_nan_and_inf_are_kept(name, path):
+    model, data, origin, directions = setting(name)
+    loud = [params.scale(d, 1e30) for d in directions]
+    args = (model, nn.CrossEntropyLoss(), data, origin, loud)
+    coords = torch.tensor([[0.0, 0.0], [1.0, 0.5], [0.0, 1e12], [-1e12, 1e12]])
+    slow = choose(*args, path="slow")(coords)["loss"]
+    try:
+        fast = choose(*args, path=path)(coords)["loss"]
+    except ValueError:
+        return  # it says that it cannot, which is no lie either
+    assert np.isfinite(fast[0])
+    assert (np.isfinite(fast) == np.isfinite(slow)).all()
+
+
+def test_auto_keeps_nan():
+    model, data, origin, directions = setting("mlp")
+    directions[0]["1.weight"][0, 0] = float("nan")
+    args = (model, nn.CrossEntropyLoss(), data, origin, directions)
+    coords = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    loss = choose(*args)(coords)["loss"]
+    assert np.isnan(loss).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("path", ["slow", "auto"])
+@pytest.mark.parametrize(
+    "statistics", ["eval", "train", "recalibrate", "interpolate"]
+)
+@pytest.mark.parametrize("name", ["residual", "mlp"])
+def test_the_model_is_untouched(name, statistics, path):
+    model, data, origin, directions = setting(name)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    modes = [m.training for m in model.modules()]
+    versions = [t._version for t in model.state_dict().values()]
+    state = torch.random.get_rng_state()
+    options = {}
+    if statistics == "interpolate":
+        steps = buffer_steps(model, setting(name, seed=3)[0])
+        zero = {k: torch.zeros_like(v) for k, v in steps.items()}
+        options = {"buffer_directions": [steps, zero]}
+    found = choose(
+        model,
+        nn.CrossEntropyLoss(),
+        data,
+        origin,
+        directions,
+        path=path,
+        statistics=statistics,
+        **options,
+    )
+    found(grid())
+    assert all(
+        torch.equal(v, before[k]) for k, v in model.state_dict().items()
+    )
+    assert [t._version for t in model.state_dict().values()] == versions
+    assert [m.training for m in model.modules()] == modes
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert all(p.grad is None for p in model.parameters())
+
+
+@pytest.mark.parametrize("path", ["layered", "slow"])
+def test_bfloat16_is_near(path):
+    model, data, origin, directions = setting("residual")
+    args = (model, nn.CrossEntropyLoss(), data, origin, directions)
+    half = choose(*args, path=path, precision="bfloat16")(grid())["loss"]
+    exact = choose(*args, path="slow", precision="float64")(grid())["loss"]
+    assert 1e-8 < relative(half, exact) < 0.05
+
+
+def test_mlp_in_bfloat16():
+    model, data, origin, directions = setting("mlp, deep tanh")
+    args = (model, nn.CrossEntropyLoss(), data, origin, directions)
+    half = choose(*args, path="mlp", precision="bfloat16")
+    exact = choose(*args, path="slow", precision="float64")(grid())["loss"]
+    assert 1e-8 < relative(half(grid())["loss"], exact) < 0.05
+    assert half.notes["checked"] > 1e-8
+
+
+@pytest.mark.parametrize("path", ["mlp", "layered"])
+def test_many_tiles_and_rows(path):
+    """More samples and points than fit in one piece."""
+    model, data, origin, directions = setting("mlp", sizes=(700, 3, 350))
+    args = (model, nn.CrossEntropyLoss(), data, origin, directions)
+    coords = grid(9)[torch.randperm(81)]
+    fast = choose(*args, path=path, precision="float64")
+    slow = choose(*args, path="slow", precision="float64")
+    assert relative(fast(coords)["loss"], slow(coords)["loss"]) < 1e-12
+    scarce = choose(*args, path=path, precision="float64", memory=4e5)
+    assert relative(scarce(coords)["loss"], slow(coords)["loss"]) < 1e-12
+
+
+def test_dicts_and_records_of_outputs():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = FromDict()
+        data = [
+            {
+                "x": torch.randn(n, 6),
+                "mask": torch.ones(n, 6),
+                "labels": torch.randint(4, (n,)),
+            }
+            for n in (5, 8)
+        ]
+    origin = params.of(model)
+    directions = [params.scale(origin, 0.3), params.scale(origin, -0.1)]
+
+    def loss(output, batch):
+        return F.cross_entropy(output["logits"], batch["labels"])
+
+    args = (model, loss, data, origin, directions)
+    metrics = {"accuracy": accuracy}
+    slow = choose(*args, metrics=metrics, path="slow")(grid())
+    for path in ("layered", "stacked", "auto"):
+        fast = choose(*args, metrics=metrics, path=path)(grid())
+        assert relative(fast["loss"], slow["loss"]) < 1e-6
+        assert (fast["accuracy"] == slow["accuracy"]).all()
+
+
+def test_a_model_that_couples_samples_is_found_out():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Coupled()
+    data = setting("branching", sizes=(6, 11))[1]
+    origin = params.of(model)
+    directions = [params.scale(origin, 0.5), params.scale(origin, 0.7)]
+    args = (model, nn.CrossEntropyLoss(), data, origin, directions)
+    auto, slow = choose(*args), choose(*args, path="slow")
+    assert relative(auto(grid())["loss"], slow(grid())["loss"]) < 1e-6
+    with pytest.raises(ValueError, match=r"layered.*differs from the slow"):
+        choose(*args, path="layered")
+
+
+def test_hooks_are_not_left_out():
+    model, data, origin, directions = setting("mlp")
+    model[3].register_forward_hook(lambda m, i, o: o * 2)
+    args = (model, nn.CrossEntropyLoss(), data, origin, directions)
+    auto, slow = choose(*args), choose(*args, path="slow")
+    assert auto.name in ("slow", "stacked")
+    assert relative(auto(grid())["loss"], slow(grid())["loss"]) < 1e-6
+    with pytest.raises(ValueError, match="hooks"):
+        choose(*args, path="mlp")
