@@ -1,4 +1,4 @@
-"""The matrices inside a model, each in the layout (c_out, c_in, *kernel).
+"""The matrices inside a model, each laid out (c_out, c_in, kernel).
 
 What a scheme fills and a diagnostic measures is not always a stored
 tensor: a grouped convolution holds one matrix per group, a transposed one

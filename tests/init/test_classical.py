@@ -115,6 +115,7 @@ def test_variance_within_five_sigma(name, kind):
     make, (n_in, n_out) = LAYERS[kind]
     layer = make()
     report = init.initialize(layer, name, seed=3)
+    assert init.fans_of(layer) == (n_in, n_out)
     assert (report.filled[0].fan_in, report.filled[0].fan_out) == (
         n_in,
         n_out,

@@ -423,11 +423,19 @@ def test_gradinit_pays_in_the_first_step(optimizer, lr, gamma):
     net, batch = deep(3.0), task()
     before = states(net)
     first = after_one_step(net, batch, lr, optimizer)
+    start = F.cross_entropy(net(batch[0]), batch[1])
+    grads = torch.autograd.grad(start, [*net.parameters()])
+    long = torch.cat([g.flatten() for g in grads]).norm(
+        p=2 if optimizer == "sgd" else 1
+    )
     report = init.gradinit(
         net, F.cross_entropy, batch, optimizer=optimizer, lr=lr,
         gamma=gamma, steps=60, scale_lr=0.03,
     )  # fmt: skip
     assert after_one_step(net, batch, lr, optimizer) < first
+    assert report.numbers["grad_norm"][0] == pytest.approx(
+        float(long), rel=1e-4
+    )
     for name, scale in report.numbers["scales"].items():
         torch.testing.assert_close(
             net.state_dict()[name], scale * before[name]
