@@ -147,10 +147,10 @@ def test_variance_of_attention_projections(name):
     assert abs(float(whole) / rule(120, 120) - 1) < 3 * sigma
 
 
-@pytest.mark.parametrize("name", init.SCHEMES)
+@pytest.mark.parametrize(
+    "name", sorted({*SCHEMES} - {"zero_hadamard", "delta_orthogonal"})
+)
 def test_nominal_variance(name):
-    if name in ("zero_hadamard", "delta_orthogonal"):
-        pytest.skip("its entries are not alike")
     for shape in ((300, 200), (200, 300)):
         w = torch.empty(shape, dtype=torch.float64)
         SCHEMES[name](w, generator=source())
