@@ -3,6 +3,7 @@ returns the axis. Nothing here computes what it draws."""
 
 from dldna.plotting.curves import bands, curves, histories
 from dldna.plotting.lines import line
+from dldna.plotting.networks import network
 from dldna.plotting.planes import contour, levels_of, shade
 from dldna.plotting.show import alt_text, show
 from dldna.plotting.space import surface_3d
@@ -21,6 +22,7 @@ __all__ = [
     "histories",
     "levels_of",
     "line",
+    "network",
     "shade",
     "show",
     "surface_3d",

@@ -151,3 +151,12 @@ def test_use_sets_the_look():
     with plt.rc_context():
         plotting.use()
         assert plt.rcParams["figure.facecolor"] == "white"
+
+
+def test_a_network_is_drawn_with_every_signal_and_weight():
+    layers = [["xa", "xb"], ["xw"]]
+    edges = [("xa", "xw", "ab"), ("xb", "xw", "")]
+    ax = plotting.network(layers, edges)
+    words = sorted(t.get_text() for t in ax.texts if t.get_text())
+    assert words == ["ab", "xa", "xb", "xw"]
+    assert len([t for t in ax.texts if not t.get_text()]) == 2
