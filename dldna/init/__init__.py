@@ -16,6 +16,13 @@ from dldna.init.classical import (
 )
 from dldna.init.fans import Fans, fans, fans_of
 from dldna.init.fixup import FixupBlock, fixup
+from dldna.init.gaussian import (
+    ACTIVATIONS,
+    Moments,
+    gaussian_mean,
+    joint_mean,
+    moments,
+)
 from dldna.init.gradinit import gradinit
 from dldna.init.jacobian import jacobian, jacobian_singular_values
 from dldna.init.lab import (
@@ -61,18 +68,13 @@ from dldna.init.spectral import (
 )
 from dldna.init.tfixup import tfixup
 from dldna.init.theory import (
-    ACTIVATIONS,
-    Moments,
     Recursion,
     chi_1,
     correlation_map,
     critical_sigma_w,
     depth_scale,
     fixed_length,
-    gaussian_mean,
-    joint_mean,
     length_map,
-    moments,
     predict_layers,
 )
 from dldna.init.zero import hadamard, zero_hadamard

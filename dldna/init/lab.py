@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from dldna import checks
+from dldna.init.gaussian import Activation, function
 from dldna.init.schemes import SCHEMES, variance_of
-from dldna.init.theory import Activation, function, predict_layers
+from dldna.init.theory import predict_layers
 
 LAB_ACTIVATIONS = ("linear", "relu", "leaky_relu", "tanh", "gelu")
 LAB_SCHEMES = (

@@ -21,7 +21,7 @@ from dldna import batches
 from dldna.guard import untouched
 from dldna.init._draw import make_generator
 from dldna.init.fans import fans_of
-from dldna.init.theory import moments
+from dldna.init.gaussian import moments
 from dldna.records import LayerStats, Provenance
 
 ELEMENTWISE = (

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from dldna import init
-from dldna.init import theory
+from dldna.init import gaussian
 
 
 @pytest.mark.parametrize("q", [1e-6, 0.3, 1.0, 7.0])
@@ -39,10 +39,10 @@ def test_erf_closed_form(q):
     )
 
 
-@pytest.mark.parametrize("name", theory.ACTIVATIONS)
+@pytest.mark.parametrize("name", gaussian.ACTIVATIONS)
 def test_against_adaptive_quadrature(name):
     integrate = pytest.importorskip("scipy.integrate")
-    phi, q = theory.ACTIVATIONS[name], 1.7
+    phi, q = gaussian.ACTIVATIONS[name], 1.7
 
     def f(z):
         u = torch.tensor(math.sqrt(q) * z, dtype=torch.float64)
