@@ -1,0 +1,275 @@
+"""``dldna landscape``: the loss around a network, in one command."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from dldna.checks import choice
+from dldna.cli import words
+
+LOSSES = {
+    "cross_entropy": nn.CrossEntropyLoss,
+    "mse": nn.MSELoss,
+    "bce": nn.BCEWithLogitsLoss,
+}
+EXPORTS = ("html", "ply", "vtk")
+BATCH = 500
+EPILOG = """
+examples:
+  dldna landscape mlp net.pth --data digits
+  dldna landscape resnet50 net.pth --data CIFAR10 --grid 25 --plan
+  dldna landscape resnet50 net.pth --data CIFAR10 --grid 25 --budget 30m
+  dldna landscape mlp run/ --data FashionMNIST --directions pca
+  dldna landscape mlp a.pth b.pth c.pth --data digits \\
+      --directions checkpoints --extent -0.5:1.5
+  dldna landscape my_nets.py:make net.pth --data my_data.py:batches
+
+The same command goes on where a stopped one ended.
+"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Give the parser this command's words."""
+    from dldna.landscape import DIRECTIONS
+
+    parser.epilog = EPILOG
+    put = parser.add_argument
+    put("model", help="name of a network, or module:factory")
+    put(
+        "checkpoints", nargs="*", type=Path,
+        help="state dicts; the plane goes through the first (pca: files "
+        "or the folder of a recorded run; it goes through the last)",
+    )  # fmt: skip
+    put(
+        "--data", required=True,
+        help="name of a data set, folder:PATH, or module:name of batches",
+    )  # fmt: skip
+    put("--split", default="train", choices=["train", "test"])
+    put("--limit", type=int, help="use only the first so many samples")
+    put(
+        "--loss", default="cross_entropy",
+        help=f"{', '.join(LOSSES)}, or module:name (default: %(default)s)",
+    )  # fmt: skip
+    put(
+        "--directions", default="random",
+        help=f"{', '.join(DIRECTIONS)}; or two, as gradient,random "
+        "(default: %(default)s)",
+    )  # fmt: skip
+    put("--grid", type=words.grid, default=41, help="41 or 40x25")
+    put(
+        "--extent", type=words.extent,
+        help="1, -0.5:1.5, -1:1,-2:2, or path (default: 1; for pca: path)",
+    )  # fmt: skip
+    put(
+        "--budget", type=words.budget, default=(None, None),
+        help="90s, 5m, 2h or 500points for this call",
+    )  # fmt: skip
+    put(
+        "--out", type=Path, default=Path("landscape"),
+        help="folder for tiles and results (default: %(default)s)",
+    )  # fmt: skip
+    put("--plan", action="store_true", help="only print what it would cost")
+    put("--seed", type=int, default=0)
+    put(
+        "--statistics", default="eval",
+        help="batch norm: eval, train, recalibrate, interpolate",
+    )  # fmt: skip
+    put("--precision", default="float32")
+    put("--path", default="auto", help="way of evaluating")
+    put("--metrics", default=None, help="as accuracy; '' for none")
+    put("--orthogonal", action="store_true", help="perpendicular directions")
+    put("--jobs", type=int, help="processes (needs joblib)")
+    put("--threads", type=int, help="CPU threads of each process")
+    put("--device", default="cpu", help="cpu, cuda, cuda:1, ...")
+    put(
+        "--export", nargs="*", default=["html"], metavar="FORMAT",
+        help=f"{', '.join(EXPORTS)} beside npz (default: html)",
+    )  # fmt: skip
+    put("--scale", default="linear", help="of exports: linear, log, clip")
+    parser.set_defaults(run=run)
+
+
+def run(given: argparse.Namespace) -> int:
+    """Evaluate, report and export."""
+    from dldna.landscape import cost, surface
+
+    _check(given)
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    data, name, shape, classes = _data(given)
+    model = _model(given, shape, classes)
+    centre, options = _place(model, given)
+    seconds, points = given.budget
+    call = {
+        "model": centre.to(given.device),
+        "loss_fn": _loss(given.loss),
+        "data": data,
+        "directions": _ways(given.directions),
+        "resolution": given.grid,
+        "budget_s": seconds,
+        "budget_points": points,
+        "out": given.out,
+        "seed": given.seed,
+        "metrics": _metrics(given),
+        "statistics": given.statistics,
+        "precision": given.precision,
+        "path": given.path,
+        "limit": given.limit,
+        "orthogonal": given.orthogonal,
+        "n_jobs": given.jobs,
+        "data_name": name,
+        **options,
+    }
+    if given.plan:
+        print(cost(**call))
+        return 0
+    record = surface(**call)
+    written = [given.out / "surface.npz", *_export(record, given)]
+    print(record.report())
+    print("\nwritten:", ", ".join(str(p) for p in written))
+    if not record.evaluated.all():
+        print("not all points are done; the same command goes on")
+    return 0
+
+
+def _check(given: argparse.Namespace) -> None:
+    """What can be refused before anything is loaded."""
+    from dldna.export.scales import SCALES
+
+    for wish in given.export:
+        choice("export format", wish, EXPORTS)
+    choice("scale", given.scale, SCALES)
+    for name in ("limit", "threads"):
+        value = getattr(given, name)
+        if value is not None and value < 1:
+            raise ValueError(f"--{name} must be at least 1, not {value}")
+    if given.out.exists() and not given.out.is_dir():
+        raise NotADirectoryError(f"--out {given.out} is a file")
+    device = torch.device(given.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError("there is no CUDA device here; use --device cpu")
+
+
+def _data(given: argparse.Namespace):
+    """Batches, a name, the shape of a sample, the number of classes."""
+    if ":" in given.data and not given.data.startswith("folder:"):
+        found = words.thing(given.data)
+        return (found() if callable(found) else found), given.data, None, None
+    from dldna.data import load
+
+    dataset = load(given.data)
+    x = getattr(dataset, f"{given.split}_x")[: given.limit]
+    y = getattr(dataset, f"{given.split}_y")[: given.limit]
+    batches = list(zip(x.split(BATCH), y.split(BATCH), strict=True))
+    name = f"{dataset.name} ({given.split})"
+    return batches, name, dataset.shape, len(dataset.classes)
+
+
+def _model(given: argparse.Namespace, shape, classes) -> nn.Module:
+    if ":" in given.model:
+        made = words.thing(given.model)
+        made = made if isinstance(made, nn.Module) else made()
+        if not isinstance(made, nn.Module):
+            raise TypeError(
+                f"{given.model} made a {type(made).__name__}, not a "
+                "torch.nn.Module"
+            )
+        return made
+    from dldna.models import make
+
+    options = {}
+    if shape is not None:
+        options = {"in_shape": shape, "num_classes": classes}
+    return make(given.model, seed=given.seed, **options)
+
+
+def _place(model: nn.Module, given) -> tuple[nn.Module, dict[str, Any]]:
+    """Load what was given; say where the centre is and what is around."""
+    from dldna.landscape.trajectory import load_into, read_checkpoint
+
+    ways = _ways(given.directions)
+    ways = [ways] if isinstance(ways, str) else list(ways)
+    if "pca" in ways:
+        trajectory = _trajectory(model, given)
+        extent = "path" if given.extent is None else given.extent
+        options = {"trajectory": trajectory, "extent": extent}
+        return trajectory.final(model), options
+    files = given.checkpoints
+    for file in files:
+        if file.is_dir():
+            raise ValueError(
+                f"{file} is a folder: give a file, or --directions pca"
+            )
+    if files:
+        load_into(model, read_checkpoint(files[0]), files[0])
+    else:
+        print(f"no checkpoint given: {given.model} at its initial weights")
+    others = []
+    if "checkpoints" in ways:
+        if len(files) != 3:
+            raise ValueError(
+                "--directions checkpoints needs three checkpoint files: the "
+                f"centre and two others; {len(files)} given"
+            )
+        others = [read_checkpoint(f) for f in files[1:]]
+    elif len(files) > 1:
+        raise ValueError(
+            f"{len(files)} checkpoints were given; several belong to "
+            "--directions checkpoints or pca"
+        )
+    extent = 1.0 if given.extent is None else given.extent
+    return model, {"others": others, "extent": extent}
+
+
+def _trajectory(model: nn.Module, given):
+    from dldna.landscape import Trajectory
+    from dldna.landscape.trajectory import checkpoints_in
+
+    if not given.checkpoints:
+        raise ValueError(
+            "--directions pca needs the folder of a recorded run, or "
+            "checkpoint files"
+        )
+    first = given.checkpoints[0]
+    if len(given.checkpoints) == 1 and (first / "meta.json").exists():
+        return Trajectory(first)
+    files = checkpoints_in(given.checkpoints)
+    home = given.out / "trajectory"
+    return Trajectory.collect(files, home, model, replace=True)
+
+
+def _ways(text: str) -> str | tuple[str, ...]:
+    parts = tuple(part.strip() for part in text.split(","))
+    return parts[0] if len(parts) == 1 else parts
+
+
+def _loss(text: str) -> Any:
+    if ":" in text:
+        found = words.thing(text)
+        return found() if isinstance(found, type) else found
+    return LOSSES[choice("loss", text, LOSSES)]()
+
+
+def _metrics(given: argparse.Namespace) -> tuple[str, ...]:
+    if given.metrics is None:
+        return ("accuracy",) if given.loss == "cross_entropy" else ()
+    return tuple(m for m in given.metrics.split(",") if m)
+
+
+def _export(record: Any, given: argparse.Namespace) -> list[Path]:
+    from dldna.files import write_atomic
+
+    text = (record.report() + "\n").encode()
+    written = [write_atomic(given.out / "report.txt", lambda f: f.write(text))]
+    for wish in given.export:
+        file = given.out / f"surface.{wish}"
+        if wish == "html":
+            written.append(record.to_html(file))
+        elif wish == "ply":
+            written += record.to_ply(file, given.scale)
+        else:
+            written += record.to_vtk(file, given.scale)
+    return written
