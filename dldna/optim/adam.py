@@ -10,6 +10,7 @@ from dldna.optim.ops import (
     Hyper,
     State,
     at_least,
+    axpy,
     decay,
     ema,
     l2,
@@ -50,8 +51,8 @@ def adam(
     if amsgrad:
         v = new["v_max"] = torch.maximum(state["v_max"], v)
     v_hat = v / (1 - b2**t)
-    w = w - lr / (1 - b1**t) * m / (v_hat.sqrt() + eps)
-    return w, new
+    u = m / (v_hat.sqrt() + eps)
+    return axpy(-lr / (1 - b1**t), u, w), new
 
 
 def adamw(

@@ -59,7 +59,8 @@ def unit_norm(x: Tensor) -> Tensor:
     """Norm of each unit, shaped to broadcast against ``x``."""
     if x.dim() < 2:
         return x.norm()
-    return x.norm(dim=tuple(range(1, x.dim())), keepdim=True)
+    axes = tuple(range(1, x.dim()))
+    return torch.linalg.vector_norm(x, dim=axes, keepdim=True)
 
 
 def clip_grad_norm(params: Iterable[Tensor], max_norm: float) -> Tensor:

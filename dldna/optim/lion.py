@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from dldna.optim.ops import Hyper, State, decay, ema
+from dldna.optim.ops import Hyper, State, axpy, decay, ema
 from dldna.optim.rule import register, zeros
 from dldna.optim.shell import RuleOptimizer
 
@@ -30,7 +30,7 @@ def lion(
     """
     b1, b2 = betas
     c = ema(state["m"], g, b1)
-    w = decay(w, lr * weight_decay) - lr * c.sign()
+    w = axpy(-lr, c.sign(), decay(w, lr * weight_decay))
     return w, {"m": ema(state["m"], g, b2)}
 
 

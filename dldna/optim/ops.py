@@ -23,6 +23,18 @@ def ema(average: Tensor, new: Tensor, beta: Hyper) -> Tensor:
     return torch.lerp(average, new, 1 - beta)
 
 
+def axpy(a: Hyper, x: Tensor, y: Tensor) -> Tensor:
+    """``a * x + y``, in one pass over memory where ``a`` is a number.
+
+    Example:
+        >>> axpy(-0.5, torch.tensor([2.0]), torch.tensor([3.0]))
+        tensor([2.])
+    """
+    if isinstance(a, int | float):
+        return torch.add(y, x, alpha=a)
+    return a * x + y
+
+
 def l2(w: Tensor, g: Tensor, weight_decay: Hyper) -> Tensor:
     r"""``g + weight_decay * w``; a plain 0 costs nothing.
 
@@ -32,11 +44,11 @@ def l2(w: Tensor, g: Tensor, weight_decay: Hyper) -> Tensor:
         >>> l2(torch.tensor([2.0]), torch.tensor([1.0]), 0.5)
         tensor([2.])
     """
-    return g if off(weight_decay) else g + weight_decay * w
+    return g if off(weight_decay) else axpy(weight_decay, w, g)
 
 
 def decay(w: Tensor, rate: Hyper) -> Tensor:
-    """``w * (1 - rate)``: decoupled weight decay; 0 costs nothing.
+    """``w * (1 - rate)``, as decoupled weight decay does; 0 costs nothing.
 
     Example:
         >>> decay(torch.tensor([2.0]), 0.25)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dldna import checks
-from dldna.optim.ops import Hyper, State, l2, off
+from dldna.optim.ops import Hyper, State, axpy, decay, l2, off
 from dldna.optim.rule import register
 from dldna.optim.shell import RuleOptimizer
 
@@ -29,14 +29,15 @@ def sgd(
         b_t = \mu b_{t-1} + (1 - d) g_t, \qquad w_t = w_{t-1} - \eta b_t
 
     The first gradient enters undamped, :math:`b_1 = g_1`. Nesterov's
-    variant steps along :math:`g_t + \mu b_t`.
+    variant steps along :math:`g_t + \mu b_t`. (``axpy(a, x, y)`` is
+    ``a x + y``.)
     """
     g = l2(w, g, weight_decay)
     if "b" not in state:
-        return w - lr * g, {}
-    d = dampening * (t > 1)
-    b = momentum * state["b"] + (1 - d) * g
-    return w - lr * (g + momentum * b if nesterov else b), {"b": b}
+        return axpy(-lr, g, w), {}
+    b = axpy(momentum, state["b"], decay(g, dampening * (t > 1)))
+    u = axpy(momentum, b, g) if nesterov else b
+    return axpy(-lr, u, w), {"b": b}
 
 
 def init_sgd(w: Tensor, *, momentum: Hyper = 0.0, **_: Any) -> State:
