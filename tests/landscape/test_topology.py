@@ -127,6 +127,25 @@ def test_himmelblau_refined():
     assert all(refine(surface, i).kind == "minimum" for i in real)
 
 
+def test_refined_curvature_is_that_of_the_loss():
+    x, y = np.linspace(-1, 1, 9), np.linspace(-3, 3, 13)
+    u, v = x[:, None] - 0.1, y[None, :] + 0.2
+    surface = Surface(
+        alphas=x,
+        betas=y,
+        losses=7 + 2 * u**2 + u * v - 3 * v**2,
+        evaluated=np.ones((9, 13), dtype=bool),
+        centre_loss=7.0,
+    )
+    r = refine(surface, (4, 6))
+    np.testing.assert_allclose(r.at, [0.1, -0.2], atol=1e-12)
+    wanted = np.linalg.eigvalsh([[4, 1], [1, -6]])
+    np.testing.assert_allclose(r.eigenvalues, wanted)
+    assert (r.kind, r.inside) == ("saddle", True)
+    assert r.value == pytest.approx(7)
+    assert not refine(surface, (1, 1)).inside
+
+
 def test_white_noise_has_many_critical_points():
     counts = []
     for seed in range(40):

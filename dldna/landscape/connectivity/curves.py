@@ -17,7 +17,7 @@ from dldna.landscape.directions import point_of
 from dldna.landscape.evaluate import choose
 from dldna.landscape.evaluate.task import norms
 from dldna.landscape.plane import Direction, Plane, orthogonalise
-from dldna.landscape.surface import check_model, loss_name, named_metrics
+from dldna.landscape.surfaces import check_model, loss_name, named_metrics
 from dldna.params import Params
 from dldna.records import Line, Provenance
 

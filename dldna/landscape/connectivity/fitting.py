@@ -20,7 +20,7 @@ from dldna.landscape.connectivity.curves import (
 from dldna.landscape.directions import point_of
 from dldna.landscape.evaluate.slow import forward, mean
 from dldna.landscape.evaluate.task import norms, task
-from dldna.landscape.surface import check_model, loss_name
+from dldna.landscape.surfaces import check_model, loss_name
 from dldna.records import Provenance
 
 Maker = Callable[[list[Tensor]], torch.optim.Optimizer]

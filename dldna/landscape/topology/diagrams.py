@@ -128,9 +128,7 @@ def _rings(z: np.ndarray) -> np.ndarray:
         ]
     )
     age = np.empty(len(tops), dtype=int)
-    age[np.lexsort((np.arange(len(tops)) != outside, -tops))] = np.arange(
-        len(tops)
-    )
+    age[np.argsort(-tops, kind="stable")] = np.arange(len(tops))
     merges = elder(age, edges, np.argsort(-heights, kind="stable"))
     births, deaths = heights[merges[:, 2]], tops[merges[:, 0]]
     bars = np.stack([births, deaths], axis=1)
