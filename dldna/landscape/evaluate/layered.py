@@ -34,9 +34,8 @@ from dldna.landscape.evaluate.pooling import copies, max_pool, window
 from dldna.landscape.evaluate.slow import forward
 from dldna.landscape.evaluate.task import Task, Total, Values
 
-CACHE = int(
-    __import__("os").environ.get("CC", "4194304")
-)  # bytes of the largest activation of a tile
+CACHE = 4 * 2**20  # bytes of the largest activation of a tile
+WEIGHTS = 2**18  # bytes of weights that an image should pay for
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
@@ -178,9 +177,16 @@ class Layered:
         return shapes
 
     def _tile(self) -> int:
-        """Images per tile: the largest activation should fit the cache."""
+        """Images per tile.
+
+        The largest activation should fit the cache; but the more bytes of
+        weights are read for each tile, the more images should share them.
+        """
         largest = max(s.numel() for s in self.shapes.values()) * 4 // 2
-        return max(16, min(1024, 16 * (CACHE // max(largest, 1) // 16)))
+        weights = sum(v.nbytes for v in self.task.origin.values())
+        fit = max(CACHE // max(largest, 1), min(512, weights // WEIGHTS), 16)
+        pieces = -(-self.task.samples // min(fit, 1024))
+        return -(-self.task.samples // pieces)
 
     # -- running -------------------------------------------------------
 
