@@ -108,17 +108,20 @@ def test_gauss_newton_differs_from_the_hessian_and_has_no_negative():
 
 
 @pytest.mark.parametrize("matrix", ["hessian", "gauss-newton"])
-def test_batches_of_unequal_size_sum_to_the_whole(matrix):
+@pytest.mark.parametrize("merge", [1, 256])
+def test_batches_of_unequal_size_sum_to_the_whole(matrix, merge, monkeypatch):
+    monkeypatch.setitem(Operator._fits.__globals__, "MERGE", merge)
     model, (x, y) = small(), labelled()
     whole = columns(Operator(model, CE, (x, y), matrix=matrix))
     parts = [(x[:2], y[:2]), (x[2:], y[2:])]
-    torch.testing.assert_close(
-        columns(Operator(model, CE, parts, matrix=matrix)), whole
-    )
+    op = Operator(model, CE, parts, matrix=matrix)
+    assert len(op.batches) == (2 if merge == 1 else 1)
+    torch.testing.assert_close(columns(op), whole)
 
 
 def test_graphs_that_do_not_fit_are_built_again(monkeypatch):
     monkeypatch.setitem(Operator._fits.__globals__, "KEEP_BYTES", 1)
+    monkeypatch.setitem(Operator._fits.__globals__, "MERGE", 1)
     model, (x, y) = small(), labelled()
     op = Operator(model, CE, [(x[:6], y[:6]), (x[6:], y[6:])])
     assert not op.keeps
@@ -143,6 +146,19 @@ def test_slices_add_up_and_give_their_own_forms():
     torch.testing.assert_close(weights @ forms, (whole * rows).sum(1))
     first = Operator(model, CE, (x[:4], y[:4]))
     torch.testing.assert_close(forms[0, 0], rows[0] @ (first @ rows[0]))
+
+
+def test_small_batches_are_joined_only_where_the_loss_is_a_mean():
+    model, (x, y) = small(), labelled()
+    parts = [(x[i : i + 3], y[i : i + 3]) for i in range(0, 12, 3)]
+    assert len(Operator(model, CE, parts).batches) == 1
+    total = nn.CrossEntropyLoss(reduction="sum")
+    assert len(Operator(model, total, parts).batches) == 4
+    assert len(Operator(model, CE, parts, mode="train").batches) == 4
+    ragged = [(x[:6], y[:6]), (x[6:], y[6:].to(torch.int32))]
+    assert Operator(model, lambda z, b: z.mean(), ragged).n_samples == 12
+    big = [(x.repeat(20, 1), y.repeat(20))] * 3
+    assert len(Operator(model, CE, big).batches) == 3
 
 
 def test_a_sum_is_not_cut_into_slices():
@@ -204,7 +220,7 @@ def test_tied_parameters_count_once():
 
 
 @pytest.mark.parametrize("way", ["auto", "reverse", "linearize", "forward"])
-def test_convolutions_and_batch_norm_in_eval_mode(way):
+def test_convolutions_and_batch_norm_in_eval_mode(way, monkeypatch):
     torch.manual_seed(0)
     model = nn.Sequential(
         nn.Conv2d(1, 2, 3),
@@ -218,7 +234,8 @@ def test_convolutions_and_batch_norm_in_eval_mode(way):
     x = torch.randn(6, 1, 6, 6, dtype=torch.float64)
     y = torch.tensor([0, 1, 2, 0, 1, 2])
     op = Operator(model, CE, (x, y), way=way)
-    h = columns(op)
+    monkeypatch.setitem(Operator._fits.__globals__, "TRACE_AFTER", 60)
+    h = columns(op)  # the tenth product traces
     assert op.way == ("linearize" if way == "auto" else way)
     assert model.training
     model.eval()
@@ -272,7 +289,7 @@ def test_a_transformer_with_dict_batches_and_its_own_loss(way):
     )
 
 
-def test_what_cannot_be_traced_falls_back_to_reverse():
+def test_what_cannot_be_traced_falls_back_to_reverse(monkeypatch):
     class Branch(nn.Module):
         def __init__(self):
             super().__init__()
@@ -280,10 +297,11 @@ def test_what_cannot_be_traced_falls_back_to_reverse():
 
         def forward(self, x):
             z = self.conv(x).square().mean(2)
-            return z * 2 if float(z.sum()) > 0 else z
+            return z * 2 if z.sum().item() > 0 else z
 
     model = Branch().double()
     x, y = torch.randn(5, 1, 4).double(), torch.randint(0, 2, (5,))
+    monkeypatch.setitem(Operator._fits.__globals__, "TRACE_AFTER", 10)
     op = Operator(model, CE, (x, y))
     h = columns(op)
     assert op.way == "reverse"

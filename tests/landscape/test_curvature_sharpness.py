@@ -84,7 +84,7 @@ def test_no_random_neighbour_is_worse(adaptive):
         torch.nn.utils.vector_to_parameters(
             w + rho * scale * u / u.norm(), model.parameters()
         )
-        assert float(CE(model(x), y)) < found.worst
+        assert CE(model(x), y).item() < found.worst
     assert len(found.path) == 21
 
 
@@ -103,7 +103,7 @@ def measures(model, data):
         return float(found.eigenvalues[0])
 
     return {
-        "loss": float(CE(model(data[0]), data[1])),
+        "loss": CE(model(data[0]), data[1]).item(),
         "plain": top(),
         "trace": float(trace(model, CE, data, products=200).value),
         "sam": sam_sharpness(model, CE, data, rho=0.1, steps=30).value,

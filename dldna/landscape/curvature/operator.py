@@ -23,7 +23,10 @@ from dldna.records import Provenance
 MATRICES = ("hessian", "gauss-newton")
 WAYS = ("auto", "reverse", "linearize", "forward")
 MODES = ("eval", "train")
-KEEP_BYTES = 2**31
+KEEP_BYTES = 2**31  # of graphs that stay in memory
+MERGE = 256  # samples; smaller batches are joined up to this size
+TRACE_AFTER = 8192  # samples times products, before "auto" traces
+MANY = 64  # batches; with more, error bars come from joined ones
 
 
 class Operator:
@@ -45,10 +48,12 @@ class Operator:
       convolutions.
     - ``forward``: forward over reverse, nothing kept between products.
 
-    ``auto`` takes ``linearize`` for networks with convolutions, else
-    ``reverse``, and falls back to ``reverse`` where tracing fails. The
-    choice does not depend on timings, so runs repeat exactly. Graphs are
-    kept while all batches together save at most 2 GiB.
+    ``auto`` begins with ``reverse``; for networks with convolutions it
+    goes over to ``linearize`` when enough products have been asked for to
+    pay for the tracing, and stays where tracing fails. The choice does
+    not depend on timings, so runs repeat exactly. Graphs are kept while
+    all batches together save at most 2 GiB. In eval mode small batches
+    are joined up to 256 samples, which changes nothing but the speed.
 
     The operator works on detached copies of the parameters: the model is
     evaluated through ``torch.func.functional_call`` and is not written to.
@@ -129,18 +134,20 @@ class Operator:
             for k, p in named.items()
             if k not in self.point
         }
-        self.batches = [bt.to(b, **self._cast) for b in bt.held(data, limit)]
-        self.n_samples = sum(bt.size(b) for b in self.batches)
-        self.weights = [bt.size(b) / self.n_samples for b in self.batches]
+        self.given = [bt.to(b, **self._cast) for b in bt.held(data, limit)]
+        self.n_samples = sum(bt.size(b) for b in self.given)
         self.n = sum(p.numel() for p in self.point.values())
         self.products = 0
         self.adaptive = adaptive
         self._scale = self.flat(self.point).abs() if adaptive else None
         self._began = time.perf_counter()
         self._check_function()
-        self.way = self._choose(way)
+        self.batches = self._joined()
+        self.weights = self._shares(self.batches)
         self._kept: dict[int, _Product] = {}
+        self.way = self._choose(way)
         self.keeps = self.way != "forward" and self._fits()
+        self._may_trace = way == "auto" and self.keeps and self._convolves()
 
     # -- vectors ----------------------------------------------------------
 
@@ -180,6 +187,10 @@ class Operator:
         if vectors.ndim == 2:
             columns = [self @ column for column in vectors.unbind(1)]
             return torch.stack(columns, 1)
+        work = (self.products + 1) * self.n_samples
+        if self._may_trace and work >= TRACE_AFTER:
+            self.way, self._may_trace = "linearize", False
+            self._kept.clear()
         v = vectors.to(**self._cast)
         if self._scale is not None:
             v = v * self._scale
@@ -205,22 +216,17 @@ class Operator:
             The products (k, n) with the whole matrix, the quadratic
             forms (B, k) of each batch, and the weights (B,).
         """
-        pieces = self.batches
-        natural = len(pieces) > 1 or parts < 2 or self.mode == "train"
-        if not natural:
-            pieces = self._slices(parts)
-            natural = not self._adds_up(pieces)
-            pieces = self.batches if natural else pieces
+        pieces = self.given if len(self.given) <= MANY else self.batches
+        if len(pieces) == 1 and parts > 1 and self.mode == "eval":
+            slices = self._slices(parts)
+            pieces = slices if self._adds_up(slices) else pieces
         rows = rows.to(**self._cast)
         scaled = rows if self._scale is None else rows * self._scale
         whole = torch.zeros_like(rows)
-        forms, weights = [], []
-        for i, piece in enumerate(pieces):
-            kept = self._kept.get(i) if natural else None
-            product = kept or self._reverse(piece)
-            each = torch.stack([product(v) for v in scaled])
-            weights.append(bt.size(piece) / self.n_samples)
-            whole.add_(each, alpha=weights[-1])
+        forms, weights = [], self._shares(pieces)
+        for piece, weight in zip(pieces, weights, strict=True):
+            each = torch.stack([*map(self._reverse(piece), scaled)])
+            whole.add_(each, alpha=weight)
             forms.append((each.double() * scaled.double()).sum(1))
         self.products += len(rows)
         if self._scale is not None:
@@ -230,9 +236,7 @@ class Operator:
     def loss(self, point: Mapping[str, Tensor] | None = None) -> float:
         """The mean loss at the model's parameters, or at another point."""
         point = self.point if point is None else point
-        with torch.no_grad():
-            each = [float(self._loss(point, b)) for b in self.batches]
-        return sum(w * x for w, x in zip(self.weights, each, strict=True))
+        return self._mean_loss(point, self.batches)
 
     def gradient(self, point: Mapping[str, Tensor] | None = None) -> Tensor:
         """The gradient of the mean loss, shape (n,)."""
@@ -266,7 +270,7 @@ class Operator:
                 "way": self.way,
                 "mode": self.mode,
                 "adaptive": self.adaptive,
-                "batches": len(self.batches),
+                "batches": len(self.given),
                 **notes,
             },
         )
@@ -301,7 +305,7 @@ class Operator:
 
     def _check_function(self) -> None:
         with torch.no_grad():
-            for i, batch in enumerate(self.batches):
+            for i, batch in enumerate(self.given):
                 loss = float(self._loss(self.point, batch))
                 if not torch.isfinite(torch.tensor(loss)):
                     raise ValueError(
@@ -322,23 +326,49 @@ class Operator:
 
     def _slices(self, parts: int) -> list[Any]:
         (batch,) = self.batches
+        parts = min(parts, self.n_samples)
         edges = torch.linspace(0, self.n_samples, parts + 1).round().int()
         edges = sorted(set(edges.tolist()))
         return [bt.cut(batch, a, b) for a, b in pairwise(edges)]
 
+    def _shares(self, pieces: list[Any]) -> list[float]:
+        return [bt.size(piece) / self.n_samples for piece in pieces]
+
+    def _mean_loss(self, point: Mapping, pieces: list[Any]) -> float:
+        with torch.no_grad():
+            each = [float(self._loss(point, piece)) for piece in pieces]
+        return sum(
+            w * x for w, x in zip(self._shares(pieces), each, strict=True)
+        )
+
     def _adds_up(self, pieces: list[Any]) -> bool:
-        """Whether the loss is the mean over slices, as error bars need."""
+        """Whether other batches of the same samples have the same mean."""
         try:
-            with torch.no_grad():
-                total = sum(
-                    float(self._loss(self.point, piece))
-                    * (bt.size(piece) / self.n_samples)
-                    for piece in pieces
-                )
+            other = self._mean_loss(self.point, pieces)
         except (RuntimeError, ValueError):  # a loss bound to its batch size
             return False
-        whole = self.loss()
-        return abs(total - whole) <= 1e-4 * abs(whole)
+        whole = self._mean_loss(self.point, self.given)
+        return abs(other - whole) <= 1e-4 * abs(whole)
+
+    def _joined(self) -> list[Any]:
+        """Neighbouring small batches in one, where nothing else changes."""
+        if self.mode == "train" or len(self.given) == 1:
+            return self.given
+        groups: list[list[Any]] = []
+        filled = MERGE
+        for batch in self.given:
+            if filled + bt.size(batch) > MERGE:
+                groups.append([])
+                filled = 0
+            groups[-1].append(batch)
+            filled += bt.size(batch)
+        if len(groups) == len(self.given):
+            return self.given
+        try:
+            joined = [_cat(group) for group in groups]
+        except (RuntimeError, TypeError, KeyError):
+            return self.given  # ragged, or not made of tensors alone
+        return joined if self._adds_up(joined) else self.given
 
     # -- ways -------------------------------------------------------------
 
@@ -347,14 +377,13 @@ class Operator:
             raise ValueError(
                 f'way={way!r} serves the Hessian only; use way="reverse"'
             )
-        if way != "auto":
-            return way
-        convolves = any(
+        return "reverse" if way == "auto" else way
+
+    def _convolves(self) -> bool:
+        return self.matrix == "hessian" and any(
             isinstance(m, nn.modules.conv._ConvNd)
             for m in self.model.modules()
         )
-        fits = convolves and self.matrix == "hessian"
-        return "linearize" if fits else "reverse"
 
     def _product(self, i: int) -> "_Product":
         if i in self._kept:
@@ -440,7 +469,11 @@ class Operator:
             )
             (hjv,) = torch.autograd.grad(slope, at, jv, retain_graph=keep)
             out = torch.autograd.grad(
-                z, leaves, hjv, retain_graph=keep, materialize_grads=True
+                z,
+                leaves,
+                hjv,
+                retain_graph=keep,
+                materialize_grads=True,
             )
             return torch.cat([x.reshape(-1) for x in out])
 
@@ -495,6 +528,18 @@ def _gradients(
     return {
         i: g for i, g in enumerate(found) if g is not None and g.requires_grad
     }
+
+
+def _cat(group: list[Any]) -> Any:
+    """Some batches of the same make as one."""
+    first = group[0]
+    if isinstance(first, Tensor):
+        return torch.cat(group)
+    if isinstance(first, Mapping):
+        return {k: _cat([b[k] for b in group]) for k in first}
+    if isinstance(first, (tuple, list)):
+        return tuple(map(_cat, zip(*group, strict=True)))
+    raise TypeError(f"cannot join {type(first).__name__}")
 
 
 def _to(tensor: Tensor, dtype: torch.dtype) -> Tensor:

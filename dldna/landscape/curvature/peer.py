@@ -65,7 +65,7 @@ def power_iteration(
             "plain Hessian over all trainable parameters, in eval mode; "
             'take backend="lanczos" for anything else'
         )
-    pairs = [bt.split(b) for b in operator.batches]
+    pairs = [bt.split(b) for b in operator.given]
     if not all(isinstance(x, Tensor) for pair in pairs for x in pair):
         raise ValueError(
             "PyHessian takes batches that are pairs of tensors; take "
