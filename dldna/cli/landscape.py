@@ -1,13 +1,15 @@
 """``dldna landscape``: the loss around a network, in one command."""
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from dldna.checks import choice
+from dldna.checks import choice, need
 from dldna.cli import words
 
 LOSSES = {
@@ -82,6 +84,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     put("--metrics", default=None, help="as accuracy; '' for none")
     put("--orthogonal", action="store_true", help="perpendicular directions")
     put("--jobs", type=int, help="processes (needs joblib)")
+    put("--dask", metavar="ADDRESS", help="scheduler of a dask cluster")
     put("--threads", type=int, help="CPU threads of each process")
     put("--device", default="cpu", help="cpu, cuda, cuda:1, ...")
     put(
@@ -126,13 +129,26 @@ def run(given: argparse.Namespace) -> int:
     if given.plan:
         print(cost(**call))
         return 0
-    record = surface(**call)
+    with _cluster(given.dask):
+        record = surface(**call)
     written = [given.out / "surface.npz", *_export(record, given)]
     print(record.report())
     print("\nwritten:", ", ".join(str(p) for p in written))
     if not record.evaluated.all():
         print("not all points are done; the same command goes on")
     return 0
+
+
+@contextmanager
+def _cluster(address: str | None) -> Iterator[None]:
+    """Send tiles to a dask cluster, where an address is given."""
+    if address is None:
+        yield
+        return
+    joblib = need("joblib", "cluster", "a dask cluster")
+    distributed = need("distributed", "cluster", "a dask cluster")
+    with distributed.Client(address), joblib.parallel_config("dask"):
+        yield
 
 
 def _check(given: argparse.Namespace) -> None:

@@ -178,7 +178,8 @@ def _of_plane(plane: Plane, given: Given) -> list[Direction]:
     origin = given.origin
     params.check_same(plane.origin, origin)
     length = params.norm(origin)
-    off = params.norm(params.sub(plane.origin, origin))
+    laid = {k: v.to(origin[k]) for k, v in plane.origin.items()}
+    off = params.norm(params.sub(laid, origin))
     if off > HALF * max(length, 1e-12):
         raise ValueError(
             "the plane was laid through other weights than the model's "
@@ -187,7 +188,12 @@ def _of_plane(plane: Plane, given: Given) -> list[Direction]:
             "trajectory.final(model)"
         )
     given.notes.update(plane.notes)
-    return list(plane.directions)
+    return [
+        Direction(
+            {k: v.to(origin[k]) for k, v in d.vector.items()}, d.name, d.done
+        )
+        for d in plane.directions
+    ]
 
 
 DIRECTIONS: dict[str, Callable[[Given, int], list[Direction]]] = {

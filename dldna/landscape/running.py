@@ -105,7 +105,7 @@ class Run:
             self._fit_samples()
         self.evaluator = self.job.evaluator()
         self.path = self.evaluator.name
-        seconds = self._timed(self.evaluator)
+        seconds = self._seconds_for_a_point()
         if plan is not None:
             nowhere = {"loss": np.empty(len(self.coords))}
             self._load(store, self._cut(plan), nowhere)
@@ -124,7 +124,9 @@ class Run:
             self._fit_samples()
         self.evaluator = self.job.evaluator()
         self.path = self.evaluator.name
-        seconds = self._centre_check()
+        seconds = self._seconds_for_a_point()
+        self._announce(seconds, n_jobs)
+        self._centre_check()
         if before is not None:
             return before
         plan = {
@@ -183,13 +185,13 @@ class Run:
         if fits < total:
             self._use(max(LEAST_SAMPLES, fits))
 
-    def _centre_check(self) -> float:
-        """Hold the centre to the model's own loss; seconds for a point."""
+    def _centre_check(self) -> None:
+        """Hold the centre to the model's own loss."""
         job = self.job
         zero = torch.zeros(1, 2, dtype=torch.float64)
         got = float(self.evaluator(zero)["loss"][0])
-        own = [direct_loss(job.model, job.loss_fn, job.held) for _ in "ab"]
-        self.centre = own[0]
+        own = [direct_loss(job.model, job.loss_fn, job.held[:1]) for _ in "ab"]
+        self.centre = direct_loss(job.model, job.loss_fn, job.held)
         if job.options["statistics"] != "eval":
             plain = {k: v for k, v in job.options.items() if k != "path"}
             slow = Slow(
@@ -221,6 +223,15 @@ class Run:
                 "and the data before trusting this surface",
                 stacklevel=5,
             )
+
+    def _seconds_for_a_point(self) -> float:
+        """Measured on a part of the samples where all would take long."""
+        if self.samples > 4 * LEAST_SAMPLES:
+            part = thin(self.job.held, LEAST_SAMPLES)
+            small = dataclasses.replace(self.job, held=part).evaluator()
+            seconds = self._timed(small) * self.samples / LEAST_SAMPLES
+            if seconds > 0.5:
+                return seconds
         return self._timed(self.evaluator)
 
     def _timed(self, evaluator: Evaluator) -> float:
@@ -232,7 +243,6 @@ class Run:
             few = min(len(self.coords), max(8, min(evaluator.chunk, 64)))
             some = torch.from_numpy(self.coords[:few])
             seconds = _clock(evaluator, some) / few
-        self.notes["seconds_per_point_estimated"] = seconds
         return seconds
 
     def _tile_size(self, seconds: float, n_jobs: int | None) -> int:
@@ -247,7 +257,12 @@ class Run:
         chunk = self.evaluator.chunk
         if size > chunk:
             size -= size % chunk
-        whole = seconds * points / hands
+        return size
+
+    def _announce(self, seconds: float, n_jobs: int | None) -> None:
+        self.notes["seconds_per_point_estimated"] = seconds
+        points = len(self.coords)
+        whole = seconds * points / workers(n_jobs)
         announce(f"surface of {points} points ({self.path})", whole)
         if self.budget_s is not None and whole > self.budget_s:
             print(
@@ -255,7 +270,6 @@ class Run:
                 "grid is filled from coarse to fine until then",
                 flush=True,
             )
-        return size
 
     # Doing it
 

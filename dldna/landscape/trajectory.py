@@ -24,7 +24,7 @@ from dldna.landscape.recorder import Recorder, entries, read_meta
 from dldna.params import Params
 from dldna.progress import track
 
-BLOCK_BYTES = 1 << 27
+BLOCK_BYTES = 1 << 26
 
 
 @dataclass(frozen=True, eq=False)
@@ -362,12 +362,12 @@ class Trajectory:
                 f"the plane and {self.path} belong to different networks"
             )
         k, t = len(plane.directions), len(self)
-        origin = _flat(plane.origin)
-        rows = [_flat(v) for v in plane.vectors]
+        origin = _Flat(plane.origin)
+        rows = [_Flat(v) for v in plane.vectors]
         gram, b, square = np.zeros((k, k)), np.zeros((t, k)), np.zeros(t)
         for columns, block in self._blocks():
-            d = np.stack([r[columns].double().numpy() for r in rows])
-            block -= origin[columns].double().numpy()
+            d = np.stack([r[columns] for r in rows])
+            block -= origin[columns]
             gram += d @ d.T
             b += block @ d.T
             square += np.einsum("tb,tb->t", block, block)
@@ -431,8 +431,21 @@ def _loss_of(one: Any, weights: Params, buffers: Params) -> float:
     return float(Slow(here)(zero)["loss"][0])
 
 
-def _flat(point: Params) -> Tensor:
-    return torch.cat([v.detach().reshape(-1).cpu() for v in point.values()])
+class _Flat:
+    """A point as one long vector, of which pieces are copied at a time."""
+
+    def __init__(self, point: Params):
+        self.parts = [v.detach().reshape(-1) for v in point.values()]
+        self.ends = np.cumsum([len(p) for p in self.parts])
+
+    def __getitem__(self, columns: slice) -> np.ndarray:
+        found = []
+        for part, end in zip(self.parts, self.ends, strict=True):
+            start = end - len(part)
+            low, high = max(columns.start, start), min(columns.stop, end)
+            if low < high:
+                found.append(part[low - start : high - start].cpu().double())
+        return torch.cat(found).numpy()
 
 
 def natural(path: str | Path) -> list:

@@ -2,7 +2,19 @@
 
 There is no scheduler in this file. Tiles are independent; joblib hands
 them to whatever backend the caller chose (processes of this machine, or a
-dask cluster) and this file only tries again when a worker died.
+dask cluster) and this file only tries again when a worker died. On a
+Slurm cluster, with the packages ``distributed`` and ``dask-jobqueue``::
+
+    from dask.distributed import Client
+    from dask_jobqueue import SLURMCluster
+
+    cluster = SLURMCluster(cores=4, processes=1, memory="8GB")
+    cluster.scale(jobs=20)
+    with Client(cluster), joblib.parallel_config("dask"):
+        surface(model, loss_fn, data, out="tiles")
+
+Only the calling process writes to the folder; workers need no shared
+disk.
 """
 
 import pickle
@@ -134,9 +146,10 @@ def elsewhere(
             tries += 1
             if tries >= TRIES:
                 raise RuntimeError(
-                    f"workers died {tries} times without finishing a tile "
-                    f"({type(error).__name__}); is there too little memory "
-                    "for so many at once? Finished tiles are kept."
+                    f"workers died {tries} times without finishing a tile; "
+                    "is there too little memory for so many at once, or can "
+                    "the model and the loss not be sent to them? Finished "
+                    f"tiles are kept. ({type(error).__name__}: {error})"
                 ) from error
             warnings.warn(
                 f"a worker died ({type(error).__name__}); its tiles are "
