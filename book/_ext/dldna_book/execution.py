@@ -50,8 +50,20 @@ def prepare(app, config) -> None:
     folders.sort(key=lambda path: path.stat().st_mtime)
     for old in folders[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)
-    # Kernels inherit this: plotly hands over the figure, not a web page.
+    # Kernels inherit this: plotly hands over the figure, not a web page,
+    # and nobody's own IPython settings change what a chapter does.
     os.environ["PLOTLY_RENDERER"] = "plotly_mimetype"
+    os.environ["IPYTHONDIR"] = str(ipython_folder(root / "_build"))
+
+
+def ipython_folder(build: Path) -> Path:
+    """Settings of our own: only errors of the kernel itself are shown."""
+    folder = build / ".ipython"
+    profile = folder / "profile_default"
+    profile.mkdir(parents=True, exist_ok=True)
+    settings = "c = get_config()\nc.IPKernelApp.log_level = 40\n"
+    (profile / "ipython_kernel_config.py").write_text(settings)
+    return folder
     os.environ["DLDNA_PROGRESS"] = "0"  # no bars in pages
 
 
