@@ -9,7 +9,7 @@ from typing import Any
 
 import dldna.exercises
 from dldna import checks
-from dldna.exercises.kinds import Kind
+from dldna.exercises.kinds import Kind, Verdict
 from dldna.exercises.questions import Question
 
 _CHAPTER = re.compile(r"ch\d\d")
@@ -40,7 +40,7 @@ def names() -> list[str]:
     return sorted(_entries("EXERCISES"))
 
 
-def check(name: str, answer: Any = ...) -> bool:
+def check(name: str, answer: Any = ...) -> Verdict:
     """Judge an answer, and say what is wrong with it.
 
     Args:
@@ -49,27 +49,25 @@ def check(name: str, answer: Any = ...) -> bool:
             exercise asks. Left out, or ``...``, it counts as not answered.
 
     Returns:
-        Whether the answer is right.
+        The verdict, which counts as true if the answer is right.
 
     Raises:
         ValueError: no exercise has this name; the message suggests one.
         TypeError: the answer is nothing that can be compared.
 
     Example:
-        >>> check("ch00-ex1", 0.2)
+        >>> verdict = check("ch00-ex1", 0.2)
         ch00-ex1: Not yet: too large.
-        False
-        >>> check("ch00-ex1", 0.064)
+        >>> assert check("ch00-ex1", 0.064)
         ch00-ex1: Right.
-        True
     """
     kind: Kind = _find("exercise", "EXERCISES", name)
     if answer is ...:
-        print(f"{name}: no answer yet. Put it in place of the dots.")
-        return False
-    verdict = kind.judge(answer)
+        verdict = Verdict(False, "no answer yet. Put it in place of the dots.")
+    else:
+        verdict = kind.judge(answer)
     print(f"{name}: {verdict.says}")
-    return verdict.right
+    return verdict
 
 
 def quiz(name: str) -> Question:

@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Verdict:
-    """What :func:`dldna.exercises.check` found.
+    """What :func:`dldna.exercises.check` found; true if the answer is right.
 
     Args:
         right: whether the answer is right.
@@ -20,6 +20,12 @@ class Verdict:
 
     right: bool
     says: str
+
+    def __bool__(self) -> bool:
+        return self.right
+
+    def _ipython_display_(self) -> None:
+        """Nothing more: the sentence is printed already."""
 
 
 class Kind(Protocol):
