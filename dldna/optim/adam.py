@@ -148,8 +148,8 @@ def radam(
     known = at_least(rho, 5)
     r = (known - 4) * (known - 2) * rho_inf
     r = (r / ((rho_inf - 4) * (rho_inf - 2) * known)) ** 0.5
-    scale = r * (1 - b2**t) ** 0.5 / (v.sqrt() + eps)
-    w = w - lr / (1 - b1**t) * m * pick(rho > 5, scale, 1.0)
+    u = r * (1 - b2**t) ** 0.5 * m / (v.sqrt() + eps)
+    w = w - lr / (1 - b1**t) * pick(rho > 5, u, m)
     return w, {"m": m, "v": v}
 
 

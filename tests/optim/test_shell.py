@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from dldna import optim
-from dldna.optim.shell import in_chunks, whole
+from dldna.optim.replay import in_pieces, record, whole
 
 NAMES = sorted(optim.OPTIMIZERS)
 PLAIN = [
@@ -119,11 +119,28 @@ def test_chunks_equal_the_whole_bit_by_bit(name, dtype):
         g = torch.randn(1003, generator=draw, dtype=dtype)
         a["step"] = b["step"] = t
         whole(rule.update, w, g, a, hyper)
-        in_chunks(rule.update, pieces, g, b, hyper, size=64)
+        in_pieces(rule.update, pieces, g, b, hyper, size=64)
     assert torch.equal(w, pieces)
     assert a.keys() == b.keys()
     for k, value in a.items():
         assert torch.equal(torch.as_tensor(value), torch.as_tensor(b[k]))
+
+
+@pytest.mark.parametrize("name", CHUNKED)
+@pytest.mark.parametrize("more", [{}, {"weight_decay": 0.1}])
+def test_elementwise_rules_can_be_repeated(name, more):
+    """None falls back to the slow way; few need more than 3 scratches."""
+    rule = optim.OPTIMIZERS[name].rule
+    hyper = dict(rule.defaults) | RICH.get(name, {}) | more
+    w, g = torch.randn(2, 64, generator=torch.Generator().manual_seed(0))
+    state = rule.init(w, **hyper)
+    full = [k for k, v in state.items() if v.shape == w.shape]
+    rest = {k: v for k, v in state.items() if k not in full}
+    row = [w, g, *(state[k] for k in full)]
+    plan, _ = record(rule.update, row, full, rest, 2, hyper)
+    assert plan is not None
+    assert plan.scratch <= 4
+    assert len(plan.calls) <= 22
 
 
 @pytest.mark.parametrize("rule", optim.RULES.values(), ids=lambda r: r.name)
