@@ -73,6 +73,11 @@ class Loader:
         epoch, self.epoch = self.epoch, self.epoch + 1
         return self.batches(epoch)
 
+    @property
+    def dataset(self) -> torch.utils.data.TensorDataset:
+        """The samples one by one, as torch's own loaders have them."""
+        return torch.utils.data.TensorDataset(self.x, self.y)
+
     def order(self, epoch: int) -> Tensor:
         """(N,) the order of the samples in an epoch."""
         if not self.shuffle:

@@ -72,6 +72,8 @@ def test_drop_last():
     loader = Loader(*ramp(10), 4, drop_last=True)
     assert [len(x) for x, _ in loader] == [4, 4]
     assert len(loader) == 2
+    assert len(loader.dataset) == 10
+    assert loader.dataset[3] == (3.0, 3)
 
 
 @pytest.mark.parametrize(
