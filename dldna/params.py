@@ -6,9 +6,11 @@ Every function here returns new tensors; none writes into its arguments.
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 Params = dict[str, Tensor]
 
@@ -23,6 +25,48 @@ def of(model: nn.Module) -> Params:
         {'weight': (2, 3), 'bias': (2,)}
     """
     return {k: p.detach() for k, p in model.named_parameters()}
+
+
+def call(
+    model: nn.Module,
+    state: Mapping[str, Tensor],
+    args: tuple = (),
+    kwargs: Mapping[str, Any] | None = None,
+) -> Any:
+    """Run a model with the tensors of ``state`` in place of its own.
+
+    As ``torch.func.functional_call``, but for models that use one module
+    in several places (one PReLU after every layer): there, torch leaves
+    the tensors of ``state`` in the model; here its own come back.
+
+    Args:
+        model: it is left as it was.
+        state: parameters and buffers by name; what is missing is the
+            model's own.
+        args: inputs of the model.
+        kwargs: inputs by name.
+
+    Returns:
+        The model's output.
+
+    Example:
+        >>> net = nn.Sequential(act := nn.PReLU(), act)
+        >>> call(net, {"0.weight": torch.ones(1)}, (-torch.ones(2),))
+        tensor([-1., -1.])
+        >>> net[1].weight.item()
+        0.25
+    """
+    own = [
+        (home, dict(home))
+        for module in model.modules()
+        for home in (module._parameters, module._buffers)
+        if home
+    ]
+    try:
+        return functional_call(model, dict(state), args, kwargs)
+    finally:
+        for home, tensors in own:
+            home.update(tensors)
 
 
 def copy(point: Mapping[str, Tensor]) -> Params:

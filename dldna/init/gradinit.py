@@ -17,10 +17,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from dldna import batches, checks
+from dldna import batches, checks, params
 from dldna.guard import untouched
 from dldna.init._draw import make_generator
 from dldna.init.report import InitReport, describe
@@ -93,7 +92,7 @@ def gradinit(
 
         def loss_at(point, batch):
             output = batches.apply(
-                lambda *a, **k: functional_call(model, point, a, k),
+                lambda *a, **k: params.call(model, point, a, k),
                 batches.split(batch)[0],
             )
             return loss_of(output, batch)

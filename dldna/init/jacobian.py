@@ -8,8 +8,9 @@ signal, nor of the gradient, is lost.
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, jacrev
+from torch.func import jacrev
 
+from dldna import params
 from dldna.guard import untouched
 
 
@@ -39,7 +40,7 @@ def jacobian(model: nn.Module, x: Tensor) -> Tensor:
         }
 
         def output(sample: Tensor) -> Tensor:
-            out = functional_call(model, state, (sample[None],))
+            out = params.call(model, state, (sample[None],))
             return out.flatten()
 
         rows = [jacrev(output)(s).flatten(1).detach() for s in x.detach()]

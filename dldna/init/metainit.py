@@ -18,10 +18,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from dldna import batches, checks
+from dldna import batches, checks, params
 from dldna.guard import untouched
 from dldna.init._draw import make_generator
 from dldna.init.report import InitReport, describe
@@ -123,7 +122,7 @@ def gradient_quotient(
 
 
 def _caller(model: nn.Module, point: dict[str, Tensor]) -> Callable:
-    return lambda *a, **k: functional_call(model, point, a, k)
+    return lambda *a, **k: params.call(model, point, a, k)
 
 
 def metainit(

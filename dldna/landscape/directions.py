@@ -331,7 +331,7 @@ def full_gradient(model: nn.Module, loss_fn: Callable, data: Any) -> Params:
         model.eval()
 
         def run(*args, **kwargs):
-            return torch.func.functional_call(model, point, args, kwargs)
+            return params.call(model, point, args, kwargs)
 
         for batch in held:
             inputs, _ = batching.split(batch)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import vmap
 
 from dldna import params
 
@@ -78,7 +78,7 @@ class Stacked:
         x = x.repeat_interleave(runs // len(x), dim=0)
 
         def one(point, inputs):
-            return functional_call(self.model, point, (inputs,))
+            return params.call(self.model, point, (inputs,))
 
         return vmap(one, randomness="different")(named, x)
 

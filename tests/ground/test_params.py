@@ -70,3 +70,27 @@ def test_random_directions_repeat_and_do_not_touch_the_global_state(net):
     assert torch.equal(torch.random.get_rng_state(), state)
     assert torch.equal(draw[0]["0.weight"], draw[1]["0.weight"])
     assert not torch.equal(draw[0]["0.weight"], draw[2]["0.weight"])
+
+
+def test_call_gives_back_a_module_that_is_used_twice():
+    act = nn.PReLU()
+    net = nn.Sequential(nn.Linear(3, 4), act, nn.Linear(4, 2), act)
+    before = dict(net.named_parameters())
+    state = {k: v + 1 for k, v in params.of(net).items()}
+    x = torch.randn(5, 3)
+    out = params.call(net, state, (x,))
+    for name, p in net.named_parameters():
+        assert p is before[name]
+    with torch.no_grad():
+        for p in net.parameters():
+            p.add_(1)
+    torch.testing.assert_close(net(x), out)
+
+
+def test_call_gives_the_parameters_back_after_an_error():
+    act = nn.PReLU()
+    net = nn.Sequential(act, nn.Linear(3, 2), act)
+    before = dict(net.named_parameters())
+    with pytest.raises(RuntimeError):
+        params.call(net, {"0.weight": torch.ones(1)}, (torch.ones(5),))
+    assert all(p is before[k] for k, p in net.named_parameters())

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dldna import batches as batching
-from dldna import checks
+from dldna import checks, params
 from dldna.guard import untouched
 
 Spec = dict[str, tuple[str | None, ...]]
@@ -138,7 +138,7 @@ def check_spec(model: nn.Module, spec: Spec, inputs: Any) -> None:
         for moved in (state, permute(state, spec, shuffle)):
 
             def call(*args, moved=moved, **kwargs):
-                return torch.func.functional_call(model, moved, args, kwargs)
+                return params.call(model, moved, args, kwargs)
 
             outputs.append(batching.apply(call, inputs))
     for a, b in zip(*map(batching.tensors, outputs), strict=True):

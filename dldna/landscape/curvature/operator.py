@@ -14,10 +14,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from dldna import batches as bt
-from dldna import checks
+from dldna import checks, params
 from dldna.records import Provenance
 
 MATRICES = ("hessian", "gauss-newton")
@@ -284,7 +283,7 @@ class Operator:
         inputs, _ = bt.split(batch)
 
         def call(*args, **kwargs):
-            return functional_call(self.model, state, args, kwargs)
+            return params.call(self.model, state, args, kwargs)
 
         with _mode(self.model, self.mode == "train"), _plain_attention():
             return bt.apply(call, inputs)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dldna import batches as bt
+from dldna import params
 from dldna.landscape.evaluate.task import Task, Total, Values, norms
 
 
@@ -16,7 +17,7 @@ class Slow:
     """One point at a time through the model's own forward.
 
     Parameters and buffers are handed to the model for the length of a call
-    (``torch.func.functional_call``); tied weights, parametrisations,
+    (``dldna.params.call``); tied weights, parametrisations,
     recurrent and attention layers work as they are. The model's own
     tensors and the global random state are not written to.
 
@@ -61,7 +62,7 @@ def forward(task: Task, state: dict[str, Tensor], batch: Any) -> Any:
     """The model's output on a batch, with the tensors of ``state``."""
 
     def call(*args, **kwargs):
-        return torch.func.functional_call(task.model, state, args, kwargs)
+        return params.call(task.model, state, args, kwargs)
 
     half = task.precision == "bfloat16"
     with torch.autocast(task.device.type, torch.bfloat16, enabled=half):

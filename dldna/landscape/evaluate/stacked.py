@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map
 
 from dldna import batches as bt
+from dldna import params
 from dldna.landscape.evaluate.graph import Unsupported
 from dldna.landscape.evaluate.losses import (
     add_losses,
@@ -112,9 +113,7 @@ class Stacked:
 
         def call(state, inputs):
             def model(*args, **kwargs):
-                return torch.func.functional_call(
-                    task.model, state | fixed, args, kwargs
-                )
+                return params.call(task.model, state | fixed, args, kwargs)
 
             return bt.apply(model, inputs)
 
