@@ -328,8 +328,10 @@ class _Update:
 
     def _start(self, w: Tensor):
         if self.flat:
-            return self.rule.init(w, **self.fixed)
-        return vmap(lambda one: self.rule.init(one, **self.fixed))(w)
+            return self.rule.init(w, **self.fixed, **self.varied)
+        return vmap(lambda one, h: self.rule.init(one, **self.fixed, **h))(
+            w, self.varied
+        )
 
     def __call__(self, grad: Tensor, t: int, factor: float) -> None:
         fixed, varied = dict(self.fixed), dict(self.varied)

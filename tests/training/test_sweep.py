@@ -63,6 +63,15 @@ def one_by_one(make, data, optimizer, hyper, seed, steps, batch_size=16):
 CASES = [
     ("sgd", torch.optim.SGD, [{"lr": 0.1}, {"lr": 0.5}]),
     (
+        "sgd",
+        torch.optim.SGD,
+        [
+            {"lr": 0.1},
+            {"lr": 0.1, "momentum": 0.9},
+            {"lr": 0.1, "momentum": 0.9, "dampening": 0.9},
+        ],
+    ),
+    (
         "adam",
         torch.optim.Adam,
         [{"lr": 0.01, "betas": (0.7, 0.9)}, {"lr": 0.1, "betas": (0.9, 0.99)}],
