@@ -51,7 +51,8 @@ class Scales(Record):
         """Energy of the coefficients over that of the surface, minus 1.
 
         0 where both sizes are divisible by 2^levels (for Haar); otherwise
-        the border was mirrored, and counts more than once.
+        the border was mirrored, and counts more than once. Where losses
+        are highest at the border, that can be several times over.
         """
         coded = self.approximation_energy + float(self.energies.sum())
         return coded / self.total - 1 if self.total else 0.0
@@ -103,8 +104,9 @@ def decompose(
     Args:
         surface: a surface, or an (A, B) array of losses.
         wavelet: an orthogonal wavelet of PyWavelets ("haar", "db2", ...).
-        levels: how many; by default as many as the size allows. Sizes
-            divisible by ``2**levels`` need no mirrored border.
+        levels: how many; by default as many as leave at least 4 patches
+            a side. Sizes divisible by ``2**levels`` (40, 48, 64) need no
+            mirrored border; see :attr:`Scales.surplus`.
 
     Returns:
         The coefficients by level.
@@ -116,7 +118,7 @@ def decompose(
 
     Example:
         >>> board = np.indices((8, 8)).sum(0) % 2
-        >>> decompose(board).energies.round(6).tolist()
+        >>> decompose(board, levels=3).energies.round(6).tolist()
         [16.0, 0.0, 0.0]
 
     References:
@@ -139,7 +141,9 @@ def decompose(
             "add up: take 'haar', or one of the families db, sym, coif"
         )
     most = max(1, pywt.dwtn_max_level(z.shape, wavelet))
-    levels = most if levels is None else checks.count("levels", levels)
+    if levels is None:
+        levels = min(most, max(1, int(math.log2(min(z.shape) / 4))))
+    checks.count("levels", levels)
     if levels > most:
         raise ValueError(
             f"{z.shape[0]} x {z.shape[1]} points allow at most {most} "

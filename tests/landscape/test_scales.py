@@ -39,9 +39,14 @@ def test_energy_is_conserved():
     assert odd.surplus > 1e-3
 
 
+def test_four_patches_are_left_by_default():
+    for n, levels in ((8, 1), (40, 3), (41, 3), (64, 4), (3, 1)):
+        assert decompose(np.eye(n)).levels == levels
+
+
 def test_checkerboard_is_all_finest():
     board = np.indices((16, 16)).sum(0) % 2
-    s = decompose(board)
+    s = decompose(board, levels=4)
     np.testing.assert_allclose(s.energies, [64, 0, 0, 0], atol=1e-12)
     assert s.roughness == pytest.approx(1)
     along, across, both = s.detail(1)
@@ -169,7 +174,7 @@ def test_records_survive_a_file(tmp_path):
         (lambda: decompose(bowl(), levels=9), "at most 5 levels"),
         (lambda: decompose(bowl(), levels=0), "levels"),
         (lambda: decompose([[1.0, np.nan], [1, 2]]), "1 of 4 losses"),
-        (lambda: component(decompose(bowl()), 9), "1 .finest. to 5"),
+        (lambda: component(decompose(bowl()), 9), "1 .finest. to 3"),
         (lambda: decompose(bowl()).detail(0), "level"),
         (lambda: cwt([1.0, 2.0]), "at least 8"),
         (lambda: cwt(np.full(9, np.nan)), "NaN"),
