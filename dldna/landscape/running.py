@@ -37,6 +37,7 @@ from dldna.progress import announce, duration, track
 
 TILE_SECONDS = 2.0
 TILE_MOST = 4096
+TIMING_SECONDS = 1.0
 LEAST_SAMPLES = 512
 CENTRE_RTOL = {"float64": 1e-9, "float32": 1e-5, "bfloat16": 2e-2}
 
@@ -235,15 +236,15 @@ class Run:
         return self._timed(self.evaluator)
 
     def _timed(self, evaluator: Evaluator) -> float:
-        """Seconds for a point: one evaluation, or a few if it is quick."""
-        first = torch.from_numpy(self.coords[:1])
-        evaluator(first)
-        seconds = _clock(evaluator, first)
-        if seconds < 0.2:
-            few = min(len(self.coords), max(8, min(evaluator.chunk, 64)))
+        """Seconds for a point: one evaluation, or more if it is quick."""
+        few, most = 1, min(len(self.coords), evaluator.chunk)
+        evaluator(torch.from_numpy(self.coords[:1]))  # first calls are slow
+        while True:
             some = torch.from_numpy(self.coords[:few])
-            seconds = _clock(evaluator, some) / few
-        return seconds
+            took = _clock(evaluator, some)
+            if few >= most or 4 * took > TIMING_SECONDS:
+                return took / few
+            few = min(4 * few, most)
 
     def _tile_size(self, seconds: float, n_jobs: int | None) -> int:
         points = len(self.coords)
@@ -254,10 +255,8 @@ class Run:
         size = max(1, min(TILE_MOST, int(wish / max(seconds, 1e-9))))
         if hands > 1:
             size = min(size, math.ceil(points / (4 * hands)))
-        chunk = self.evaluator.chunk
-        if size > chunk:
-            size -= size % chunk
-        return size
+        row = len(self.axes[1])  # fast ways share work along rows
+        return size - size % row if size > row else size
 
     def _announce(self, seconds: float, n_jobs: int | None) -> None:
         self.notes["seconds_per_point_estimated"] = seconds
