@@ -1,5 +1,6 @@
 """Downloads: whole and checked, or not at all; refused quickly offline."""
 
+import errno
 import hashlib
 import http.client
 import os
@@ -113,6 +114,7 @@ def fetch(path: Path, urls: Sequence[str], checksum: str) -> Path:
         PermissionError: the folder cannot be written.
         ConnectionError: no server gave the right file.
         ImportError: torchvision is not installed.
+        OSError: the disk is full.
     """
     folder = path.parent
     if not writable(folder):
@@ -142,8 +144,11 @@ def _fetch(path: Path, url: str, checksum: str) -> str:
             tools.download_url(url, temporary, path.name, checksum)
         os.replace(Path(temporary) / path.name, path)
     except (OSError, RuntimeError, http.client.HTTPException) as error:
-        if getattr(error, "errno", None) == 28:
-            raise
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            raise OSError(
+                errno.ENOSPC,
+                f"the disk is full: {path.name} does not fit in {path.parent}",
+            ) from error
         return str(error) or type(error).__name__
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

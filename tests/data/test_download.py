@@ -1,5 +1,7 @@
 """Downloads from a server that cuts, stalls, lies and is not there."""
 
+import contextlib
+import errno
 import hashlib
 import http.server
 import os
@@ -37,8 +39,10 @@ class Server(http.server.BaseHTTPRequestHandler):
         elif how in ("cut", "stall"):
             self.wfile.write(BODY[: len(BODY) // 2])
             self.wfile.flush()
-            if how == "stall":
-                self.fallen.wait(20)
+            if how == "stall":  # and then goes on, for who waits that long
+                self.fallen.wait(8)
+                with contextlib.suppress(OSError):
+                    self.wfile.write(BODY[len(BODY) // 2 :])
         else:
             self.wfile.write(BODY)
 
@@ -136,6 +140,17 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     assert not download.writable(shut)
     assert not download.writable(shut / "new")
     assert download.writable(tmp_path / "new" / "newer")
+
+
+def test_a_full_disk(tmp_path, url, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    tools = download.torchvision().datasets.utils
+    monkeypatch.setattr(tools, "download_url", full)
+    with pytest.raises(OSError, match="the disk is full: file does not fit"):
+        download.fetch(tmp_path / "file", [url + "good"], SUM)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_check_names_the_file_and_the_remedy(tmp_path):
