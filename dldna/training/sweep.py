@@ -89,6 +89,7 @@ def sweep(
     loss_fn: Callable = nn.functional.cross_entropy,
     test: tuple[Tensor, Tensor] | None = None,
     schedule: Callable[[int], float] | None = None,
+    lr_factors: Mapping[str, float] | None = None,
 ) -> Sweep:
     r"""Train one small model under many settings and seeds, all at once.
 
@@ -112,6 +113,9 @@ def sweep(
             loss is the mean squared error of its single output.
         test: inputs and targets to try after each epoch.
         schedule: ``step -> factor`` on every learning rate, step from 0.
+        lr_factors: a factor on the learning rate for each parameter
+            tensor, by name (1 for those left out); for rules that work
+            number by number.
 
     Returns:
         The measurements of all runs.
@@ -119,7 +123,8 @@ def sweep(
     Raises:
         ValueError: unknown rule or keyword; no settings; settings that
             differ in a keyword that is not a number; neither or both of
-            ``epochs`` and ``steps``.
+            ``epochs`` and ``steps``; factors for an unknown parameter, or
+            for a rule that looks at whole tensors.
 
     Example:
         >>> from dldna.data import load
@@ -145,7 +150,7 @@ def sweep(
     checks.count("steps", steps)
     start = time.perf_counter()
     job = _job(make_model, seeds, len(settings), x, loss_fn)
-    update = _Update(rule, settings, job)
+    update = _Update(rule, settings, job, lr_factors or {})
     losses, marks, tests = [], [], []
     # One generator of orders for all seeds: (K, B) indices for each step.
     order = _orders(loaders, batch_size)
@@ -291,7 +296,7 @@ _FACTORS = {"lr", "weight_decay", "eps", "momentum"}
 class _Update:
     """The rule applied to all runs at once, with one value for each run."""
 
-    def __init__(self, rule, settings, job):
+    def __init__(self, rule, settings, job, lr_factors):
         self.rule, self.job = RULES[rule], job
         self.flat = self.rule.kind == "elementwise"
         repeat = len(job.flat) // len(settings)
@@ -310,6 +315,10 @@ class _Update:
                 dtype = job.flat.dtype if key in _FACTORS else torch.float64
                 self.varied[key] = _column(key, values, repeat, shape, dtype)
         self.exact = not self.varied.keys() <= _FACTORS
+        if lr_factors:
+            rate = self.varied.pop("lr", None)
+            rate = self.fixed.pop("lr") if rate is None else rate
+            self.varied["lr"] = rate * self._row(rule, lr_factors)
         # A rule for one tensor sees the tensors; any other, all weights.
         whole = self.rule.kind in ("elementwise", "network")
         like = job.like.values()
@@ -318,6 +327,22 @@ class _Update:
         )
         self.shapes = [(-1,)] if whole else [v.shape for v in like]
         self.states = [self._start(w) for w in self._parts(job.flat)]
+
+    def _row(self, rule: str, lr_factors) -> Tensor:
+        """The factors, one for each number of a run: shape (1, P)."""
+        if not self.flat:
+            raise ValueError(
+                f"lr_factors= needs a rule that works number by number; "
+                f"{rule!r} looks at whole tensors"
+            )
+        like = self.job.like
+        for name in lr_factors:
+            checks.choice("parameter", name, like)
+        parts = [
+            torch.full((v.numel(),), float(lr_factors.get(k, 1.0)))
+            for k, v in like.items()
+        ]
+        return torch.cat(parts).to(self.job.flat)[None]
 
     def _parts(self, flat: Tensor) -> list[Tensor]:
         cut = flat.split(self.sizes, dim=1)

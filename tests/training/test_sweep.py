@@ -222,3 +222,38 @@ def test_bad_input_is_named(change, message, moons):
     }
     with pytest.raises(ValueError, match=message):
         sweep(net, seeds=[0], **call)
+
+
+@pytest.mark.parametrize("rates", [[0.01], [0.01, 0.1]])
+def test_factors_scale_the_rates_tensor_by_tensor(rates, moons):
+    factors = {"1.weight": 0.25, "5.bias": 0.0}
+    got = sweep(
+        net, moons, "adam", [{"lr": r} for r in rates], SEEDS, steps=7,
+        batch_size=16, lr_factors=factors,
+    )  # fmt: skip
+    for i, rate in enumerate(rates):
+        for k, seed in enumerate(SEEDS):
+            model = net(seed)
+            groups = [
+                {"params": [p], "lr": rate * factors.get(name, 1.0)}
+                for name, p in model.named_parameters()
+            ]
+            _, flat = one_by_one(
+                lambda _, m=model: m, moons,
+                lambda _, g=groups: torch.optim.Adam(g), {}, seed, 7,
+            )  # fmt: skip
+            np.testing.assert_allclose(got.weights[i, k], flat, rtol=1e-9)
+
+
+def test_factors_need_a_known_name_and_an_elementwise_rule(moons):
+    settings = [{"lr": 0.1}]
+    with pytest.raises(ValueError, match=r"did you mean '1\.weight'"):
+        sweep(
+            net, moons, "sgd", settings, SEEDS, steps=1,
+            lr_factors={"1.weigth": 2.0},
+        )  # fmt: skip
+    with pytest.raises(ValueError, match="number by number"):
+        sweep(
+            net, moons, "muon", settings, SEEDS, steps=1,
+            lr_factors={"1.weight": 2.0},
+        )  # fmt: skip
