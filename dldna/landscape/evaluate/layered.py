@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from dldna import batches as bt
+from dldna import params
 from dldna.landscape.evaluate import graph as gr
 from dldna.landscape.evaluate.graph import Graph, Unsupported
 from dldna.landscape.evaluate.layers import CONVS, Layer
@@ -36,6 +37,7 @@ from dldna.landscape.evaluate.task import Task, Total, Values
 
 CACHE = 4 * 2**20  # bytes of the largest activation of a tile
 WEIGHTS = 2**18  # bytes of weights that an image should pay for
+ROW = 64 * 2**20  # bytes of formed weights for a row of points
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
@@ -57,7 +59,9 @@ class Layered:
             raise Unsupported("statistics are recomputed at each point")
         self.task = task
         self.notes: dict[str, Any] = {}
-        self.chunk = 16
+        weights = sum(v.nbytes for v in task.origin.values())
+        self.chunk = int(max(1, min(64, ROW / weights, memory / 8 / weights)))
+        self.light = self.chunk > 1
         self.half = task.precision == "bfloat16"
         self.graph = Graph(task)
         self.kind = per_sample(task)
@@ -87,6 +91,8 @@ class Layered:
             self._plan_node(node)
             if copies(graph, node):
                 self.copying.add(node)
+        self.windowed = dict(map(self._pooled, self.layers))
+        self._scratch: dict[Any, Tensor] = {}
         seen: set[fx.Node] = set()
         for node in reversed(graph.nodes):
             self.dead[node] = [
@@ -137,6 +143,17 @@ class Layered:
                     self.skipped[user] = node
             self.layers[node] = Layer(graph, node, norm)
         self._plan_relu(node)
+
+    def _pooled(self, node: fx.Node) -> tuple[fx.Node, fx.Node | None]:
+        """The pool that follows a first layer at once, or None."""
+        last, graph = node, self.graph
+        while graph.users[last] == 1 and node.args[0] in self.fixed:
+            last = next(iter(last.users))
+            if last in self.pools:
+                return node, last
+            if last not in self.skipped:
+                break
+        return node, None
 
     def _flat(self, node: fx.Node) -> bool:
         """Whether a module's output is (images, features)."""
@@ -201,19 +218,30 @@ class Layered:
 
     def _row(self, total: Total, row: Row) -> None:
         bases: dict[tuple[int, fx.Node], Tensor] = {}
-        for p, s in zip(row.at, row.steps, strict=True):
+        points = []
+        for s in row.steps:
             point = list(row.fixed)
             point[row.axis] = s
-            at = _Point(self, point, row, s, bases)
+            points.append(_Point(self, point, row, s, bases))
+        if len(self.batches) > 1 and self.light:
             for b, batch in enumerate(self.batches):
-                output = at.run(b, batch)
-                if self.half and isinstance(output, Tensor):
-                    output = output.float()
-                if self.kind and output.ndim == 2:
-                    z = output.t().unsqueeze(0)
-                    add_losses(total, [p], z, batch, self.kind)
-                else:
-                    add_one(total, p, output, batch)
+                for p, at in zip(row.at, points, strict=True):
+                    self._one(total, p, at, b, batch)
+            return
+        for p, at in zip(row.at, points, strict=True):
+            for b, batch in enumerate(self.batches):
+                self._one(total, p, at, b, batch)
+            at.formed.clear()
+
+    def _one(self, total: Total, p: int, at: "_Point", b: int, batch) -> None:
+        """One point on one batch."""
+        output = at.run(b, batch)
+        if self.half and isinstance(output, Tensor):
+            output = output.float()
+        if self.kind and output.ndim == 2:
+            add_losses(total, [p], output.t()[None], batch, self.kind)
+        else:
+            add_one(total, p, output, batch)
 
     def inputs(self, b: int, batch: Any) -> dict[fx.Node, Any]:
         """Values that no point changes, computed once per batch."""
@@ -241,6 +269,13 @@ class Layered:
         if value.ndim == 4:
             value = value.contiguous(memory_format=torch.channels_last)
         return value
+
+    def scratch(self, like: Tensor) -> Tensor:
+        """Memory shaped as a tensor, for a value that soon dies."""
+        key = like.shape, like.dtype
+        if key not in self._scratch:
+            self._scratch[key] = torch.empty_like(like)
+        return self._scratch[key]
 
     def call(self, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
         """Run a node that has no parameters."""
@@ -272,6 +307,7 @@ class _Point:
     step: float
     bases: dict[tuple[int, fx.Node], Tensor]
     formed: dict[Any, Any] = field(default_factory=dict)
+    done: set[fx.Node] = field(default_factory=set)  # pools already taken
 
     def tensor(self, name: str) -> Tensor:
         """A parameter or buffer at this point."""
@@ -290,6 +326,7 @@ class _Point:
         path, graph = self.path, self.path.graph
         values = dict(path.inputs(b, batch))
         owned: set[fx.Node] = set()
+        self.done.clear()
         for node in graph.nodes:
             if node in path.fixed or node.op == "placeholder":
                 continue
@@ -331,6 +368,9 @@ class _Point:
                 return made, True
         if node in path.copying and values[node.args[0]].shape[2:] == (1, 1):
             return values[node.args[0]], False
+        if node in self.done:
+            source = node.args[0]
+            return values[source], self._last(source, node, owned)
         size = path.pools.get(node)
         if size is not None and values[node.args[0]].ndim == 4:
             return max_pool(values[node.args[0]], size), size != (1, 1)
@@ -376,14 +416,25 @@ class _Point:
         return layer.apply(x, *self.formed[key])
 
     def _first(self, layer: Layer, node, x: Tensor, b: int) -> Tensor:
-        """A first layer's output: linear in the coordinates."""
-        terms = layer.products(b, x, self.path)
+        """A first layer's output: linear in the coordinates.
+
+        A max-pooling right after it takes the largest of a few whole
+        tensors, one for each place in its window.
+        """
+        path, pool = self.path, self.path.windowed[node]
+        size = path.pools.get(pool) if x.ndim == 4 else None
+        terms = layer.products(b, x, path, size)
         if terms is None:
             return layer.apply(x, *layer.at(self, x))
         if (b, node) not in self.bases:
             self.bases[b, node] = combined(terms, self.row.fixed)
         base, step = self.bases[b, node], terms[1 + self.row.axis]
-        return torch.add(base, step, alpha=self.step)
+        if size is None:
+            return torch.add(base, step, alpha=self.step)
+        out = path.scratch(base)
+        self.done.add(pool)
+        torch.add(base, step, alpha=self.step, out=out)
+        return out.amax(0).permute(0, 3, 1, 2)
 
     def _attribute(self, node: fx.Node) -> Any:
         name = self.path.graph.first_name.get(node.target)
@@ -403,7 +454,7 @@ class _Point:
         for name, _ in module.named_buffers():
             full = self.path.graph.parameter(node.target, name)
             state[name] = self.tensor(full).clone()
-        return torch.func.functional_call(module, state, args, kwargs)
+        return params.call(module, state, args, kwargs)
 
 
 def _has_tensors(module: nn.Module) -> bool:

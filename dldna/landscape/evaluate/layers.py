@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from dldna.landscape.evaluate.plane import combined
+from dldna.landscape.evaluate.pooling import windows
 
 CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 CALLS = {nn.Conv1d: F.conv1d, nn.Conv2d: F.conv2d, nn.Conv3d: F.conv3d}
@@ -164,8 +165,13 @@ class Layer:
             x, weight, bias, m.stride, padding, m.dilation, m.groups
         )
 
-    def products(self, b: int, x: Tensor, path) -> list[Tensor] | None:
-        """Outputs on a batch for origin and directions, if they fit."""
+    def products(
+        self, b: int, x: Tensor, path, size: tuple[int, int] | None = None
+    ) -> list[Tensor] | None:
+        """Outputs on a batch for origin and directions, if they fit.
+
+        With the ``size`` of a pooling's window, sorted by place in it.
+        """
         if b in self.kept:
             return self.kept[b]
         weights = self.prepared(path, x)
@@ -175,6 +181,8 @@ class Layer:
             if path.half:
                 x = x.float()
             made.append(self.apply(x, weight, bias))
+            if size is not None:
+                made[-1] = windows(made[-1], size)
             if path.half:
                 made[-1] = made[-1].bfloat16()
             path.room -= made[-1].nbytes
