@@ -66,6 +66,28 @@ class Attention(nn.Module):
         return self.head(F.gelu(h).mean(1))
 
 
+class Encoder(nn.Module):
+    def __init__(self, norm_first, activation):
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(
+            6,
+            2,
+            10,
+            activation=activation,
+            batch_first=True,
+            norm_first=norm_first,
+        )
+        norm = nn.LayerNorm(6) if norm_first else None
+        self.blocks = nn.TransformerEncoder(
+            layer, 2, norm, enable_nested_tensor=False
+        )
+        self.single = layer
+        self.head = nn.Linear(6, 4)
+
+    def forward(self, x):
+        return self.head(self.single(self.blocks(x))[:, 0])
+
+
 class Tied(nn.Module):
     def __init__(self):
         super().__init__()
@@ -183,6 +205,12 @@ NETWORKS = {
     "vgg": (vgg, (3, 16, 16), ["layered", "stacked"]),
     "residual": (Residual, (3, 16, 16), ["layered", "stacked"]),
     "attention": (Attention, (5,), ["layered", "stacked"]),
+    "encoder": (lambda: Encoder(True, "gelu"), (5, 6), ["layered"]),
+    "encoder, norm last": (
+        lambda: Encoder(False, F.relu),
+        (5, 6),
+        ["layered"],
+    ),
     "tied": (Tied, (6,), ["mlp", "layered", "stacked"]),
     "weight norm": (weight_normed, (6,), ["layered"]),
     "recurrent": (Recurrent, (4, 6), ["layered"]),
@@ -413,12 +441,15 @@ def test_mlp_in_bfloat16():
     assert half.notes["checked"] > 1e-8
 
 
-@pytest.mark.parametrize("path", ["mlp", "layered"])
-def test_many_tiles_and_rows(path):
+@pytest.mark.parametrize(
+    ("name", "path"), [("mlp", "mlp"), ("mlp", "layered"), ("cnn", "layered")]
+)
+def test_many_tiles_and_rows(name, path):
     """More samples and points than fit in one piece."""
-    model, data, origin, directions = setting("mlp", sizes=(700, 3, 350))
+    sizes = (700, 3, 350) if name == "mlp" else (400, 3, 350)
+    model, data, origin, directions = setting(name, sizes=sizes)
     args = (model, nn.CrossEntropyLoss(), data, origin, directions)
-    coords = grid(9)[torch.randperm(81)]
+    coords = grid(9)[torch.randperm(81)][: 81 if name == "mlp" else 9]
     fast = choose(*args, path=path, precision="float64")
     slow = choose(*args, path="slow", precision="float64")
     assert relative(fast(coords)["loss"], slow(coords)["loss"]) < 1e-12

@@ -22,6 +22,7 @@ from torch import Tensor, fx, nn
 from dldna import batches as bt
 from dldna import params
 from dldna.landscape.evaluate import graph as gr
+from dldna.landscape.evaluate.attention import encode, known
 from dldna.landscape.evaluate.graph import Graph, Unsupported
 from dldna.landscape.evaluate.layers import CONVS, Layer
 from dldna.landscape.evaluate.losses import (
@@ -91,6 +92,14 @@ class Layered:
             self._plan_node(node)
             if copies(graph, node):
                 self.copying.add(node)
+        self.encoders = {
+            n
+            for n in graph.nodes
+            if n.op == "call_module"
+            and len(n.args) == 1
+            and not any(v is not None for v in n.kwargs.values())
+            and known(graph.modules[n.target])
+        }
         self.windowed = dict(map(self._pooled, self.layers))
         self._scratch: dict[Any, Tensor] = {}
         seen: set[fx.Node] = set()
@@ -447,13 +456,17 @@ class _Point:
         args, kwargs = fx.node.map_arg(
             (node.args, node.kwargs), lambda n: values[n]
         )
+
+        def at(name: str) -> Tensor:
+            return self.tensor(self.path.graph.parameter(node.target, name))
+
+        if node in self.path.encoders and args[0].ndim == 3:
+            return encode(module, args[0], at)
         state = {}
         for name, _ in module.named_parameters():
-            full = self.path.graph.parameter(node.target, name)
-            state[name] = self.tensor(full)
+            state[name] = at(name)
         for name, _ in module.named_buffers():
-            full = self.path.graph.parameter(node.target, name)
-            state[name] = self.tensor(full).clone()
+            state[name] = at(name).clone()
         return params.call(module, state, args, kwargs)
 
 
