@@ -31,10 +31,7 @@ def fingerprint(root: Path) -> str:
 
 def data_name() -> str:
     """The data set the chapters will use: another one, other outputs."""
-    try:
-        from dldna.data import book_dataset
-    except ImportError:
-        return ""
+    from dldna.data import book_dataset
 
     return book_dataset().name
 

@@ -1,0 +1,134 @@
+"""The book's own Sphinx extension, part by part."""
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "book" / "_ext"))
+from dldna_book import access, api, chapters, execution, plotly  # noqa: E402
+
+
+def notebook(*cells):
+    return {
+        "cells": [
+            {"cell_type": kind, "metadata": {"tags": [tag]}, "source": text}
+            for kind, tag, text in cells
+        ]
+    }
+
+
+CELLS = (
+    ("markdown", "exercise", ["### Exercise 5.12: Why?\n", "Say *why*."]),
+    ("markdown", "solution", ["Because $x$."]),
+    ("markdown", "teacher", ["Ask twice."]),
+    ("code", "solution", ["x = 1"]),
+)
+
+
+@pytest.fixture
+def edition(monkeypatch):
+    return lambda name: monkeypatch.setenv("DLDNA_EDITION", name)
+
+
+def test_students_see_a_box_a_fold_and_no_notes(edition):
+    edition("student")
+    box, fold, note, code = (
+        cell["source"] for cell in chapters.rewrite(notebook(*CELLS))["cells"]
+    )
+    assert "{admonition} Exercise 5.12: Why?" in box
+    assert ":name: ch05-ex12" in box
+    assert "Say *why*." in box
+    assert "{dropdown} Solution" in fold
+    assert ":open:" not in fold
+    assert note == ""
+    assert code == ["x = 1"]
+
+
+def test_instructors_see_all(edition):
+    edition("instructor")
+    _, fold, note, _ = (
+        cell["source"] for cell in chapters.rewrite(notebook(*CELLS))["cells"]
+    )
+    assert ":open:" in fold
+    assert "For teachers" in note
+    assert "Ask twice." in note
+
+
+def test_an_exercise_without_a_number_is_an_error():
+    with pytest.raises(ValueError, match=r"Exercise 5\.2"):
+        chapters.exercise("What is this?")
+
+
+def test_a_figure_cannot_end_its_script_early():
+    figure = {
+        "data": [{"name": "</script><b>"}],
+        "layout": {"height": 333},
+        "frames": [{"name": "1"}],
+        "config": {"plotlyServerURL": "https://elsewhere"},
+    }
+    html = plotly.markup(figure, {"alt": 'A "deep" <valley>'})
+    assert html.count("</script>") == 1
+    assert 'aria-label="A &quot;deep&quot; &lt;valley&gt;"' in html
+    assert "elsewhere" not in html
+    assert "min-height:333px" in html
+    data = html.partition('json">')[2].partition("</script>")[0]
+    assert json.loads(data)["data"][0]["name"] == "</script><b>"
+
+
+def test_the_cache_follows_package_requirements_and_scale(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(execution, "data_name", lambda: "digits")
+    monkeypatch.delenv("DLDNA_SCALE", raising=False)
+    (tmp_path / "dldna" / "__pycache__").mkdir(parents=True)
+    (tmp_path / "dldna" / "a.py").write_text("x = 1")
+    (tmp_path / "requirements.txt").write_text("torch")
+    seen = [execution.fingerprint(tmp_path)]
+    (tmp_path / "dldna" / "__pycache__" / "a.pyc").write_text("new")
+    assert execution.fingerprint(tmp_path) == seen[0]
+    (tmp_path / "dldna" / "a.py").write_text("x = 2")
+    seen.append(execution.fingerprint(tmp_path))
+    (tmp_path / "requirements.txt").write_text("torch==2")
+    seen.append(execution.fingerprint(tmp_path))
+    monkeypatch.setenv("DLDNA_SCALE", "full")
+    seen.append(execution.fingerprint(tmp_path))
+    monkeypatch.setattr(execution, "data_name", lambda: "FashionMNIST")
+    seen.append(execution.fingerprint(tmp_path))
+    assert len(set(seen)) == 5
+
+
+def test_old_caches_go_and_the_latest_stay(tmp_path, monkeypatch):
+    for name in ("PLOTLY_RENDERER", "IPYTHONDIR"):
+        monkeypatch.setenv(name, "")
+    app = SimpleNamespace(srcdir=str(tmp_path))
+    config = SimpleNamespace(nb_execution_cache_path="")
+    for key in ("a", "b", "c", "d", "e"):
+        monkeypatch.setattr(execution, "fingerprint", lambda root, k=key: k)
+        execution.prepare(app, config)
+    caches = tmp_path / "_build" / ".jupyter_cache"
+    kept = sorted(path.name for path in caches.iterdir())
+    assert len(kept) == execution.KEPT
+    assert config.nb_execution_cache_path == str(caches / "e")
+    assert "e" in kept
+
+
+def test_an_object_is_documented_where_it_is_defined():
+    def skip(room, home):
+        env = SimpleNamespace(temp_data={"autodoc:module": room})
+        obj = SimpleNamespace(__module__=home)
+        app = SimpleNamespace(env=env)
+        return api.skip_foreign(app, "module", "x", obj, False, None)
+
+    assert skip("dldna.landscape", "dldna.records") is True
+    assert skip("dldna.landscape", "dldna.landscape.plane") is None
+    assert skip("dldna.landscape", "torch.nn") is None
+
+
+def test_a_bibliography_is_no_list_of_items():
+    context = {"body": '<p><div role="list" class="citation-list">'}
+    access.repair(None, "", "", context, None)
+    assert "role" not in context["body"]
