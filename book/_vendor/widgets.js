@@ -3,5 +3,7 @@
 (function () {
   var here = document.currentScript.src.replace(/widgets\.js.*$/, "");
   window.__jupyter_widgets_assets_path__ = here + "html-manager/";
-  window.require = { paths: { "html-manager": here + "html-manager" } };
+  window.require = {
+    paths: { "@jupyter-widgets/html-manager/dist": here + "html-manager" },
+  };
 })();

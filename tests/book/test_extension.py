@@ -102,7 +102,7 @@ def test_the_cache_follows_package_requirements_and_scale(
 
 
 def test_old_caches_go_and_the_latest_stay(tmp_path, monkeypatch):
-    for name in ("PLOTLY_RENDERER", "IPYTHONDIR"):
+    for name in ("PLOTLY_RENDERER", "IPYTHONDIR", "DLDNA_PROGRESS"):
         monkeypatch.setenv(name, "")
     app = SimpleNamespace(srcdir=str(tmp_path))
     config = SimpleNamespace(nb_execution_cache_path="")
