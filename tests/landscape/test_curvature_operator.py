@@ -9,6 +9,7 @@ from torch.func import functional_call, jacrev
 
 from dldna import params
 from dldna.landscape.curvature import Operator
+from dldna.landscape.curvature.mean_loss import MeanLoss
 
 
 def small(activation=nn.Tanh):
@@ -110,7 +111,7 @@ def test_gauss_newton_differs_from_the_hessian_and_has_no_negative():
 @pytest.mark.parametrize("matrix", ["hessian", "gauss-newton"])
 @pytest.mark.parametrize("merge", [1, 256])
 def test_batches_of_unequal_size_sum_to_the_whole(matrix, merge, monkeypatch):
-    monkeypatch.setitem(Operator._fits.__globals__, "MERGE", merge)
+    monkeypatch.setitem(MeanLoss._joined.__globals__, "MERGE", merge)
     model, (x, y) = small(), labelled()
     whole = columns(Operator(model, CE, (x, y), matrix=matrix))
     parts = [(x[:2], y[:2]), (x[2:], y[2:])]
@@ -121,7 +122,7 @@ def test_batches_of_unequal_size_sum_to_the_whole(matrix, merge, monkeypatch):
 
 def test_graphs_that_do_not_fit_are_built_again(monkeypatch):
     monkeypatch.setitem(Operator._fits.__globals__, "KEEP_BYTES", 1)
-    monkeypatch.setitem(Operator._fits.__globals__, "MERGE", 1)
+    monkeypatch.setitem(MeanLoss._joined.__globals__, "MERGE", 1)
     model, (x, y) = small(), labelled()
     op = Operator(model, CE, [(x[:6], y[:6]), (x[6:], y[6:])])
     assert not op.keeps
@@ -217,6 +218,20 @@ def test_tied_parameters_count_once():
 
     expected = jacrev(jacrev(f))(model.a.weight.detach().flatten())
     torch.testing.assert_close(columns(op), expected)
+
+
+def test_one_module_in_two_places_counts_once_and_stays():
+    act = nn.PReLU()
+    model = nn.Sequential(
+        nn.Linear(4, 3), act, nn.Linear(3, 3), act, nn.Linear(3, 3)
+    ).double()
+    own = list(model.parameters())
+    op = Operator(model, CE, labelled())
+    assert op.n == 15 + 1 + 12 + 12
+    torch.testing.assert_close(
+        columns(op), by_differences(op), rtol=1e-5, atol=1e-7
+    )
+    assert all(a is b for a, b in zip(own, model.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("way", ["auto", "reverse", "linearize", "forward"])

@@ -1,0 +1,295 @@
+"""The mean loss over data as a function of the parameters."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dldna import batches as bt
+from dldna import checks, params
+from dldna.records import Provenance
+
+MODES = ("eval", "train")
+MERGE = 256  # samples; smaller batches are joined up to this size
+
+
+class MeanLoss:
+    r"""The mean loss :math:`L(w)=\sum_b \frac{m_b}{m} L_b(w)` of a model.
+
+    The parameters are detached copies, and the model is evaluated with
+    them in place of its own: it is not written to. In eval mode small
+    batches are joined up to 256 samples, where that leaves the loss as it
+    is.
+
+    Args:
+        model: any ``nn.Module``.
+        loss_fn: a torch loss, or a callable ``(output, batch)``.
+        data: a loader, a batch, or tensors; see :mod:`dldna.batches`.
+        names: names of the parameters that may move; by default those
+            with ``requires_grad``, or all, where none has it.
+        dtype: float32 or float64; by default float32, unless the
+            parameters are float64.
+        mode: "eval" or "train".
+        limit: use only this many samples.
+
+    Raises:
+        ValueError: no data, unknown names, or a loss that is not finite
+            or not a function of the parameters alone.
+
+    Example:
+        >>> layer = nn.Linear(1, 1, bias=False)
+        >>> _ = nn.init.ones_(layer.weight)
+        >>> x = torch.tensor([[1.0], [3.0]])
+        >>> f = MeanLoss(layer, nn.MSELoss(), (x, 2 * x))
+        >>> f.loss(), float(f.gradient())
+        (5.0, -10.0)
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss_fn: Callable,
+        data: Any,
+        *,
+        names: Sequence[str] | None = None,
+        dtype: torch.dtype | None = None,
+        mode: str = "eval",
+        limit: int | None = None,
+    ):
+        self.mode = checks.choice("mode", mode, MODES)
+        if limit is not None:
+            checks.count("limit", limit)
+        self.model, self.loss_fn = model, loss_fn
+        self.names = _chosen(model, names)
+        named = dict(model.named_parameters())
+        first = named[self.names[0]]
+        self.device = first.device
+        wide = first.dtype == torch.float64
+        self.dtype = dtype or (torch.float64 if wide else torch.float32)
+        if self.dtype not in (torch.float32, torch.float64):
+            raise ValueError(
+                f"dtype must be torch.float32 or torch.float64, not {dtype}"
+            )
+        self.cast = {"device": self.device, "dtype": self.dtype}
+        self.call = bt.loss_caller(loss_fn)
+        self.point = {
+            k: named[k].detach().to(dtype=self.dtype, copy=True)
+            for k in self.names
+        }
+        self._rest = {
+            k: _to(p.detach(), self.dtype)
+            for k, p in named.items()
+            if k not in self.point
+        }
+        self.given = [bt.to(b, **self.cast) for b in bt.held(data, limit)]
+        self.n_samples = sum(bt.size(b) for b in self.given)
+        self.n = sum(p.numel() for p in self.point.values())
+        self._began = time.perf_counter()
+        self._check_function()
+        self.batches = self._joined()
+        self.weights = self.shares(self.batches)
+
+    def flat(self, point: Mapping[str, Tensor]) -> Tensor:
+        """One vector of shape (n,) out of named tensors."""
+        return torch.cat([point[k].reshape(-1) for k in self.names])
+
+    def cut(self, vector: Tensor) -> dict[str, Tensor]:
+        """Named tensors out of one vector of shape (n,)."""
+        parts = vector.split([p.numel() for p in self.point.values()])
+        return {
+            k: part.view(p.shape)
+            for (k, p), part in zip(self.point.items(), parts, strict=True)
+        }
+
+    def loss(self, point: Mapping[str, Tensor] | None = None) -> float:
+        """The mean loss at the model's parameters, or at another point."""
+        point = self.point if point is None else point
+        return self._mean_loss(point, self.batches)
+
+    def gradient(self, point: Mapping[str, Tensor] | None = None) -> Tensor:
+        """The gradient of the mean loss, shape (n,)."""
+        point = self.point if point is None else point
+        out = torch.zeros(self.n, **self.cast)
+        for weight, batch in zip(self.weights, self.batches, strict=True):
+            p = {k: v.detach().requires_grad_() for k, v in point.items()}
+            loss = self.batch_loss(p, batch)
+            if loss.requires_grad:
+                g = torch.autograd.grad(
+                    loss, list(p.values()), materialize_grads=True
+                )
+                out += weight * torch.cat([x.reshape(-1) for x in g])
+        return out
+
+    def provenance(self, made: str, seed: int | None, **notes) -> Provenance:
+        """Where a result of this operator came from."""
+        return Provenance(
+            made=made,
+            seed=seed,
+            model=type(self.model).__name__,
+            n_params=self.n,
+            n_samples=self.n_samples,
+            loss=getattr(self.loss_fn, "__name__", None)
+            or type(self.loss_fn).__name__,
+            device=str(self.device),
+            dtype=str(self.dtype).removeprefix("torch."),
+            seconds=time.perf_counter() - self._began,
+            notes={
+                "params": list(self.names),
+                "mode": self.mode,
+                "batches": len(self.given),
+                **notes,
+            },
+        )
+
+    def output(self, point: Mapping[str, Tensor], batch: Any) -> Any:
+        """What the model makes of a batch at a point."""
+        state = {k: _to(b, self.dtype) for k, b in self._buffers()}
+        state.update(self._rest)
+        state.update(point)
+        inputs, _ = bt.split(batch)
+
+        def call(*args, **kwargs):
+            return params.call(self.model, state, args, kwargs)
+
+        with _mode(self.model, self.mode == "train"), _plain_attention():
+            return bt.apply(call, inputs)
+
+    def batch_loss(self, point: Mapping[str, Tensor], batch: Any) -> Tensor:
+        """The loss of one batch at a point, a scalar that can be derived."""
+        loss = self.call(self.output(point, batch), batch)
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            shape = getattr(loss, "shape", type(loss).__name__)
+            raise ValueError(
+                f"the loss must be one number per batch, got {shape}; "
+                'use reduction="mean"'
+            )
+        return loss.reshape(())
+
+    def _buffers(self) -> Iterator[tuple[str, Tensor]]:
+        for name, buffer in self.model.named_buffers():
+            yield name, buffer.detach().clone()
+
+    def _check_function(self) -> None:
+        with torch.no_grad():
+            for i, batch in enumerate(self.given):
+                loss = float(self.batch_loss(self.point, batch))
+                if not torch.isfinite(torch.tensor(loss)):
+                    raise ValueError(
+                        f"the loss is {loss} on batch {i}: curvature is not "
+                        "defined there; look for NaN in the data and the "
+                        "parameters, or lower the learning rate"
+                    )
+                if i:
+                    continue
+                again = float(self.batch_loss(self.point, batch))
+                noise = 32 * torch.finfo(self.dtype).eps * abs(loss)
+                if abs(again - loss) > noise:
+                    raise ValueError(
+                        "two evaluations at the same point give different "
+                        "losses, so there is no matrix of curvature; switch "
+                        'off dropout (mode="eval") and random augmentation'
+                    )
+
+    def slices(self, parts: int) -> list[Any]:
+        """A single batch in parts of nearly equal size."""
+        (batch,) = self.batches
+        parts = min(parts, self.n_samples)
+        edges = torch.linspace(0, self.n_samples, parts + 1).round().int()
+        edges = sorted(set(edges.tolist()))
+        return [bt.cut(batch, a, b) for a, b in pairwise(edges)]
+
+    def shares(self, pieces: list[Any]) -> list[float]:
+        """The fraction of all samples in each piece."""
+        return [bt.size(piece) / self.n_samples for piece in pieces]
+
+    def _mean_loss(self, point: Mapping, pieces: list[Any]) -> float:
+        with torch.no_grad():
+            each = [float(self.batch_loss(point, piece)) for piece in pieces]
+        return sum(
+            w * x for w, x in zip(self.shares(pieces), each, strict=True)
+        )
+
+    def adds_up(self, pieces: list[Any]) -> bool:
+        """Whether other batches of the same samples have the same mean."""
+        try:
+            other = self._mean_loss(self.point, pieces)
+        except (RuntimeError, ValueError):  # a loss bound to its batch size
+            return False
+        whole = self._mean_loss(self.point, self.given)
+        return abs(other - whole) <= 1e-4 * abs(whole)
+
+    def _joined(self) -> list[Any]:
+        """Neighbouring small batches in one, where nothing else changes."""
+        if self.mode == "train" or len(self.given) == 1:
+            return self.given
+        groups: list[list[Any]] = []
+        filled = MERGE
+        for batch in self.given:
+            if filled + bt.size(batch) > MERGE:
+                groups.append([])
+                filled = 0
+            groups[-1].append(batch)
+            filled += bt.size(batch)
+        if len(groups) == len(self.given):
+            return self.given
+        try:
+            joined = [_cat(group) for group in groups]
+        except (RuntimeError, TypeError, KeyError):
+            return self.given  # ragged, or not made of tensors alone
+        return joined if self.adds_up(joined) else self.given
+
+
+def _chosen(model: nn.Module, names: Sequence[str] | None) -> list[str]:
+    named = dict(model.named_parameters())
+    if not named:
+        raise ValueError("the model has no parameters, so no curvature")
+    if names is None:
+        free = [k for k, p in named.items() if p.requires_grad]
+        return free or list(named)
+    wanted = {names} if isinstance(names, str) else set(names)
+    for name in wanted:
+        checks.choice("parameter", name, list(named))
+    if not wanted:
+        raise ValueError("params names no parameter; leave it out for all")
+    return [k for k in named if k in wanted]
+
+
+def _cat(group: list[Any]) -> Any:
+    """Some batches of the same make as one."""
+    first = group[0]
+    if isinstance(first, Tensor):
+        return torch.cat(group)
+    if isinstance(first, Mapping):
+        return {k: _cat([b[k] for b in group]) for k in first}
+    if isinstance(first, (tuple, list)):
+        return tuple(map(_cat, zip(*group, strict=True)))
+    raise TypeError(f"cannot join {type(first).__name__}")
+
+
+def _to(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+
+@contextmanager
+def _mode(model: nn.Module, training: bool) -> Iterator[None]:
+    before = [(m, m.training) for m in model.modules()]
+    for module, _ in before:
+        module.training = training
+    try:
+        yield
+    finally:
+        for module, mode in before:
+            module.training = mode
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Attention in plain operations: fused kernels lack second derivatives."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    with sdpa_kernel(SDPBackend.MATH):
+        yield
