@@ -248,8 +248,7 @@ def _switch(optimizer: Optimizer, mode: str) -> None:
 
 def _test(model, optimizer, loader, loss_fn) -> tuple[float, float]:
     _switch(optimizer, "eval")
-    with untouched():  # random states: evaluating must not change training
-        result = measure(model, loader, loss_fn)
+    result = measure(model, loader, loss_fn)
     _switch(optimizer, "train")
     return result
 
