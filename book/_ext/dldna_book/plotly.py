@@ -26,7 +26,7 @@ class PlotlyMime:
     def handle_mime(renderer, data, inline):
         if inline or data.mime_type != MIME:
             return None
-        options = renderer.get_cell_level_config(
+        options = renderer.renderer.get_cell_level_config(
             "render_image_options", data.cell_metadata, line=data.line
         )
         return [nodes.raw("", markup(data.content, options), format="html")]
