@@ -99,6 +99,9 @@ def in_pieces(
             hyperparameters must go with it.
         size: elements in a piece.
     """
+    if torch.compiler.is_compiling():  # which fuses the rule itself
+        whole(update, w, g, state, hyper)
+        return
     if size is None:
         size = PIECE_BYTES.get(w.device.type, ELSEWHERE) // w.element_size()
         worth = WORTH
@@ -109,11 +112,8 @@ def in_pieces(
     key = (state["step"], w.dtype, w.device)
     plans = {} if plans is None else plans
     known = plans.get(key) is not None
-    if (
-        (w.numel() < worth and not known)
-        or not all(x.is_contiguous() for x in tensors)
-        or torch.compiler.is_compiling()
-    ):
+    flat = all(x.is_contiguous() for x in tensors)
+    if not flat or (w.numel() < worth and not known):
         whole(update, w, g, state, hyper)
         return
     rest = {k: v for k, v in state.items() if k not in {*full, "step"}}
@@ -132,8 +132,7 @@ def in_pieces(
                     torch.empty_like(row[0]) for _ in range(plan.scratch)
                 ]
             plan.run([*row, *(x[:n] for x in scratch)])
-    for name, old in rest.items():
-        old.copy_(new[name])
+    state.update((name, new[name]) for name in rest)
 
 
 def record(
@@ -245,8 +244,10 @@ def whole(
     new_w, new = update(w, g, old, state["step"], **hyper)
     w.copy_(new_w)
     for name, value in new.items():
-        if value is not old[name]:
+        if beside(value, w) and value is not old[name]:
             old[name].copy_(value)
+        else:
+            state[name] = value
 
 
 def beside(value: Any, w: Tensor) -> bool:

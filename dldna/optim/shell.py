@@ -214,7 +214,7 @@ class NetworkOptimizer(RuleOptimizer):
         for s in states:
             s["step"] = t
             for k in scalars:
-                s[k].copy_(new[k])
+                s[k] = new[k].clone()
         for p, piece in zip(params, w.split(sizes), strict=True):
             p.copy_(piece.view_as(p))
 

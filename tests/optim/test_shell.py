@@ -356,3 +356,22 @@ def test_momentum_switched_on_later():
 def test_unknown_names_are_met_with_the_nearest():
     with pytest.raises(ValueError, match="did you mean 'RMSprop'"):
         optim.make("rmspop", parameters("SGD"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["Adam", "ScheduleFreeSGD"])
+def test_compiled_steps_are_the_same_steps(name):
+    """State of a single number is where a compiler could lose a write."""
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    plain, fast = parameters(name), parameters(name)
+    a = optim.make(name, plain, lr=0.01)
+    b = optim.make(name, fast, lr=0.01)
+    step = torch.compile(b.step, backend="aot_eager")
+    for _ in range(5):
+        for p, q in zip(plain, fast, strict=True):
+            p.grad, q.grad = p.detach() ** 3, q.detach() ** 3
+        a.step()
+        step()
+    assert same(plain, fast)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 3
