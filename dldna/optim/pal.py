@@ -96,6 +96,7 @@ class PAL(torch.optim.Optimizer):
     """
 
     needs_closure = True
+    last: Parabola | None = None
 
     def __init__(
         self,
@@ -108,7 +109,6 @@ class PAL(torch.optim.Optimizer):
     ) -> None:
         defaults = {"lr": lr, "alpha": alpha, "beta": beta, "s_max": s_max}
         refuse_unknown("PAL", unknown, list(defaults))
-        self.last: Parabola | None = None
         super().__init__(listed(params), defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:

@@ -88,6 +88,9 @@ class SAM(torch.optim.Optimizer):
         )
         self.param_groups, self.state = self.base.param_groups, self.base.state
 
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"base": self.base}
+
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters that came later."""
         rho = param_group.setdefault("rho", self.defaults["rho"])

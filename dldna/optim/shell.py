@@ -19,6 +19,9 @@ class RuleOptimizer(torch.optim.Optimizer):
     A subclass names its :attr:`rule`; its constructor's arguments are the
     rule's hyperparameters, in their order and with their defaults.
     :attr:`extras` are settings of the shell alone, or other defaults.
+    ``torch.compile(optimizer.step)`` works; the compiler then fuses the
+    rule. (Steps that evaluate a closure more than once, and Sophia's,
+    run through the model and are better left uncompiled.)
 
     Args:
         params: parameters, or dicts of them with their own settings.

@@ -81,6 +81,18 @@ def test_resumes_bit_by_bit(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_copies_go_on_alone(name):
+    params = parameters(name)
+    optimizer = optim.make(name, params, lr=1e-3)
+    steps(optimizer, params, 2)
+    twins, twin = copy.deepcopy((params, optimizer))
+    steps(optimizer, params, 2)
+    assert not same(params, twins)
+    steps(twin, twins, 2)
+    assert same(params, twins)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_maximize_climbs_as_minimize_descends(name):
     if name in OWN_STEP:
         pytest.skip("these descend on the closure's loss")
