@@ -36,19 +36,21 @@ def colophon(dataset: object = None, seed: int | None = None) -> None:
         Versions: dldna ..., Python ..., torch ..., numpy ...
     """
     name = getattr(dataset, "name", dataset)
-    print(f"Run time: {time.perf_counter() - _STARTED:.1f} s")
-    if name is not None:
-        print(f"Data: {name}")
-    if seed is not None:
-        print(f"Seed: {seed}")
-    print(f"Threads: {torch.get_num_threads()}")
     versions = {
         "dldna": dldna.__version__,
         "Python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
     }
-    print("Versions:", ", ".join(f"{k} {v}" for k, v in versions.items()))
+    facts = {
+        "Run time": f"{time.perf_counter() - _STARTED:.1f} s",
+        "Data": name,
+        "Seed": seed,
+        "Threads": torch.get_num_threads(),
+        "Versions": ", ".join(f"{k} {v}" for k, v in versions.items()),
+    }
+    known = {key: fact for key, fact in facts.items() if fact is not None}
+    print("\n".join(f"{key}: {fact}" for key, fact in known.items()))
 
 
 def glue(name: str, value: object, form: str = "{:.3g}") -> None:

@@ -4,6 +4,9 @@
   var here = document.currentScript.src.replace(/widgets\.js.*$/, "");
   window.__jupyter_widgets_assets_path__ = here + "html-manager/";
   window.require = {
-    paths: { "@jupyter-widgets/html-manager/dist": here + "html-manager" },
+    paths: {
+      "@jupyter-widgets": here + "html-manager",
+      "@jupyter-widgets/html-manager/dist": here + "html-manager",
+    },
   };
 })();

@@ -106,11 +106,7 @@ def watch(page, visit: Visit) -> None:
     )
     page.on(
         "console",
-        lambda m: (
-            visit.console.append(m.text)
-            if m.type in ("error", "warning")
-            else None
-        ),
+        lambda m: visit.console.append(m.text) if m.type == "error" else None,
     )
     page.on("pageerror", lambda e: visit.console.append(str(e)))
 

@@ -18,7 +18,6 @@ from . import (
     chapters,
     execution,
     figures,
-    interim,
     plotly,
     quiz,
     vendor,
@@ -26,7 +25,7 @@ from . import (
 
 PARTS = (
     *(execution, vendor, figures, plotly, chapters),
-    *(quiz, access, api, interim),
+    *(quiz, access, api),
 )
 
 
