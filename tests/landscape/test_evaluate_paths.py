@@ -101,6 +101,23 @@ class Tied(nn.Module):
         return self.head(x + torch.tanh(self.b(x)))
 
 
+class Reusing(nn.Module):
+    """Values are used again after a ReLU and after a sum of them."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Linear(6, 6)
+        self.b = nn.Linear(6, 6)
+        self.head = nn.Linear(6, 4)
+
+    def forward(self, x):
+        h = self.a(x)
+        g = self.b(torch.relu(h))
+        s = h + g
+        s = s + torch.relu(g) * h
+        return self.head(s - g)
+
+
 class Recurrent(nn.Module):
     def __init__(self):
         super().__init__()
@@ -213,6 +230,7 @@ NETWORKS = {
     ),
     "tied": (Tied, (6,), ["mlp", "layered", "stacked"]),
     "weight norm": (weight_normed, (6,), ["layered"]),
+    "reusing": (Reusing, (6,), ["mlp", "layered", "stacked"]),
     "recurrent": (Recurrent, (4, 6), ["layered"]),
     "branching": (Branching, (6,), []),
 }
@@ -376,6 +394,23 @@ def test_nan_and_inf_are_kept(name, path):
         return  # it says that it cannot, which is no lie either
     assert np.isfinite(fast[0])
     assert (np.isfinite(fast) == np.isfinite(slow)).all()
+
+
+def test_infinity_is_not_cut_off_by_a_relu():
+    """Weights that would turn the largest float into a finite loss."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(6, 64), nn.ReLU(), nn.Linear(64, 4))
+        x, y = torch.rand(256, 6), torch.randint(4, (256,))
+    origin = params.of(model)
+    up = {k: torch.zeros_like(v) for k, v in origin.items()}
+    up["0.weight"] = torch.full((64, 6), 1e30)
+    origin["2.weight"] = origin["2.weight"] * 1e-30
+    args = (model, nn.CrossEntropyLoss(), [(x, y)], origin, [up])
+    coords = torch.tensor([[0.0], [1e20]])
+    for path in ("slow", *PATHS):
+        loss = choose(*args, path=path)(coords)["loss"]
+        assert np.isfinite(loss).tolist() == [True, False], path
 
 
 def test_auto_keeps_nan():
