@@ -161,11 +161,14 @@ def elsewhere(
 
 
 def _deaths() -> tuple[type[BaseException], ...]:
-    from concurrent.futures import BrokenExecutor
+    """What is raised when a worker died, or took results with it."""
+    from concurrent.futures import BrokenExecutor, CancelledError
 
-    kinds: list[type[BaseException]] = [BrokenExecutor]
+    kinds: list[type[BaseException]] = [BrokenExecutor, CancelledError]
     if "distributed" in sys.modules:
-        kinds.append(sys.modules["distributed"].KilledWorker)
+        distributed = sys.modules["distributed"]
+        kinds.append(distributed.KilledWorker)
+        kinds.append(distributed.client.FutureCancelledError)
     return tuple(kinds)
 
 
