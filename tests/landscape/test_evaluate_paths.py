@@ -458,6 +458,24 @@ def test_the_model_is_untouched(name, statistics, path):
     assert all(p.grad is None for p in model.parameters())
 
 
+@pytest.mark.parametrize("statistics", ["train", "interpolate"])
+@pytest.mark.parametrize("name", ["residual", "mlp", "cnn"])
+def test_other_statistics(name, statistics):
+    model, data, origin, directions = setting(name)
+    options = {"statistics": statistics, "precision": "float64"}
+    if statistics == "interpolate":
+        steps = buffer_steps(model, setting(name, seed=3)[0])
+        half = {k: v / 2 for k, v in steps.items()}
+        options["buffer_directions"] = [steps, half]
+    args = (model, nn.CrossEntropyLoss(), data, origin, directions)
+    coords = points(2) / 4
+    slow = choose(*args, path="slow", **options)(coords)["loss"]
+    paths = PATHS if statistics == "interpolate" else ("layered",)
+    for path in paths[1 if name != "mlp" else 0 :] or paths:
+        fast = choose(*args, path=path, **options)(coords)["loss"]
+        assert relative(fast, slow) < 1e-12
+
+
 @pytest.mark.parametrize("path", ["layered", "slow"])
 def test_bfloat16_is_near(path):
     model, data, origin, directions = setting("residual")
@@ -490,6 +508,19 @@ def test_many_tiles_and_rows(name, path):
     assert relative(fast(coords)["loss"], slow(coords)["loss"]) < 1e-12
     scarce = choose(*args, path=path, precision="float64", memory=4e5)
     assert relative(scarce(coords)["loss"], slow(coords)["loss"]) < 1e-12
+
+
+def test_a_loss_of_whole_batches_larger_than_a_tile():
+    model, data, origin, directions = setting("mlp", sizes=(600, 40))
+
+    def loss(output, batch):
+        return F.cross_entropy(output, batch[1]) + output.std(0).sum()
+
+    args = (model, loss, data, origin, directions)
+    for path in PATHS:
+        fast = choose(*args, path=path, precision="float64")
+        slow = choose(*args, path="slow", precision="float64")
+        assert relative(fast(grid())["loss"], slow(grid())["loss"]) < 1e-12
 
 
 def test_dicts_and_records_of_outputs():

@@ -4,7 +4,7 @@ import inspect
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 from dldna import batches as bt
 from dldna.landscape.evaluate.task import Task
@@ -92,18 +92,6 @@ def fetch(root: nn.Module, target: str) -> Any:
     for part in target.split("."):
         value = getattr(value, part)
     return value
-
-
-def is_tensor_in(args: Any, known) -> bool:
-    """Whether a node among (nested) arguments satisfies ``known``."""
-    found = []
-    fx.node.map_arg(args, lambda n: found.append(known(n)) or n)
-    return any(found)
-
-
-def plain(value: Any) -> bool:
-    """Whether a value is a number, as opposed to a tensor or a node."""
-    return isinstance(value, (int, float)) and not isinstance(value, Tensor)
 
 
 DROPOUTS = (

@@ -34,11 +34,12 @@ class Layer:
         self.norm_name = norm.target if norm is not None else ""
         self.weights: dict[Any, list[Tensor]] = {}
         self.kept: dict[int, list[Tensor]] = {}
+        self._constant: bool | None = None
 
     def terms(self, path, name: str, owner: str) -> list[Tensor] | None:
         """A parameter's terms: at the origin, then along each direction."""
         full = self.graph.parameter(owner, name)
-        return None if full is None else path.terms[full]
+        return None if full is None else path.plan.terms[full]
 
     def form(self, x: Tensor) -> str:
         """How the layer is applied to an input of this shape.
@@ -70,13 +71,15 @@ class Layer:
 
     def constant(self, path) -> bool:
         """Whether the batch norm's scale stays the same on the plane."""
-        if self.norm is None:
-            return True
-        for name in ("weight", "running_var"):
-            terms = self.terms(path, name, self.norm_name)
-            if terms and any(bool(t.any()) for t in terms[1:]):
-                return False
-        return True
+        if self._constant is None:
+            moving = [
+                term
+                for name in ("weight", "running_var")
+                if self.norm is not None
+                for term in (self.terms(path, name, self.norm_name) or [])[1:]
+            ]
+            self._constant = not any(bool(term.any()) for term in moving)
+        return self._constant
 
     def scale(self, path, at) -> Tensor | None:
         """The batch norm's factor for each channel, or None."""
