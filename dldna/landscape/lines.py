@@ -23,6 +23,7 @@ from dldna.landscape.plane import Direction
 from dldna.landscape.probe import (
     direct_loss,
     finite_counts,
+    how_close,
     probe,
     same_twice,
 )
@@ -36,7 +37,6 @@ from dldna.landscape.surfaces import (
 from dldna.progress import announce, track
 from dldna.records import Line, Provenance
 
-RTOL = {"float64": 1e-9, "float32": 1e-5, "bfloat16": 2e-2}
 PIECE = 64
 
 
@@ -149,7 +149,7 @@ def line(
         )
         notes = _check_ends(
             evaluator, model_a, model_b, loss_fn, held, data,
-            statistics, RTOL[precision],
+            statistics, how_close(model_a, precision),
         )  # fmt: skip
         values = _evaluate(evaluator, grid)
     losses = values.pop("loss")
@@ -265,7 +265,7 @@ def _grid(alphas, extent, resolution, between: bool) -> np.ndarray:
 
 
 def _check_ends(
-    evaluator, model_a, model_b, loss_fn, held, data, statistics, rtol
+    evaluator, model_a, model_b, loss_fn, held, data, statistics, how
 ) -> dict[str, Any]:
     """Hold both ends to the networks' own losses."""
     ends = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
@@ -280,7 +280,7 @@ def _check_ends(
             direct[1] = direct_loss(model_b, loss_fn, held)
     for end, loss in direct.items():
         notes[f"direct loss at {end}"] = loss
-        if same_twice(*own) and not same_twice(loss, float(got[end]), rtol):
+        if same_twice(*own) and not same_twice(loss, float(got[end]), how):
             raise RuntimeError(
                 f"the line at {end} ({got[end]:.9g}) is not the network's "
                 f"own loss ({loss:.9g}). If the loss or the model keeps "

@@ -13,6 +13,12 @@ from dldna import batches as batching
 from dldna.landscape.evaluate import Slow, task
 from dldna.params import Params
 
+CLOSE = {  # relative and absolute
+    "float64": (1e-9, 1e-14),
+    "float32": (1e-5, 1e-6),
+    "bfloat16": (2e-2, 2e-2),
+}
+
 
 class NotAFunction(UserWarning):
     """Evaluating the same weights twice gives two answers."""
@@ -61,16 +67,37 @@ def loss_at(
     return float(slow(torch.zeros(1, 1))["loss"][0])
 
 
-def same_twice(first: float, second: float, rtol: float = 1e-6) -> bool:
+def how_close(model: nn.Module, precision: str) -> str:
+    """What agreement can be asked of the model's own arithmetic.
+
+    Example:
+        >>> how_close(nn.Linear(1, 1), "float64")
+        'float32'
+    """
+    own = next(model.parameters()).dtype
+    if precision == "bfloat16" or own in {torch.float16, torch.bfloat16}:
+        return "bfloat16"
+    return "float64" if own == torch.float64 else "float32"
+
+
+def same_twice(
+    first: float, second: float, precision: str = "float32"
+) -> bool:
     """Whether two evaluations agree; NaN agrees with NaN.
+
+    Near a loss of 0 rounding is absolute: a log-softmax close to 0 is
+    the difference of numbers of the logits' size.
 
     Example:
         >>> same_twice(1.0, 1.1), same_twice(math.nan, math.nan)
         (False, True)
+        >>> same_twice(1e-9, 2e-9), same_twice(1e-9, 2e-9, "float64")
+        (True, False)
     """
     if not (math.isfinite(first) and math.isfinite(second)):
         return first == second or (math.isnan(first) and math.isnan(second))
-    return abs(first - second) <= rtol * max(abs(first), abs(second), 1e-12)
+    rtol, atol = CLOSE[precision]
+    return abs(first - second) <= rtol * max(abs(first), abs(second)) + atol
 
 
 def probe(

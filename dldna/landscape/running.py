@@ -21,6 +21,7 @@ from dldna.landscape.grid import coarse_to_fine
 from dldna.landscape.probe import (
     direct_loss,
     finite_counts,
+    how_close,
     probe,
     same_twice,
 )
@@ -39,7 +40,6 @@ TILE_SECONDS = 2.0
 TILE_MOST = 4096
 TIMING_SECONDS = 1.0
 LEAST_SAMPLES = 512
-CENTRE_RTOL = {"float64": 1e-9, "float32": 1e-5, "bfloat16": 2e-2}
 
 
 class Run:
@@ -210,8 +210,8 @@ class Run:
         self.notes["probe"] = said
         self.notes["batch_norm_layers"] = len(norms(job.model))
         self.notes["centre"] = {"direct": self.centre, "evaluated": got}
-        rtol = CENTRE_RTOL[job.options["precision"]]
-        if same_twice(*own) and not same_twice(self.centre, got, rtol):
+        how = how_close(job.model, job.options["precision"])
+        if same_twice(*own) and not same_twice(self.centre, got, how):
             raise RuntimeError(
                 f"the centre of the surface ({got:.9g}, way {self.path!r}) "
                 f"is not the model's loss ({self.centre:.9g}). If the loss "

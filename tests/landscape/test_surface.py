@@ -288,6 +288,53 @@ def test_untouched_after_failure_at_any_call(data, error, call):
     same(before, everything(net))
 
 
+def test_precisions_agree_and_the_centre_check_knows_them(data):
+    loss = nn.CrossEntropyLoss()
+    found = {
+        p: surface(small_net(), loss, data, resolution=5, precision=p)
+        for p in ("float64", "float32", "bfloat16")
+    }
+    want = found["float64"].losses
+    np.testing.assert_allclose(found["float32"].losses, want, rtol=1e-5)
+    np.testing.assert_allclose(found["bfloat16"].losses, want, rtol=3e-2)
+    double = surface(
+        small_net().double(), loss, (data[0].double(), data[1]), resolution=5
+    )
+    np.testing.assert_allclose(double.losses, want, rtol=1e-6)
+
+
+def test_a_loss_of_almost_zero_passes_the_centre_check(data):
+    net = small_net()
+    with torch.no_grad():
+        net[2].weight.mul_(200)
+        y = net(data[0]).argmax(1)
+    loss = nn.CrossEntropyLoss()
+    s = surface(net, loss, (data[0], y), extent=0.1, resolution=3)
+    assert s.centre_loss < 0.1
+
+
+def test_a_way_that_is_wrong_is_caught(data, monkeypatch):
+    from dldna.landscape import workers
+
+    right = workers.choose
+
+    def wrong(*args, **kwargs):
+        evaluator = right(*args, **kwargs)
+
+        class Off:
+            name, notes, chunk = "off", {}, 4
+
+            def __call__(self, coords):
+                found = evaluator(coords)
+                return {k: v * 1.001 for k, v in found.items()}
+
+        return Off()
+
+    monkeypatch.setattr(workers, "choose", wrong)
+    with pytest.raises(RuntimeError, match="is not the model's loss"):
+        surface(small_net(), nn.CrossEntropyLoss(), data, resolution=3)
+
+
 # Not a function
 
 
