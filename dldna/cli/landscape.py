@@ -204,7 +204,7 @@ def _model(given: argparse.Namespace, shape, classes) -> nn.Module:
 
 def _place(model: nn.Module, given) -> tuple[nn.Module, dict[str, Any]]:
     """Load what was given; say where the centre is and what is around."""
-    from dldna.landscape.trajectory import load_into, read_checkpoint
+    from dldna.landscape.checkpoints import load_into, read_checkpoint
 
     ways = _ways(given.directions)
     ways = [ways] if isinstance(ways, str) else list(ways)
@@ -242,7 +242,7 @@ def _place(model: nn.Module, given) -> tuple[nn.Module, dict[str, Any]]:
 
 def _trajectory(model: nn.Module, given):
     from dldna.landscape import Trajectory
-    from dldna.landscape.trajectory import checkpoints_in
+    from dldna.landscape.checkpoints import checkpoints_in
 
     if not given.checkpoints:
         raise ValueError(

@@ -19,6 +19,13 @@ from dldna.landscape.directions import (
 )
 from dldna.landscape.evaluate import choose
 from dldna.landscape.grid import axis, line_axis
+from dldna.landscape.inputs import (
+    buffer_steps,
+    check_model,
+    loss_name,
+    name_of,
+    named_metrics,
+)
 from dldna.landscape.plane import Direction
 from dldna.landscape.probe import (
     direct_loss,
@@ -26,13 +33,6 @@ from dldna.landscape.probe import (
     how_close,
     probe,
     same_twice,
-)
-from dldna.landscape.surfaces import (
-    buffer_steps,
-    check_model,
-    loss_name,
-    name_of,
-    named_metrics,
 )
 from dldna.progress import announce, track
 from dldna.records import Line, Provenance

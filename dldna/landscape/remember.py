@@ -10,9 +10,8 @@ import numpy as np
 from dldna import params
 from dldna.files import write_atomic
 from dldna.landscape.directions import Given, choose_directions, from_flat
+from dldna.landscape.identity import digest, loss_identity
 from dldna.landscape.plane import Direction
-from dldna.landscape.running import loss_identity
-from dldna.landscape.store import digest
 
 SLOW = ("hessian", "pca")
 

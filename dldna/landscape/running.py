@@ -6,18 +6,17 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from dldna import batches as batching
 from dldna.landscape.evaluate import Evaluator, Slow, task
 from dldna.landscape.evaluate.task import norms
 from dldna.landscape.grid import coarse_to_fine
+from dldna.landscape.identity import digest, loss_identity
 from dldna.landscape.probe import (
     direct_loss,
     finite_counts,
@@ -25,7 +24,7 @@ from dldna.landscape.probe import (
     probe,
     same_twice,
 )
-from dldna.landscape.store import Store, digest, thin
+from dldna.landscape.store import Store, thin
 from dldna.landscape.workers import (
     Job,
     Tile,
@@ -345,33 +344,6 @@ class Run:
             self.done[tiles[number]] = True
             found.add(number)
         return found
-
-
-def loss_identity(loss_fn: Any) -> list[Any]:
-    """What tells one loss from another: its name, code and constants.
-
-    Example:
-        >>> from torch import nn
-        >>> a, b = nn.HuberLoss(delta=1.0), nn.HuberLoss(delta=2.0)
-        >>> loss_identity(a) == loss_identity(b)
-        False
-    """
-    if isinstance(loss_fn, partial):
-        return [
-            *loss_identity(loss_fn.func),
-            repr(loss_fn.args),
-            repr(sorted(loss_fn.keywords.items())),
-        ]
-    if isinstance(loss_fn, nn.Module):
-        known = getattr(loss_fn, "__constants__", ())
-        return [
-            type(loss_fn).__qualname__,
-            [(k, repr(getattr(loss_fn, k, None))) for k in known],
-            digest(dict(loss_fn.state_dict())),
-        ]
-    code = getattr(loss_fn, "__code__", None)
-    name = getattr(loss_fn, "__qualname__", type(loss_fn).__qualname__)
-    return [name] if code is None else [name, code.co_code.hex()]
 
 
 def _clock(evaluator: Evaluator, coords: torch.Tensor) -> float:

@@ -1,6 +1,5 @@
 """Finished tiles on disk: whose they are, and who is writing."""
 
-import hashlib
 import json
 import os
 import sys
@@ -186,40 +185,6 @@ def _seize(handle) -> bool:
     except OSError:
         return False
     return True
-
-
-def digest(*things: Any) -> str:
-    """A short fingerprint of tensors, arrays, batches, text and numbers.
-
-    Example:
-        >>> digest({"a": torch.zeros(2)}) == digest({"a": torch.zeros(2)})
-        True
-        >>> digest(torch.zeros(2)) == digest(torch.zeros(3))
-        False
-    """
-    total = hashlib.blake2b(digest_size=16)
-    for thing in things:
-        _feed(total, thing)
-    return total.hexdigest()
-
-
-def _feed(total, thing: Any) -> None:
-    if isinstance(thing, torch.Tensor):
-        plain = thing.detach().cpu().contiguous()
-        total.update(f"{plain.dtype}{tuple(plain.shape)}".encode())
-        total.update(plain.view(-1).view(torch.uint8).numpy().data)
-    elif isinstance(thing, np.ndarray):
-        total.update(f"{thing.dtype}{thing.shape}".encode())
-        total.update(np.ascontiguousarray(thing).data)
-    elif isinstance(thing, Mapping):
-        for key, value in thing.items():
-            total.update(str(key).encode())
-            _feed(total, value)
-    elif isinstance(thing, (list, tuple)):
-        for item in thing:
-            _feed(total, item)
-    else:
-        total.update(repr(thing).encode() + b"\0")
 
 
 def thin(held: list[Any], samples: int) -> list[Any]:

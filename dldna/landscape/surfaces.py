@@ -1,7 +1,7 @@
 """The loss on a plane through parameter space."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from inspect import signature
@@ -14,9 +14,15 @@ from dldna import batches as batching
 from dldna import params
 from dldna.checks import choice, count, positive
 from dldna.guard import untouched
-from dldna.landscape.directions import Given, state_of
-from dldna.landscape.evaluate import METRICS
+from dldna.landscape.directions import Given
 from dldna.landscape.grid import axes
+from dldna.landscape.inputs import (
+    buffer_steps,
+    check_model,
+    loss_name,
+    name_of,
+    named_metrics,
+)
 from dldna.landscape.plane import Plane, gram_matrix
 from dldna.landscape.remember import remembered
 from dldna.landscape.running import Run
@@ -300,62 +306,6 @@ def _prepare(
 
 def _is_module(model: Any) -> bool:
     return isinstance(model, nn.Module)
-
-
-def check_model(model: Any) -> None:
-    """Refuse what has no parameters to move."""
-    if not isinstance(model, nn.Module):
-        raise TypeError(
-            f"the model must be a torch.nn.Module, not {type(model).__name__}"
-        )
-    if next(model.parameters(), None) is None:
-        raise ValueError("the model has no parameters to move")
-
-
-def named_metrics(metrics: Any) -> dict[str, Callable]:
-    """Metrics by name, from names or a dict.
-
-    Example:
-        >>> list(named_metrics("accuracy"))
-        ['accuracy']
-    """
-    if isinstance(metrics, Mapping):
-        return dict(metrics)
-    names = [metrics] if isinstance(metrics, str) else list(metrics)
-    return {n: METRICS[choice("metric", n, METRICS)] for n in names}
-
-
-def buffer_steps(model: nn.Module, others: Sequence[Any]) -> list[dict]:
-    """How floating buffers move towards other models, one dict for each."""
-    if not others:
-        raise ValueError(
-            "statistics='interpolate' needs other checkpoints to move to: "
-            "directions='checkpoints', others=[...]"
-        )
-    own = {k: b for k, b in model.named_buffers() if b.is_floating_point()}
-    steps = []
-    for other in others:
-        theirs = state_of(other)
-        missing = [k for k in own if k not in theirs]
-        if missing:
-            raise ValueError(f"the checkpoint lacks buffer {missing[0]!r}")
-        steps.append({k: theirs[k].detach().to(b) - b for k, b in own.items()})
-    return steps
-
-
-def name_of(data: Any) -> str:
-    """What the data call themselves, as far as they do."""
-    for thing in (data, getattr(data, "dataset", None)):
-        name = getattr(thing, "name", None)
-        if isinstance(name, str) and name:
-            return name
-    inner = getattr(data, "dataset", None)
-    return type(inner).__name__ if inner is not None else ""
-
-
-def loss_name(loss_fn: Callable) -> str:
-    """A name for a loss."""
-    return getattr(loss_fn, "__name__", type(loss_fn).__name__)
 
 
 def _extent(extent: Any, shadow: Any) -> Any:

@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from dldna.landscape import surface
-from dldna.landscape.store import Store, digest, thin
+from dldna.landscape.identity import digest
+from dldna.landscape.store import Store, thin
 
 SCRIPT = textwrap.dedent(
     """

@@ -1,0 +1,82 @@
+"""Checkpoint files: found in numeric order, read without running them."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+
+def natural(path: str | Path) -> list:
+    """A sort key by which ``epoch2`` comes before ``epoch10``.
+
+    Example:
+        >>> sorted(["e10", "e9", "e1"], key=natural)
+        ['e1', 'e9', 'e10']
+    """
+    parts = re.split(r"(\d+)", str(path))
+    return [int(p) if i % 2 else p for i, p in enumerate(parts)]
+
+
+def read_checkpoint(file: str | Path) -> dict[str, Tensor]:
+    """A state dict from a file; nothing in the file is executed.
+
+    Files that keep it under "model", "state_dict" or "model_state_dict"
+    are understood.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, or holds no state dict.
+    """
+    file = Path(file)
+    if not file.exists():
+        raise FileNotFoundError(f"no checkpoint at {file}")
+    try:
+        found = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:
+        first = str(error).strip().splitlines()[:1]
+        raise ValueError(
+            f"{file} is damaged or is no checkpoint of tensors alone "
+            f"({type(error).__name__}: {''.join(first)[:200]}); save it "
+            "with torch.save(model.state_dict(), ...)"
+        ) from error
+    for key in ("model", "state_dict", "model_state_dict"):
+        if isinstance(found, dict) and isinstance(found.get(key), dict):
+            found = found[key]
+    if not isinstance(found, dict) or not all(
+        isinstance(v, Tensor) for v in found.values()
+    ):
+        raise ValueError(f"{file} holds no state dict")
+    return {k.removeprefix("module."): v for k, v in found.items()}
+
+
+def load_into(
+    model: nn.Module, state: dict[str, Tensor], file: str | Path
+) -> None:
+    """Load a state dict into a model of one's own, or say what differs.
+
+    Raises:
+        ValueError: the file belongs to another network.
+    """
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        what = " ".join(str(error).split())[:300]
+        raise ValueError(
+            f"{file} does not fit {type(model).__name__}: {what}"
+        ) from None
+
+
+def checkpoints_in(paths: Sequence[str | Path]) -> list[Path]:
+    """Files in numeric order; a folder stands for its ``.pt``/``.pth``."""
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            inner = [p for p in path.iterdir() if p.suffix in {".pt", ".pth"}]
+            if not inner:
+                raise FileNotFoundError(f"no .pt or .pth file in {path}")
+            found += sorted(inner, key=natural)
+        else:
+            found.append(path)
+    return found
