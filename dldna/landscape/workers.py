@@ -178,11 +178,15 @@ def _key(text: bytes) -> str:
     return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 
-_HERE = threading.local()  # the last job's evaluator, one for each thread
+_ONE = threading.Lock()
+_HERE: dict[str, Any] = {"key": None}  # the last job's evaluator
 
 
 def _work(parcel: np.ndarray, key: str, number: int, coords: np.ndarray):
-    if getattr(_HERE, "key", None) != key:
-        _HERE.evaluator = pickle.loads(parcel.tobytes()).evaluator()
-        _HERE.key = key
-    return number, _HERE.evaluator(torch.from_numpy(coords))
+    # One tile at a time in a process: torch has threads of its own, and
+    # tracing a model changes nn.Module for all threads while it lasts.
+    with _ONE:
+        if _HERE["key"] != key:
+            _HERE["evaluator"] = pickle.loads(parcel.tobytes()).evaluator()
+            _HERE["key"] = key
+        return number, _HERE["evaluator"](torch.from_numpy(coords))
