@@ -158,6 +158,7 @@ def elsewhere(
             )
         finally:
             results.close()
+            _HERE.update(key=None, evaluator=None)  # threads leave it here
 
 
 def _deaths() -> tuple[type[BaseException], ...]:
