@@ -158,6 +158,7 @@ def test_links_and_anchors_hold(name, links):
     broken = []
     for href in links[page].hrefs:
         target, anchor = urldefrag(href)
+        target = target.partition("?")[0]
         file = (page.parent / unquote(target)).resolve() if target else page
         if not file.exists() or (
             anchor
@@ -205,6 +206,26 @@ def test_a_quiz_answers_by_keyboard(offline):
     assert quiz.locator("output").inner_text().startswith("Right.")
     page.keyboard.press("ArrowDown")
     assert quiz.locator("output").inner_text().startswith("Not yet:")
+    page.close()
+
+
+def test_a_chapter_turns_into_slides(offline):
+    chapters = [page for page in PAGES if page.startswith("notebooks/")]
+    if not chapters:
+        pytest.skip("no chapter is in the book yet")
+    page = offline.new_page()
+    page.goto((HTML / chapters[0]).as_uri() + "?slides")
+    seen = "document.querySelector('article').innerText"
+    bar = page.locator(".dldna-slide-bar span")
+    first = page.evaluate(seen)
+    assert bar.inner_text().startswith("1 of ")
+    page.keyboard.press("ArrowRight")
+    assert bar.inner_text().startswith("2 of ")
+    assert page.evaluate(seen) != first
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate(seen) == first
+    page.keyboard.press("Escape")
+    page.wait_for_url(lambda url: "?" not in url)
     page.close()
 
 

@@ -112,24 +112,31 @@ def write_student_notebooks(app, exception) -> None:
             notebooks.write_student(path, target / path.name)
 
 
-def add_download(app, pagename, templatename, context, doctree) -> None:
-    """The download menu offers the notebook without solutions, too."""
+def add_buttons(app, pagename, templatename, context, doctree) -> None:
+    """The download menu offers blanks and slides, too."""
     if not pagename.startswith("notebooks/"):
         return
-    name = pagename.removeprefix("notebooks/") + ".ipynb"
+    name = pagename.removeprefix("notebooks/")
+    blanks = {
+        "type": "link",
+        "url": context["pathto"](f"student/{name}.ipynb", 1),
+        "text": ".ipynb, exercises open",
+        "icon": "fas fa-pencil-alt",
+        "tooltip": "Download the notebook without solutions",
+        "label": "download-student-button",
+    }
+    slides = {
+        "type": "link",
+        "url": f"{name}.html?slides",
+        "text": "slides",
+        "icon": "fas fa-expand",
+        "tooltip": "One section at a time; arrow keys turn",
+        "label": "slides-button",
+    }
     for button in context.get("header_buttons", ()):
         if button.get("label") == "download-buttons":
-            button["buttons"].insert(
-                1,
-                {
-                    "type": "link",
-                    "url": context["pathto"](f"student/{name}", 1),
-                    "text": ".ipynb, exercises open",
-                    "icon": "fas fa-pencil-alt",
-                    "tooltip": "Download the notebook without solutions",
-                    "label": "download-student-button",
-                },
-            )
+            button["buttons"][1:1] = [blanks]
+            button["buttons"].append(slides)
 
 
 class Teacher(Directive):
@@ -162,5 +169,5 @@ def setup(app) -> None:
     app.add_directive("teacher", Teacher)
     app.connect("source-read", on_source)
     app.connect("doctree-read", on_doctree)
-    app.connect("html-page-context", add_download, priority=900)
+    app.connect("html-page-context", add_buttons, priority=900)
     app.connect("build-finished", write_student_notebooks)
