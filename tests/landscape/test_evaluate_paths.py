@@ -191,6 +191,26 @@ def cnn():
     )
 
 
+def tiny_images():
+    """Convolutions over one to four pixels, strided and padded."""
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 1, stride=2),  # 16 -> 8
+        nn.Conv2d(6, 6, 1, stride=(2, 4), bias=False),  # 4x2
+        nn.BatchNorm2d(6),
+        nn.Tanh(),
+        nn.Conv2d(6, 8, 3, stride=(2, 1), padding=1),  # 2x2
+        nn.BatchNorm2d(8),
+        nn.Conv2d(8, 8, 3, padding=1),  # dense, 2x2
+        nn.ReLU(),
+        nn.Conv2d(8, 7, (1, 3), stride=2, padding=(0, 1)),  # 1x1
+        nn.Conv2d(7, 6, 5, padding=2, bias=False),  # one tap of 25
+        nn.BatchNorm2d(6),
+        nn.Conv2d(6, 5, 2, padding=1),  # 2x2 out of one pixel
+        nn.Conv2d(5, 4, 2),
+        nn.Flatten(),
+    )
+
+
 def vgg():
     return nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1),
@@ -219,6 +239,7 @@ NETWORKS = {
         ["mlp", "layered", "stacked"],
     ),
     "cnn": (cnn, (3, 16, 16), ["layered", "stacked"]),
+    "tiny images": (tiny_images, (3, 16, 16), ["layered", "stacked"]),
     "vgg": (vgg, (3, 16, 16), ["layered", "stacked"]),
     "residual": (Residual, (3, 16, 16), ["layered", "stacked"]),
     "attention": (Attention, (5,), ["layered", "stacked"]),

@@ -1,6 +1,6 @@
 """Convolutions and linear layers whose parameters move on a plane."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,33 @@ from dldna.landscape.evaluate.pooling import windows
 
 CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 CALLS = {nn.Conv1d: F.conv1d, nn.Conv2d: F.conv2d, nn.Conv3d: F.conv3d}
+
+DENSE = 4  # places of an output up to which a dense matrix is tried
+PIXELS = 16  # the same for 1x1 convolutions over pixels
+
+
+class Form(NamedTuple):
+    """How a layer is applied: see :meth:`Layer.form`."""
+
+    kind: str
+    out: tuple[int, int] = (1, 1)
+    used: tuple[int, int] = (1, 1)
+
+
+class _Side(NamedTuple):
+    """One axis of a convolution: outputs, inputs that count, all in all."""
+
+    places: int
+    used: int
+    dense: bool
+
+
+def _side(size: int, k: int, pad: int, stride: int) -> _Side:
+    places = (size + 2 * pad - k) // stride + 1
+    used = min(size, (places - 1) * stride + k - pad)
+    return _Side(
+        places, used, used + pad <= k and pad >= (places - 1) * stride
+    )
 
 
 class Layer:
@@ -41,33 +68,43 @@ class Layer:
         full = self.graph.parameter(owner, name)
         return None if full is None else path.plan.terms[full]
 
-    def form(self, x: Tensor) -> str:
+    def form(self, x: Tensor) -> Form:
         """How the layer is applied to an input of this shape.
 
-        A convolution whose kernel meets the image in a single place is a
-        matrix product ("dense"); a linear layer whose inputs would be
-        copies of fewer numbers adds up their weights ("summed"); anything
-        else stays what it is ("plain").
+        "plain" is the module's own way. A linear layer whose inputs would
+        be copies of fewer numbers adds up their weights ("summed"). A 1x1
+        convolution on a few pixels is a linear layer over pixels
+        ("pixels"). A convolution on so few pixels that each one reaches
+        each output is a matrix product over all ("dense").
         """
         module = self.module
-        if type(module) is nn.Linear and x.shape[-1] != module.in_features:
-            return "summed"
-        if type(module) is not nn.Conv2d or module.groups != 1:
-            return "plain"
-        if module.padding_mode != "zeros" or isinstance(module.padding, str):
-            return "plain"
-        for size, k, pad, stride, dil in zip(
-            x.shape[2:],
-            module.kernel_size,
-            module.padding,
-            module.stride,
-            module.dilation,
-            strict=True,
+        if type(module) is nn.Linear:
+            same = x.shape[-1] == module.in_features
+            return Form("plain" if same else "summed")
+        if (
+            type(module) is not nn.Conv2d
+            or module.groups != 1
+            or module.padding_mode != "zeros"
+            or isinstance(module.padding, str)
+            or module.dilation != (1, 1)
         ):
-            places = (size + 2 * pad - dil * (k - 1) - 1) // stride + 1
-            if places != 1 or dil != 1 or pad + size > k:
-                return "plain"
-        return "dense"
+            return Form("plain")
+        sides = [
+            _side(*side)
+            for side in zip(
+                x.shape[2:],
+                module.kernel_size,
+                module.padding,
+                module.stride,
+                strict=True,
+            )
+        ]
+        places = sides[0].places * sides[1].places
+        if places <= DENSE and all(side.dense for side in sides):
+            out = (sides[0].places, sides[1].places)
+            return Form("dense", out, (sides[0].used, sides[1].used))
+        simple = module.kernel_size == (1, 1) and module.padding == (0, 0)
+        return Form("pixels" if simple and places <= PIXELS else "plain")
 
     def constant(self, path) -> bool:
         """Whether the batch norm's scale stays the same on the plane."""
@@ -93,31 +130,39 @@ class Layer:
     def prepared(self, path, x: Tensor) -> list[Tensor]:
         """The weight's terms in the form, layout and scale of their use."""
         form = self.form(x)
-        key = (form, tuple(x.shape[2:]) if form == "dense" else ())
-        if key not in self.weights:
+        if form not in self.weights:
             terms = self.terms(path, "weight", self.node.target)
             scale = None
             if self.constant(path):
                 scale = self.scale(path, lambda t: t[0])
-            self.weights[key] = [self._laid(w, form, x, scale) for w in terms]
+            self.weights[form] = [self._laid(w, form, x, scale) for w in terms]
             self.fixed_scale = scale
-        return self.weights[key]
+        return self.weights[form]
 
-    def _laid(self, w: Tensor, form: str, x: Tensor, scale) -> Tensor:
+    def _laid(self, w: Tensor, form: Form, x: Tensor, scale) -> Tensor:
         if scale is not None:
             w = w * scale.view(-1, *[1] * (w.ndim - 1))
-        if form == "dense":
-            pads = self.module.padding
-            for d, (size, pad) in enumerate(
-                zip(x.shape[2:], pads, strict=True)
-            ):
-                w = w.narrow(2 + d, pad, size)
-            return w.permute(0, 2, 3, 1).reshape(len(w), -1)
-        if form == "summed":
+        if form.kind == "dense":
+            return self._spread(w, form)
+        if form.kind == "pixels":
+            return w.reshape(len(w), -1)
+        if form.kind == "summed":
             return w.view(len(w), x.shape[-1], -1).sum(2)
         if w.ndim == 4:
             return w.contiguous(memory_format=torch.channels_last)
         return w.contiguous()
+
+    def _spread(self, w: Tensor, form: Form) -> Tensor:
+        """The matrix from all used pixels to all places of the output."""
+        taps = []
+        for d in range(2):
+            place = torch.arange(form.out[d], device=w.device)
+            pixel = torch.arange(form.used[d], device=w.device)
+            start = place * self.module.stride[d] - self.module.padding[d]
+            taps.append(pixel[None, :] - start[:, None])
+        w = w[:, :, taps[0][:, :, None, None], taps[1][None, None]]
+        w = w.permute(2, 4, 0, 3, 5, 1)
+        return w.reshape(form.out[0] * form.out[1] * w.shape[2], -1)
 
     def at(self, point, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Weight and bias at a point."""
@@ -132,7 +177,8 @@ class Layer:
         scale = self.fixed_scale
         if self.norm is not None and scale is None:
             scale = self.scale(path, value)
-            weight = weight * scale.view(-1, *[1] * (weight.ndim - 1))
+            rows = scale.repeat(len(weight) // len(scale))
+            weight = weight * rows.view(-1, *[1] * (weight.ndim - 1))
         bias = self.bias(path, value, scale)
         if path.half:
             weight = weight.bfloat16()
@@ -157,8 +203,7 @@ class Layer:
         if type(m) is nn.Linear:
             return F.linear(x, weight, bias)
         if weight.ndim == 2:
-            x = x.permute(0, 2, 3, 1).reshape(len(x), -1)
-            return F.linear(x, weight, bias)[:, :, None, None]
+            return self._multiply(self.form(x), x, weight, bias)
         if m.padding_mode != "zeros":
             x = F.pad(x, m._reversed_padding_repeated_twice, m.padding_mode)
             padding = 0
@@ -167,6 +212,19 @@ class Layer:
         return CALLS[type(m)](
             x, weight, bias, m.stride, padding, m.dilation, m.groups
         )
+
+    def _multiply(self, form: Form, x: Tensor, weight, bias) -> Tensor:
+        """A convolution as a matrix product over channels last."""
+        if form.kind == "pixels":
+            a, b = self.module.stride
+            x = x[:, :, ::a, ::b].permute(0, 2, 3, 1)
+            return F.linear(x, weight, bias).permute(0, 3, 1, 2)
+        (a, b), (h, w) = form.out, form.used
+        x = x[:, :, :h, :w].permute(0, 2, 3, 1).reshape(len(x), -1)
+        if bias is not None:
+            bias = bias.repeat(a * b)
+        y = F.linear(x, weight, bias).view(len(x), a, b, -1)
+        return y.permute(0, 3, 1, 2)
 
     def products(
         self, b: int, x: Tensor, path, size: tuple[int, int] | None = None
