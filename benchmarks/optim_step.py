@@ -2,7 +2,8 @@
 
 ``python benchmarks/optim_step.py [--threads 2] [--rounds 15]`` writes
 ``optim_step.csv`` beside this file. Time: one process, all competitors
-step in turn in every round; the median of the rounds counts. Memory: each
+step in turn in every round; the median of the rounds counts (on a busy
+machine: the ratio of processor time, with one thread). Memory: each
 competitor alone in a fresh process; the growth of its peak resident memory
 over what weights and gradients take.
 """
@@ -55,19 +56,20 @@ def weights() -> list[nn.Parameter]:
     return params
 
 
-def times(name: str, rounds: int) -> tuple[list[float], list[float]]:
-    """Seconds of each step, ours and theirs, taken in turn."""
+def times(name: str, rounds: int) -> tuple[list, list]:
+    """(seconds, processor seconds) of each step, ours and theirs in turn."""
     params = weights()
     pair = [build(params) for build in PAIRS[name]]
-    seconds: tuple[list[float], list[float]] = ([], [])
+    taken: tuple[list, list] = ([], [])
     for i in range(rounds + 2):
         order = (0, 1) if i % 2 else (1, 0)
         for k in order:
-            start = time.perf_counter()
+            start, busy = time.perf_counter(), time.process_time()
             pair[k].step()
+            wall = time.perf_counter() - start
             if i >= 2:
-                seconds[k].append(time.perf_counter() - start)
-    return seconds
+                taken[k].append((wall, time.process_time() - busy))
+    return taken
 
 
 def peak_growth(name: str, who: int) -> float:
@@ -112,8 +114,9 @@ def main() -> None:
     rows = []
     for name in PAIRS:
         ours, theirs = times(name, given.rounds)
-        a, b = statistics.median(ours), statistics.median(theirs)
-        ratios = [x / y for x, y in zip(ours, theirs, strict=True)]
+        a, b = (statistics.median(x for x, _ in s) for s in (ours, theirs))
+        c, d = (statistics.median(x for _, x in s) for s in (ours, theirs))
+        ratios = [x[0] / y[0] for x, y in zip(ours, theirs, strict=True)]
         rows.append(
             {
                 "optimizer": name,
@@ -122,6 +125,7 @@ def main() -> None:
                 "ratio": round(a / b, 3),
                 "ratio_min": round(min(ratios), 3),
                 "ratio_max": round(max(ratios), 3),
+                "processor_ratio": round(c / d, 3),
                 "ours_peak_mib": round(apart(name, 0, given.threads)),
                 "theirs_peak_mib": round(apart(name, 1, given.threads)),
                 "threads": given.threads,
