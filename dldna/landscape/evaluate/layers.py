@@ -218,7 +218,9 @@ class Layer:
         if form.kind == "pixels":
             a, b = self.module.stride
             x = x[:, :, ::a, ::b].permute(0, 2, 3, 1)
-            return F.linear(x, weight, bias).permute(0, 3, 1, 2)
+            # as a matrix: with strides, linear would copy the weights
+            y = F.linear(x.reshape(-1, x.shape[3]), weight, bias)
+            return y.view(*x.shape[:3], -1).permute(0, 3, 1, 2)
         (a, b), (h, w) = form.out, form.used
         x = x[:, :, :h, :w].permute(0, 2, 3, 1).reshape(len(x), -1)
         if bias is not None:
