@@ -74,11 +74,13 @@ clean: ## what was built; .venv stays (remove it by hand)
 # A stamp is written last, so that an interrupted set-up starts again; its
 # name is a hash of the requirements, so that a change of them sets up anew.
 
-$(PY):
-	@python=; \
+.PHONY: environment
+environment:
+	@$(PY) -m pip --version >/dev/null 2>&1 && exit 0; \
+	python=; \
 	for candidate in $(PYTHON) python3.11 python3.12 python3.13 python3; do \
 	  if $$candidate -c 'import sys, venv, ensurepip; \
-sys.exit(not (3, 11) <= sys.version_info[:2])' >/dev/null 2>&1; \
+sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; \
 	  then python=$$candidate; break; fi; \
 	done; \
 	if [ -z "$$python" ]; then \
@@ -87,9 +89,10 @@ sys.exit(not (3, 11) <= sys.version_info[:2])' >/dev/null 2>&1; \
 	echo "Setting up $(VENV) with $$($$python --version)"; \
 	$$python -m venv --clear $(VENV)
 
-$(BOOK_READY): $(PY)
+$(BOOK_READY):
+	@$(MAKE) --no-print-directory environment
 	@echo "Installing what the book needs (minutes, once)"
-	@rm -f $(VENV)/.book-*
+	@rm -f $(VENV)/.book-* $(VENV)/.test-*
 	@$(PIP) "$$(grep '^torch==' requirements.txt)"
 	@$(PIP) -r requirements.txt
 	@$(PIP) --no-deps -e .
