@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 TARGETS = (
     *("help", "book", "book-instructor", "test", "test-pages"),
     "coverage",
-    *("lint", "serve", "bench", "bundle", "clean", "help"),
+    *("lint", "serve", "bench", "bundle", "clean"),
 )
 
 
