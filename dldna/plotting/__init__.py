@@ -2,6 +2,7 @@
 returns the axis. Nothing here computes what it draws."""
 
 from dldna.plotting.curves import bands, curves, histories
+from dldna.plotting.init_lab import InitLab, init_lab
 from dldna.plotting.lines import line
 from dldna.plotting.networks import network
 from dldna.plotting.planes import contour, levels_of, shade
@@ -13,6 +14,7 @@ from dldna.plotting.style import COLORS, MARKERS, use
 __all__ = [
     "COLORS",
     "MARKERS",
+    "InitLab",
     "alt_text",
     "bands",
     "contour",
@@ -20,6 +22,7 @@ __all__ = [
     "density",
     "eigenvalues",
     "histories",
+    "init_lab",
     "levels_of",
     "line",
     "network",

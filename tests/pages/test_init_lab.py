@@ -1,0 +1,86 @@
+"""The init lab in a browser: from disk, by keyboard, light and dark."""
+
+from pathlib import Path
+
+import pytest
+
+from dldna import init, plotting
+
+pytestmark = pytest.mark.page
+
+AXE = Path(__file__).parent / "vendor" / "axe" / "axe.min.js"
+AXE_RUN = """() => axe.run('article', {resultTypes: ['violations']})
+  .then(r => r.violations.map(v => v.id + ': ' + v.help))"""
+PHONE = {"width": 360, "height": 800}
+PAGE = """<!doctype html><html lang="en" data-theme="light"><head>
+<meta charset="utf-8"><title>lab</title><style>
+html[data-theme="dark"] { background: #121212; color: #ddd;
+  --pst-color-text-base: #ddd; }</style></head>
+<body><article><h1>Lab</h1>%s</article></body></html>"""
+
+
+@pytest.fixture(scope="module")
+def grid():
+    return init.lab_grid(
+        [3, 6],
+        activations=["relu", "tanh"],
+        schemes=["lecun_normal", "kaiming_normal", "constant_variance"],
+        width=32,
+        samples=8,
+        seeds=2,
+    )
+
+
+@pytest.fixture
+def lab(offline, grid, tmp_path):
+    path = tmp_path / "lab.html"
+    path.write_text(PAGE % plotting.init_lab(grid).html, encoding="utf-8")
+    page, errors, requests = offline.new_page(), [], []
+    page.on("console", lambda m: errors.append(m.text))
+    page.on("pageerror", lambda e: errors.append(str(e)))
+    page.on("request", lambda r: requests.append(r.url))
+    page.goto(path.as_uri())
+    yield page
+    page.close()
+    assert not errors
+    assert requests == [path.as_uri()]
+
+
+def says(page):
+    return page.inner_text("[data-lab=says]")
+
+
+def test_it_draws_every_layer_and_the_keyboard_moves_it(lab, grid):
+    assert lab.locator("[data-lab=forward] circle").count() == 6
+    first = says(lab)
+    lab.focus("[data-lab=scheme]")
+    lab.keyboard.press("End")
+    assert says(lab) != first
+    assert "exploded" in says(lab)
+    shown = lab.get_attribute("[data-lab=scheme]", "aria-valuetext")
+    assert shown == "constant variance"
+    lab.focus("[data-lab=depth]")
+    lab.keyboard.press("Home")
+    assert lab.locator("[data-lab=backward] circle").count() == 3
+    assert says(lab).startswith("After 3 layers")
+
+
+def test_the_table_holds_the_grid_s_numbers(lab, grid):
+    lab.click("summary")
+    row = lab.locator("tbody tr").first.locator("td").all_inner_texts()
+    forward = grid["cells"]["lecun_normal/relu"]["forward"]
+    assert row[0] == "1"
+    assert float(row[1]) == pytest.approx(
+        10 ** forward["measured"][0], rel=0.06
+    )
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_it_is_accessible_and_fits_a_phone(lab, theme):
+    lab.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+    lab.evaluate(AXE.read_text())
+    assert lab.evaluate(AXE_RUN) == []
+    lab.set_viewport_size(PHONE)
+    lab.wait_for_timeout(100)
+    wide = "() => document.documentElement.scrollWidth"
+    assert lab.evaluate(wide) <= PHONE["width"]
