@@ -51,7 +51,8 @@ def says(page):
 
 
 def test_it_draws_every_layer_and_the_keyboard_moves_it(lab, grid):
-    assert lab.locator("[data-lab=forward] circle").count() == 6
+    for side in ("forward", "backward"):
+        assert lab.locator(f"[data-lab={side}] circle").count() == 6
     first = says(lab)
     lab.focus("[data-lab=scheme]")
     lab.keyboard.press("End")
