@@ -15,6 +15,7 @@ measured in the same rounds. The section ``surfaces`` of
 
 import argparse
 import importlib.util
+import itertools
 import platform
 import re
 import statistics
@@ -54,7 +55,7 @@ class Case:
 def perceptron(*widths: int) -> nn.Module:
     """Linear layers with ReLU between them."""
     layers: list[nn.Module] = [nn.Flatten()]
-    for a, b in zip(widths[:-1], widths[1:], strict=True):
+    for a, b in itertools.pairwise(widths):
         layers += [nn.Linear(a, b), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
@@ -136,8 +137,13 @@ class Setting:
     def operations(self) -> float:
         """Operations of one point, the plain way."""
         counter = FlopCounterMode(display=False)
-        with counter, torch.no_grad():
-            self.model(self.x[:8])
+        fused = torch.backends.mha.get_fastpath_enabled()
+        torch.backends.mha.set_fastpath_enabled(False)  # it counts nothing
+        try:
+            with counter, torch.no_grad():
+                self.model(self.x[:8])
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fused)
         return counter.get_total_flops() * len(self.x) / 8
 
 
@@ -297,8 +303,7 @@ def _count(run: Callable[[int], object], s: Setting, seconds: float) -> int:
     run(1)
     n = 1
     while n < len(s.points):
-        spent = timed(lambda: run(n))
-        if spent > seconds / 4:
+        if timed(lambda k=n: run(k)) > seconds / 4:
             break
         n = min(4 * n, len(s.points))
     n = max(1, int(n * seconds / max(timed(lambda: run(n)), 1e-9)))

@@ -36,7 +36,8 @@ class Slow:
         """Loss and metrics at (P, K) coordinates; each (P,) float64."""
         coords = self.task.check(coords)
         total = Total(self.task, len(coords))
-        devices = [self.task.device] if self.task.device.index else []
+        device = self.task.device
+        devices = [device] if device.type == "cuda" else []
         with torch.random.fork_rng(devices), torch.no_grad():
             for p, point in enumerate(coords.tolist()):
                 self._point(total, p, point)
