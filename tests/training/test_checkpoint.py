@@ -307,7 +307,8 @@ KILL = """
         pid = os.fork()
         if pid == 0:
             word = t.run(t.in_memory, path)
-            path.with_suffix(".txt").write_text(word)
+            path.with_suffix(".new").write_text(word)
+            path.with_suffix(".new").rename(path.with_suffix(".txt"))
             os._exit(0)
         return pid
 
@@ -319,12 +320,21 @@ KILL = """
     random.seed(int(sys.argv[3]))
     folder = Path(sys.argv[1])
     path, killed, resumed = folder / "killed.pt", 0, 0
+    def stamp():
+        return path.stat().st_mtime_ns if path.exists() else 0
+
     while not path.with_suffix(".txt").exists():
-        pid = child(path)
-        if killed < 50:
-            time.sleep(random.uniform(0.0, 0.1))
+        before, pid = stamp(), child(path)
+        done = 0
+        early = random.random() < 0.3  # before it has saved anything
+        while not (early or done or stamp() != before):
+            done, status = os.waitpid(pid, os.WNOHANG)
+            time.sleep(0.001)
+        if not done:
+            time.sleep(random.uniform(0.0, 0.03))
             os.kill(pid, signal.SIGKILL)
-        killed += os.waitpid(pid, 0)[1] == signal.SIGKILL
+            status = os.waitpid(pid, 0)[1]
+        killed += status == signal.SIGKILL
         resumed += path.exists()
     os.waitpid(child(folder / "whole.pt"), 0)
     print(killed, resumed)
