@@ -273,7 +273,7 @@ def other_cases() -> list[Case]:
     plain = {"second": {}}
     return [
         torch_case("Adafactor", "Adafactor"),
-        torch_case("Adafactor, decay", "Adafactor", weight_decay=0.1, lr=0.1),
+        torch_case("Adafactor, decay", "Adafactor", weight_decay=0.1, lr=0.9),
         replace(
             torch_case("Muon", "Muon", lr=0.02, weight_decay=0.1),
             **coarse,

@@ -67,6 +67,11 @@ def test_adaptive_clipping_is_unit_wise():
         torch.testing.assert_close(p.grad, g)
 
 
+def test_adaptive_clipping_lets_zero_weights_start():
+    clipped = optim.adaptive(torch.zeros(2, 2), 5 * torch.eye(2), c=0.5)
+    torch.testing.assert_close(clipped, 5e-4 * torch.eye(2))
+
+
 def test_adaptive_clipping_passes_zero_gradients():
     w, g = torch.zeros(2, 2), torch.zeros(2, 2)
     assert torch.equal(optim.adaptive(w, g), g)
