@@ -22,6 +22,7 @@ GROUND = {
     "guard",
     "book",
     "export",
+    "stored",
 }
 THINGS = {"data", "models", "problems", "graph", "_torchvision"}
 MEANS = {"optim", "init", "landscape"}
