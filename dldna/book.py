@@ -80,7 +80,8 @@ def glue(name: str, value: object, form: str = "{:.3g}") -> None:
     if get_ipython() is not None:
         prefix = "application/papermill.record/"
         display(
-            {f"{prefix}text/plain": text},
+            # In quotes: the page evaluates it, and 6,000 would be a tuple.
+            {f"{prefix}text/plain": repr(text)},
             metadata={"scrapbook": {"name": name, "mime_prefix": prefix}},
             raw=True,
         )
