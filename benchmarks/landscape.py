@@ -246,7 +246,10 @@ def measure(case: Case, rounds: int, seconds: float) -> list[list[str]]:
     for word in ("float32", "bfloat16"):
         found[word], setup[word] = s.ours(precision=word)
         ways[f"dldna {word}"] = _ours(found[word], s)
-    counts = {name: _count(run, s, seconds) for name, run in ways.items()}
+    counts = {
+        name: _count(run, s, seconds, 1 if name in PEERS else case.grid)
+        for name, run in ways.items()
+    }
     rates: dict[str, list[float]] = {name: [] for name in ways}
     peaks: dict[str, list[float]] = {"float32": [], "bfloat16": []}
     for r in range(rounds):
@@ -298,18 +301,18 @@ def _ours(evaluator, s: Setting) -> Callable[[int], object]:
     return lambda n: evaluator(s.points[:n])
 
 
-def _count(run: Callable[[int], object], s: Setting, seconds: float) -> int:
-    """How many points fill the time, in whole rows for ours."""
+def _count(
+    run: Callable[[int], object], s: Setting, seconds: float, least: int
+) -> int:
+    """How many points fill the time: whole rows of the grid for ours."""
     run(1)
-    n = 1
+    n = least
     while n < len(s.points):
         if timed(lambda k=n: run(k)) > seconds / 4:
             break
         n = min(4 * n, len(s.points))
     n = max(1, int(n * seconds / max(timed(lambda: run(n)), 1e-9)))
-    if n > s.case.grid:
-        n -= n % s.case.grid
-    return min(n, len(s.points))
+    return min(max(n - n % least, least), len(s.points))
 
 
 def arithmetic(evaluator, s: Setting) -> float:
