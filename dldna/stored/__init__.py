@@ -1,0 +1,83 @@
+"""Results that took too long for a page, with how they were made.
+
+A chapter computes a reduced version of such a result itself and shows the
+stored one beside it, labelled as stored. Each is a JSON file that one
+script of ``benchmarks/`` wrote; its ``provenance`` names the command, the
+number of threads, the time it took and the versions.
+"""
+
+import json
+from importlib import resources
+from typing import Any
+
+from dldna import checks, files
+from dldna.records import Provenance
+
+__all__ = ["names", "store", "stored"]
+
+_HERE = resources.files(__name__)
+
+
+def names() -> list[str]:
+    """The stored results.
+
+    Example:
+        >>> "init_table" in names()
+        True
+    """
+    ends = (entry.name for entry in _HERE.iterdir())
+    return sorted(e.removesuffix(".json") for e in ends if ".json" in e)
+
+
+def stored(name: str) -> dict[str, Any]:
+    """Read a stored result.
+
+    Args:
+        name: one of :func:`names`.
+
+    Returns:
+        The content, with a dict ``"provenance"``.
+
+    Raises:
+        ValueError: no result has this name.
+
+    Example:
+        >>> "command" in stored("init_table")["provenance"]["notes"]
+        True
+    """
+    checks.choice("stored result", name, names())
+    return json.loads((_HERE / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def store(
+    name: str, content: dict[str, Any], command: str, **about: Any
+) -> dict[str, Any]:
+    """Write a result into the package's own folder, from a clone.
+
+    Args:
+        name: file name without ending.
+        content: numbers, texts, arrays, and lists and dicts of these;
+            numbers keep five digits.
+        command: what makes it again.
+        about: fields of :class:`~dldna.records.Provenance`.
+
+    Returns:
+        What was written.
+    """
+    notes = {"command": command, **about.pop("notes", {})}
+    record = Provenance(**about, notes=notes)
+    whole = {**_short(content), "provenance": vars(record)}
+    text = json.dumps(whole, separators=(",", ":")) + "\n"
+    with resources.as_file(_HERE / f"{name}.json") as path:
+        files.write_atomic(path, lambda f: f.write(text.encode()))
+    return whole
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(k): _short(v) for k, v in value.items()}
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return [_short(v) for v in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value
