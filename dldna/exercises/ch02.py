@@ -1,37 +1,62 @@
 """Chapter 2: initialization schemes."""
 
-from dldna.exercises.kinds import Array, Number
+import math
+
+from dldna.exercises.kinds import Array, Function, Number
 from dldna.exercises.questions import Option, Question
 
+
+def _fixup(branches: int, layers: int) -> float:
+    """Fixup's factor on all layers of a branch but the last."""
+    return branches ** (-1 / (2 * layers - 2))
+
+
 EXERCISES = {
-    "ch02-ex1": Array([(1 / 400) ** 0.5, (2 / 500) ** 0.5, (2 / 400) ** 0.5]),
-    "ch02-ex2": Array([4.0, 1.375, 3.36359]),
-    "ch02-ex3": Number(
-        0.1,
+    "ch02-ex1": Number(
+        math.sqrt(2 / 120),
         mistakes={
-            0.0: "epochs count from 0, so the last one is number 9.",
-            0.9: "that is the best epoch's share; the formula subtracts it.",
+            2 / 120: "that is the variance.",
+            math.sqrt(2 / 240): "that is the fan-out, 16 * 15.",
+            math.sqrt(2 / 8): "the kernel's area belongs to the fan.",
+            math.sqrt(1 / 120): "that is LeCun's; ReLU needs a 2.",
+        },
+    ),
+    "ch02-ex2": Array([4.0, 22 / 16, 2.0, 2**1.75]),
+    "ch02-ex3": Number(
+        99.0,
+        mistakes={
+            4.61: "what is ln 100?",
+            95.39: "that takes the number at its word; what is ln 100?",
+        },
+    ),
+    "ch02-ex4": Function(_fixup, cases=[(16, 2), (10, 3), (1, 2)]),
+    "ch02-ex5": Number(
+        (1.0625 / 6) ** 4,
+        mistakes={
+            (1 / 6) ** 4: "that is ReLU; PReLU keeps a part of the rest.",
+            (1 / 3) ** 4: "the activations are missing.",
+            (1.0625 / 6) ** 5: "the last layer does not count.",
         },
     ),
 }
 
 QUIZZES = {
     "ch02-q1": Question(
-        "A table says: Kaiming 0.45 % error, a scheme that learns nothing "
-        "2.30 % error, on ten classes. What is wrong?",
+        "Two starts of one shape: W drawn by Xavier, and 10 W. Which of "
+        "these differs between them?",
         (
             Option(
-                "Nothing: 2.30 % is worse than 0.45 %",
-                "Who learns nothing on ten classes is wrong 90 % of the time.",
+                "The condition number",
+                "A ratio of singular values does not see a common factor.",
             ),
             Option(
-                "The column is the cross-entropy: ln 10 = 2.30",
-                "Guessing among ten classes costs ln 10.",
+                "The effective rank",
+                "The singular values are normalised before the entropy.",
+            ),
+            Option(
+                "The spectral norm",
+                "It is the largest singular value, ten times as large.",
                 right=True,
-            ),
-            Option(
-                "The test set is too small",
-                "No sample size turns 90 % into 2.3 %.",
             ),
         ),
     ),
