@@ -22,9 +22,11 @@ BOOK_READY := $(VENV)/.book-$(BOOK_HASH)
 TEST_READY := $(VENV)/.test-$(TEST_HASH)
 
 PIP   := $(PY) -m pip install --quiet
-BUILD := $(VENV)/bin/jupyter-book build . --all -n -W --keep-going
-# Tests are small: one thread each is fastest, also on a busy machine.
-TESTS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(PY) -m pytest
+# Chapters and tests do small work: one thread is fastest, most of all on a
+# busy machine, where threads wait for each other.
+ALONE := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+BUILD := $(ALONE) $(VENV)/bin/jupyter-book build . --all -n -W --keep-going
+TESTS := $(ALONE) $(PY) -m pytest
 
 .DEFAULT_GOAL := help
 .PHONY: help book book-instructor test test-pages coverage lint serve \
