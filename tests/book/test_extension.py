@@ -79,6 +79,11 @@ def test_a_figure_cannot_end_its_script_early():
     assert json.loads(data)["data"][0]["name"] == "</script><b>"
 
 
+def test_a_figure_that_the_pages_cannot_draw_stops_the_build():
+    with pytest.raises(ValueError, match="heatmap"):
+        plotly.markup({"data": [{"type": "heatmap"}]}, None)
+
+
 def test_the_cache_follows_package_requirements_and_scale(
     tmp_path, monkeypatch
 ):

@@ -15,6 +15,11 @@ from docutils import nodes
 from myst_nb.core import render
 
 MIME = "application/vnd.plotly.v1+json"
+# What the copy of plotly.js in book/_vendor can draw.
+DRAWN = {
+    *("scatter", "scatter3d", "surface", "mesh3d"),
+    *("isosurface", "volume", "cone", "streamtube"),
+}
 
 
 class PlotlyMime:
@@ -34,6 +39,13 @@ class PlotlyMime:
 
 def markup(figure, options) -> str:
     """The HTML that stands for one figure."""
+    kinds = {trace.get("type", "scatter") for trace in figure["data"]}
+    if kinds - DRAWN:
+        raise ValueError(
+            f"the pages cannot draw plotly traces of type "
+            f"{', '.join(sorted(kinds - DRAWN))}: use matplotlib, or put "
+            f"another plotly.js into book/_vendor"
+        )
     layout = figure.get("layout", {})
     words = layout.get("meta") or {}
     alt = words.get("alt") or (options or {}).get("alt", "Interactive figure")

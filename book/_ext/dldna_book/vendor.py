@@ -4,7 +4,6 @@ Not through ``html_static_path``: every script found there would be put on
 every page.
 """
 
-import importlib.util
 import shutil
 from pathlib import Path
 
@@ -16,9 +15,6 @@ def copy(app) -> None:
         return
     target = Path(app.outdir) / "_static" / "vendor"
     shutil.copytree(VENDOR, target, dirs_exist_ok=True)
-    package = importlib.util.find_spec("plotly").submodule_search_locations
-    source = Path(package[0]) / "package_data" / "plotly.min.js"
-    shutil.copyfile(source, target / "plotly.min.js")
 
 
 def drop_icon_script(app, exception) -> None:
