@@ -36,6 +36,7 @@ class Given:
         trajectory: checkpoints on disk, for ``"pca"``.
         others: models or state dicts, for ``"checkpoints"``.
         tol: residual for ``"hessian"``.
+        pairs: how many eigenpairs ``"hessian"`` finds at least.
         notes: numbers that a way wants to see in the record.
     """
 
@@ -47,6 +48,7 @@ class Given:
     trajectory: Any = None
     others: Sequence[Any] = ()
     tol: float = 1e-3
+    pairs: int = 1
     notes: dict[str, Any] = field(default_factory=dict)
     generator: torch.Generator = field(init=False)
 
@@ -105,12 +107,25 @@ def _random(given, k, scale, word):
 
 
 def hessian(given: Given, k: int) -> list[Direction]:
-    """The Hessian's top eigenvectors, of unit length, not rescaled."""
+    """The Hessian's top eigenvectors, of unit length, not rescaled.
+
+    ``notes["hessian"]`` keeps what each of the pairs found is worth.
+    """
     from dldna.landscape.curvature import top_eigenpairs
 
     found = top_eigenpairs(
-        given.model, given.loss_fn, given.data, k=k, tol=given.tol
+        given.model,
+        given.loss_fn,
+        given.data,
+        k=max(k, given.pairs),
+        tol=given.tol,
     )
+    given.notes["hessian"] = {
+        "eigenvalues": found.eigenvalues.tolist(),
+        "residuals": found.residuals.tolist(),
+        "errors": found.errors.tolist(),
+        "products": found.products,
+    }
     return [
         Direction(
             from_flat(found.eigenvectors[i], given.origin),

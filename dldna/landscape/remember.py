@@ -45,7 +45,7 @@ def remembered(
         dict(given.model.named_buffers()),
         given.data,
         loss_identity(given.loss_fn),
-        [given.seed, given.vectors, given.tol],
+        [given.seed, given.vectors, given.tol, given.pairs],
         None if run is None else run.identity,
     )
     file = Path(out) / "directions.npz"

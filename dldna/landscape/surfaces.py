@@ -52,6 +52,7 @@ def surface(
     vectors: str = "zero",
     trajectory: Any = None,
     others: Sequence[Any] = (),
+    pairs: int = 2,
     n_jobs: int | None = None,
     data_name: str = "",
 ) -> Surface:
@@ -106,6 +107,9 @@ def surface(
             (as in the paper), "copy", "normalise".
         trajectory: a :class:`Trajectory` to project onto the plane.
         others: models or state dicts for ``directions="checkpoints"``.
+        pairs: eigenpairs to find for ``directions="hessian"``; the plane
+            is that of the first two, and ``provenance.notes["hessian"]``
+            keeps eigenvalues, residuals and error bars of all.
         n_jobs: processes for joblib; None uses them only inside an active
             ``joblib.parallel_config``.
         data_name: what to call the data in the record.
@@ -138,7 +142,8 @@ def surface(
         chosen, plane, shadow, run = _prepare(
             model, loss_fn, data, directions, extent, resolution, budget_s,
             out, seed, metrics, statistics, path, precision, limit,
-            budget_points, orthogonal, vectors, trajectory, others, start,
+            budget_points, orthogonal, vectors, trajectory, others, pairs,
+            start,
         )  # fmt: skip
         values = run.all(out, n_jobs)
         path_fields = {}
@@ -262,13 +267,14 @@ def cost(*args, **kwargs) -> Cost:
 def _prepare(
     model, loss_fn, data, directions, extent, resolution, budget_s, out,
     seed, metrics, statistics, path, precision, limit, budget_points,
-    orthogonal, vectors, trajectory, others, start,
+    orthogonal, vectors, trajectory, others, pairs, start,
 ):  # fmt: skip
     """Check everything; choose directions and grid."""
     if budget_s is not None:
         positive("budget_s", budget_s)
     if budget_points is not None:
         count("budget_points", budget_points)
+    count("pairs", pairs)
     check_model(model)
     held = batching.held(data, limit)
     given = Given(
@@ -279,6 +285,7 @@ def _prepare(
         vectors=vectors,
         trajectory=trajectory,
         others=others,
+        pairs=pairs,
     )
     chosen = remembered(out, directions, given, orthogonal)
     plane = Plane(params.copy(given.origin), chosen, given.notes)

@@ -16,6 +16,8 @@ from dldna.landscape import (
     filter_normalise,
     layer_normalise,
     orthogonalise,
+    surface,
+    top_eigenpairs,
 )
 from dldna.landscape.directions import Given, full_gradient
 from dldna.landscape.plane import gram_matrix, least_squares
@@ -220,3 +222,19 @@ def test_directions_that_lead_nowhere_are_refused(net):
 
 def test_every_way_is_described():
     assert all(way.__doc__ for way in DIRECTIONS.values())
+
+
+def test_hessian_plane_keeps_what_its_eigenpairs_are_worth():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2))
+    x, y = torch.randn(40, 4), torch.randint(0, 2, (40,))
+    loss = nn.CrossEntropyLoss()
+    found = surface(
+        net, loss, (x, y), "hessian", resolution=3, extent=0.1, pairs=3
+    )
+    notes = found.provenance.notes["hessian"]
+    alone = top_eigenpairs(net, loss, (x, y), 3)
+    np.testing.assert_allclose(notes["eigenvalues"], alone.eigenvalues)
+    np.testing.assert_allclose(notes["errors"], alone.errors)
+    assert max(notes["residuals"]) <= 1e-3
+    assert len(notes["residuals"]) == 3
