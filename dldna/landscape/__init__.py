@@ -21,6 +21,7 @@ from dldna.landscape.probe import NotAFunction
 from dldna.landscape.recorder import Recorder
 from dldna.landscape.surfaces import Cost, cost, surface
 from dldna.landscape.trajectory import Shadow, Trajectory
+from dldna.landscape.two_weights import Slice, toy_network, toy_regression
 
 __all__ = [
     "DIRECTIONS",
@@ -32,6 +33,7 @@ __all__ = [
     "Plane",
     "Recorder",
     "Shadow",
+    "Slice",
     "Trajectory",
     "band",
     "choose_directions",
@@ -49,5 +51,7 @@ __all__ = [
     "spectral_density",
     "surface",
     "top_eigenpairs",
+    "toy_network",
+    "toy_regression",
     "trace",
 ]

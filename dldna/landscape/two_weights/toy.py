@@ -1,0 +1,88 @@
+"""The toy regression and its network of forty parameters."""
+
+import itertools
+
+import torch
+from torch import Tensor, nn
+
+from dldna import checks, params
+from dldna.stored import stored
+
+WIDTHS = (3, 3, 3, 3, 1)
+ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
+NOISE = 0.1
+"""Standard deviation of the noise on the targets: its square is the floor
+of every loss."""
+
+
+def toy_regression(seed: int = 0) -> tuple[Tensor, Tensor]:
+    r"""1,000 points of a regression in three variables, with noise.
+
+    .. math::
+        y = x_1 x_2 - x_3^2 - x_2 + 0.1\, \mathcal{N}(0, 1), \qquad
+        x \in \{-2, -2 + \tfrac49, \dots, 2\}^3
+
+    No function of ``x`` has an expected mean squared error below
+    :data:`NOISE` squared, .01; the best constant has 6.3555.
+
+    Args:
+        seed: of the noise.
+
+    Returns:
+        x (1000, 3) and y (1000,), float64.
+
+    Example:
+        >>> x, y = toy_regression()
+        >>> x.shape, round(y.var(correction=0).item(), 1)
+        (torch.Size([1000, 3]), 6.4)
+    """
+    axis = torch.linspace(-2, 2, 10, dtype=torch.float64)
+    x = torch.cartesian_prod(axis, axis, axis)
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(len(x), generator=generator, dtype=x.dtype)
+    y = x[:, 0] * x[:, 1] - x[:, 2] ** 2 - x[:, 1] + NOISE * noise
+    return x, y
+
+
+def toy_network(
+    activation: str = "relu", seed: int = 0, trained: bool = False
+) -> nn.Sequential:
+    """The 3-3-3-3-1 network: 30 weights, 10 biases, float64.
+
+    The start is torch's own (uniform within 1 / root of the inputs, for
+    weights and biases), drawn in float32. Trained weights are stored: Adam
+    at rate .01, batches of 64, 1,000 epochs (``benchmarks/two_weights.py``
+    makes them).
+
+    Args:
+        activation: of the nine hidden units: "relu", "sigmoid" or "tanh".
+        seed: of the start; trained networks are there for seeds 0 to 4.
+        trained: after training instead of at the start.
+
+    Returns:
+        The network.
+
+    Raises:
+        ValueError: unknown activation, or no trained network of that seed.
+
+    Example:
+        >>> sum(p.numel() for p in toy_network("tanh").parameters())
+        40
+    """
+    kind = ACTIVATIONS[checks.choice("activation", activation, ACTIVATIONS)]
+    layers: list[nn.Module] = []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for i, (n, m) in enumerate(itertools.pairwise(WIDTHS)):
+            layers += [kind()] * (i > 0) + [nn.Linear(n, m)]
+    net = nn.Sequential(*layers).double()
+    if trained:
+        known = stored("two_weights")["weights"][activation]
+        if str(seed) not in known:
+            raise ValueError(
+                f"no trained network of seed {seed}: there are "
+                + ", ".join(known)
+            )
+        flat = torch.tensor(known[str(seed)], dtype=torch.float64)
+        net.load_state_dict(params.unflatten(flat, params.of(net)))
+    return net
