@@ -2,8 +2,17 @@
 returns the axis. Nothing here computes what it draws."""
 
 from dldna.plotting.curves import bands, curves, histories
+from dldna.plotting.embeddings import weight_space
+from dldna.plotting.fits import well_fits
+from dldna.plotting.homology import (
+    barcode,
+    branches,
+    persistence,
+    valleys,
+)
 from dldna.plotting.init_lab import InitLab, init_lab
 from dldna.plotting.lines import line
+from dldna.plotting.multiscale import energies, ridges
 from dldna.plotting.networks import network
 from dldna.plotting.planes import contour, levels_of, shade
 from dldna.plotting.show import alt_text, show
@@ -17,17 +26,25 @@ __all__ = [
     "InitLab",
     "alt_text",
     "bands",
+    "barcode",
+    "branches",
     "contour",
     "curves",
     "density",
     "eigenvalues",
+    "energies",
     "histories",
     "init_lab",
     "levels_of",
     "line",
     "network",
+    "persistence",
+    "ridges",
     "shade",
     "show",
     "surface_3d",
     "use",
+    "valleys",
+    "weight_space",
+    "well_fits",
 ]
