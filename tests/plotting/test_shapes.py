@@ -103,7 +103,7 @@ def test_a_tree_joins_each_branch_at_its_saddle():
 
 
 def test_valleys_stand_at_their_coordinates():
-    s = surface(TWO)
+    s = surface([[5] * 6, [5, 0, 2, 4, 1, 5], [5] * 6])
     tree = topology.merge_tree(s)
     way = topology.way_out(s, tree, 1)
     ax = plotting.valleys(s, tree, ways=[way])
