@@ -1,0 +1,299 @@
+"""ResNet-50 and VGG-11 on CIFAR-10: trained, recorded, and their planes.
+
+    python benchmarks/big_landscapes.py --plan       # what it would cost
+    python benchmarks/big_landscapes.py              # all of it
+    python benchmarks/big_landscapes.py resnet50     # one network
+    python benchmarks/big_landscapes.py --store      # what is done by now
+
+Each network is trained with SGD while a ``Recorder`` writes checkpoints;
+then the loss is evaluated on 25 x 25 points of two planes through the end:
+two random, filter-normalised directions, and the first two principal
+components of the path. Trainings, checkpoints and tiles lie in ``--work``;
+after a kill the same command goes on. What is finished is written to
+``dldna/stored/big_landscapes.json`` (ResNet-50 and VGG-11) and
+``skip_landscapes.json`` (residual networks with and without skips).
+
+``--data folder:PATH`` takes images of one's own.
+"""
+
+import argparse
+import json
+import platform
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+from dldna import data, init, landscape, models, training
+from dldna.files import cache_folder, write_atomic
+from dldna.progress import duration
+from dldna.stored import store
+
+SEED, TESTED, RESOLUTION = 0, 2_000, 25
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One network's training and grid."""
+
+    model: str
+    images: int
+    epochs: int
+    batch: int
+    lr: float
+    every: int
+    on_plane: int
+    scheme: str = ""
+    strategies: tuple[str, ...] = ("random", "pca")
+    weight_decay: float = 5e-4
+    extent: float = 1.0
+
+
+SETTINGS = {
+    "resnet50": Setting("resnet50", 10_000, 8, 64, 0.05, 50, 256),
+    "vgg11": Setting(
+        "vgg11", 10_000, 3, 64, 0.01, 20, 256, "kaiming_normal"
+    ),
+    "resnet20": Setting(
+        "resnet20", 10_000, 5, 128, 0.1, 20, 256, "", ("random",)
+    ),
+    "resnet20-noskip": Setting(
+        "resnet20-noskip", 10_000, 5, 128, 0.1, 20, 256, "", ("random",)
+    ),
+}  # fmt: skip
+FILES = {
+    "big_landscapes": ("resnet50", "vgg11"),
+    "skip_landscapes": ("resnet20", "resnet20-noskip"),
+}
+
+
+class Limited:
+    """The first batches of a loader, to time a few steps."""
+
+    def __init__(self, loader: data.Loader, steps: int):
+        self.loader, self.steps = loader, steps
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self):
+        pairs = zip(range(self.steps), self.loader, strict=False)
+        return (batch for _, batch in pairs)
+
+
+def start(s: Setting, dataset: data.Dataset) -> torch.nn.Module:
+    """The network before training."""
+    options = {"in_shape": dataset.shape, "num_classes": len(dataset.classes)}
+    net = models.make(s.model, seed=SEED, **options)
+    if s.scheme:
+        init.initialize(net, s.scheme, seed=SEED)
+    return net
+
+
+def loader_of(s: Setting, dataset: data.Dataset) -> data.Loader:
+    """Shuffled batches, shifted and mirrored at random."""
+    return data.Loader(
+        dataset.train_x, dataset.train_y, s.batch, True, SEED,
+        transform=data.crop_and_flip, drop_last=True,
+    )  # fmt: skip
+
+
+def fit(s: Setting, net, loader, epochs: int, **options):
+    """Train with SGD and one cycle of the rate, in bfloat16."""
+    net.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(
+        net.parameters(), s.lr, 0.9, weight_decay=s.weight_decay,
+        nesterov=True,
+    )  # fmt: skip
+    cycle = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, s.lr, total_steps=epochs * len(loader), pct_start=0.25,
+        cycle_momentum=False,
+    )  # fmt: skip
+    with torch.autocast("cpu", torch.bfloat16):
+        history = training.train(
+            net, optimizer, loader, epochs=epochs, scheduler=cycle,
+            scheduler_every="step", clip=5.0, seed=SEED, **options,
+        )  # fmt: skip
+    net.to(memory_format=torch.contiguous_format)
+    return history
+
+
+def plan(name: str, dataset: data.Dataset) -> float:
+    """Seconds that training and surfaces will take, from a few of each."""
+    s, net = SETTINGS[name], start(SETTINGS[name], dataset)
+    few = Limited(loader_of(s, dataset.take(s.images)), 3)
+    fit(s, net, few, 1, progress=False)
+    began = time.perf_counter()
+    fit(s, net, few, 1, progress=False)
+    step = (time.perf_counter() - began) / 3
+    steps = s.epochs * (s.images // s.batch)
+    held = (dataset.train_x[: s.on_plane], dataset.train_y[: s.on_plane])
+    cost = landscape.cost(net, F.cross_entropy, held, resolution=RESOLUTION)
+    planes = len(s.strategies) * cost.seconds
+    print(
+        f"{name}: {steps} steps of {duration(step)}, "
+        f"{duration(steps * step)}; {len(s.strategies)} x {cost}"
+    )
+    return steps * step + planes
+
+
+def run(name: str, dataset: data.Dataset, work: Path) -> None:
+    """Train (or go on), then the planes (or what is missing of them)."""
+    s, folder = SETTINGS[name], work / name
+    folder.mkdir(parents=True, exist_ok=True)
+    done = folder / "training.json"
+    part = dataset.take(s.images, n_test=TESTED)
+    net = start(s, dataset)
+    if not done.exists():
+        train(s, net, part, folder, done)
+    path = landscape.Trajectory(folder / "path")
+    net = path.final(net).eval()
+    held = (part.train_x[: s.on_plane], part.train_y[: s.on_plane])
+    for strategy in s.strategies:
+        laid = strategy == "pca"
+        record = landscape.surface(
+            net, F.cross_entropy, held, strategy,
+            extent="path" if laid else s.extent, resolution=RESOLUTION,
+            out=folder / strategy, seed=SEED, data_name=dataset.name,
+            trajectory=path if laid else None, metrics="accuracy",
+        )  # fmt: skip
+        print(name, strategy, record.report(), flush=True)
+
+
+def train(s: Setting, net, part: data.Dataset, folder: Path, done: Path):
+    """Train while recording, and say how good the network became."""
+    began = time.perf_counter()
+    with landscape.Recorder(
+        folder / "path", s.every, "float16", resume=True
+    ) as recorder:
+        history = fit(
+            s, net, loader_of(s, part), s.epochs, callbacks=[recorder],
+            checkpoint=folder / "state.pt", checkpoint_seconds=300,
+        )  # fmt: skip
+    loss, accuracy = training.evaluate(
+        net, data.Loader(part.test_x, part.test_y, 250)
+    )
+    seen = slice(0, TESTED)
+    own_loss, own = training.evaluate(
+        net, data.Loader(part.train_x[seen], part.train_y[seen], 250)
+    )
+    found = {
+        "train_loss": history.train_loss.tolist(),
+        "train_accuracy": history.train_accuracy.tolist(),
+        "test_loss": loss,
+        "test_accuracy": accuracy,
+        "clean_train_loss": own_loss,
+        "clean_train_accuracy": own,
+        "seconds": float(history.seconds.sum()),
+        "wall_with_this_start": time.perf_counter() - began,
+    }
+    text = json.dumps(found).encode()
+    write_atomic(done, lambda f: f.write(text))
+    print(done.parent.name, found, flush=True)
+
+
+def result(name: str, work: Path) -> dict:
+    """What is stored of a network."""
+    from dldna.records import Surface
+
+    folder, s = work / name, SETTINGS[name]
+    found = {
+        "setting": asdict(s),
+        "training": json.loads((folder / "training.json").read_text()),
+        "surfaces": {},
+    }
+    for strategy in s.strategies:
+        if not (folder / strategy / "surface.npz").exists():
+            continue
+        r = Surface.load(folder / strategy / "surface.npz")
+        kept = {k: getattr(r, k) for k in KEPT}
+        notes = r.provenance.notes
+        kept["n_params"] = r.provenance.n_params
+        kept["samples"] = r.provenance.n_samples
+        kept["statistics"] = notes["statistics"]
+        kept["made"] = notes["directions"]
+        kept["way"] = r.path
+        kept["points_per_second"] = notes["points_per_second"]
+        kept["seconds"] = r.provenance.seconds
+        kept["created"] = r.provenance.created
+        if "explained" in notes:
+            kept["explained"] = notes["explained"]
+            path = landscape.Trajectory(folder / "path")
+            kept["steps"] = path.steps
+            kept["step_lengths"] = path.step_lengths()
+        found["surfaces"][strategy] = kept
+    return found
+
+
+KEPT = (
+    "alphas", "betas", "losses", "centre_loss", "directions", "path_coords",
+    "path_losses", "path_projected", "path_distance",
+)  # fmt: skip
+
+
+def write(dataset_name: str, work: Path) -> None:
+    """Store what is finished."""
+    for file, names in FILES.items():
+        there = [n for n in names if (work / n / "training.json").exists()]
+        parts = {n: result(n, work) for n in there}
+        parts = {n: p for n, p in parts.items() if p["surfaces"]}
+        if not parts:
+            continue
+        each = [s["seconds"] for p in parts.values()
+                for s in p["surfaces"].values()]  # fmt: skip
+        each += [p["training"]["seconds"] for p in parts.values()]
+        store(
+            file, {"networks": parts, "tested": TESTED},
+            command="python benchmarks/big_landscapes.py",
+            made="networks trained on a subset, and planes through the end",
+            seed=SEED,
+            model=", ".join(parts),
+            data=dataset_name,
+            n_samples=max(SETTINGS[n].images for n in parts),
+            loss="cross_entropy",
+            seconds=round(sum(each)),
+            notes={"hardware": f"{processor()}, 1 thread of 2 cores",
+                   "training_dtype": "bfloat16 autocast",
+                   "surface_dtype": "float32"},
+        )  # fmt: skip
+        print(file, ":", ", ".join(parts))
+
+
+def processor() -> str:
+    """The processor's name, where the system tells it."""
+    file = Path("/proc/cpuinfo")
+    if file.exists():
+        for line in file.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def main() -> None:
+    """Plan, run or store."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("networks", nargs="*", metavar="NETWORK",
+                        help=", ".join(SETTINGS))  # fmt: skip
+    parser.add_argument("--data", default="CIFAR10")
+    parser.add_argument("--work", type=Path, default=None)
+    parser.add_argument("--plan", action="store_true")
+    parser.add_argument("--store", action="store_true")
+    given = parser.parse_args()
+    work = given.work or cache_folder() / "big_landscapes"
+    known = data.load(given.data)
+    label = "CIFAR-10" if given.data == "CIFAR10" else Path(given.data).name
+    if not given.store:
+        names = given.networks or list(SETTINGS)
+        for name in names:
+            if given.plan:
+                print(name, duration(plan(name, known)), "in all")
+            else:
+                run(name, known, work)
+    if not given.plan:
+        write(label, work)
+
+
+if __name__ == "__main__":
+    main()
