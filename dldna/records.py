@@ -167,6 +167,14 @@ def _beside(path: str | Path) -> Path:
     return path.with_name(f"{path.stem}_path{path.suffix}")
 
 
+def _none() -> np.ndarray:
+    return np.zeros(0)
+
+
+def _no_rows() -> np.ndarray:
+    return np.zeros((0, 0))
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, (np.generic, torch.Tensor)):
         return value.item()
@@ -472,3 +480,105 @@ class LayerStats(Record):
     grad_second_moment: np.ndarray
     predicted: dict[str, np.ndarray] = field(default_factory=dict)
     provenance: Provenance = field(default_factory=Provenance)
+
+
+@dataclass(frozen=True, eq=False)
+class Motion(Record):
+    """How a network moved: T steps, and M points measured on fixed data.
+
+    Norms are Euclidean, over all parameters or over those of one of the
+    L layers. A step's loss and gradient are those of its batch at the
+    weights before the step. What was not measured is NaN or empty.
+
+    Args:
+        steps: (T,) numbers of the steps, from 1.
+        epochs: (T,) the epoch of each, from 1.
+        loss: (T,) loss of the batch before the step.
+        grad_norm: (T,) length of the gradient.
+        param_change: (T,) length of the step.
+        weight_norm: (T,) length of the weights after the step.
+        loss_improvement: (T,) loss of the batch before the step minus
+            that of the same batch after it.
+        cosine: (T,) of the angle to the step before.
+        layers: names of the layers, or empty.
+        layer_grad_norm: (T, L) as ``grad_norm``, for each layer.
+        layer_change: (T, L) as ``param_change``.
+        layer_weight_norm: (T, L) as ``weight_norm``.
+        points: (M,) after how many steps the data were tried.
+        data_loss: (M,) mean loss on the data.
+        data_grad_norm: (M,) length of its gradient.
+        eigenvalues: (M, k) largest of the Hessian.
+        residuals: (M, k) their relative residuals.
+        gradient_share: (M, k) share of the squared gradient in the space
+            of the first 1 to k eigenvectors.
+        preconditioned: (M,) largest eigenvalue after the optimizer's
+            division.
+        threshold: (M,) of stability, for the rate at that point.
+        noise_trace: (M,) trace of one sample's gradient covariance.
+        noise_scale: (M,) that trace over the squared gradient, in samples.
+        threshold_of: what the threshold is to be compared with:
+            "sharpness", "preconditioned sharpness" or "unknown".
+        provenance: where it came from.
+    """
+
+    steps: np.ndarray
+    epochs: np.ndarray
+    loss: np.ndarray
+    grad_norm: np.ndarray
+    param_change: np.ndarray
+    weight_norm: np.ndarray
+    loss_improvement: np.ndarray
+    cosine: np.ndarray
+    layers: list[str] = field(default_factory=list)
+    layer_grad_norm: np.ndarray = field(default_factory=_no_rows)
+    layer_change: np.ndarray = field(default_factory=_no_rows)
+    layer_weight_norm: np.ndarray = field(default_factory=_no_rows)
+    points: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
+    data_loss: np.ndarray = field(default_factory=_none)
+    data_grad_norm: np.ndarray = field(default_factory=_none)
+    eigenvalues: np.ndarray = field(default_factory=_no_rows)
+    residuals: np.ndarray = field(default_factory=_no_rows)
+    gradient_share: np.ndarray = field(default_factory=_no_rows)
+    preconditioned: np.ndarray = field(default_factory=_none)
+    threshold: np.ndarray = field(default_factory=_none)
+    noise_trace: np.ndarray = field(default_factory=_none)
+    noise_scale: np.ndarray = field(default_factory=_none)
+    threshold_of: str = "unknown"
+    provenance: Provenance = field(default_factory=Provenance)
+
+    @property
+    def sharpness(self) -> np.ndarray:
+        """(M,) the largest eigenvalue of the Hessian."""
+        if self.eigenvalues.shape[1] == 0:
+            return np.full(len(self.points), np.nan)
+        return self.eigenvalues[:, 0]
+
+    @property
+    def edge_ratio(self) -> np.ndarray:
+        """(M,) the optimizer's sharpness over its threshold: 1 is the edge."""
+        own = self.threshold_of == "preconditioned sharpness"
+        return (self.preconditioned if own else self.sharpness) / (
+            self.threshold
+        )
+
+    def by_epoch(self) -> dict[str, list[float]]:
+        """Means over each epoch's measured steps.
+
+        Returns:
+            Lists ``loss``, ``grad_norm``, ``param_change``,
+            ``weight_norm`` and ``loss_improvement``, one entry for each
+            epoch; the weight norm is that of its last measured step.
+        """
+        names = ("loss", "grad_norm", "param_change", "loss_improvement")
+        found: dict[str, list[float]] = {
+            name: [
+                float(getattr(self, name)[self.epochs == e].mean())
+                for e in np.unique(self.epochs)
+            ]
+            for name in names
+        }
+        found["weight_norm"] = [
+            float(self.weight_norm[self.epochs == e][-1])
+            for e in np.unique(self.epochs)
+        ]
+        return found

@@ -1,5 +1,6 @@
 """What may look in while a network trains."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ class State:
         step: number of steps taken since the very start.
         loss: loss of the last step's batch, before the step.
         batch: that batch.
+        loss_fn: the loss of the run.
         metrics: what a callback puts here in ``on_epoch`` becomes a
             column of the history.
         stop: a callback sets this to end the run after this epoch.
@@ -29,6 +31,7 @@ class State:
     step: int = 0
     loss: float = float("nan")
     batch: Any = None
+    loss_fn: Callable | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     stop: bool = False
 

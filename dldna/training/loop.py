@@ -111,6 +111,7 @@ def train(
         model.to(device)
     _check_parameters(model, optimizer)
     run = Run(model, optimizer, train_loader, scheduler, callbacks, seed)
+    run.state.loss_fn = loss_fn
     path = None if checkpoint is None else Path(checkpoint)
     modes = [(module, module.training) for module in model.modules()]
     try:

@@ -1,0 +1,362 @@
+"""A callback that watches how a network moves, and changes nothing."""
+
+import math
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dldna import batches, checks, guard, params
+from dldna.records import Motion, Provenance
+from dldna.training.callbacks import Callback, State
+from dldna.training.dynamics import edge
+from dldna.training.dynamics.point import Instruments
+
+STEP = (
+    "steps",
+    "epochs",
+    "loss",
+    "grad_norm",
+    "param_change",
+    "weight_norm",
+    "loss_improvement",
+    "cosine",
+)
+LAYER = ("layer_grad_norm", "layer_change", "layer_weight_norm")
+
+
+class Dynamics(Callback):
+    r"""Measure how a network moves while :func:`dldna.training.train` runs.
+
+    For every step :math:`w_{t-1} \to w_t` on a batch with loss
+    :math:`L_t` and gradient :math:`g_t`, all true L2 norms over all
+    parameters:
+
+    .. math::
+        |g_t|, \quad |w_t - w_{t-1}|, \quad |w_t|, \quad
+        L_t(w_{t-1}) - L_t(w_t), \quad
+        \cos\angle(w_t - w_{t-1},\, w_{t-1} - w_{t-2}).
+
+    The improvement compares the *same* batch before and after the step;
+    it costs one forward pass (two for a model with dropout, whose mask is
+    then the same in both).
+
+    With ``data``, every ``measure_every`` steps the loss, its gradient
+    and the curvature are measured on these fixed samples: the top
+    eigenvalues of the Hessian, the share of the gradient in their space,
+    the preconditioned sharpness where the optimizer is RMSprop or Adam,
+    the threshold of stability, and the gradient noise. The search for
+    eigenvectors starts from the last ones found.
+
+    The run is bit for bit the one without the callback: weights, buffers,
+    gradients and random states stay as they are. A checkpoint of the run
+    keeps what was measured.
+
+    Args:
+        data: fixed samples for all that belongs to points; a loader, a
+            batch or tensors. None for the steps alone.
+        every: measure every so many steps.
+        measure_every: measure on ``data`` every so many steps, and at
+            the start.
+        k: number of top eigenpairs; 0 for loss and gradient only.
+        noise: number of parts of the data for the gradient noise, see
+            :func:`gradient_noise`; 0 for none.
+        per_layer: whether to keep the norms of each layer, too.
+        tol: bound of the relative residual of the eigenpairs; an
+            eigenvalue's relative error is about its square.
+        max_products: most Hessian-vector products for one search.
+        **options: of :class:`dldna.landscape.Operator`: ``mode``,
+            ``dtype``, ``limit``, ``matrix``.
+
+    Example:
+        >>> from dldna.data import load
+        >>> from dldna.training import train
+        >>> toy = load("blobs")
+        >>> net = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 3))
+        >>> sgd = torch.optim.SGD(net.parameters(), lr=0.1)
+        >>> watch = Dynamics((toy.train_x, toy.train_y), measure_every=5)
+        >>> _ = train(net, sgd, toy.loaders(50)[0], epochs=1,
+        ...           callbacks=[watch], progress=False)
+        >>> motion = watch.record()
+        >>> bool(np.allclose(motion.param_change, 0.1 * motion.grad_norm,
+        ...                  rtol=1e-4))
+        True
+        >>> motion.sharpness.shape == motion.points.shape
+        True
+
+    References:
+        Cohen et al., ICLR 2021, arXiv 2103.00065. Gur-Ari, Roberts, Dyer,
+        2018, arXiv 1812.04754. McCandlish et al., 2018, arXiv 1812.06162.
+    """
+
+    def __init__(
+        self,
+        data: Any = None,
+        *,
+        every: int = 1,
+        measure_every: int = 10,
+        k: int = 1,
+        noise: int = 0,
+        per_layer: bool = True,
+        tol: float = 1e-2,
+        max_products: int = 200,
+        **options: Any,
+    ):
+        self.every = checks.count("every", every)
+        self.measure_every = checks.count("measure_every", measure_every)
+        checks.count("k", k, 0)
+        checks.count("noise", noise, 0)
+        checks.positive("tol", tol)
+        checks.count("max_products", max_products)
+        self.per_layer = per_layer
+        self.instruments = None
+        if data is not None:
+            held = batches.held(data)
+            held = held[0] if len(held) == 1 else held
+            self.instruments = Instruments(
+                held, k, noise, tol, max_products, options
+            )
+        self._clear()
+
+    # The callback
+
+    def on_start(self, state: State) -> None:
+        """Measure where training starts."""
+        if state.step == 0:
+            self._clear()
+        self._about(state)
+        if state.step == 0:
+            self._last = (0, self._weights())
+            self._measure(state)
+
+    def on_step(self, state: State) -> None:
+        """Measure a step, and from time to time the point it led to."""
+        began = time.perf_counter()
+        t, point = state.step, None
+        ahead = -t % self.every  # steps until the next row
+        if ahead <= 2:
+            point = self._weights()
+            move = None
+            if self._last is not None and self._last[0] == t - 1:
+                move = point - self._last[1]
+            if t % self.every == 0 and move is not None:
+                self._row(state, point, move)
+            self._last, self._move = (t, point), move
+        else:
+            self._last = self._move = None
+        self.seconds += time.perf_counter() - began
+        if t % self.measure_every == 0:
+            self._measure(state)
+
+    # Results
+
+    def record(self) -> Motion:
+        """What was measured so far.
+
+        Raises:
+            ValueError: training has not begun.
+        """
+        if self._names is None:
+            raise ValueError(
+                "nothing was measured yet: give this callback to "
+                "train(..., callbacks=[...]) first"
+            )
+        blank = {}
+        if self.instruments is not None:
+            blank = self.instruments.blank()
+        columns = {
+            name: np.array([row[name] for row in self.rows]) for name in STEP
+        }
+        for name in ("steps", "epochs"):
+            columns[name] = columns[name].astype(int)
+        width = len(self._names) if self.per_layer else 0
+        for name in LAYER:
+            rows = [row[name] for row in self.rows] if width else []
+            columns[name] = np.array(rows).reshape(len(rows), width)
+        measured = {
+            name: np.array([row[name] for row in self.points]).reshape(
+                len(self.points), *np.shape(value)
+            )
+            for name, value in blank.items()
+        }
+        steps = np.array([row["step"] for row in self.points], dtype=int)
+        return Motion(
+            **columns,
+            layers=list(self._names) if width else [],
+            points=steps,
+            **measured,
+            threshold_of=self._kind,
+            provenance=Provenance(
+                **self._facts, seconds=self.seconds,
+                notes=dict(self._notes),
+            ),
+        )  # fmt: skip
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that was measured, for a checkpoint."""
+        return {
+            "rows": [_plain(row) for row in self.rows],
+            "points": [_plain(row) for row in self.points],
+            "last": self._last,
+            "move": self._move,
+            "warm": self._warm,
+            "seconds": self.seconds,
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.rows = [_numpy(row) for row in saved["rows"]]
+        self.points = [_numpy(row) for row in saved["points"]]
+        self._last, self._move = saved["last"], saved["move"]
+        self._warm, self.seconds = saved["warm"], saved["seconds"]
+
+    # How it is done
+
+    def _clear(self) -> None:
+        self.rows: list[dict] = []
+        self.points: list[dict] = []
+        self.seconds = 0.0
+        self._last = self._move = self._names = None
+        self._warm: dict[str, Tensor] = {}
+
+    def _about(self, state: State) -> None:
+        """Whom we watch: its parameters, grouped by layer."""
+        layers: dict[str, list[nn.Parameter]] = {}
+        for name, p in state.model.named_parameters():
+            if p.requires_grad:
+                layers.setdefault(name.rpartition(".")[0], []).append(p)
+        if not layers:
+            raise ValueError("no parameter of the model can move")
+        self._names = list(layers)
+        self._params = [p for group in layers.values() for p in group]
+        self._sizes = [sum(p.numel() for p in g) for g in layers.values()]
+        self._kind, _ = edge.stability_threshold(state.optimizer)
+        first = self._params[0]
+        self._facts = {
+            "made": "learning dynamics",
+            "model": type(state.model).__name__,
+            "n_params": sum(self._sizes),
+            "loss": getattr(state.loss_fn, "__name__", "")
+            or type(state.loss_fn).__name__,
+            "device": str(first.device),
+            "dtype": str(first.dtype).removeprefix("torch."),
+        }
+        self._notes: dict[str, Any] = {
+            "optimizer": type(state.optimizer).__name__,
+            "lr": float(state.optimizer.param_groups[0].get("lr", math.nan)),
+            "every": self.every,
+        }
+        tools = self.instruments
+        if tools is not None:
+            held = tools.data if isinstance(tools.data, list) else [tools.data]
+            self._facts["n_samples"] = sum(batches.size(b) for b in held)
+            self._notes |= {
+                "measure_every": self.measure_every,
+                "tol": tools.tol,
+                "noise_parts": tools.noise,
+            }
+
+    def _weights(self) -> Tensor:
+        return torch.cat([p.detach().reshape(-1) for p in self._params])
+
+    def _measure(self, state: State) -> None:
+        if self.instruments is None:
+            return
+        began = time.perf_counter()
+        with guard.untouched():
+            row = self.instruments.measure(state, self._warm)
+        self.points.append({"step": state.step, **row})
+        self.seconds += time.perf_counter() - began
+
+    def _row(self, state: State, point: Tensor, move: Tensor) -> None:
+        """One step: how long, how far, which way, how much better."""
+        g = torch.cat([
+            (torch.zeros_like(p) if p.grad is None else p.grad).reshape(-1)
+            for p in self._params
+        ])  # fmt: skip
+        vectors = torch.stack([g.detach(), move, point]).double()
+        squares = torch.stack(
+            [part.square().sum(1) for part in vectors.split(self._sizes, 1)],
+            1,
+        )
+        layers = squares.sqrt().cpu().numpy()
+        grad, change, size = squares.sum(1).sqrt().tolist()
+        row = {
+            "steps": state.step,
+            "epochs": state.epoch,
+            "loss": state.loss,
+            "grad_norm": grad,
+            "param_change": change,
+            "weight_norm": size,
+            "loss_improvement": self._improvement(state),
+            "cosine": _cosine(vectors[1], self._move),
+        }
+        if self.per_layer:
+            row |= dict(zip(LAYER, layers, strict=True))
+        self.rows.append(row)
+
+    def _improvement(self, state: State) -> float:
+        """Loss of the step's own batch, before minus after."""
+        device = self._params[0].device
+        with guard.untouched():
+            fresh = _random_state(device)
+            after = _loss(state, {})
+            if torch.equal(fresh, _random_state(device)):
+                return state.loss - after
+        with guard.untouched():  # the same random numbers at both ends
+            before = _loss(state, self._before())
+        return before - after
+
+    def _before(self) -> dict[int, Tensor]:
+        """The parameters as they were before the step, by identity."""
+        parts = self._last[1].split([p.numel() for p in self._params])
+        return {
+            id(p): part.view_as(p)
+            for p, part in zip(self._params, parts, strict=True)
+        }
+
+
+@torch.no_grad()
+def _loss(state: State, old: dict[int, Tensor]) -> float:
+    """The batch's loss in the model's mode; its buffers are copies."""
+    model = state.model
+    point = {k: b.clone() for k, b in model.named_buffers()}
+    for name, p in model.named_parameters():
+        point[name] = old.get(id(p), p.detach())
+    inputs, _ = batches.split(state.batch)
+
+    def call(*args, **kwargs):
+        return params.call(model, point, args, kwargs)
+
+    loss = batches.loss_caller(state.loss_fn)
+    return float(loss(batches.apply(call, inputs), state.batch))
+
+
+def _random_state(device: torch.device) -> Tensor:
+    if device.type == "cuda":
+        return torch.cuda.get_rng_state(device)
+    return torch.random.get_rng_state()
+
+
+def _cosine(move: Tensor, last: Tensor | None) -> float:
+    if last is None:
+        return math.nan
+    last = last.double()
+    lengths = float(move.norm() * last.norm())
+    return float(move @ last) / lengths if lengths > 0 else math.nan
+
+
+def _plain(row: dict) -> dict:
+    """Arrays as tensors, which a checkpoint can hold."""
+    return {
+        k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v
+        for k, v in row.items()
+    }
+
+
+def _numpy(row: dict) -> dict:
+    return {
+        k: v.numpy() if isinstance(v, Tensor) else v for k, v in row.items()
+    }

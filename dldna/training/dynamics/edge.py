@@ -1,0 +1,164 @@
+r"""Up to which curvature an optimizer is stable.
+
+On a quadratic with Hessian :math:`H` every rule below is a linear
+recurrence, which settles exactly if the largest eigenvalue of :math:`H`
+(or of :math:`P^{-1}H`, where the rule divides by :math:`P`) is below a
+threshold that the hyperparameters alone decide.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from dldna import params
+
+SHARPNESS = "sharpness"
+PRECONDITIONED = "preconditioned sharpness"
+UNKNOWN = "unknown"
+
+# Optimizers by the name of their class: torch's and ours.
+_SGD = {"SGD"}
+_ADAM = {"Adam", "AdamW"}
+_RMSPROP = {"RMSprop"}
+
+
+def stability_threshold(optimizer: Optimizer) -> tuple[str, float]:
+    r"""Say at which curvature an optimizer begins to swing.
+
+    With rate :math:`\eta`, momentum :math:`\mu` and dampening :math:`d`,
+    each held still:
+
+    .. math::
+        \text{gradient descent} & \quad 2 / \eta \\
+        \text{heavy ball} & \quad 2 (1 + \mu) / ((1 - d)\, \eta) \\
+        \text{Nesterov} & \quad 2 (1 + \mu) / ((1 + 2\mu)\, \eta) \\
+        \text{RMSprop} & \quad 2 / \eta \quad \text{of } P^{-1}H \\
+        \text{Adam} & \quad 2 (1 + \beta_1) / ((1 - \beta_1)\, \eta)
+        \quad \text{of } P^{-1}H
+
+    Adam's is :math:`38/\eta` at :math:`\beta_1 = 0.9`. L2 weight decay
+    :math:`\lambda` of SGD adds :math:`\lambda` to every eigenvalue of the
+    Hessian and is taken off here. Decoupled decay is left out of account.
+
+    Args:
+        optimizer: torch's or dldna's SGD, RMSprop, Adam or AdamW.
+
+    Returns:
+        What to compare ("sharpness", the largest eigenvalue of the
+        Hessian, or "preconditioned sharpness", that of
+        :math:`P^{-1}H` with :func:`preconditioner`), and the threshold.
+        ("unknown", NaN) for other optimizers, for AMSGrad and centred or
+        heavy RMSprop, and where groups differ in their settings.
+
+    Example:
+        >>> w = [nn.Parameter(torch.zeros(2))]
+        >>> stability_threshold(torch.optim.SGD(w, lr=0.1, momentum=0.5))
+        ('sharpness', 30.0)
+        >>> kind, value = stability_threshold(torch.optim.Adam(w, lr=0.01))
+        >>> kind, round(value, 6)
+        ('preconditioned sharpness', 3800.0)
+
+    References:
+        Cohen, Kaur, Li, Kolter, Talwalkar, "Gradient descent on neural
+        networks typically occurs at the edge of stability", ICLR 2021,
+        arXiv 2103.00065. Cohen et al., "Adaptive gradient methods at the
+        edge of stability", 2022, arXiv 2207.14484.
+    """
+    kind = type(optimizer).__name__
+    group = _only_group(optimizer)
+    if group is None or group.get("maximize") or not group["lr"] > 0:
+        return UNKNOWN, math.nan
+    lr = float(group["lr"])
+    if kind in _SGD:
+        return SHARPNESS, _sgd(group, lr) - float(group["weight_decay"])
+    if kind in _RMSPROP and not (group["momentum"] or group["centered"]):
+        return PRECONDITIONED, 2 / lr
+    if kind in _ADAM and not group["amsgrad"]:
+        beta = float(group["betas"][0])
+        return PRECONDITIONED, 2 * (1 + beta) / ((1 - beta) * lr)
+    return UNKNOWN, math.nan
+
+
+def preconditioner(
+    model: nn.Module, optimizer: Optimizer
+) -> params.Params | None:
+    r"""The diagonal matrix that RMSprop or Adam divides the gradient by.
+
+    After step :math:`t`, with Adam's corrections,
+
+    .. math::
+        P = (1 - \beta_1^t) \left( \sqrt{v_t / (1 - \beta_2^t)}
+        + \epsilon \right),
+
+    and :math:`P = \sqrt{v_t} + \epsilon` for RMSprop.
+
+    Args:
+        model: whose parameters the optimizer moves.
+        optimizer: see :func:`stability_threshold`.
+
+    Returns:
+        One tensor for each parameter, by name; None before the first
+        step, and for optimizers without such a matrix.
+
+    Example:
+        >>> layer = nn.Linear(1, 1, bias=False)
+        >>> adam = torch.optim.Adam(layer.parameters(), betas=(0.5, 0.9))
+        >>> layer.weight.grad = torch.tensor([[3.0]])
+        >>> adam.step()
+        >>> preconditioner(layer, adam)["weight"]
+        tensor([[1.5000]])
+
+    References:
+        Cohen et al., 2022, arXiv 2207.14484.
+    """
+    if stability_threshold(optimizer)[0] != PRECONDITIONED:
+        return None
+    adam = type(optimizer).__name__ in _ADAM
+    group = optimizer.param_groups[0]
+    found = {}
+    for name, p in model.named_parameters():
+        state = optimizer.state.get(p, {})
+        key = next((k for k in _SQUARES if k in state), None)
+        if key is None:
+            if p.requires_grad:
+                return None
+            continue
+        v, t = state[key].detach(), float(state["step"])
+        if adam:
+            b1, b2 = (float(b) for b in group["betas"])
+            root = (v / (1 - b2**t)).sqrt() + group["eps"]
+            found[name] = (1 - b1**t) * root
+        else:
+            found[name] = v.sqrt() + group["eps"]
+    return found or None
+
+
+_SQUARES = ("exp_avg_sq", "square_avg", "v")
+
+
+def _only_group(optimizer: Optimizer) -> dict | None:
+    """The settings, where all groups share them."""
+    first, *rest = (
+        {k: v for k, v in g.items() if k not in ("params", "initial_lr")}
+        for g in optimizer.param_groups
+    )
+    return first if all(_same(first, other) for other in rest) else None
+
+
+def _same(a: dict, b: dict) -> bool:
+    return a.keys() == b.keys() and all(
+        bool(a[k] == b[k]) if not isinstance(a[k], Tensor)
+        else torch.equal(a[k], torch.as_tensor(b[k]))
+        for k in a
+    )  # fmt: skip
+
+
+def _sgd(group: dict, lr: float) -> float:
+    mu, damping = float(group["momentum"]), float(group["dampening"])
+    if mu == 0:
+        return 2 / lr
+    if group["nesterov"]:
+        return 2 * (1 + mu) / ((1 + 2 * mu) * lr)
+    return 2 * (1 + mu) / ((1 - damping) * lr)
