@@ -33,8 +33,8 @@ def toy_regression(seed: int = 0) -> tuple[Tensor, Tensor]:
 
     Example:
         >>> x, y = toy_regression()
-        >>> x.shape, round(y.var(correction=0).item(), 1)
-        (torch.Size([1000, 3]), 6.4)
+        >>> x.shape, round(y.var(correction=0).item(), 2)
+        (torch.Size([1000, 3]), 6.35)
     """
     axis = torch.linspace(-2, 2, 10, dtype=torch.float64)
     x = torch.cartesian_prod(axis, axis, axis)
