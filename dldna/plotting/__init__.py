@@ -12,9 +12,12 @@ from dldna.plotting.homology import (
 )
 from dldna.plotting.init_lab import InitLab, init_lab
 from dldna.plotting.lines import line
+from dldna.plotting.marks import critical_points
 from dldna.plotting.multiscale import energies, ridges
 from dldna.plotting.networks import network
-from dldna.plotting.planes import contour, levels_of, shade
+from dldna.plotting.paths import path
+from dldna.plotting.planes import contour, levels_of, lift, shade
+from dldna.plotting.relief import contours_3d, mesh_3d
 from dldna.plotting.show import alt_text, show
 from dldna.plotting.space import surface_3d
 from dldna.plotting.spectra import density, eigenvalues
@@ -29,6 +32,8 @@ __all__ = [
     "barcode",
     "branches",
     "contour",
+    "contours_3d",
+    "critical_points",
     "curves",
     "density",
     "eigenvalues",
@@ -36,8 +41,11 @@ __all__ = [
     "histories",
     "init_lab",
     "levels_of",
+    "lift",
     "line",
+    "mesh_3d",
     "network",
+    "path",
     "persistence",
     "ridges",
     "shade",

@@ -50,6 +50,25 @@ def levels_of(norm: Normalize, count: int = 14) -> np.ndarray:
     return np.asarray(norm.inverse(np.linspace(0, 1, count)), dtype=float)
 
 
+def lift(losses: np.ndarray, norm: Normalize) -> np.ndarray:
+    """Heights for losses: cut at the norm's ends, log10 on a log scale.
+
+    Args:
+        losses: of any shape; what is not finite becomes NaN.
+        norm: from :func:`shade`.
+
+    Returns:
+        Heights of the same shape.
+
+    Example:
+        >>> lift(np.array([0.01, 1.0, 1e9, np.inf]), LogNorm(0.1, 100.0))
+        array([-1.,  0.,  2., nan])
+    """
+    z = np.where(np.isfinite(losses), losses, np.nan)
+    z = np.clip(z, norm.vmin, norm.vmax)
+    return np.log10(z) if isinstance(norm, LogNorm) else z
+
+
 def contour(
     surface: Surface,
     ax: Axes | None = None,

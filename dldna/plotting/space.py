@@ -3,7 +3,7 @@
 import numpy as np
 
 from dldna import checks
-from dldna.plotting.planes import shade
+from dldna.plotting.planes import lift, shade
 from dldna.plotting.show import alt_text
 from dldna.records import Surface
 
@@ -35,13 +35,7 @@ def surface_3d(
     )
     norm, words = shade(surface, scale)
     log = "log" in words
-
-    def lift(losses: np.ndarray) -> np.ndarray:
-        z = np.where(np.isfinite(losses), losses, np.nan)
-        z = np.clip(z, norm.vmin, norm.vmax)
-        return np.log10(z) if log else z
-
-    z = lift(surface.losses)
+    z = lift(surface.losses, norm)
     names = [*list(surface.directions), "", ""]
     figure = go.Figure(
         go.Surface(
@@ -61,7 +55,9 @@ def surface_3d(
     if len(surface.path_coords):
         x, y = surface.path_coords.T
         known = len(surface.path_losses) == len(x)
-        heights = lift(surface.path_losses) if known else np.full(len(x), 0.0)
+        heights = np.zeros(len(x))
+        if known:
+            heights = lift(surface.path_losses, norm)
         figure.add_trace(
             go.Scatter3d(
                 x=x, y=y, z=heights, mode="lines+markers", name="path",

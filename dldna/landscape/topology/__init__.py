@@ -4,6 +4,7 @@ from dldna.landscape.topology.critical import (
     CriticalPoints,
     Refined,
     critical_points,
+    persistent_points,
     refine,
 )
 from dldna.landscape.topology.diagrams import Diagram, diagram, significant
@@ -26,6 +27,7 @@ __all__ = [
     "critical_points",
     "diagram",
     "merge_tree",
+    "persistent_points",
     "refine",
     "significant",
     "simplify",

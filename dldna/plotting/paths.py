@@ -1,0 +1,89 @@
+"""A training path over the surface that it was projected onto."""
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import LogNorm, Normalize
+
+from dldna.plotting.planes import levels_of, shade
+from dldna.records import Surface
+
+
+def path(
+    surface: Surface,
+    ax: Axes | None = None,
+    *,
+    scale: str = "auto",
+    levels: int = 14,
+    bar: bool = True,
+) -> Axes:
+    """Draw a path in colour, by its true losses, over grey contours.
+
+    The colours are those of the checkpoints' own losses, not of the
+    surface below them; the grey contours are the surface. A square marks
+    the start, a star the end.
+
+    Args:
+        surface: a record with a trajectory.
+        ax: where to draw; a new figure if None.
+        scale: of the contours, see :func:`~dldna.plotting.shade`.
+        levels: number of contour lines.
+        bar: draw the path's colour bar.
+
+    Returns:
+        The axis.
+
+    Raises:
+        ValueError: the record has no path, or no losses along it.
+    """
+    x, y = surface.path_coords.T
+    losses = surface.path_losses
+    if not len(x) or len(losses) != len(x):
+        raise ValueError(
+            "the surface has no path with losses: make it with "
+            "surface(..., trajectory=...)"
+        )
+    ax = ax if ax is not None else plt.subplots(figsize=(5.4, 4.4))[1]
+    norm, _ = shade(surface, scale)
+    a, b = np.meshgrid(surface.alphas, surface.betas, indexing="ij")
+    z = np.ma.masked_invalid(surface.losses)
+    ax.grid(visible=False)
+    if z.count() > 3 and z.max() > z.min():
+        lines = ax.contour(
+            a, b, z, levels=np.unique(levels_of(norm, levels)), norm=norm,
+            cmap="gray", linewidths=0.9,
+        )  # fmt: skip
+        ax.clabel(lines, lines.levels[::3], fontsize=7, fmt="%.2g")
+    own = _norm(losses)
+    points = np.stack([x, y], axis=1)
+    middle = np.nanmean([losses[:-1], losses[1:]], axis=0)
+    colored = LineCollection(
+        np.stack([points[:-1], points[1:]], axis=1), cmap="plasma", norm=own,
+        linewidths=2.6, zorder=4,
+    )  # fmt: skip
+    colored.set_array(middle)
+    ax.add_collection(colored)
+    dots = ax.scatter(
+        x, y, c=losses, cmap="plasma", norm=own, s=18, zorder=5,
+        edgecolors="black", linewidths=0.4, plotnonfinite=True,
+    )  # fmt: skip
+    for k, marker in ((0, "s"), (-1, "*")):
+        ax.plot(
+            x[k], y[k], marker, color="white", mec="black",
+            ms=8 if k == 0 else 13, zorder=6,
+        )  # fmt: skip
+    if bar:
+        ax.figure.colorbar(dots, ax=ax, label="true loss of the checkpoint")
+    names = [*list(surface.directions), "", ""]
+    ax.set_xlabel(rf"$\alpha$  {names[0]}".strip())
+    ax.set_ylabel(rf"$\beta$  {names[1]}".strip())
+    return ax
+
+
+def _norm(losses: np.ndarray) -> Normalize:
+    ok = losses[np.isfinite(losses)]
+    low, high = (float(ok.min()), float(ok.max())) if ok.size else (0.0, 1.0)
+    if low > 0 and high / low > 5:
+        return LogNorm(low, high)
+    return Normalize(low, max(high, low + 1e-12))
