@@ -18,6 +18,7 @@ from dldna import __version__
 
 COMMANDS = {
     "landscape": "evaluate the loss on a plane around a network",
+    "make-checkpoints": "train the networks that published notebooks load",
 }
 
 OK, FAILED, USAGE, STOPPED = 0, 1, 2, 130

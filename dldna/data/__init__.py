@@ -3,7 +3,7 @@
 The one room that touches the network or a data set's files.
 """
 
-from dldna.data.augment import crop_and_flip
+from dldna.data.augment import crop_and_flip, flip_and_rotate
 from dldna.data.dataset import Dataset
 from dldna.data.loader import Loader
 from dldna.data.sources import NAMES, book_dataset, load
@@ -14,5 +14,6 @@ __all__ = [
     "Loader",
     "book_dataset",
     "crop_and_flip",
+    "flip_and_rotate",
     "load",
 ]

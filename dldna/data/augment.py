@@ -1,8 +1,12 @@
 """Light augmentation of whole batches."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from dldna.checks import nonnegative
 
 
 def crop_and_flip(
@@ -40,3 +44,35 @@ def crop_and_flip(
     moved = padded.permute(0, 2, 3, 1)
     moved = moved[sample, rows[:, :, None], columns[:, None, :]]
     return moved.permute(0, 3, 1, 2)
+
+
+def flip_and_rotate(
+    x: Tensor, generator: torch.Generator, degrees: float = 15.0
+) -> Tensor:
+    """Mirror half of the images, and turn each a little about its centre.
+
+    Args:
+        x: (B, C, H, W) images.
+        generator: source of randomness, on the CPU.
+        degrees: largest angle; corners are filled with the smallest
+            value, -1 for images in [-1, 1].
+
+    Returns:
+        (B, C, H, W) new images, interpolated linearly.
+
+    Example:
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> flip_and_rotate(torch.ones(2, 3, 32, 32), generator).shape
+        torch.Size([2, 3, 32, 32])
+    """
+    n, _, height, width = x.shape
+    flip = torch.where(torch.rand(n, generator=generator) < 0.5, -1.0, 1.0)
+    angle = 2 * torch.rand(n, generator=generator) - 1
+    angle = angle * math.radians(nonnegative("degrees", degrees))
+    cos, sin, zero = angle.cos(), angle.sin(), torch.zeros(n)
+    stretch = height / width  # a turn in pixels, not in shares of a side
+    rows = [flip * cos, -flip * sin * stretch, zero]
+    rows += [sin / stretch, cos, zero]
+    theta = torch.stack(rows, dim=1).view(n, 2, 3).to(x)
+    grid = F.affine_grid(theta, list(x.shape), align_corners=False)
+    return F.grid_sample(x + 1, grid, align_corners=False) - 1

@@ -1,0 +1,4 @@
+"""Import paths of the published chapter 4, kept for existing notebooks.
+
+The work stands in the topic rooms; each module here says where.
+"""
