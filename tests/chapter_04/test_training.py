@@ -1,0 +1,254 @@
+"""Chapter 4's calls against the rooms they wrap."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from dldna import data, training
+from dldna.chapter_04.experiments.model_training import train_model
+from dldna.chapter_04.models.base import SimpleNetwork
+from dldna.chapter_04.utils.data import (
+    get_data_loaders,
+    get_dataset,
+    get_device,
+    usable,
+)
+from dldna.chapter_04.utils.metrics import load_model, load_models_by_pattern
+from dldna.data import Loader, load
+
+KEYS = [
+    "epochs",
+    "train_losses",
+    "train_accuracies",
+    "test_losses",
+    "test_accuracies",
+]
+
+
+def net(act=None, seed=0):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return SimpleNetwork(act_func=act or nn.ReLU(), hidden_shape=[16, 8])
+
+
+@pytest.fixture
+def loaders():
+    small = load("digits").take(200, n_test=100)
+    return small.loaders(50)
+
+
+@pytest.fixture
+def folder(tmp_path, loaders):
+    """Twelve epochs of ReLU, two of Tanh."""
+    for act, epochs in ((nn.ReLU(), 12), (nn.Tanh(), 2)):
+        train_model(
+            net(act), *loaders, "cpu", epochs=epochs, save_dir=tmp_path
+        )
+    return tmp_path
+
+
+def test_the_network_has_the_published_size():
+    sizes = {
+        act: sum(p.numel() for p in SimpleNetwork(act_func=act).parameters())
+        for act in (nn.ReLU(), nn.PReLU())
+    }
+    assert list(sizes.values()) == [283_914, 283_915]
+
+
+def test_device_is_a_word():
+    assert get_device() == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("device", ["cuda", torch.device("cuda", 1)])
+def test_without_a_gpu_the_cpu_is_used_and_said(device):
+    with pytest.warns(UserWarning, match="using the CPU"):
+        assert usable(device) == torch.device("cpu")
+
+
+def test_loaders_are_those_of_the_data_room():
+    train, test = get_data_loaders("digits", 64)
+    ours = load("digits")
+    order = torch.cat([y for _, y in train])
+    assert not torch.equal(order, ours.train_y)
+    assert torch.equal(order.bincount(), ours.train_y.bincount())
+    assert torch.equal(torch.cat([x for x, _ in test]), ours.test_x)
+    assert len(next(iter(train))[0]) == 64
+
+
+def test_a_data_set_gives_images_one_by_one():
+    train, test = get_dataset("digits")
+    ours = load("digits")
+    assert (len(train), len(test)) == (len(ours.train_x), len(ours.test_x))
+    image, label = train[3]
+    assert torch.equal(image, ours.train_x[3])
+    assert label == int(ours.train_y[3])
+    assert train.classes[label] == ours.classes[label]
+
+
+def test_cifar100_is_augmented_in_training_only(monkeypatch):
+    x = torch.rand(8, 3, 32, 32) * 2 - 1
+    y = torch.arange(8)
+    fake = data.Dataset("CIFAR100", x, y, x, y, tuple("abcdefgh"))
+    monkeypatch.setattr("dldna.chapter_04.utils.data.load", lambda _: fake)
+    train, test = get_data_loaders("CIFAR100", 8)
+    [(moved, labels)] = list(train)
+    assert not torch.equal(moved, x[labels])
+    assert moved.min() >= -1 - 1e-6
+    [(still, _)] = list(test)
+    assert torch.equal(still, x)
+    whole, fixed = get_dataset("CIFAR100")
+    torch.manual_seed(0)
+    first = whole[0][0]
+    torch.manual_seed(0)
+    assert torch.equal(first, whole[0][0])
+    assert not torch.equal(first, x[0])
+    assert torch.equal(fixed[0][0], x[0])
+
+
+def test_cifar100_without_network_names_the_remedy(tmp_path, monkeypatch):
+    monkeypatch.setenv("DLDNA_DATA", str(tmp_path))
+    monkeypatch.setattr("dldna.data.cifar.MIRRORS", ("file:///nowhere/",))
+    with pytest.raises(ConnectionError, match="DLDNA_DATA"):
+        get_data_loaders("CIFAR100")
+
+
+def test_training_is_that_of_the_training_room(tmp_path, capsys, loaders):
+    found = train_model(net(), *loaders, "cpu", epochs=2, save_dir=tmp_path)
+    twin = net()
+    history = training.train(
+        twin, torch.optim.Adam(twin.parameters()), *loaders, epochs=2
+    )
+    assert list(found) == KEYS
+    assert found["epochs"] == [1, 2]
+    assert found["train_losses"] == history.train_loss.tolist()
+    assert found["test_accuracies"] == history.test_accuracy.tolist()
+    assert max(found["train_accuracies"]) <= 1
+    said = capsys.readouterr().out
+    assert said.startswith("Starting training for SimpleNetwork-ReLU.\n")
+    assert (
+        "Execution completed for SimpleNetwork-ReLU, Execution time = " in said
+    )
+    assert said.endswith(" secs\n")
+
+
+def test_the_published_files_are_written(folder):
+    names = {f.name for f in folder.iterdir()}
+    assert {
+        "SimpleNetwork-ReLU.config",
+        "SimpleNetwork-ReLU.pth",
+        "SimpleNetwork-ReLU-epoch1.pth",
+        "SimpleNetwork-ReLU-epoch12.pth",
+        "SimpleNetwork-Tanh-epoch2.pth",
+    } <= names
+    config = json.loads((folder / "SimpleNetwork-ReLU.config").read_text())
+    assert config["act_func"] == "ReLU"
+    assert config["hidden_shape"] == [16, 8]
+
+
+def test_only_the_epochs_asked_for_are_kept(tmp_path, loaders):
+    train_model(
+        net(), *loaders, epochs=3, save_dir=tmp_path, save_epochs=[1, 3]
+    )
+    kept = sorted(f.name for f in tmp_path.glob("*-epoch*"))
+    assert kept == [f"SimpleNetwork-ReLU-epoch{k}.pth" for k in (1, 3)]
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path, loaders, monkeypatch):
+    first, again = net(), net(seed=1)
+    options = {"epochs": 2, "save_dir": tmp_path, "retrain": False}
+    found = train_model(first, *loaders, "cpu", **options)
+
+    def no_step(*args, **kwargs):
+        raise AssertionError("it trains again")
+
+    monkeypatch.setattr(torch.optim.Adam, "step", no_step)
+    assert train_model(again, *loaders, "cpu", **options) == found
+    for a, b in zip(first.parameters(), again.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path, loaders):
+    whole, killed, later = net(), net(), net(seed=1)
+    train, test = loaders
+    wanted = train_model(
+        whole, train, test, epochs=3, save_dir=tmp_path / "whole"
+    )
+    home = {"save_dir": tmp_path / "killed", "retrain": False}
+
+    class Killed(Loader):
+        def batches(self, epoch, start=0):
+            if epoch == 2:
+                raise KeyboardInterrupt
+            return super().batches(epoch, start)
+
+    dying = Killed(train.x, train.y, 50, shuffle=True)
+    with pytest.raises(KeyboardInterrupt):
+        train_model(killed, dying, test, epochs=3, **home)
+    load_model("SimpleNetwork-ReLU-epoch2.pth", home["save_dir"])
+    found = train_model(later, train, test, epochs=3, **home)
+    assert found == wanted
+    for a, b in zip(whole.parameters(), later.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_checkpoint_gives_its_network_back(folder, loaders):
+    model, config = load_model(
+        "SimpleNetwork-ReLU-epoch12.pth", folder, torch.device("cpu")
+    )
+    last, _ = load_model("SimpleNetwork-ReLU.pth", folder)
+    assert config["model_name"] == "SimpleNetwork-ReLU"
+    assert not model.training
+    x = next(iter(loaders[1]))[0]
+    assert torch.equal(model(x), last(x))
+
+
+def test_a_network_without_activations_comes_back(tmp_path, loaders):
+    plain = SimpleNetwork(nn.ReLU(), hidden_shape=[8], no_act=True)
+    train_model(plain, *loaders, epochs=1, save_dir=tmp_path)
+    back, _ = load_model("SimpleNetwork-ReLU.pth", tmp_path)
+    x = torch.randn(3, 784)
+    assert torch.equal(back(x), plain.eval()(x))
+
+
+def test_epochs_come_in_the_order_of_numbers(folder):
+    _, labels = load_models_by_pattern(folder, activation_types=["ReLU"])
+    assert labels == [f"ReLU-epoch{k}" for k in range(1, 13)]
+    _, labels = load_models_by_pattern(folder, ["Tanh", "ReLU"], [2, 1])
+    assert labels == [
+        f"{a}-epoch{k}" for a in ("Tanh", "ReLU") for k in (1, 2)
+    ]
+    models, labels = load_models_by_pattern(folder)
+    assert len(models) == len(labels) == 14
+
+
+@pytest.mark.parametrize(
+    ("acts", "epochs", "named"),
+    [
+        (["GELU"], None, "GELU"),
+        (["ReLU", "GELU"], None, "GELU"),
+        (["Tanh"], [1, 3], "Tanh-epoch3"),
+    ],
+)
+def test_a_missing_checkpoint_names_the_command(folder, acts, epochs, named):
+    with pytest.raises(FileNotFoundError, match="make-checkpoints") as error:
+        load_models_by_pattern(folder, acts, epochs)
+    assert named in str(error.value)
+
+
+def test_an_empty_folder_names_the_command(tmp_path):
+    for load_it in (
+        lambda: load_models_by_pattern(tmp_path),
+        lambda: load_model("SimpleNetwork-ReLU.pth", tmp_path),
+    ):
+        with pytest.raises(FileNotFoundError, match="dldna make-checkpoints"):
+            load_it()
+
+
+def test_a_damaged_checkpoint_is_named(folder):
+    file = folder / "SimpleNetwork-Tanh.pth"
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(ValueError, match="damaged"):
+        load_model(file.name, folder)

@@ -1,0 +1,343 @@
+"""Chapter 5's pictures and their numbers against the landscape room."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dldna import landscape, params
+from dldna.chapter_05.optimizers.basic import SGD, Adam, BaseOptimizer
+from dldna.chapter_05.visualization import gaussian_loss_surface as gauss
+from dldna.chapter_05.visualization import loss_surface as ls
+from dldna.chapter_05.visualization.optimization import plot_training_results
+from dldna.chapter_05.visualization.train_dynamics import (
+    visualize_training_dynamics,
+)
+from dldna.data import load
+from dldna.landscape import weight_space
+from dldna.landscape.wells import descend, fit_gaussian
+from dldna.models import SimpleNetwork
+from dldna.training import evaluate, train
+from dldna.training.dynamics import Dynamics
+
+LOSS = nn.CrossEntropyLoss()
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
+
+
+def net(seed=0):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return SimpleNetwork(act_func=nn.Tanh(), hidden_shape=[8])
+
+
+@pytest.fixture(scope="module")
+def models():
+    """Three epochs of one run."""
+    small = load("digits").take(300).loaders(50)[0]
+    model, kept = net(), []
+    adam = torch.optim.Adam(model.parameters(), lr=1e-2)
+    for _ in range(3):
+        train(model, adam, small, epochs=1)
+        kept.append(net())
+        kept[-1].load_state_dict(model.state_dict())
+    return kept
+
+
+@pytest.fixture(scope="module")
+def batch():
+    test = load("digits")
+    return [(test.test_x[:60], test.test_y[:60])]
+
+
+@pytest.fixture(scope="module")
+def pairs(models, batch):
+    return ls.hessian_eigenvectors(models[-1], LOSS, batch, 2)
+
+
+def test_a_line_is_the_rooms(models, batch):
+    a, losses, accuracies = ls.linear_interpolation(
+        models[0], models[2], batch, LOSS, torch.device("cpu"), num_points=20
+    )
+    found = landscape.line(
+        models[0], models[2], LOSS, batch, extent=(-0.5, 1.5), resolution=20,
+        metrics="accuracy",
+    )  # fmt: skip
+    assert len(a) == len(losses) == len(accuracies) == 20
+    assert {0.0, 1.0} <= set(a.tolist())
+    assert np.array_equal(losses, found.losses)
+    assert np.array_equal(accuracies, found.metrics["accuracy"])
+    for end, model in ((0.0, models[0]), (1.0, models[2])):
+        loss, accuracy = evaluate(model, batch)
+        assert losses[a == end][0] == pytest.approx(loss, rel=1e-5)
+        assert accuracies[a == end][0] == pytest.approx(accuracy)
+    axes = ls.visualize_linear_interpolation(a, losses, accuracies, "title")
+    assert np.array_equal(axes[0].lines[0].get_ydata(), losses)
+    assert np.array_equal(axes[1].lines[0].get_ydata(), accuracies)
+
+
+def test_fifty_points_by_default(models, batch):
+    a, _, _ = ls.linear_interpolation(*models[:2], batch, LOSS, "cpu")
+    assert len(a) == 50
+    assert a[0] >= -0.5
+    assert a[-1] <= 1.5
+
+
+def test_weight_space_keeps_the_callers_order(models):
+    labels = ["ReLU-epoch10", "ReLU-epoch2", "ReLU-epoch1"]
+    points = ls.analyze_weight_space(models[::-1], labels, "PCA")
+    found = weight_space.pca(models[::-1], labels)
+    assert points.shape == (3, 2)
+    for i, label in enumerate(labels):
+        row = found.labels.index(label)
+        assert np.array_equal(points[i], found.coords[row])
+    ax = ls.visualize_weight_space(points, labels)
+    assert [t.get_text() for t in ax.texts] == ["10", "2", "1"]
+
+
+def test_tsne_takes_fewer_neighbours_and_says_so(models):
+    with pytest.warns(UserWarning, match="perplexity=30"):
+        points = ls.analyze_weight_space(models, "123", method="tsne")
+    assert points.shape == (3, 2)
+    with pytest.raises(ValueError, match="method"):
+        ls.analyze_weight_space(models, "123", method="umap")
+
+
+def test_eigenpairs_are_the_rooms(models, batch, pairs):
+    values, vectors = pairs
+    found = landscape.top_eigenpairs(models[-1], LOSS, batch, k=2)
+    assert values == found.eigenvalues.tolist()
+    assert all(isinstance(v, float) for v in values)
+    shapes = [p.shape for p in models[-1].parameters()]
+    for flat, vector in zip(found.eigenvectors, vectors, strict=True):
+        assert [t.shape for t in vector] == shapes
+        joined = torch.cat([t.flatten() for t in vector]).numpy()
+        assert np.array_equal(joined, flat)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_is_cuda_without_cuda_warns_and_works(models, batch, pairs):
+    with pytest.warns(UserWarning, match="using the CPU"):
+        values, _ = ls.hessian_eigenvectors(
+            models[-1], LOSS, batch, 2, is_cuda=True
+        )
+    assert values == pairs[0]
+
+
+def test_the_perturbed_loss_is_the_loss_of_the_perturbed(models, batch, pairs):
+    model, one, two = models[-1], [-0.1, 0.3], [0.0, 0.2, 0.5]
+    before = params.copy(params.of(model))
+    x, y, z = ls.xy_perturb_loss(model, pairs[1], batch, LOSS, "cpu", one, two)
+    assert x.tolist() == [-0.1] * 3 + [0.3] * 3
+    assert y.tolist() == two * 2
+    for a, b, loss in zip(x, y, z, strict=True):
+        moved = net()
+        with torch.no_grad():
+            for p, o, d1, d2 in zip(
+                moved.parameters(), model.parameters(), *pairs[1], strict=True
+            ):
+                p.copy_(o + a * d1 + b * d2)
+        assert loss == pytest.approx(evaluate(moved, batch)[0], rel=1e-4)
+    for k, v in params.of(model).items():
+        assert torch.equal(v, before[k])
+
+
+def test_a_surface_is_drawn(models, batch, pairs):
+    grid = np.linspace(-0.2, 0.2, 5)
+    data = ls.xy_perturb_loss(
+        models[-1], pairs[1], batch, LOSS, "cpu", grid, grid
+    )
+    [flat] = ls.visualize_loss_surface(data, "Tanh", "C0")
+    assert flat.get_title() == "Tanh"
+    axes = ls.visualize_loss_surface(data, "T", "plasma", plot_3d=True)
+    assert [ax.name for ax in axes] == ["rectilinear", "3d"]
+    with pytest.raises(ValueError, match="no grid"):
+        ls.visualize_loss_surface([v[:-1] for v in data], "T", "C0")
+
+
+def test_scales_are_pywavelets_list(models, batch):
+    import pywt
+
+    found = ls.analyze_loss_surface_multiscale(
+        models[-1], batch, LOSS, "cpu", resolution=8
+    )
+    surface = landscape.surface(
+        models[-1], LOSS, batch, "hessian", extent=0.2, resolution=8
+    )
+    theirs = pywt.wavedec2(surface.losses, "haar", level=2)
+    assert np.array_equal(found[0], theirs[0])
+    for mine, other in zip(found[1:], theirs[1:], strict=True):
+        for a, b in zip(mine, other, strict=True):
+            assert np.array_equal(a, b)
+    assert found[1][0].shape == (2, 2)  # the coarsest comes first
+    assert found[2][0].shape == (4, 4)
+    assert "coarsest" in plt.gcf().axes[1].get_title()
+
+
+def bowl():
+    x, y = np.meshgrid(np.linspace(-1, 1, 12), np.linspace(-1, 1, 10),
+                       indexing="ij")  # fmt: skip
+    z = 3 - 2 * np.exp(-((x - 0.1) ** 2) / 0.5 - (y + 0.2) ** 2 / 1.28)
+    return x.ravel(), y.ravel(), z.ravel()
+
+
+def test_the_well_is_found_with_its_rim():
+    x, y, z = bowl()
+    popt, pcov, offset = gauss.get_opt_params(x, y, z)
+    np.testing.assert_allclose(popt, [2, 0.1, -0.2, 0.5, 0.8], rtol=1e-6)
+    assert offset == pytest.approx(3)
+    assert pcov.shape == (5, 5)
+    noisy = z + np.random.default_rng(0).normal(0, 0.05, len(z))
+    held = fit_gaussian(gauss._surface(x, y, noisy), offset=float(noisy.max()))
+    free, _, rim = gauss.get_opt_params(x, y, noisy)
+    room = fit_gaussian(gauss._surface(x, y, noisy))
+    assert free[0] == room.values["A"]
+    assert rim == room.values["offset"]
+    assert abs(free[0] - 2) < abs(held.values["A"] - 2)
+    axes = gauss.visualize_gaussian_fit(x, y, z, popt, offset)
+    assert len(axes) == 3
+    missed = axes[2].collections[0].get_array()
+    assert np.abs(missed).max() < 1e-6
+
+
+class Mine(BaseOptimizer):
+    """A reader's own, whose step takes no closure."""
+
+    def step(self):
+        with torch.no_grad():
+            for p in self.params:
+                p -= self.lr * p.grad
+
+
+@pytest.mark.parametrize("kind", [SGD, Mine, torch.optim.SGD])
+def test_a_walk_on_the_well_is_the_rooms(kind):
+    six = [2, 0.1, -0.2, 0.5, 0.8, 3]
+    path = gauss.train_loss_surface(
+        lambda p: kind(p, lr=0.1), [-0.5, 0.5], 30, six
+    )
+    room = descend(
+        gauss.gaussian(six),
+        [-0.5, 0.5],
+        lambda p: torch.optim.SGD(p, lr=0.1),
+        steps=30,
+    )
+    assert path.shape == (30, 3)
+    assert path[0, :2].tolist() == [-0.5, 0.5]
+    np.testing.assert_allclose(path, room[:30], rtol=1e-12)
+    assert path[-1, 2] < path[0, 2]
+    five = gauss.train_loss_surface(
+        lambda p: kind(p, lr=0.1), [-0.5, 0.5], 30, six[:5]
+    )
+    np.testing.assert_allclose(five[:, 2] + 3, path[:, 2], rtol=1e-9)
+
+
+def test_paths_are_labelled_by_their_optimizers():
+    x, y, z = bowl()
+    popt, _, offset = gauss.get_opt_params(x, y, z)
+    paths = [
+        gauss.train_loss_surface(f, [-0.8, 0.8], 20, (*popt, offset))
+        for f in (
+            lambda p: SGD(p, lr=0.1),
+            lambda p: SGD(p, lr=0.05, momentum=0.8),
+            lambda p: Adam(p, lr=0.1),
+            lambda p: Mine(p, 0.1),
+        )
+    ]
+    axes = gauss.visualize_optimization_path(
+        x, y, z, popt, offset, paths, act_name="Tanh"
+    )
+    words = [t.get_text() for t in axes[0].get_legend().get_texts()]
+    assert words == [
+        "SGD, lr 0.1",
+        "SGD, lr 0.05, momentum 0.8",
+        "Adam, lr 0.1",
+        "Mine, lr 0.1",
+    ]
+    [flat, _] = gauss.visualize_optimization_path(
+        x, y, z, popt, offset, {"one": np.asarray(paths[0])}, "T"
+    )
+    assert flat.get_legend().get_texts()[0].get_text() == "one"
+    with pytest.raises(ValueError, match="no path"):
+        gauss.visualize_optimization_path(x, y, z, popt, offset, [], "T")
+
+
+def test_wrong_parameters_of_a_well_are_named():
+    with pytest.raises(ValueError, match="x0, y0"):
+        gauss.gaussian([1, 2, 3])
+
+
+def test_dynamics_are_the_training_rooms():
+    loader = load("digits").take(200).loaders(50)[0]
+    model, twin = net(), net()
+    found = visualize_training_dynamics(
+        model, SGD(model.parameters(), lr=0.1), loader, LOSS, 2, "cpu"
+    )
+    watch = Dynamics()
+    sgd = torch.optim.SGD(twin.parameters(), lr=0.1)
+    loader.epoch = 0
+    train(twin, sgd, loader, epochs=2, loss_fn=LOSS, callbacks=[watch])
+    motion = watch.record()
+    assert list(found) == [
+        "loss",
+        "grad_norm",
+        "param_change",
+        "weight_norm",
+        "loss_improvement",
+    ]
+    for name, values in found.items():
+        np.testing.assert_allclose(
+            values, getattr(motion, name), rtol=1e-4, atol=1e-6
+        )
+    flat = torch.cat([p.detach().flatten() for p in model.parameters()])
+    assert found["weight_norm"][-1] == pytest.approx(flat.norm().item())
+    np.testing.assert_allclose(
+        found["param_change"], 0.1 * np.array(found["grad_norm"]), rtol=1e-3
+    )
+
+
+RESULT = {
+    "epochs": [1, 2],
+    "train_loss": [2.0, 1.0],
+    "test_loss": [2.5, 1.5],
+    "train_accuracy": [0.1, 0.5],
+    "test_accuracy": [0.2, 0.4],
+    "memory_allocated": [10.0, 10.0],
+    "memory_reserved": [12.0, 12.0],
+}
+
+
+@pytest.mark.parametrize(
+    ("metrics", "mode", "panels"),
+    [
+        (None, "all", 6),
+        (["loss"], "all", 2),
+        (["loss", "accuracy"], "test", 2),
+        (["memory"], "train", 2),
+    ],
+)
+def test_results_are_drawn(metrics, mode, panels):
+    short = {k: v[:1] for k, v in RESULT.items()}
+    axes = plot_training_results(
+        {"SGD": RESULT, "Adam": short}, metrics, mode, title="Mine"
+    )
+    assert len(axes) == panels
+    assert axes[0].figure._suptitle.get_text() == "Mine"
+    labels = [t.get_text() for t in axes[0].get_legend().get_texts()]
+    assert labels == ["SGD", "Adam"]
+    if metrics == ["loss"]:
+        assert axes[1].lines[0].get_ydata().tolist() == [2.5, 1.5]
+
+
+def test_unknown_words_are_refused():
+    for bad in ({"metrics": ["los"]}, {"mode": "both"}):
+        with pytest.raises(ValueError, match="unknown"):
+            plot_training_results({"SGD": RESULT}, **bad)
+    with pytest.raises(ValueError, match="no results"):
+        plot_training_results({})
+    with pytest.raises(ValueError, match="none of"):
+        plot_training_results({"SGD": RESULT}, ["gradient_norm"])
