@@ -1,0 +1,363 @@
+// The update rules of dldna.optim on two weights: pure functions of the
+// same names, with the same defaults and the same order of operations.
+//
+//   rule.init(w, h) -> state
+//   rule.update(w, g, state, t, h, at) -> [w, state]
+//
+// w and g are [x, y], t = 1, 2, ... counts the steps. at(w) gives
+// {loss, g} elsewhere on the step's own batch, at.diagonal(w) the Hessian's
+// diagonal. rule.point(w, state, h) is where the network is evaluated.
+const dldnaRules = (function () {
+  "use strict";
+  const each = (f, ...v) => [
+    f(...v.map((a) => a[0])),
+    f(...v.map((a) => a[1])),
+  ];
+  const zero = () => [0, 0];
+  const dot = (a, b) => a[0] * b[0] + a[1] * b[1];
+  const norm = (a) => Math.sqrt(dot(a, a));
+  const size1 = (a) => Math.abs(a[0]) + Math.abs(a[1]);
+  const rms = (a) => Math.sqrt((a[0] * a[0] + a[1] * a[1]) / 2);
+  const clip = (v, low, high) => Math.min(Math.max(v, low), high);
+  // torch.lerp(a, b, 1 - beta), digit by digit.
+  const mix = (a, b, beta) => {
+    const u = 1 - beta;
+    return u < 0.5 ? a + u * (b - a) : b - (b - a) * (1 - u);
+  };
+  const ema = (a, b, beta) => each((p, q) => mix(p, q, beta), a, b);
+  const l2 = (w, g, decay) =>
+    decay === 0 ? g : each((a, b) => b + decay * a, w, g);
+  const shrink = (w, rate) => (rate === 0 ? w : each((a) => a * (1 - rate), w));
+  const moments = () => ({ m: zero(), v: zero() });
+  const square = (g) => each((a) => a * a, g);
+
+  function sgd(w, g, s, t, h) {
+    g = l2(w, g, h.weight_decay);
+    if (!s.b) return [each((a, b) => a - h.lr * b, w, g), {}];
+    const damped = t > 1 ? shrink(g, h.dampening) : g;
+    const b = each((p, q) => q + h.momentum * p, s.b, damped);
+    const u = h.nesterov ? each((p, q) => q + h.momentum * p, b, g) : b;
+    return [each((p, q) => p - h.lr * q, w, u), { b }];
+  }
+  const initSgd = (w, h) => (h.momentum ? { b: zero() } : {});
+
+  function adagrad(w, g, s, t, h) {
+    g = l2(w, g, h.weight_decay);
+    const G = each((p, q) => p + q * q, s.G, g);
+    const eta = h.lr / (1 + (t - 1) * h.lr_decay);
+    const step = (a, b, c) => a - (eta * b) / (Math.sqrt(c) + h.eps);
+    return [each(step, w, g, G), { G }];
+  }
+
+  function rmsprop(w, g, s, t, h) {
+    g = l2(w, g, h.weight_decay);
+    const v = ema(s.v, square(g), h.alpha);
+    let u = each((a, b) => a / (Math.sqrt(b) + h.eps), g, v);
+    const next = { v };
+    if (s.b) u = next.b = each((p, q) => h.momentum * p + q, s.b, u);
+    return [each((a, b) => a - h.lr * b, w, u), next];
+  }
+  const initRms = (w, h) =>
+    h.momentum ? { v: zero(), b: zero() } : { v: zero() };
+
+  function adam(w, g, s, t, h) {
+    const [b1, b2] = h.betas;
+    g = l2(w, g, h.weight_decay);
+    const m = ema(s.m, g, b1);
+    let v = ema(s.v, square(g), b2);
+    const next = { m, v };
+    if (s.v_max) v = next.v_max = each(Math.max, s.v_max, v);
+    const c = 1 - b2 ** t, eta = h.lr / (1 - b1 ** t);
+    const step = (a, p, q) => a - eta * (p / (Math.sqrt(q / c) + h.eps));
+    return [each(step, w, m, v), next];
+  }
+  const initAdam = (w, h) =>
+    h.amsgrad ? { ...moments(), v_max: zero() } : moments();
+
+  function adamw(w, g, s, t, h) {
+    w = shrink(w, h.lr * h.weight_decay);
+    return adam(w, g, s, t, { ...h, weight_decay: 0 });
+  }
+
+  function nadam(w, g, s, t, h) {
+    const [b1, b2] = h.betas;
+    g = l2(w, g, h.weight_decay);
+    const m = ema(s.m, g, b1), v = ema(s.v, square(g), b2);
+    const mu = b1 * (1 - 0.5 * 0.96 ** (t * h.momentum_decay));
+    const ahead = b1 * (1 - 0.5 * 0.96 ** ((t + 1) * h.momentum_decay));
+    const p = s.p * mu, c = 1 - b2 ** t;
+    const c1 = ahead / (1 - p * ahead), c2 = (1 - mu) / (1 - p);
+    const step = (a, i, j, k) =>
+      a - (h.lr * (c1 * i + c2 * k)) / (Math.sqrt(j / c) + h.eps);
+    return [each(step, w, m, v, g), { m, v, p }];
+  }
+
+  function radam(w, g, s, t, h) {
+    const [b1, b2] = h.betas;
+    g = l2(w, g, h.weight_decay);
+    const m = ema(s.m, g, b1), v = ema(s.v, square(g), b2);
+    const end = 2 / (1 - b2) - 1, c = 1 - b2 ** t;
+    const rho = end - (2 * t * b2 ** t) / c;
+    const k = Math.max(rho, 5);
+    const r = Math.sqrt(
+      ((k - 4) * (k - 2) * end) / ((end - 4) * (end - 2) * k)
+    );
+    const u = each((p, q) => (r * Math.sqrt(c) * p) / (Math.sqrt(q) + h.eps),
+      m, v);
+    const eta = h.lr / (1 - b1 ** t);
+    return [each((a, b) => a - eta * b, w, rho > 5 ? u : m), { m, v }];
+  }
+
+  function adabelief(w, g, s, t, h) {
+    const [b1, b2] = h.betas;
+    w = shrink(w, h.lr * h.weight_decay);
+    const m = ema(s.m, g, b1);
+    const apart = each((a, b) => (a - b) * (a - b), g, m);
+    const q = ema(s.s, apart, b2).map((a) => a + h.eps);
+    const c = 1 - b2 ** t, eta = h.lr / (1 - b1 ** t);
+    const step = (a, i, j) => a - (eta * i) / (Math.sqrt(j / c) + h.eps);
+    return [each(step, w, m, q), { m, s: q }];
+  }
+
+  function lion(w, g, s, t, h) {
+    const c = ema(s.m, g, h.betas[0]);
+    const step = (a, b) => a - h.lr * Math.sign(b);
+    const next = each(step, shrink(w, h.lr * h.weight_decay), c);
+    return [next, { m: ema(s.m, g, h.betas[1]) }];
+  }
+
+  function adafactor(w, g, s, t, h) {
+    const eps1 = h.eps[0] === null ? Number.EPSILON : h.eps[0];
+    const alpha = Math.max(rms(w), h.eps[1]) * Math.min(h.lr, t ** -0.5);
+    w = shrink(w, h.lr * h.weight_decay);
+    const V = ema(s.V, square(g), 1 - t ** h.beta2_decay);
+    const U = each((a, b) => a / Math.sqrt(Math.max(b, eps1 ** 2)), g, V);
+    const eta = alpha / Math.max(rms(U) / h.d, 1);
+    return [each((a, b) => a - eta * b, w, U), { V }];
+  }
+
+  function lars(w, g, s, t, h) {
+    let l = (h.trust * norm(w)) / (norm(g) + h.weight_decay * norm(w));
+    if (!(norm(w) > 0 && norm(g) > 0)) l = 1;
+    g = l2(w, g, h.weight_decay);
+    const v = each((p, q) => h.momentum * p + h.lr * l * q, s.v, g);
+    return [each((a, b) => a - b, w, v), { v }];
+  }
+
+  function lamb(w, g, s, t, h) {
+    const [b1, b2] = h.betas, c1 = 1 - b1 ** t, c2 = 1 - b2 ** t;
+    const m = ema(s.m, g, b1), v = ema(s.v, square(g), b2);
+    const u = each((p, q) => p / c1 / (Math.sqrt(q / c2) + h.eps), m, v);
+    const r = l2(w, u, h.weight_decay);
+    const both = norm(w) > 0 && norm(r) > 0;
+    const ratio = both ? norm(w) / norm(r) : 1;
+    return [each((a, b) => a - h.lr * ratio * b, w, r), { m, v }];
+  }
+
+  function sophia(w, g, s, t, h, at) {
+    let H = s.h;
+    if ((t - 1) % h.k === 0) H = ema(H, at.diagonal(w), h.betas[1]);
+    const m = ema(s.m, g, h.betas[0]);
+    const u = each((p, q) => clip(p / Math.max(h.gamma * q, h.eps), -1, 1),
+      m, H);
+    const kept = shrink(w, h.lr * h.weight_decay);
+    return [each((a, b) => a - h.lr * b, kept, u), { m, h: H }];
+  }
+
+  // One axis of length 2: full-matrix AdaGrad, with the exponent -1/2.
+  function shampoo(w, g, s, t, h) {
+    g = l2(w, g, h.weight_decay);
+    const [a, b, c] = s.L0;
+    const L0 = [a + g[0] * g[0], b + g[0] * g[1], c + g[1] * g[1]];
+    const U = inverseRoot(L0, g, h.eps);
+    return [each((p, q) => p - h.lr * q, w, U), { L0 }];
+  }
+  // [[a, b], [b, c]] to the power -1/2, times g. The rotation comes from
+  // atan2 and the small eigenvalue from the determinant's own product.
+  function inverseRoot([a, b, c], g, floor) {
+    const angle = 0.5 * Math.atan2(2 * b, a - c);
+    const p = [Math.cos(angle), Math.sin(angle)], q = [-p[1], p[0]];
+    const value = (v) =>
+      a * v[0] * v[0] + 2 * b * v[0] * v[1] + c * v[1] * v[1];
+    const i = dot(p, g) / Math.sqrt(Math.max(value(p), floor));
+    const j = dot(q, g) / Math.sqrt(Math.max(value(q), floor));
+    return each((x, y) => i * x + j * y, p, q);
+  }
+
+  const grown = (d, r, s) => (s > 0 ? Math.max(d, r / s) : d);
+
+  function prodigy(w, g, s, t, h) {
+    const [b1, b2] = h.betas, b3 = Math.sqrt(b2);
+    let d = s.d;
+    const eta = d * h.lr, k = (d / h.d0) * eta;
+    const r = b3 * s.r + k * dot(g, each((a, b) => a - b, s.w0, w));
+    const sum = each((a, b) => b3 * a + k * b, s.s, g);
+    const m = ema(s.m, each((a) => d * a, g), b1);
+    const v = ema(s.v, each((a) => (d * a) * (d * a), g), b2);
+    d = grown(d, r, size1(sum));
+    const step = (a, p, q) => a - (eta * p) / (Math.sqrt(q) + d * h.eps);
+    w = each(step, shrink(w, eta * h.weight_decay), m, v);
+    return [w, { m, v, s: sum, w0: s.w0, r, d }];
+  }
+
+  function dadaptAdam(w, g, s, t, h) {
+    const [b1, b2] = h.betas, b3 = Math.sqrt(b2);
+    let d = s.d;
+    g = l2(w, g, h.weight_decay);
+    const past = each((a, b, c) => (a * b) / (Math.sqrt(c) + h.eps),
+      g, s.s, s.v);
+    const r = b3 * s.r + (1 - b3) * d * h.lr * (past[0] + past[1]);
+    const u = each((a) => d * h.lr * a, g);
+    const sum = ema(s.s, u, b3), m = ema(s.m, u, b1);
+    const v = ema(s.v, square(g), b2);
+    w = each((a, p, q) => a - p / (Math.sqrt(q) + h.eps), w, m, v);
+    d = grown(d, r, (1 - b3) * size1(sum));
+    return [w, { m, v, s: sum, r, d }];
+  }
+  const initDadapt = (w, h) => ({ ...moments(), s: zero(), r: 0, d: h.d0 });
+
+  const average = (y, z, b) => each((p, q) => (p - (1 - b) * q) / b, y, z);
+  function averagedStep(y, u, s, lr, b) {
+    const eta = Math.max(s.lr_max, lr), total = s.total + eta ** 2;
+    const c = eta ** 2 / total;
+    const z = each((p, q) => p - lr * q, s.z, u);
+    const x = each((p, q) => (1 - c) * p + c * q, average(y, s.z, b), z);
+    const next = each((p, q) => (1 - b) * p + b * q, z, x);
+    return [next, { z, lr_max: eta, total }];
+  }
+  function freeSgd(w, g, s, t, h) {
+    return averagedStep(w, l2(w, g, h.weight_decay), s, h.lr, h.momentum);
+  }
+  function freeAdamw(w, g, s, t, h) {
+    const [b1, b2] = h.betas, v = ema(s.v, square(g), b2);
+    const c = 1 - b2 ** t;
+    const u = each((a, b) => a / (Math.sqrt(b / c) + h.eps), g, v);
+    const [next, more] = averagedStep(
+      w, l2(w, u, h.weight_decay), s, h.lr, b1);
+    return [next, { ...more, v }];
+  }
+  const initFree = (w) => ({ z: [...w], lr_max: 0, total: 0 });
+
+  // A second gradient at a point nearby, then plain descent with it.
+  function sam(w, g, s, t, h, at) {
+    const n = norm(g);
+    const there = each((a, b) => a + (h.rho * b) / n, w, g);
+    return sgd(w, at(n > 0 ? there : w).g, s, t, h);
+  }
+  function asam(w, g, s, t, h, at) {
+    const T = each((a) => Math.abs(a) + 0.01, w);
+    const n = norm(each((a, b) => a * b, T, g));
+    const there = each((a, b, c) => a + (h.rho * c ** 2 * b) / n, w, g, T);
+    return sgd(w, at(n > 0 ? there : w).g, s, t, h);
+  }
+
+  // A parabola along the direction of descent.
+  function pal(w, g, s, t, h, at) {
+    const q = s.q ? each((a, b) => h.beta * a + b, s.q, g) : g;
+    const n = norm(q) > 0 ? norm(q) : 1;
+    const d = each((a) => -a / n, q), b = dot(g, d);
+    const l0 = at(w).loss, lm = at(each((x, y) => x + h.lr * y, w, d)).loss;
+    const a = (lm - l0 - b * h.lr) / h.lr ** 2;
+    let far = b < 0 ? (a > 0 ? (-h.alpha * b) / (2 * a) : h.lr) : 0;
+    if (Number.isNaN(lm) && b < 0) far = NaN;
+    far = Math.min(far, h.s_max);
+    return [each((x, y) => x + far * y, w, d), { q }];
+  }
+
+  const rates = { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0 };
+  const plain = {
+    lr: 1e-3, momentum: 0, dampening: 0, weight_decay: 0, nesterov: false,
+  };
+  const table = {};
+  function rule(name, label, update, init, defaults, more) {
+    const point = (w) => w;
+    table[name] = { name, label, update, init, defaults, point, ...more };
+  }
+  rule("sgd", "SGD", sgd, initSgd, plain);
+  rule("momentum", "Momentum (heavy ball)", sgd, initSgd,
+    { ...plain, momentum: 0.9 });
+  rule("nesterov", "Nesterov", sgd, initSgd,
+    { ...plain, momentum: 0.9, nesterov: true });
+  rule("adagrad", "AdaGrad", adagrad, () => ({ G: zero() }),
+    { lr: 1e-2, lr_decay: 0, weight_decay: 0, eps: 1e-10 });
+  rule("rmsprop", "RMSProp", rmsprop, initRms,
+    { lr: 1e-2, alpha: 0.99, eps: 1e-8, weight_decay: 0, momentum: 0 });
+  rule("adam", "Adam", adam, initAdam, { ...rates, amsgrad: false });
+  rule("adamw", "AdamW", adamw, initAdam,
+    { ...rates, weight_decay: 1e-2, amsgrad: false });
+  rule("amsgrad", "AMSGrad", adam, initAdam, { ...rates, amsgrad: true });
+  rule("nadam", "NAdam", nadam, () => ({ ...moments(), p: 1 }),
+    { ...rates, lr: 2e-3, momentum_decay: 4e-3 });
+  rule("radam", "RAdam", radam, moments, rates);
+  rule("adabelief", "AdaBelief", adabelief, () => ({ m: zero(), s: zero() }),
+    { ...rates, eps: 1e-16 });
+  rule("lion", "Lion", lion, () => ({ m: zero() }),
+    { lr: 1e-4, betas: [0.9, 0.99], weight_decay: 0 });
+  rule("signsgd", "signSGD", lion, () => ({ m: zero() }),
+    { lr: 1e-4, betas: [0, 0], weight_decay: 0 });
+  rule("adafactor", "AdaFactor", adafactor, () => ({ V: zero() }),
+    { lr: 1e-2, beta2_decay: -0.8, eps: [null, 1e-3], d: 1, weight_decay: 0 });
+  rule("lars", "LARS", lars, () => ({ v: zero() }),
+    { lr: 0.1, momentum: 0.9, weight_decay: 1e-4, trust: 1e-3 });
+  rule("lamb", "LAMB", lamb, moments,
+    { ...rates, eps: 1e-6, weight_decay: 0.01 });
+  rule("sophia", "Sophia", sophia, () => ({ m: zero(), h: zero() }),
+    { lr: 1e-3, betas: [0.96, 0.99], gamma: 0.01, eps: 1e-12,
+      weight_decay: 0.2, k: 10 });
+  rule("shampoo", "Shampoo", shampoo, (w, h) => ({ L0: [h.eps, 0, h.eps] }),
+    { lr: 0.1, eps: 1e-6, weight_decay: 0 });
+  rule("prodigy", "Prodigy", prodigy,
+    (w, h) => ({ ...initDadapt(w, h), w0: [...w] }),
+    { ...rates, lr: 1, d0: 1e-6 });
+  rule("dadapt_adam", "D-Adapt Adam", dadaptAdam, initDadapt,
+    { ...rates, lr: 1, d0: 1e-6 });
+  rule("schedule_free_sgd", "Schedule-Free SGD", freeSgd, initFree,
+    { lr: 1, momentum: 0.9, weight_decay: 0 },
+    { point: (w, s, h) => average(w, s.z, h.momentum) });
+  rule("schedule_free_adamw", "Schedule-Free AdamW", freeAdamw,
+    (w) => ({ ...initFree(w), v: zero() }), { ...rates, lr: 2.5e-3 },
+    { point: (w, s, h) => average(w, s.z, h.betas[0]) });
+  rule("sam", "SAM", sam, initSgd, { ...plain, rho: 0.05 });
+  rule("asam", "ASAM", asam, initSgd, { ...plain, rho: 0.5 });
+  rule("pal", "PAL", pal, () => ({}),
+    { lr: 1, alpha: 1 / 0.6, beta: 0.4, s_max: 3.16 });
+
+  // A walk: points and losses, the start first. It ends early where the
+  // loss or a weight is no number, or beyond all bounds.
+  function walk(name, surface, start, steps, settings, seed) {
+    const r = table[name], h = { ...r.defaults, ...settings };
+    let w = [...start], state = r.init(w, h);
+    const points = [r.point(w, state, h)];
+    const losses = [surface.loss(points[0])];
+    let over = null;
+    for (let t = 1; t <= steps; t++) {
+      const at = surface.batch(t, seed || 0);
+      [w, state] = r.update(w, at(w).g, state, t, h, at);
+      const p = r.point(w, state, h), loss = surface.loss(p);
+      if (![p[0], p[1], loss].every(Number.isFinite) || norm(p) > 1e12) {
+        const lost = surface.outside && surface.outside(p);
+        over = { step: t, why: lost ? "left" : "diverged" };
+        break;
+      }
+      points.push(p);
+      losses.push(loss);
+    }
+    return { points, losses, over };
+  }
+
+  // The best of 13 rates, two to a decade, by the last loss. PAL's rate is
+  // a measuring distance: near 0 its parabola is lost in rounding.
+  const rateList = Array.from({ length: 13 }, (_, k) =>
+    Number((10 ** (-5 + k / 2)).toPrecision(2)));
+  function tune(name, surface, start, steps, settings, seed) {
+    let best = null;
+    rateList.filter((lr) => name !== "pal" || lr > 0.05).forEach((lr) => {
+      const got = walk(name, surface, start, steps, { ...settings, lr }, seed);
+      const loss = got.over ? Infinity : got.losses[got.losses.length - 1];
+      if (!best || loss < best.loss) best = { lr, loss };
+    });
+    return best;
+  }
+
+  return { table, walk, tune, rateList };
+})();
