@@ -81,6 +81,21 @@ def test_a_line_is_the_rooms(models, batch):
     assert np.array_equal(axes[1].lines[0].get_ydata(), accuracies)
 
 
+def test_a_line_to_another_activation_says_what_stands_at_its_end(
+    models, batch
+):
+    other = SimpleNetwork(act_func=nn.ReLU(), hidden_shape=[8])
+    with pytest.warns(UserWarning, match=r"\(SimpleNetwork-ReLU\), not"):
+        a, losses, _ = ls.linear_interpolation(
+            models[0], other, batch, LOSS, "cpu", num_points=5
+        )
+    twin = net()
+    twin.load_state_dict(other.state_dict())
+    assert losses[a == 1][0] == pytest.approx(
+        evaluate(twin, batch)[0], rel=1e-5
+    )
+
+
 def test_fifty_points_by_default(models, batch):
     a, _, _ = ls.linear_interpolation(*models[:2], batch, LOSS, "cpu")
     assert len(a) == 50

@@ -50,6 +50,10 @@ def linear_interpolation(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Loss and accuracy on the line through two networks.
 
+    Every point is the first network with other weights. Where the second
+    has another activation, the point 1 is therefore not the second
+    network, and a warning says so.
+
     Args:
         model1: the network at 0.
         model2: the network at 1.
@@ -61,9 +65,20 @@ def linear_interpolation(
     Returns:
         Positions, losses and accuracies (fractions), (num_points,) each.
     """
+    model1, model2 = placed(model1, device), placed(model2, device)
+    twin = copy.deepcopy(model1)
+    twin.load_state_dict(model2.state_dict())
+    if not _same_function(twin, model2, data_loader):
+        warnings.warn(
+            "the networks differ in more than their weights: at 1 stands "
+            f"the first one ({_name(model1)}) with the weights of the second "
+            f"({_name(model2)}), not the second",
+            stacklevel=2,
+        )
+        model2 = twin
     found = line(
-        placed(model1, device),
-        placed(model2, device),
+        model1,
+        model2,
         loss_func,
         data_loader,
         extent=(-0.5, 1.5),
@@ -71,6 +86,21 @@ def linear_interpolation(
         metrics="accuracy",
     )
     return found.alphas, found.losses, found.metrics["accuracy"]
+
+
+def _same_function(a: nn.Module, b: nn.Module, data: Iterable) -> bool:
+    """Whether two networks give the same outputs on a few samples."""
+    [few] = batches.held(next(iter(data)), 16)
+    few = batches.to(few, next(a.parameters()).device)
+    inputs, _ = batches.split(few)
+    with untouched(a, b), torch.no_grad():
+        one, two = (batches.apply(m.eval(), inputs) for m in (a, b))
+    return torch.allclose(one, two, rtol=1e-3, atol=1e-5)
+
+
+def _name(model: nn.Module) -> str:
+    config = getattr(model, "config", {})
+    return config.get("model_name", type(model).__name__)
 
 
 def visualize_linear_interpolation(
