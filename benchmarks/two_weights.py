@@ -123,20 +123,20 @@ def measure(batch: int, count: int) -> list[str]:
         )
         together, apart, gap = 0.0, [], 0.0
         for rule, lr in RATES.items():
-            begin = time.perf_counter()
+            begin = time.process_time()
             training.slice_paths(
                 part, rule, starts, [{"lr": lr}],
                 batch_size=batch, epochs=EPOCHS,
             )  # fmt: skip
-            together += time.perf_counter() - begin
+            together += time.process_time() - begin
             steps = training.slice_paths(
                 part, rule, starts[:3], [{"lr": lr}], batch_size=batch,
                 epochs=-(-probe // per_epoch), every="step",
             ).points  # fmt: skip
             for k in range(3):
-                begin = time.perf_counter()
+                begin = time.process_time()
                 end = one_path(part, rule, starts[k].tolist(), batch, probe)
-                apart.append((time.perf_counter() - begin) / probe)
+                apart.append((time.process_time() - begin) / probe)
                 ours = torch.from_numpy(steps[0, k, probe])
                 gap = max(gap, (ours - end).abs().max().item())
         loop = statistics.median(apart) * EPOCHS * per_epoch
@@ -172,7 +172,7 @@ def main() -> None:
             f"{torch.__version__}, Python {platform.python_version()}, "
             f"{torch.get_num_threads()} thread(s). One by one: automatic "
             "differentiation and `torch.optim`, from 12 parts of 100 "
-            "steps, timed in turns. Last column: largest distance between "
+            "steps, timed in turns. Seconds of CPU time. Last column: largest distance between "
             "points of both after 100 steps.",
             "",
             "| activation | batch | steps | together, s | one by one, s | "

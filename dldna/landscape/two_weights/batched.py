@@ -14,15 +14,19 @@ from torch import Tensor
 Place = tuple[int, int, int]
 Coefficient = float | Tensor
 
-BLOCK = 1 << 15
-"""Numbers in one array of a block, for each thread; measured."""
+BLOCK = 1 << 14
+"""Numbers in one array of a block. Measured: arrays of more than 128 KiB
+come from fresh pages each time, and take four times as long."""
 
 _aten = torch.ops.aten
-FORWARD = {
-    "relu": torch.relu_,
-    "sigmoid": torch.sigmoid_,
-    "tanh": torch.tanh_,
-}
+
+
+def tanh_(z: Tensor) -> Tensor:
+    """By way of the sigmoid, in place: a fifth of the time in float64."""
+    return z.mul_(2).sigmoid_().mul_(2).sub_(1)
+
+
+FORWARD = {"relu": torch.relu_, "sigmoid": torch.sigmoid_, "tanh": tanh_}
 BACKWARD = {
     "relu": lambda g, h: _aten.threshold_backward(g, h, 0),
     "sigmoid": _aten.sigmoid_backward,
@@ -93,7 +97,7 @@ class Batched:
         return self._blocks(points, rows, backward=True)
 
     def _blocks(self, points: Tensor, rows: Tensor, backward: bool):
-        n = max(1, BLOCK * torch.get_num_threads() // rows.shape[1])
+        n = max(1, BLOCK // rows.shape[1])
         parts = [self._block(p, rows, backward) for p in points.split(n)]
         if len(parts) == 1:
             return parts[0]
