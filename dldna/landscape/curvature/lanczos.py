@@ -43,6 +43,7 @@ def lanczos(
     tol: float,
     *,
     which: str = "magnitude",
+    least: int = 0,
     max_products: int = 1000,
     basis: int = 256,
     generator: torch.Generator | None = None,
@@ -63,6 +64,8 @@ def lanczos(
         k: number of pairs.
         tol: bound of the relative residual.
         which: "magnitude", "largest" or "smallest".
+        least: make at least this many products, for a start that may
+            lie close to an eigenvector which is not the wanted one.
         max_products: give up after this many.
         basis: largest number of vectors kept; at least ``k + 3``.
         generator: where new directions come from.
@@ -117,7 +120,7 @@ def lanczos(
         fine = bool(
             (residuals <= (tol * values[order].abs()).clamp_min(floor)).all()
         )
-        done = m >= k and fine
+        done = m >= k and fine and (exhausted or spent >= least)
         if done and exhausted:
             now = values[order]
             done = last is not None and torch.allclose(

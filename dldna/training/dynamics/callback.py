@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from dldna import batches, checks, guard, params
+from dldna import batches, checks, guard
 from dldna.records import Motion, Provenance
 from dldna.training.callbacks import Callback, State
 from dldna.training.dynamics import edge
 from dldna.training.dynamics.point import Instruments
+from dldna.training.dynamics.steps import LAYER, Steps
 
 STEP = (
     "steps",
@@ -24,7 +25,6 @@ STEP = (
     "loss_improvement",
     "cosine",
 )
-LAYER = ("layer_grad_norm", "layer_change", "layer_weight_norm")
 
 
 class Dynamics(Callback):
@@ -74,7 +74,8 @@ class Dynamics(Callback):
         >>> from dldna.data import load
         >>> from dldna.training import train
         >>> toy = load("blobs")
-        >>> net = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 3))
+        >>> from dldna.models import make
+        >>> net = make("mlp", in_shape=(2,), num_classes=3, hidden=[8])
         >>> sgd = torch.optim.SGD(net.parameters(), lr=0.1)
         >>> watch = Dynamics((toy.train_x, toy.train_y), measure_every=5)
         >>> _ = train(net, sgd, toy.loaders(50)[0], epochs=1,
@@ -113,10 +114,8 @@ class Dynamics(Callback):
         self.per_layer = per_layer
         self.instruments = None
         if data is not None:
-            held = batches.held(data)
-            held = held[0] if len(held) == 1 else held
             self.instruments = Instruments(
-                held, k, noise, tol, max_products, options
+                _held(data), k, noise, tol, max_products, options
             )
         self._clear()
 
@@ -128,26 +127,16 @@ class Dynamics(Callback):
             self._clear()
         self._about(state)
         if state.step == 0:
-            self._last = (0, self._weights())
             self._measure(state)
 
     def on_step(self, state: State) -> None:
         """Measure a step, and from time to time the point it led to."""
         began = time.perf_counter()
-        t, point = state.step, None
-        ahead = -t % self.every  # steps until the next row
-        if ahead <= 2:
-            point = self._weights()
-            move = None
-            if self._last is not None and self._last[0] == t - 1:
-                move = point - self._last[1]
-            if t % self.every == 0 and move is not None:
-                self._row(state, point, move)
-            self._last, self._move = (t, point), move
-        else:
-            self._last = self._move = None
+        row = self._steps.see(state)
+        if row is not None:
+            self.rows.append(row)
         self.seconds += time.perf_counter() - began
-        if t % self.measure_every == 0:
+        if state.step % self.measure_every == 0:
             self._measure(state)
 
     # Results
@@ -158,7 +147,7 @@ class Dynamics(Callback):
         Raises:
             ValueError: training has not begun.
         """
-        if self._names is None:
+        if not isinstance(self._steps, Steps):
             raise ValueError(
                 "nothing was measured yet: give this callback to "
                 "train(..., callbacks=[...]) first"
@@ -171,10 +160,10 @@ class Dynamics(Callback):
         }
         for name in ("steps", "epochs"):
             columns[name] = columns[name].astype(int)
-        width = len(self._names) if self.per_layer else 0
+        layers = self._steps.names if self.per_layer else []
         for name in LAYER:
-            rows = [row[name] for row in self.rows] if width else []
-            columns[name] = np.array(rows).reshape(len(rows), width)
+            rows = [row[name] for row in self.rows] if layers else []
+            columns[name] = np.array(rows).reshape(len(rows), len(layers))
         measured = {
             name: np.array([row[name] for row in self.points]).reshape(
                 len(self.points), *np.shape(value)
@@ -184,7 +173,7 @@ class Dynamics(Callback):
         steps = np.array([row["step"] for row in self.points], dtype=int)
         return Motion(
             **columns,
-            layers=list(self._names) if width else [],
+            layers=layers,
             points=steps,
             **measured,
             threshold_of=self._kind,
@@ -199,8 +188,7 @@ class Dynamics(Callback):
         return {
             "rows": [_plain(row) for row in self.rows],
             "points": [_plain(row) for row in self.points],
-            "last": self._last,
-            "move": self._move,
+            "steps": [self._steps.last, self._steps.move],
             "warm": self._warm,
             "seconds": self.seconds,
         }
@@ -209,7 +197,7 @@ class Dynamics(Callback):
         """Go on from a checkpoint."""
         self.rows = [_numpy(row) for row in saved["rows"]]
         self.points = [_numpy(row) for row in saved["points"]]
-        self._last, self._move = saved["last"], saved["move"]
+        self._steps = tuple(saved["steps"])
         self._warm, self.seconds = saved["warm"], saved["seconds"]
 
     # How it is done
@@ -218,26 +206,23 @@ class Dynamics(Callback):
         self.rows: list[dict] = []
         self.points: list[dict] = []
         self.seconds = 0.0
-        self._last = self._move = self._names = None
+        self._steps: Any = None
         self._warm: dict[str, Tensor] = {}
 
     def _about(self, state: State) -> None:
-        """Whom we watch: its parameters, grouped by layer."""
-        layers: dict[str, list[nn.Parameter]] = {}
-        for name, p in state.model.named_parameters():
-            if p.requires_grad:
-                layers.setdefault(name.rpartition(".")[0], []).append(p)
-        if not layers:
-            raise ValueError("no parameter of the model can move")
-        self._names = list(layers)
-        self._params = [p for group in layers.values() for p in group]
-        self._sizes = [sum(p.numel() for p in g) for g in layers.values()]
+        """Whom we watch."""
+        steps = Steps(state.model, self.every, self.per_layer)
+        if isinstance(self._steps, tuple):  # as a checkpoint left it
+            steps.last, steps.move = self._steps
+        elif state.step > 0:
+            steps.last = None
+        self._steps = steps
         self._kind, _ = edge.stability_threshold(state.optimizer)
-        first = self._params[0]
+        first = steps.params[0]
         self._facts = {
             "made": "learning dynamics",
             "model": type(state.model).__name__,
-            "n_params": sum(self._sizes),
+            "n_params": sum(steps.sizes),
             "loss": getattr(state.loss_fn, "__name__", "")
             or type(state.loss_fn).__name__,
             "device": str(first.device),
@@ -258,9 +243,6 @@ class Dynamics(Callback):
                 "noise_parts": tools.noise,
             }
 
-    def _weights(self) -> Tensor:
-        return torch.cat([p.detach().reshape(-1) for p in self._params])
-
     def _measure(self, state: State) -> None:
         if self.instruments is None:
             return
@@ -270,82 +252,18 @@ class Dynamics(Callback):
         self.points.append({"step": state.step, **row})
         self.seconds += time.perf_counter() - began
 
-    def _row(self, state: State, point: Tensor, move: Tensor) -> None:
-        """One step: how long, how far, which way, how much better."""
-        g = torch.cat([
-            (torch.zeros_like(p) if p.grad is None else p.grad).reshape(-1)
-            for p in self._params
-        ])  # fmt: skip
-        vectors = torch.stack([g.detach(), move, point]).double()
-        squares = torch.stack(
-            [part.square().sum(1) for part in vectors.split(self._sizes, 1)],
-            1,
+
+def _held(data: Any) -> Any:
+    """The samples in memory; a loader's own random state stays."""
+    generator = getattr(data, "generator", None)
+    kept = None if generator is None else generator.get_state()
+    with guard.untouched():
+        found = batches.held(
+            data.batches(0) if hasattr(data, "batches") else data
         )
-        layers = squares.sqrt().cpu().numpy()
-        grad, change, size = squares.sum(1).sqrt().tolist()
-        row = {
-            "steps": state.step,
-            "epochs": state.epoch,
-            "loss": state.loss,
-            "grad_norm": grad,
-            "param_change": change,
-            "weight_norm": size,
-            "loss_improvement": self._improvement(state),
-            "cosine": _cosine(vectors[1], self._move),
-        }
-        if self.per_layer:
-            row |= dict(zip(LAYER, layers, strict=True))
-        self.rows.append(row)
-
-    def _improvement(self, state: State) -> float:
-        """Loss of the step's own batch, before minus after."""
-        device = self._params[0].device
-        with guard.untouched():
-            fresh = _random_state(device)
-            after = _loss(state, {})
-            if torch.equal(fresh, _random_state(device)):
-                return state.loss - after
-        with guard.untouched():  # the same random numbers at both ends
-            before = _loss(state, self._before())
-        return before - after
-
-    def _before(self) -> dict[int, Tensor]:
-        """The parameters as they were before the step, by identity."""
-        parts = self._last[1].split([p.numel() for p in self._params])
-        return {
-            id(p): part.view_as(p)
-            for p, part in zip(self._params, parts, strict=True)
-        }
-
-
-@torch.no_grad()
-def _loss(state: State, old: dict[int, Tensor]) -> float:
-    """The batch's loss in the model's mode; its buffers are copies."""
-    model = state.model
-    point = {k: b.clone() for k, b in model.named_buffers()}
-    for name, p in model.named_parameters():
-        point[name] = old.get(id(p), p.detach())
-    inputs, _ = batches.split(state.batch)
-
-    def call(*args, **kwargs):
-        return params.call(model, point, args, kwargs)
-
-    loss = batches.loss_caller(state.loss_fn)
-    return float(loss(batches.apply(call, inputs), state.batch))
-
-
-def _random_state(device: torch.device) -> Tensor:
-    if device.type == "cuda":
-        return torch.cuda.get_rng_state(device)
-    return torch.random.get_rng_state()
-
-
-def _cosine(move: Tensor, last: Tensor | None) -> float:
-    if last is None:
-        return math.nan
-    last = last.double()
-    lengths = float(move.norm() * last.norm())
-    return float(move @ last) / lengths if lengths > 0 else math.nan
+    if generator is not None:
+        generator.set_state(kept)
+    return found[0] if len(found) == 1 else found
 
 
 def _plain(row: dict) -> dict:

@@ -15,6 +15,7 @@ from dldna.training.dynamics import edge
 from dldna.training.dynamics.noise import noise_of
 
 FRESH = 0.2  # of a random direction in a warm start
+LEAST = 8  # products beyond k, in which that direction can show itself
 
 
 @dataclass
@@ -125,6 +126,7 @@ class Instruments:
             k,
             self.tol,
             which="largest",
+            least=k + LEAST,
             max_products=self.max_products,
             generator=generator,
         )

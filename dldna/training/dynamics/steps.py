@@ -1,0 +1,133 @@
+"""What is measured at one step of a run."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from dldna import batches, guard, params
+from dldna.training.callbacks import State
+
+LAYER = ("layer_grad_norm", "layer_change", "layer_weight_norm")
+
+
+class Steps:
+    """Norms, angle and improvement of every so many-th step.
+
+    Args:
+        model: its parameters that can move are watched, layer by layer.
+        every: a row for every so many steps.
+        per_layer: whether rows hold the norms of each layer.
+
+    Raises:
+        ValueError: no parameter can move.
+    """
+
+    def __init__(self, model: nn.Module, every: int, per_layer: bool):
+        layers: dict[str, list[nn.Parameter]] = {}
+        for name, p in model.named_parameters():
+            if p.requires_grad:
+                layers.setdefault(name.rpartition(".")[0], []).append(p)
+        if not layers:
+            raise ValueError("no parameter of the model can move")
+        self.names = list(layers)
+        self.params = [p for group in layers.values() for p in group]
+        self.sizes = [sum(p.numel() for p in g) for g in layers.values()]
+        self.every, self.per_layer = every, per_layer
+        self.last: tuple[int, Tensor] | None = (0, self.weights())
+        self.move: Tensor | None = None
+
+    def weights(self) -> Tensor:
+        """A copy of all parameters, layer by layer, in one vector."""
+        return torch.cat([p.detach().reshape(-1) for p in self.params])
+
+    def see(self, state: State) -> dict | None:
+        """Take note of a step; return its row if it is due."""
+        t, row = state.step, None
+        if -t % self.every > 2:  # too early even for the step before
+            self.last = self.move = None
+            return None
+        point, move = self.weights(), None
+        if self.last is not None and self.last[0] == t - 1:
+            move = point - self.last[1]
+            if t % self.every == 0:
+                row = self._row(state, point, move)
+        self.last, self.move = (t, point), move
+        return row
+
+    def _row(self, state: State, point: Tensor, move: Tensor) -> dict:
+        """How long, how far, which way, how much better."""
+        g = torch.cat([
+            (torch.zeros_like(p) if p.grad is None else p.grad).reshape(-1)
+            for p in self.params
+        ])  # fmt: skip
+        vectors = torch.stack([g.detach(), move, point]).double()
+        squares = torch.stack(
+            [part.square().sum(1) for part in vectors.split(self.sizes, 1)],
+            1,
+        )
+        layers = squares.sqrt().cpu().numpy()
+        grad, change, size = squares.sum(1).sqrt().tolist()
+        row = {
+            "steps": state.step,
+            "epochs": state.epoch,
+            "loss": state.loss,
+            "grad_norm": grad,
+            "param_change": change,
+            "weight_norm": size,
+            "loss_improvement": self._improvement(state),
+            "cosine": _cosine(vectors[1], self.move),
+        }
+        if self.per_layer:
+            row |= dict(zip(LAYER, layers, strict=True))
+        return row
+
+    def _improvement(self, state: State) -> float:
+        """Loss of the step's own batch, before minus after."""
+        device = self.params[0].device
+        with guard.untouched():
+            fresh = _random_state(device)
+            after = _loss(state, {})
+            if torch.equal(fresh, _random_state(device)):
+                return state.loss - after
+        with guard.untouched():  # the same random numbers at both ends
+            before = _loss(state, self._before())
+        return before - after
+
+    def _before(self) -> dict[int, Tensor]:
+        """The parameters as they were before the step, by identity."""
+        parts = self.last[1].split([p.numel() for p in self.params])
+        return {
+            id(p): part.view_as(p)
+            for p, part in zip(self.params, parts, strict=True)
+        }
+
+
+@torch.no_grad()
+def _loss(state: State, old: dict[int, Tensor]) -> float:
+    """The batch's loss in the model's mode; its buffers are copies."""
+    model = state.model
+    point = {k: b.clone() for k, b in model.named_buffers()}
+    for name, p in model.named_parameters():
+        point[name] = old.get(id(p), p.detach())
+    inputs, _ = batches.split(state.batch)
+
+    def call(*args, **kwargs):
+        return params.call(model, point, args, kwargs)
+
+    loss = batches.loss_caller(state.loss_fn)
+    return float(loss(batches.apply(call, inputs), state.batch))
+
+
+def _random_state(device: torch.device) -> Tensor:
+    if device.type == "cuda":
+        return torch.cuda.get_rng_state(device)
+    return torch.random.get_rng_state()
+
+
+def _cosine(move: Tensor, last: Tensor | None) -> float:
+    if last is None:
+        return math.nan
+    last = last.double()
+    lengths = float(move.norm() * last.norm())
+    return float(move @ last) / lengths if lengths > 0 else math.nan
