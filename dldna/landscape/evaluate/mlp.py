@@ -15,10 +15,15 @@ images) in tiles of images that stay in cache.
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 
 from dldna import batches as bt
-from dldna.landscape.evaluate.graph import Graph, Unsupported
+from dldna.landscape.evaluate.graph import (
+    Graph,
+    Unsupported,
+    chain,
+    is_linear,
+)
 from dldna.landscape.evaluate.losses import add_losses, joined, per_sample
 from dldna.landscape.evaluate.moving import Weights
 from dldna.landscape.evaluate.plane import Row, rows
@@ -128,7 +133,12 @@ class Mlp:
 
 
 def _widest(graph: Graph) -> int:
-    layers = [m for m in graph.modules.values() if type(m) is nn.Linear]
+    layers = [n for n in graph.nodes if is_linear(graph, n)]
     if not layers:
         raise Unsupported("there is no linear layer")
-    return max(m.out_features for m in layers)
+    wide = [
+        graph.modules[n.target].out_features
+        for i, n in enumerate(layers)
+        if i or chain(graph, n) is None  # or it is made a little at a time
+    ]
+    return max(wide)

@@ -1,6 +1,6 @@
 """The operations of a perceptron on a tile, for a row of points."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
@@ -10,6 +10,25 @@ from dldna.landscape.evaluate.analysis import has_tensors
 from dldna.landscape.evaluate.graph import Unsupported
 from dldna.landscape.evaluate.moving import Affine, Weights
 from dldna.landscape.evaluate.plane import Row
+
+HOT = 2 * 2**20  # bytes of a first layer that are used while in cache
+
+
+class Later(NamedTuple):
+    """A first layer's output that the next linear layer makes for itself.
+
+    It is by far the largest array. Made for a few points at a time, right
+    before the product that uses it, it never leaves the cache.
+
+    Args:
+        node: the first layer.
+        relu: whether a ReLU follows at once.
+        then: operations on single numbers after that.
+    """
+
+    node: fx.Node
+    relu: bool
+    then: list[fx.Node]
 
 
 class Run:
@@ -61,7 +80,7 @@ class Run:
     def __call__(self, part: slice) -> Tensor:
         """Logits (P, C, N) for part of the row's points."""
         self.part, self.steps = part, self.row.steps[part]
-        values: dict[fx.Node, Tensor] = {}
+        values: dict[fx.Node, Any] = {}
         rectified: set[fx.Node] = set()
         graph = self.path.graph
         for node in graph.nodes:
@@ -76,9 +95,15 @@ class Run:
                 and gr.is_relu(graph, ahead)
             )
             if node in self.affine:
-                values[node] = self._first(node, relu)
+                if gr.chain(graph, node) is not None:
+                    values[node] = Later(node, relu, [])
+                else:
+                    values[node] = self._first(node, relu)
             elif node in rectified:
                 values[node] = values[node.args[0]]
+                relu = False
+            elif (later := self._later(node, values)) is not None:
+                values[node] = later
                 relu = False
             else:
                 values[node] = self._step(node, values, relu)
@@ -101,11 +126,27 @@ class Run:
         # the buffer that holds it is written again by the next pass
         return out.clone()
 
-    def _first(self, node: fx.Node, relu: bool) -> Tensor:
+    def _first(
+        self, node: fx.Node, relu: bool, steps: list[float] | None = None
+    ) -> Tensor:
         affine = self.affine[node]
-        shape = (len(self.steps), *affine.base.shape)
+        steps = self.steps if steps is None else steps
+        shape = (len(steps), *affine.base.shape)
         out = self.path.buffer(node.name, shape, affine.base.dtype)
-        return affine.fill(out, self.steps, relu)
+        return affine.fill(out, steps, relu)
+
+    def _later(self, node: fx.Node, values) -> Later | None:
+        """A first layer with one more operation, if it can wait."""
+        x = values.get(node.all_input_nodes[0])
+        if not isinstance(x, Later) or gr.is_linear(self.path.graph, node):
+            return None
+        return x._replace(then=[*x.then, node])
+
+    def _made(self, later: Later, steps: list[float]) -> Tensor:
+        x = self._first(later.node, later.relu, steps)
+        for node in later.then:
+            x = self._pointwise(node, dict.fromkeys(node.all_input_nodes, x))
+        return x
 
     def _step(self, node: fx.Node, values, relu: bool) -> Tensor:
         graph = self.path.graph
@@ -158,13 +199,27 @@ class Run:
 
     def _linear(self, node: fx.Node, x: Tensor, relu: bool) -> Tensor:
         weight, bias = self._of(node, "weight"), self._of(node, "bias")
-        weight = weight.expand(len(x), -1, -1)
-        shape = (len(x), weight.shape[1], x.shape[2])
-        out = self.path.buffer(node.name, shape, x.dtype)
-        torch.bmm(weight, x, out=out)
+        count = len(self.steps)
+        weight = weight.expand(count, -1, -1)
+        if isinstance(x, Later):
+            base = self.affine[x.node].base
+            out = self._out(node, weight, base)
+            cell = base.numel() * base.element_size()
+            group = max(1, HOT // cell)
+            for i in range(0, count, group):
+                some = slice(i, min(i + group, count))
+                made = self._made(x, self.steps[some])
+                torch.bmm(weight[some], made, out=out[some])
+        else:
+            out = self._out(node, weight, x)
+            torch.bmm(weight, x, out=out)
         if bias is not None:
             out.add_(bias.unsqueeze(2))
         return out.relu_() if relu else out
+
+    def _out(self, node: fx.Node, weight: Tensor, x: Tensor) -> Tensor:
+        shape = (*weight.shape[:2], x.shape[-1])
+        return self.path.buffer(node.name, shape, x.dtype)
 
     def _norm(self, node: fx.Node, module, x: Tensor) -> Tensor:
         mean, var = (
