@@ -13,10 +13,16 @@ from dldna.plotting.homology import (
 from dldna.plotting.init_lab import InitLab, init_lab
 from dldna.plotting.lines import line
 from dldna.plotting.marks import critical_points
+from dldna.plotting.motion import dynamics, dynamics_bundle, sharpness
 from dldna.plotting.multiscale import energies, ridges
 from dldna.plotting.networks import network
 from dldna.plotting.paths import path
 from dldna.plotting.planes import contour, levels_of, lift, shade
+from dldna.plotting.playground_page import (
+    PLAYERS,
+    Playground,
+    playground,
+)
 from dldna.plotting.relief import contours_3d, mesh_3d
 from dldna.plotting.show import alt_text, show
 from dldna.plotting.space import surface_3d
@@ -26,7 +32,9 @@ from dldna.plotting.style import COLORS, MARKERS, use
 __all__ = [
     "COLORS",
     "MARKERS",
+    "PLAYERS",
     "InitLab",
+    "Playground",
     "alt_text",
     "bands",
     "barcode",
@@ -36,6 +44,8 @@ __all__ = [
     "critical_points",
     "curves",
     "density",
+    "dynamics",
+    "dynamics_bundle",
     "eigenvalues",
     "energies",
     "histories",
@@ -49,6 +59,7 @@ __all__ = [
     "persistence",
     "ridges",
     "shade",
+    "sharpness",
     "show",
     "surface_3d",
     "use",

@@ -3,11 +3,19 @@
 import html
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from dldna.records import History, Line, Record, Spectrum, Surface
+from dldna.records import (
+    History,
+    Line,
+    Motion,
+    Record,
+    Spectrum,
+    Surface,
+)
 
 
 def show(
@@ -29,9 +37,20 @@ def show(
     Raises:
         ValueError: ``alt`` is empty, or the columns differ in length.
     """
+    from IPython.display import display
+
+    data, metadata = bundle(figure, alt, table)
+    display(data, metadata=metadata, raw=True)
+
+
+def bundle(
+    figure: Figure,
+    alt: str,
+    table: Mapping[str, Sequence] | None = None,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What :func:`show` displays: the picture and words, and their data."""
     if not alt.strip():
         raise ValueError("alt must say in words what the figure shows")
-    from IPython.display import display
     from matplotlib import pyplot as plt
 
     picture = _png(figure)
@@ -40,11 +59,7 @@ def show(
     meta = {"alt": alt, "width": width}
     if table is not None:
         meta["table"] = table_html(table)
-    display(
-        {"image/png": picture, "text/plain": alt},
-        metadata={"image/png": meta},
-        raw=True,
-    )
+    return {"image/png": picture, "text/plain": alt}, {"image/png": meta}
 
 
 def _png(figure: Figure) -> bytes:
@@ -98,7 +113,7 @@ def alt_text(record: Record) -> str:
     """Say what a picture of a record shows: ranges, minimum, trend.
 
     Args:
-        record: a History, Line, Surface or Spectrum.
+        record: a History, Line, Surface, Spectrum or Motion.
 
     Returns:
         One or two sentences.
@@ -169,9 +184,28 @@ def _spectrum_words(r: Spectrum) -> str:
     )
 
 
+def _motion_words(r: Motion) -> str:
+    if len(r.steps) == 0:
+        return "A run without a measured step."
+    text = (
+        f"Step {r.steps[0]} to {r.steps[-1]} of a run: batch loss from "
+        f"{r.loss[0]:.3g} to {r.loss[-1]:.3g}, length of the gradient from "
+        f"{r.grad_norm[0]:.3g} to {r.grad_norm[-1]:.3g}, of the weights "
+        f"from {r.weight_norm[0]:.3g} to {r.weight_norm[-1]:.3g}."
+    )
+    ratio = r.edge_ratio[np.isfinite(r.edge_ratio)]
+    if len(ratio):
+        text += (
+            f" The {r.threshold_of} goes from {ratio[0]:.2f} to "
+            f"{ratio[-1]:.2f} times its threshold."
+        )
+    return text + _bad(r.loss)
+
+
 _WORDS = {
     Line: _line_words,
     Surface: _surface_words,
     History: _history_words,
     Spectrum: _spectrum_words,
+    Motion: _motion_words,
 }
