@@ -32,7 +32,7 @@ ALLOWED = {
     **dict.fromkeys(THINGS, GROUND | THINGS),
     **dict.fromkeys(MEANS, GROUND | THINGS),
     "training": GROUND | THINGS | MEANS,
-    "plotting": {"records", "checks", "files"},
+    "plotting": {"records", "checks", "files", "problems"},
 }
 TOP = {"chapter_04", "chapter_05", "cli", "exercises"}
 ALLOWED |= dict.fromkeys(

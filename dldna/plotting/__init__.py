@@ -57,6 +57,7 @@ __all__ = [
     "network",
     "path",
     "persistence",
+    "playground",
     "ridges",
     "shade",
     "sharpness",

@@ -322,42 +322,58 @@ const dldnaRules = (function () {
   rule("pal", "PAL", pal, () => ({}),
     { lr: 1, alpha: 1 / 0.6, beta: 0.4, s_max: 3.16 });
 
-  // A walk: points and losses, the start first. It ends early where the
-  // loss or a weight is no number, or beyond all bounds.
-  function walk(name, surface, start, steps, settings, seed) {
+  // A walk that goes on step by step: points and losses, the start first.
+  // It ends early where the loss or a weight is no number or beyond all
+  // bounds; over then says when and why.
+  function walker(name, surface, start, steps, settings, seed) {
     const r = table[name], h = { ...r.defaults, ...settings };
-    let w = [...start], state = r.init(w, h);
-    const points = [r.point(w, state, h)];
-    const losses = [surface.loss(points[0])];
-    let over = null;
-    for (let t = 1; t <= steps; t++) {
+    let w = [...start], state = r.init(w, h), t = 0;
+    const p0 = r.point(w, state, h);
+    const path = {
+      points: [p0], losses: [surface.loss(p0)], over: null, done: false,
+    };
+    path.step = function () {
+      if (path.done || ++t > steps) return !(path.done = true);
       const at = surface.batch(t, seed || 0);
       [w, state] = r.update(w, at(w).g, state, t, h, at);
       const p = r.point(w, state, h), loss = surface.loss(p);
       if (![p[0], p[1], loss].every(Number.isFinite) || norm(p) > 1e12) {
         const lost = surface.outside && surface.outside(p);
-        over = { step: t, why: lost ? "left" : "diverged" };
-        break;
+        path.over = { step: t, why: lost ? "left" : "diverged" };
+        path.done = true;
+        return false;
       }
-      points.push(p);
-      losses.push(loss);
-    }
-    return { points, losses, over };
+      path.points.push(p);
+      path.losses.push(loss);
+      return true;
+    };
+    return path;
+  }
+  function walk(...given) {
+    const path = walker(...given);
+    while (path.step());
+    return path;
   }
 
-  // The best of 13 rates, two to a decade, by the last loss. PAL's rate is
-  // a measuring distance: near 0 its parabola is lost in rounding.
+  // The best of 13 rates, two to a decade: the lowest last loss among those
+  // that never rise above the start. PAL's rate is a measuring distance:
+  // near 0 its parabola is lost in rounding.
   const rateList = Array.from({ length: 13 }, (_, k) =>
     Number((10 ** (-5 + k / 2)).toPrecision(2)));
   function tune(name, surface, start, steps, settings, seed) {
     let best = null;
     rateList.filter((lr) => name !== "pal" || lr > 0.05).forEach((lr) => {
       const got = walk(name, surface, start, steps, { ...settings, lr }, seed);
-      const loss = got.over ? Infinity : got.losses[got.losses.length - 1];
-      if (!best || loss < best.loss) best = { lr, loss };
+      const top = got.over ? Infinity : Math.max(...got.losses);
+      const above = Math.max(0, top - got.losses[0]);
+      const loss = got.losses[got.losses.length - 1];
+      if (!best || above < best.above ||
+          (above === best.above && loss < best.loss)) {
+        best = { lr, loss, above };
+      }
     });
     return best;
   }
 
-  return { table, walk, tune, rateList };
+  return { table, walker, walk, tune, rateList };
 })();
