@@ -28,6 +28,7 @@ from dldna.plotting.show import alt_text, show
 from dldna.plotting.space import surface_3d
 from dldna.plotting.spectra import density, eigenvalues
 from dldna.plotting.style import COLORS, MARKERS, use
+from dldna.plotting.walks import walks
 
 __all__ = [
     "COLORS",
@@ -65,6 +66,7 @@ __all__ = [
     "surface_3d",
     "use",
     "valleys",
+    "walks",
     "weight_space",
     "well_fits",
 ]
