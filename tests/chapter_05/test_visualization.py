@@ -273,6 +273,13 @@ def test_paths_are_labelled_by_their_optimizers():
         "Adam, lr 0.1",
         "Mine, lr 0.1",
     ]
+    for line, path in zip(axes[0].lines, paths, strict=False):
+        assert np.array_equal(line.get_xdata(), path[:, 0])
+    [flat, _] = gauss.visualize_optimization_path(
+        x, y, z, popt, offset, paths[:1], "T", d_min=-0.5, d_max=0.81
+    )
+    said = flat.get_legend().get_texts()[0].get_text()
+    assert said == "SGD, lr 0.1: leaves at step 0"
     [flat, _] = gauss.visualize_optimization_path(
         x, y, z, popt, offset, {"one": np.asarray(paths[0])}, "T"
     )

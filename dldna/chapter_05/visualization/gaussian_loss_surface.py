@@ -136,6 +136,7 @@ def visualize_gaussian_fit(
     for ax, (title, a, b, c, how) in zip(axes, pictures, strict=True):
         filled = ax.pcolormesh(a, b, c, shading="nearest", **how)
         ax.set(title=f"{act_name} {title}".strip(), xlabel="x", ylabel="y")
+        ax.grid(visible=False)
         figure.colorbar(filled, ax=ax, shrink=0.8)
     return list(axes)
 
@@ -212,9 +213,9 @@ def describe(optimizer: Any) -> str:
     lr = groups[0].get("lr", getattr(optimizer, "lr", None))
     momentum = groups[0].get("momentum") or getattr(optimizer, "momentum", 0)
     words = [type(optimizer).__name__]
-    words += [f"lr {lr:g}"] if isinstance(lr, float | int) else []
+    words += [f"lr {lr:.3g}"] if isinstance(lr, float | int) else []
     if isinstance(momentum, float | int) and momentum:
-        words.append(f"momentum {momentum:g}")
+        words.append(f"momentum {momentum:.3g}")
     return ", ".join(words)
 
 
@@ -231,6 +232,8 @@ def visualize_optimization_path(
     d_num: int = 30,
 ) -> list[Axes]:
     """Draw optimizers' paths on a well, from above and in space.
+
+    A path is drawn until it leaves the range, and its label says when.
 
     Args:
         x, y, z: the surface the well was fitted to, flat.
@@ -255,12 +258,16 @@ def visualize_optimization_path(
     flat.contour(wx, wy, wz, levels=20, cmap="viridis", linewidths=0.8)
     space.plot_surface(wx, wy, wz, cmap="viridis", alpha=0.5, linewidth=0)
     for i, (label, path) in enumerate(paths.items()):
+        inside = ((path[:, :2] >= d_min) & (path[:, :2] <= d_max)).all(1)
+        if not inside.all():
+            left = int(np.argmin(inside))
+            label = f"{label}: leaves at step {left}"
+            path = path[: left + 1]
         how = {"color": plotting.COLORS[i % 8], "label": label, "lw": 1.2}
         mark = {"marker": plotting.MARKERS[i % 8], "ms": 3}
-        height = well(torch.from_numpy(path[:, :2].copy())).numpy()
         flat.plot(path[:, 0], path[:, 1], ls="-", **how, **mark)
-        inside = ((path[:, :2] >= d_min) & (path[:, :2] <= d_max)).all(1)
-        height = np.where(inside, height, np.nan)
+        path = path[inside[: len(path)], :2]
+        height = well(torch.from_numpy(path)).numpy()
         space.plot(path[:, 0], path[:, 1], height, ls="-", **how)
     flat.plot(well.values["x0"], well.values["y0"], "k+", ms=10)
     flat.set(xlabel="x", ylabel="y", title=f"paths on the well, {act_name}")
