@@ -261,7 +261,7 @@ class Slice:
         """
         surface = self.surface(extent, resolution)
         losses = surface.losses.T.astype("<f4")
-        grid: Any = [[float(f"{v:.6g}") for v in row] for row in losses]
+        grid: Any = _short(losses)
         if packed:
             grid = base64.b64encode(losses.tobytes()).decode()
         begin = self.start if start is None else torch.as_tensor(start)
@@ -275,13 +275,20 @@ class Slice:
             "biases": [b.tolist() for b in self.biases],
             "free": [list(p) for p in self.free],
             "names": self.names,
-            "x": self.x.tolist(),
-            "y": self.y.tolist(),
+            "x": _short(self.x),
+            "y": _short(self.y),
             "extent": list(_window(extent)),
             "grid": grid,
             "shape": list(losses.shape),
             "start": begin.tolist(),
         }
+
+
+def _short(values: Any) -> Any:
+    """Nested lists with seven digits."""
+    if values.ndim:
+        return [_short(v) for v in values]
+    return float(f"{values.item():.7g}")
 
 
 def _window(extent: Window) -> tuple[float, float, float, float]:
