@@ -44,9 +44,9 @@ def run_basic_experiment(
         seed: of the weights.
 
     Returns:
-        Lists with an entry for each epoch: epochs, loss and accuracy (a
-        fraction) as train_ and test_, train_gradient_norm (mean L2 norm
-        over the steps), test_gradient_norm (of the mean test loss),
+        Lists with an entry for each epoch: epochs, train_loss, test_loss,
+        train_accuracy, test_accuracy (fractions), train_gradient_norm (mean
+        L2 norm over the steps), test_gradient_norm (of the mean test loss),
         memory_allocated and memory_reserved (MiB; without a GPU those of
         the process: resident now, and at most so far).
     """
