@@ -1,11 +1,13 @@
 """The in-memory loader: every sample once, and the same order again."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dldna.data import Loader, crop_and_flip
+from dldna.data import Loader, crop_and_flip, flip_and_rotate
 
 
 def ramp(n):
@@ -112,3 +114,34 @@ def test_crop_and_flip_moves_whole_images():
         flips += found[0][2]
     assert 8 < flips < 32
     assert len(shifts) > 12
+
+
+def test_flip_and_rotate_without_a_turn_mirrors_half():
+    x = torch.rand(40, 2, 5, 7) * 2 - 1
+    y = flip_and_rotate(x, torch.Generator().manual_seed(0), degrees=0)
+    same = torch.isclose(y, x, atol=1e-5).flatten(1).all(1)
+    mirrored = torch.isclose(y, x.flip(-1), atol=1e-5).flatten(1).all(1)
+    assert (same | mirrored).all()
+    assert 10 < int(mirrored.sum()) < 30
+
+
+def test_flip_and_rotate_turns_about_the_centre():
+    """A spot keeps its distance from the centre, also in a wide image."""
+    h, w = 41, 61
+    rows = torch.arange(h).double() - (h - 1) / 2
+    columns = torch.arange(w).double() - (w - 1) / 2
+    spot = torch.exp(-((rows[:, None] - 8) ** 2 + (columns - 12) ** 2) / 8)
+    x = (2 * spot - 1).expand(30, 1, h, w)
+    y = flip_and_rotate(x, torch.Generator().manual_seed(1), degrees=30)
+    mass = (y[:, 0] + 1) / (y[:, 0] + 1).sum((1, 2), keepdim=True)
+    r = (mass.sum(2) * rows).sum(1)
+    c = (mass.sum(1) * columns).sum(1)
+    torch.testing.assert_close(
+        torch.hypot(r, c), torch.full((30,), 208.0).double().sqrt(),
+        rtol=0, atol=0.05,
+    )  # fmt: skip
+    angle = torch.rad2deg(torch.atan2(r, c.abs()) - math.atan2(8, 12))
+    assert 20 < angle.abs().max() <= 30.5
+    assert (c > 0).any()
+    assert (c < 0).any()
+    assert y.min() >= -1 - 1e-9
