@@ -196,11 +196,12 @@
     told = setTimeout(tell, 500);
   }
   function advance(until) {
+    const each = given.surfaces[slot].kind === "network" ? 1 : 20;
     for (;;) {
       let busy = false;
       for (const name of chosen) {
         const path = walks[name];
-        for (let k = 0; k < 20 && !path.done; k++) path.step();
+        for (let k = 0; k < each && !path.done; k++) path.step();
         busy = busy || !path.done;
         if (performance.now() > until) return !busy;
       }
@@ -223,7 +224,7 @@
     const walked = advance(until);
     const painted = paint(until);
     draw();
-    if (!walked || !painted || playing) redraw();
+    if (!walked || !painted || playing || dragging) redraw();
     if (dragging) {
       if (last && now - last < 1000) keep(shared.frames, now - last);
       keep(shared.work, performance.now() - begun);
@@ -410,6 +411,9 @@
     pen.textAlign = "right";
     ticks(b0, b1, 6).forEach((v) => pen.fillText(v, PAD.left - 6, f.y(v) + 4));
     pen.strokeRect(PAD.left, PAD.top, f.iw, f.ih);
+    pen.fillText(names()[0], PAD.left + f.iw - 6, PAD.top + f.ih - 6);
+    pen.textAlign = "left";
+    pen.fillText(names()[1], PAD.left + 6, PAD.top + 15);
     pen.save();
     pen.beginPath();
     pen.rect(PAD.left, PAD.top, f.iw, f.ih);

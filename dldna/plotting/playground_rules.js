@@ -274,7 +274,7 @@ const dldnaRules = (function () {
     table[name] = { name, label, update, init, defaults, point, ...more };
   }
   rule("sgd", "SGD", sgd, initSgd, plain);
-  rule("momentum", "Momentum (heavy ball)", sgd, initSgd,
+  rule("momentum", "Heavy ball", sgd, initSgd,
     { ...plain, momentum: 0.9 });
   rule("nesterov", "Nesterov", sgd, initSgd,
     { ...plain, momentum: 0.9, nesterov: true });

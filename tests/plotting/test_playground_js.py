@@ -177,8 +177,6 @@ CHAOTIC = {
     ("asam", "himmelblau"): "g / |g| turns round where g vanishes",
     ("sophia", "himmelblau"): "sign steps where the curvature is negative",
     ("shampoo", "plateau"): "gradients on one line: a singular matrix",
-    ("shampoo", "rosenbrock"): "the root amplifies a thousandfold",
-    ("schedule_free_adamw", "rosenbrock"): "steps across the valley",
 }
 
 
