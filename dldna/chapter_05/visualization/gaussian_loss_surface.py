@@ -273,7 +273,7 @@ def visualize_optimization_path(
     flat.set(xlabel="x", ylabel="y", title=f"paths on the well, {act_name}")
     flat.set(xlim=(d_min, d_max), ylim=(d_min, d_max))
     space.set(xlabel="x", ylabel="y", zlabel="loss")
-    flat.legend()
+    flat.legend(frameon=True, fontsize=8)
     return [flat, space]
 
 
