@@ -6,14 +6,17 @@ script of ``benchmarks/`` wrote; its ``provenance`` names the command, the
 number of threads, the time it took and the versions.
 """
 
+import dataclasses
 import json
 from importlib import resources
 from typing import Any
 
-from dldna import checks, files
-from dldna.records import Provenance
+import numpy as np
 
-__all__ = ["names", "store", "stored"]
+from dldna import checks, files
+from dldna.records import Provenance, Surface
+
+__all__ = ["names", "store", "stored", "surface_of"]
 
 _HERE = resources.files(__name__)
 
@@ -71,6 +74,31 @@ def store(
     with resources.as_file(_HERE / f"{name}.json") as path:
         files.write_atomic(path, lambda f: f.write(text.encode()))
     return whole
+
+
+def surface_of(kept: dict[str, Any], **about: Any) -> Surface:
+    """A surface from the numbers of a stored result.
+
+    Args:
+        kept: fields of :class:`~dldna.records.Surface`; others are left.
+        about: fields of :class:`~dldna.records.Provenance`.
+
+    Returns:
+        The record, with every point marked as evaluated.
+
+    Example:
+        >>> z = [[1.0, 2.0], [3.0, 4.0]]
+        >>> surface_of({"alphas": [0, 1], "betas": [0, 1], "losses": z,
+        ...             "centre_loss": 1.0}).losses[1, 0]
+        np.float64(3.0)
+    """
+    names = {f.name for f in dataclasses.fields(Surface)} - {"provenance"}
+    found = {k: v for k, v in kept.items() if k in names}
+    for name in found.keys() - {"centre_loss", "directions", "path"}:
+        found[name] = np.asarray(found[name], dtype=float)
+    done = np.ones(found["losses"].shape, dtype=bool)
+    record = Provenance(made="stored surface", **about)
+    return Surface(**found, evaluated=done, provenance=record)
 
 
 def _short(value: Any) -> Any:
