@@ -26,8 +26,11 @@ def filter_normalise(
     where :math:`w_{ij}` is the j-th slice along axis 0 of the i-th weight:
     a convolution's filter, or a linear layer's row. Afterwards the whole
     tensor has the length of the weight, so a step of 1 is a change of
-    100 %. A network whose filters are rescaled without changing what it
-    computes keeps its picture.
+    100 %. Pictures are the same for a ReLU network and its twin with one
+    layer multiplied by a number and the next divided by it, and for
+    filters rescaled one by one before batch normalisation. Without that,
+    units rescaled one by one change the picture: the next layer's columns
+    change, and its rows are what is normalised.
 
     Args:
         direction: any direction, one tensor for each weight.
