@@ -23,6 +23,12 @@ def test_walks_are_drawn_in_the_surfaces_coordinates(bowl):
     lines = {line.get_label(): line for line in ax.get_lines()}
     np.testing.assert_array_equal(lines["near"].get_xydata(), near)
     assert "far (leaves)" in lines
+    squares = [
+        line.get_xydata()[0].tolist()
+        for line in ax.get_lines()
+        if line.get_marker() == "s" and len(line.get_xydata()) == 1
+    ]
+    assert squares == [[1.0, 0.5], [0.0, 0.0]]
     assert lines["near"].get_color() != lines["far (leaves)"].get_color()
     assert ax.get_xlim() == (-2, 2)
     assert ax.get_ylim() == (-1, 1)
