@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dldna import optim
 from dldna.chapter_05.optimizers.basic import Adapter
@@ -67,6 +68,7 @@ class Sophia(Adapter):
     """
 
     curvature: Callable[[], Tensor] | None = None
+    needs_curvature = "loss"
 
     def __init__(
         self,
@@ -118,7 +120,8 @@ class Sophia(Adapter):
                     stacklevel=3,
                 )
                 self.told = True
-        return self.inner.step(closure, curvature=curvature)
+        with sdpa_kernel(SDPBackend.MATH):  # it has second derivatives
+            return self.inner.step(closure, curvature=curvature)
 
     @torch.enable_grad()
     def _squares(self) -> Tensor:
