@@ -61,7 +61,9 @@ def train(
         model: trained in place; its mode is afterwards as it was.
         optimizer: any ``torch.optim.Optimizer`` over its parameters. One
             whose attribute ``needs_closure`` is true gets a closure; one
-            with ``train()`` and ``eval()`` is switched around evaluation.
+            with ``needs_curvature`` (Sophia) also what it estimates its
+            curvature from, on the batch of the step; one with ``train()``
+            and ``eval()`` is switched around evaluation.
         train_loader: batches, as :mod:`dldna.batches` reads them.
         test_loader: data to evaluate on after each epoch.
         epochs: how often to run through the data, in all.
@@ -129,7 +131,7 @@ def train(
                     break
                 _epoch(
                     run,
-                    lambda batch: _step(
+                    lambda batch: optimizer_step(
                         model, optimizer, batch, loss_fn, clip
                     ),
                     scheduler if scheduler_every == "step" else None,
@@ -178,12 +180,12 @@ def _epoch(run, step, scheduler, saver, estimate) -> None:
         raise ValueError("the training loader is empty: not a single batch")
 
 
-def _step(
+def optimizer_step(
     model: nn.Module,
     optimizer: Optimizer,
     batch: Any,
     loss_fn: Callable,
-    clip: float | None,
+    clip: float | None = None,
 ) -> tuple[float, Any]:
     """One step on one batch.
 
@@ -210,7 +212,14 @@ def _step(
             nn.utils.clip_grad_norm_(model.parameters(), clip)
         return loss
 
-    if _needs_closure(optimizer):
+    def curvature() -> Tensor:
+        output = batches.apply(model, inputs)
+        return output if looks == "logits" else call(output, batch)
+
+    looks = getattr(optimizer, "needs_curvature", None)
+    if looks is not None:
+        optimizer.step(closure, curvature=curvature)
+    elif _needs_closure(optimizer):
         optimizer.step(closure)
     else:
         closure()
