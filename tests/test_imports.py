@@ -34,7 +34,7 @@ ALLOWED = {
     "training": GROUND | THINGS | MEANS,
     "plotting": {"records", "checks", "files", "problems"},
 }
-TOP = {"chapter_04", "chapter_05", "cli", "exercises"}
+TOP = {"chapter_04", "chapter_05", "cli", "exercises", "walks"}
 ALLOWED |= dict.fromkeys(
     TOP, GROUND | THINGS | MEANS | TOP | {"training", "plotting"}
 )
