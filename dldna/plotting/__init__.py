@@ -28,6 +28,7 @@ from dldna.plotting.show import alt_text, show
 from dldna.plotting.space import surface_3d
 from dldna.plotting.spectra import density, eigenvalues
 from dldna.plotting.style import COLORS, MARKERS, use
+from dldna.plotting.tournaments import pairs, scores
 from dldna.plotting.walks import walks
 
 __all__ = [
@@ -56,10 +57,12 @@ __all__ = [
     "line",
     "mesh_3d",
     "network",
+    "pairs",
     "path",
     "persistence",
     "playground",
     "ridges",
+    "scores",
     "shade",
     "sharpness",
     "show",

@@ -285,10 +285,10 @@ def test_networks_with_dropout_and_batch_norm_play_too():
     got = training.arena(
         "arena-cnn",
         replace(
-            d, train_x=F.pad(d.train_x, (2,) * 4).repeat(1, 3, 1, 1),
-            test_x=F.pad(d.test_x, (2,) * 4).repeat(1, 3, 1, 1),
+            d, train_x=d.train_x[..., 6:22, 6:22].repeat(1, 3, 1, 1),
+            test_x=d.test_x[..., 6:22, 6:22].repeat(1, 3, 1, 1),
         ),
-        ["Adam", "Muon"], budget=1, seeds=2, epochs=1, batch_size=24,
+        ["Muon"], budget=1, seeds=2, epochs=1, batch_size=24, marks=1,
     )  # fmt: skip
     assert got.provenance.model == "arena-cnn"
     assert np.isfinite(got.loss).all()

@@ -193,9 +193,9 @@ class Arena(Record):
             target: accuracy, a fraction.
 
         Returns:
-            (O, K) steps; NaN for runs that do not reach it.
+            (O, K) steps; NaN for runs that diverge or do not reach it.
         """
-        reached = self.curve >= target
+        reached = (self.curve >= target) & ~self.diverged[..., None]
         first = self.marks[reached.argmax(-1)].astype(float)
         return np.where(reached.any(-1), first, np.nan)
 
