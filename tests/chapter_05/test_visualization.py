@@ -96,6 +96,27 @@ def test_a_line_to_another_activation_says_what_stands_at_its_end(
     )
 
 
+def test_torchs_own_loaders_will_do(models):
+    """And the global random state stays as it was."""
+    from dldna.chapter_04.utils.data import get_dataset
+
+    few = torch.utils.data.Subset(get_dataset("digits")[1], range(40))
+    loader = torch.utils.data.DataLoader(few, batch_size=16)
+    torch.manual_seed(4)
+    before = torch.random.get_rng_state()
+    a, losses, _ = ls.linear_interpolation(
+        models[0], models[2], loader, LOSS, "cpu", num_points=5
+    )
+    values, vectors = ls.hessian_eigenvectors(models[2], LOSS, loader, 1)
+    _, _, z = ls.xy_perturb_loss(
+        models[2], [vectors[0], list(models[0].parameters())], loader, LOSS,
+        "cpu", [0.0], [0.0, 0.1],
+    )  # fmt: skip
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert losses[a == 1][0] == pytest.approx(z[0], rel=1e-5)
+    assert values[0] > 0
+
+
 def test_fifty_points_by_default(models, batch):
     a, _, _ = ls.linear_interpolation(*models[:2], batch, LOSS, "cpu")
     assert len(a) == 50

@@ -90,10 +90,10 @@ def linear_interpolation(
 
 def _same_function(a: nn.Module, b: nn.Module, data: Iterable) -> bool:
     """Whether two networks give the same outputs on a few samples."""
-    [few] = batches.held(next(iter(data)), 16)
-    few = batches.to(few, next(a.parameters()).device)
-    inputs, _ = batches.split(few)
     with untouched(a, b), torch.no_grad():
+        [few] = batches.held(next(iter(data)), 16)
+        few = batches.to(few, next(a.parameters()).device)
+        inputs, _ = batches.split(few)
         one, two = (batches.apply(m.eval(), inputs) for m in (a, b))
     return torch.allclose(one, two, rtol=1e-3, atol=1e-5)
 
