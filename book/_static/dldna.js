@@ -167,8 +167,91 @@
     show(at);
   }
 
+  // --- the numbers behind a figure can be heard: each column in turn, low
+  // pitch for small values, over one scale for the whole figure.
+  var sound = null, hush = null;
+  function columns(table) {
+    var rows = Array.from(table.querySelectorAll("tbody tr"));
+    var names = Array.from(table.querySelectorAll("thead th"));
+    return names
+      .map(function (name, k) {
+        var values = rows.map(function (row) {
+          return Number(row.children[k].textContent);
+        });
+        return { name: name.textContent, values: values };
+      })
+      .slice(1) // the first column is the axis
+      .filter(function (column) {
+        return column.values.filter(isFinite).length > 4;
+      });
+  }
+  function tones(values, low, high) {
+    var log = low > 0 && high > 10 * low;
+    var f = log ? Math.log : Number;
+    return values.map(function (v) {
+      if (!isFinite(v)) return 80;
+      return 220 * Math.pow(4, (f(v) - f(low)) / (f(high) - f(low) || 1));
+    });
+  }
+  function play(list, done) {
+    var all = [].concat.apply([], list.map(function (c) { return c.values; }));
+    all = all.filter(isFinite);
+    var low = Math.min.apply(null, all), high = Math.max.apply(null, all);
+    var context = new (window.AudioContext || window.webkitAudioContext)();
+    var when = context.currentTime + 0.1, voice;
+    list.forEach(function (column) {
+      var step = Math.min(0.12, 2.5 / column.values.length);
+      var gain = context.createGain();
+      voice = context.createOscillator();
+      gain.gain.value = 0.1;
+      tones(column.values, low, high).forEach(function (hz, k) {
+        voice.frequency.setValueAtTime(hz, when + k * step);
+      });
+      voice.connect(gain).connect(context.destination);
+      voice.start(when);
+      when += step * column.values.length;
+      voice.stop(when);
+      when += 0.5;
+    });
+    voice.onended = done;
+    return context;
+  }
+  function listen() {
+    document.querySelectorAll(".dldna-data").forEach(function (box) {
+      var list = columns(box.querySelector("table"));
+      var Kind = window.AudioContext || window.webkitAudioContext;
+      if (!list.length || list.length > 8 || !Kind) return;
+      var button = document.createElement("button");
+      button.type = "button";
+      button.className = "dldna-listen";
+      var words = document.createElement("span");
+      words.setAttribute("role", "status");
+      function silence() {
+        if (sound) sound.close();
+        sound = null;
+        button.textContent = "Listen";
+        button.setAttribute("aria-pressed", "false");
+      }
+      silence();
+      button.onclick = function () {
+        var mine = sound && hush === silence;
+        if (sound) hush();
+        if (mine) return;
+        hush = silence;
+        sound = play(list, silence);
+        button.textContent = "Stop";
+        button.setAttribute("aria-pressed", "true");
+        words.textContent =
+          " Low pitch is a small value. In turn: " +
+          list.map(function (c) { return c.name; }).join(", ") + ".";
+      };
+      box.querySelector("summary").after(button, words);
+    });
+  }
+
   function start() {
     slides();
+    listen();
     figures();
     focusable();
     window.addEventListener("resize", focusable);

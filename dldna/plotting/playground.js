@@ -164,7 +164,7 @@
     const g = given.surfaces[slot];
     const [a0, a1, b0, b1] = g.extent;
     if (!picture) {
-      if (g.grid && g.kind !== "formula") {
+      if (g.kind === "network" && g.grid) {
         picture = { z: g.grid, done: true };
       } else {
         const n = g.kind === "network" ? 41 : 97;
@@ -473,15 +473,20 @@
     pen.strokeStyle = colours["--play-line"];
     pen.lineWidth = 0.5;
     pen.textAlign = "right";
-    ticks(low, high, 6).forEach((v) => {
-      if (logs && v !== Math.round(v)) return;
+    const decades = ticks(low, high, 6).filter((v) => Number.isInteger(v));
+    const marks = !logs ? ticks(low, high, 6) : decades.length > 2 ? decades
+      : [1, 2, 5].flatMap((m) => Array.from({ length: 9 }, (_, k) =>
+        Math.log10(m) + Math.floor(low) + k))
+        .filter((v) => v >= low && v <= high);
+    marks.forEach((v) => {
       const y = PAD.top + ((high - v) / (high - low)) * ih;
       pen.beginPath();
       pen.moveTo(PAD.left + 8, y);
       pen.lineTo(w - PAD.right, y);
       pen.stroke();
-      pen.fillText(logs ? (Math.abs(v) < 3 ? String(10 ** v) : "1e" + v)
-        : String(v), PAD.left + 3, y + 4);
+      const power = Number((10 ** v).toPrecision(1));
+      pen.fillText(!logs ? v : Math.abs(v) < 3 ? power
+        : power.toExponential().replace("+", ""), PAD.left + 3, y + 4);
     });
     pen.textAlign = "center";
     ticks(0, steps, 5).forEach((v) => pen.fillText(v, X(v), h - 24));
