@@ -295,9 +295,24 @@ def test_places_that_are_not_there(free, says):
         Slice.of(toy_network(), free)
 
 
-def test_other_networks_and_windows_are_refused():
-    with pytest.raises(ValueError, match="linear layers"):
-        Slice.of(nn.Sequential(nn.Linear(3, 1), nn.GELU(), nn.Linear(1, 1)))
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [nn.Linear(3, 1), nn.GELU(), nn.Linear(1, 1)],
+        [nn.Linear(3, 1), nn.ReLU(), nn.Linear(1, 1), nn.ReLU()],
+        [nn.Linear(3, 3), nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 1)],
+        [nn.Linear(3, 1), nn.ReLU(), nn.Linear(1, 1, bias=False)],
+        [nn.Linear(3, 1)],
+    ],
+)
+def test_other_networks_are_refused(layers):
+    with pytest.raises(ValueError, match="linear layers with biases"):
+        Slice.of(nn.Sequential(*layers))
+
+
+def test_a_single_layer_and_strange_windows_are_refused():
+    with pytest.raises(ValueError, match="linear layers with biases"):
+        Slice.of(nn.Linear(3, 1))
     with pytest.raises(ValueError, match="one output"):
         Slice.of(
             nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 2)),

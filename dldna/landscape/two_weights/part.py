@@ -91,18 +91,20 @@ class Slice:
         Raises:
             ValueError: another kind of network.
         """
+        model = model if isinstance(model, nn.Sequential) else []
         linear = [m for m in model if isinstance(m, nn.Linear)]
         kinds = {type(m) for m in model} - {nn.Linear}
         names = {v: k for k, v in ACTIVATIONS.items()}
-        order = [type(m) for m in model[::2]]
+        in_turns = len(model) % 2 == 1 and linear == list(model[::2])
         if (
             len(kinds) != 1
             or not kinds <= names.keys()
-            or set(order) != {nn.Linear}
+            or not in_turns
+            or any(m.bias is None for m in linear)
         ):
             raise ValueError(
-                "a slice needs linear layers with ReLU, sigmoid or tanh "
-                "between them, as toy_network makes"
+                "a slice needs linear layers with biases and, between them, "
+                "one of ReLU, sigmoid and tanh, as toy_network makes"
             )
         x, y = toy_regression() if data is None else data
         places = tuple(tuple(int(i) for i in p) for p in free)

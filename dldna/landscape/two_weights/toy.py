@@ -1,6 +1,7 @@
 """The toy regression and its network of forty parameters."""
 
 import itertools
+import math
 
 import torch
 from torch import Tensor, nn
@@ -71,10 +72,15 @@ def toy_network(
     """
     kind = ACTIVATIONS[checks.choice("activation", activation, ACTIVATIONS)]
     layers: list[nn.Module] = []
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        for i, (n, m) in enumerate(itertools.pairwise(WIDTHS)):
-            layers += [kind()] * (i > 0) + [nn.Linear(n, m)]
+    generator = torch.Generator().manual_seed(seed)
+    for i, (n, m) in enumerate(itertools.pairwise(WIDTHS)):
+        linear = nn.utils.skip_init(nn.Linear, n, m)
+        nn.init.kaiming_uniform_(
+            linear.weight, a=math.sqrt(5), generator=generator
+        )
+        bound = 1 / math.sqrt(n)
+        nn.init.uniform_(linear.bias, -bound, bound, generator=generator)
+        layers += [kind()] * (i > 0) + [linear]
     net = nn.Sequential(*layers).double()
     if trained:
         known = stored("two_weights")["weights"][activation]
