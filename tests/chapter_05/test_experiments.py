@@ -6,10 +6,9 @@ import re
 
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional as F
 
-from dldna import training
+from dldna import optim, training
 from dldna.chapter_05.experiments import basic, watch
 from dldna.chapter_05.experiments.advanced import run_advanced_experiment
 from dldna.chapter_05.experiments.basic import run_basic_experiment
@@ -149,18 +148,27 @@ def test_an_unknown_model_type_is_met_with_the_known_ones(pictures):
         run_advanced_experiment(Adam, "cn", pictures, pictures, {}, "cpu")
 
 
-def test_sophia_sees_the_curvature_of_the_steps_batch():
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
-    batch = torch.randn(8, 3), torch.arange(8) % 4
-    loss = basic._Curvature(model)
-    first = loss(model(batch[0]), batch)
-    before = {k: v.clone() for k, v in model.named_buffers()}
-    again = loss()
-    assert again.requires_grad
-    torch.testing.assert_close(first, again)
-    for k, v in model.named_buffers():
-        assert torch.equal(v, before[k])
+def test_sophia_sees_the_curvature_without_being_told(loaders):
+    """No warning, and the steps of the room's own SophiaH."""
+    config = {"lr": 1e-3, "rho": 0.04, "k": 2}
+    found = run_basic_experiment(Sophia, *loaders, config, "cpu", epochs=1)
+    model = make("mlp", seed=0)
+    history = training.train(
+        model,
+        optim.SophiaH(
+            model.parameters(),
+            lr=1e-3,
+            betas=(0.965, 0.99),
+            gamma=0.04,
+            weight_decay=0.0,
+            k=2,
+        ),
+        *loaders,
+        epochs=1,
+    )
+    assert found["test_loss"] == pytest.approx(
+        history.test_loss.tolist(), rel=1e-6
+    )
 
 
 def test_the_shape_is_read_off_the_loader(loaders):

@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call
-from torch.nn import functional as F
+from torch import nn
 
 from dldna import batches
 from dldna.chapter_04.utils.data import usable
@@ -74,9 +72,6 @@ def run(
     """Train any model; see :func:`run_basic_experiment`."""
     model.to(device)
     optimizer = optimizer_class(model.parameters(), **config)
-    loss_fn = F.cross_entropy
-    if hasattr(optimizer, "curvature"):
-        loss_fn = optimizer.curvature = _Curvature(model)
     history = train(
         model,
         optimizer,
@@ -84,7 +79,6 @@ def run(
         test_loader,
         epochs=epochs,
         callbacks=[Watch(test_loader)],
-        loss_fn=loss_fn,
     )
     columns = {k: v.tolist() for k, v in history.metrics.items()}
     columns["train_gradient_norm"] = columns.pop("gradient_norm", [])
@@ -121,22 +115,3 @@ def place(device: str | torch.device, gpu_id: int) -> torch.device:
     if device.type == "cuda" and device.index is None:
         return torch.device("cuda", gpu_id)
     return device
-
-
-class _Curvature:
-    """A loss that can be had again, with its graph, on the last batch.
-
-    Running statistics stay as the step left them.
-    """
-
-    def __init__(self, model: nn.Module):
-        self.model, self.last = model, None
-        self.__name__ = "cross_entropy"
-
-    def __call__(self, output: Any = None, batch: Any = None) -> Tensor:
-        if output is not None:
-            self.last = batch
-            return F.cross_entropy(output, batches.split(batch)[1])
-        x, y = batches.split(self.last)
-        buffers = {k: b.clone() for k, b in self.model.named_buffers()}
-        return F.cross_entropy(functional_call(self.model, buffers, x), y)
