@@ -19,8 +19,9 @@ def untouched(*models: nn.Module) -> Iterator[None]:
     exception or Ctrl-C. Buffers and parameters keep their identity: the
     old values are copied back into the same tensors.
 
-    Parameters are compared and copied back only where a version counter
-    says that somebody wrote to them, so guarding a large model is cheap.
+    Values are copied back only where their bits differ, so that a graph
+    that autograd still needs stays valid. Writes through ``.data``, which
+    no version counter sees, are found as well.
 
     Args:
         *models: the modules to watch.
@@ -56,14 +57,18 @@ class _Kept:
     """One model's state as it was."""
 
     def __init__(self, model: nn.Module):
-        self.modes = [(m, m.training) for m in model.modules()]
+        modules = list(model.modules())
+        self.modes = [(m, m.training) for m in modules]
         self.buffers = [
             (m, name, buffer, None if buffer is None else buffer.clone())
-            for m in model.modules()
+            for m in modules
             for name, buffer in m._buffers.items()
         ]
+        self.slots = [
+            (m, name, p) for m in modules for name, p in m._parameters.items()
+        ]
         self.params = [
-            (p, p.detach().clone(), p._version, p.requires_grad, p.grad)
+            (p, p.data, p.detach().clone(), p.requires_grad, p.grad)
             for p in model.parameters()
         ]
         self.grads = [
@@ -79,12 +84,28 @@ class _Kept:
                 module._buffers[name] = buffer
                 if buffer is not None:
                     buffer.copy_(value)
-            for (p, value, version, needs, grad), old in zip(
+            for module, name, p in self.slots:
+                if module._parameters.get(name) is not p:
+                    module._parameters[name] = p
+            for (p, home, value, needs, grad), old in zip(
                 self.params, self.grads, strict=True
             ):
-                if p._version != version:
+                if p.data_ptr() != home.data_ptr():
+                    p.data = home
+                if not _same_bits(p, value):
                     p.copy_(value)
                 p.requires_grad_(needs)
                 p.grad = grad
                 if grad is not None:
                     grad.copy_(old)
+
+
+_WHOLE = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def _same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
+    try:
+        whole = _WHOLE.get(a.element_size(), a.dtype)
+        return torch.equal(a.detach().view(whole), b.view(whole))
+    except (RuntimeError, NotImplementedError):  # sparse, without storage
+        return False

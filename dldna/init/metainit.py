@@ -60,7 +60,9 @@ def quotient(
     """
     if loss.ndim or not torch.isfinite(loss):
         raise ValueError(f"the loss must be one finite number, not {loss}")
-    grads = torch.autograd.grad(loss, point, create_graph=True)
+    grads = torch.autograd.grad(
+        loss, point, create_graph=True, materialize_grads=True
+    )
     half = sum((g * g).sum() for g in grads) / 2
     if half.requires_grad:
         moved = torch.autograd.grad(

@@ -176,6 +176,8 @@ class Recorder:
         flat = torch.cat(
             [t.detach().reshape(-1).cpu() for t in tensors.values()]
         )
+        if flat.dtype == torch.bfloat16:  # unknown to NumPy
+            flat = flat.float()
         with np.errstate(over="ignore"):
             return flat.numpy().astype(self.dtype).tobytes()
 

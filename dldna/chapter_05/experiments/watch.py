@@ -53,7 +53,7 @@ def loss_grad_norm(
             inputs, _ = batches.split(batch)
             n = batches.size(batch)
             loss = n * call(batches.apply(model, inputs), batch)
-            grads = torch.autograd.grad(loss, params)
+            grads = torch.autograd.grad(loss, params, materialize_grads=True)
             torch._foreach_add_(total, grads)
             samples += n
     squares = sum(float(g.double().square().sum()) for g in total)

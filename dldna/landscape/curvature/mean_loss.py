@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from dldna import batches as bt
 from dldna import checks, params
+from dldna.guard import untouched
 from dldna.records import Provenance
 
 MODES = ("eval", "train")
@@ -105,11 +106,13 @@ class MeanLoss:
             for (k, p), part in zip(self.point.items(), parts, strict=True)
         }
 
+    @untouched()
     def loss(self, point: Mapping[str, Tensor] | None = None) -> float:
         """The mean loss at the model's parameters, or at another point."""
         point = self.point if point is None else point
         return self._mean_loss(point, self.batches)
 
+    @untouched()
     def gradient(self, point: Mapping[str, Tensor] | None = None) -> Tensor:
         """The gradient of the mean loss, shape (n,)."""
         point = self.point if point is None else point

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dldna import checks
+from dldna.guard import untouched
 from dldna.landscape.curvature import products
 from dldna.landscape.curvature.mean_loss import MeanLoss
 from dldna.records import Provenance
@@ -88,6 +89,7 @@ class Operator(MeanLoss):
         14, 2002. Dinh et al., ICML 2017, arXiv 1703.04933.
     """
 
+    @untouched()  # by a model that draws from the global generators
     def __init__(
         self,
         model: nn.Module,
@@ -130,6 +132,7 @@ class Operator(MeanLoss):
         """(n, n), where n is the number of scalars that may move."""
         return self.n, self.n
 
+    @untouched()
     def __matmul__(self, vectors: Tensor) -> Tensor:
         """Product with a vector, or with each column of a matrix.
 

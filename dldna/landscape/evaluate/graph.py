@@ -47,7 +47,7 @@ class Graph:
                 if name not in given
                 and p.default is not inspect.Parameter.empty
             }
-            graph = fx.Tracer().trace(model, concrete_args=self.rest or None)
+            graph = _trace(model, self.rest)
         except Exception as error:  # tracing runs the user's code
             raise Unsupported(f"cannot be traced: {error}") from error
         self.nodes = list(graph.nodes)
@@ -70,6 +70,20 @@ class Graph:
         """Full first name of a module's parameter or buffer, or None."""
         full = f"{module}.{name}" if module else name
         return self.first_name.get(full)
+
+
+def _trace(model: nn.Module, rest: dict[str, Any]) -> fx.Graph:
+    """The graph of a forward, which may assign buffers on its way."""
+    own = [
+        (module, name, buffer)
+        for module in model.modules()
+        for name, buffer in module._buffers.items()
+    ]
+    try:
+        return fx.Tracer().trace(model, concrete_args=rest or None)
+    finally:
+        for module, name, buffer in own:
+            module._buffers[name] = buffer
 
 
 def _bind(model: nn.Module, inputs: Any) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def _loss(state: State, old: dict[int, Tensor]) -> float:
     model = state.model
     point = {k: b.clone() for k, b in model.named_buffers()}
     for name, p in model.named_parameters():
-        point[name] = old.get(id(p), p.detach())
+        point[name] = old[id(p)] if id(p) in old else p.detach().clone()
     inputs, _ = batches.split(state.batch)
 
     def call(*args, **kwargs):
