@@ -39,8 +39,12 @@ ALLOWED |= dict.fromkeys(
     TOP, GROUND | THINGS | MEANS | TOP | {"training", "plotting"}
 )
 
-# Pillow and cycler come with matplotlib, which cannot work without them.
-LIGHT = {"torch", "numpy", "matplotlib", "tqdm", "PIL", "cycler"}
+# The last three come with matplotlib, which cannot work without them.
+LIGHT = {"torch", "numpy", "matplotlib", "tqdm"} | {
+    "PIL",
+    "cycler",
+    "mpl_toolkits",
+}
 ALLOWED_OUTSIDE = {
     "plotting": LIGHT | {"plotly"},
 }
