@@ -1,0 +1,406 @@
+"""Every public call that is handed a model, on a small case.
+
+A call of the package that takes a model and is missing both here and in
+CHANGES fails a test, so a new one must be added.
+"""
+
+import copy
+import functools
+import importlib
+import inspect
+import pkgutil
+import re
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import dldna
+from dldna import batches, guard, init, landscape, params, training
+from dldna.chapter_05.experiments import watch
+from dldna.chapter_05.visualization import loss_surface as published
+from dldna.landscape import connectivity, evaluate, weight_space
+from dldna.training import dynamics
+
+# Their job is to change the model, or to hold it for somebody who does.
+CHANGES = {
+    "chapter_04.experiments.model_training.save_state": "only writes a file",
+    "chapter_04.experiments.model_training.train_model": "trains",
+    "chapter_05.experiments.basic.run": "trains",
+    "chapter_05.initialization.analysis.analyze_initialization": "a factory",
+    "chapter_05.visualization.train_dynamics.visualize_training_dynamics": (
+        "trains"
+    ),
+    "init.Block": "a view of one matrix, to be written to",
+    "init.FixupBlock": "builds a module of modules",
+    "init.fixup": "initialises",
+    "init.gradinit": "initialises",
+    "init.initialize": "initialises",
+    "init.lsuv": "initialises",
+    "init.metainit": "initialises",
+    "init.mup": "initialises",
+    "init.spectral_normalize": "parametrises",
+    "init.tfixup": "initialises",
+    "landscape.evaluate.Task": "a record that holds the model",
+    "landscape.evaluate.choose": "works under the guard of its caller",
+    "landscape.evaluate.task": "works under the guard of its caller",
+    "training.arena": "takes a factory; the models are its own",
+    "training.step_cost": "takes a factory; the models are its own",
+    "training.State": "a record that holds the model",
+    "training.sweep": "takes a factory; the models are its own",
+    "training.train": "trains",
+    "models.SimpleNetwork": "builds a network; takes an activation",
+}
+
+
+def other(case):
+    """A second network of the same make, with other weights."""
+    twin = copy.deepcopy(case.model)
+    with torch.no_grad():
+        for p in twin.parameters():
+            p.mul_(1.1).add_(0.01)
+    return twin
+
+
+def inputs_of(case):
+    return batches.split(case.data)[0]
+
+
+def x_of(case):
+    found = inputs_of(case)
+    return next(batches.tensors(found))
+
+
+def _of(call, **options):
+    return lambda c: call(c.model, c.loss, c.data, **options)
+
+
+def _sweep_like_a_callback(case):
+    model = case.model
+    watcher = training.Dynamics(case.data, measure_every=1, max_products=5)
+    optimizer = torch.optim.Adam(
+        [p for p in model.parameters() if p.requires_grad]
+    )
+    state = training.State(
+        model, optimizer, batch=case.data, loss_fn=case.loss, loss=1.0
+    )
+    watcher.on_start(state)
+    state.step = 1
+    watcher.on_step(state)
+
+
+def _record(case):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        landscape.Recorder(Path(folder) / "run") as recorder,
+    ):
+        recorder.record(case.model, step=0)
+        recorder.record(case.model, step=1)
+
+
+def _final(case):
+    with tempfile.TemporaryDirectory() as folder:
+        with landscape.Recorder(Path(folder) / "run") as recorder:
+            recorder.record(other(case), step=0)
+        landscape.Trajectory(Path(folder) / "run").final(case.model)
+
+
+def _collect(case):
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        torch.save(case.model.state_dict(), folder / "e1.pt")
+        torch.save(other(case).state_dict(), folder / "e2.pt")
+        files = sorted(folder.glob("*.pt"))
+        landscape.Trajectory.collect(files, folder / "run", case.model)
+
+
+def _slice(case):
+    landscape.Slice.of(case.model, [(0, 0, 0), (0, 0, 1)], case.data)
+
+
+def _surface(**options):
+    options = {"resolution": 3} | options
+    return _of(landscape.surface, **options)
+
+
+def _surface_on_disk(case):
+    with tempfile.TemporaryDirectory() as folder:
+        _surface(out=folder)(case)
+
+
+def _line(**options):
+    return lambda c: landscape.line(
+        c.model, other(c), c.loss, c.data, resolution=3, **options
+    )
+
+
+def _walk(case):
+    curve = connectivity.segment(case.model, other(case))
+    connectivity.walk(case.model, curve, case.loss, case.data, points=3)
+
+
+def _operator(case):
+    operator = landscape.Operator(case.model, case.loss, case.data)
+    operator @ torch.ones(operator.n, 2, dtype=operator.dtype)
+
+
+def _gradient_share(case):
+    pairs = landscape.top_eigenpairs(case.model, case.loss, case.data, k=1)
+    landscape.gradient_share(case.model, case.loss, case.data, pairs)
+
+
+def _jacobian(call):
+    return lambda c: call(c.model, x_of(c)[:2])
+
+
+def _preconditioner(case):
+    free = [p for p in case.model.parameters() if p.requires_grad]
+    training.preconditioner(case.model, torch.optim.Adam(free))
+
+
+def _layers(case):
+    names = [
+        k for k, m in case.model.named_modules() if isinstance(m, nn.Linear)
+    ]
+    landscape.rescale_relu(case.model, names[0], names[-1], 2.0)
+
+
+def _fans(case):
+    for module in case.model.modules():
+        if isinstance(module, (nn.Linear, nn.Conv2d)):
+            init.fans_of(module)
+
+
+def _match(case):
+    spec = connectivity.mlp_spec(case.model)
+    a, b = params.of(case.model), params.of(other(case))
+    connectivity.match_weights(a, b, spec).apply(b)
+
+
+def _check_spec(case):
+    spec = connectivity.mlp_spec(case.model)
+    connectivity.check_spec(case.model, spec, inputs_of(case))
+
+
+def _pca(call):
+    def run(case):
+        third = other(case)
+        with torch.no_grad():
+            next(third.parameters()).mul_(2)
+        call([case.model, other(case), third])
+
+    return run
+
+
+def _guarded(case):
+    with guard.untouched(case.model):
+        case.model.train()
+        output = batches.apply(case.model, inputs_of(case))
+        case.loss(output, batches.split(case.data)[1]).backward()
+        with torch.no_grad():
+            for p in case.model.parameters():
+                p.requires_grad_(not p.requires_grad)
+                p.data.add_(1)
+                p.grad = None
+
+
+def _published_line(case):
+    published.linear_interpolation(
+        case.model, other(case), [case.data], case.loss, "cpu", num_points=3
+    )
+
+
+def _published_plane(case):
+    model = case.model
+    directions = [[p.detach() for p in model.parameters()]] * 2
+    directions[1] = [p * torch.linspace(0, 1, p.numel()).view_as(p).to(p)
+                     for p in directions[1]]  # fmt: skip
+    published.xy_perturb_loss(
+        model, directions, [case.data], case.loss, "cpu", [0, 0.1], [0, 0.1]
+    )
+
+
+CALLS = {
+    "chapter_05.experiments.watch.grad_norm": (
+        lambda c: watch.grad_norm(c.model)
+    ),
+    "chapter_05.experiments.watch.loss_grad_norm": (
+        lambda c: watch.loss_grad_norm(c.model, [c.data], c.loss)
+    ),
+    "chapter_05.visualization.loss_surface.analyze_loss_surface_multiscale": (
+        lambda c: published.analyze_loss_surface_multiscale(
+            c.model, [c.data], c.loss, "cpu", resolution=4, levels=1
+        )
+    ),
+    "chapter_05.visualization.loss_surface.analyze_weight_space": (
+        _pca(
+            lambda models: published.analyze_weight_space(
+                models, ["a-epoch1", "a-epoch2", "a-epoch3"]
+            )
+        )
+    ),
+    "chapter_05.visualization.loss_surface.hessian_eigenvectors": (
+        lambda c: published.hessian_eigenvectors(c.model, c.loss, [c.data], 1)
+    ),
+    "chapter_05.visualization.loss_surface.linear_interpolation": (
+        _published_line
+    ),
+    "chapter_05.visualization.loss_surface.placed": (
+        lambda c: published.placed(c.model, "cpu")
+    ),
+    "chapter_05.visualization.loss_surface.xy_perturb_loss": _published_plane,
+    "guard.untouched": _guarded,
+    "init.fans_of": _fans,
+    "init.gradient_quotient": _of(init.gradient_quotient),
+    "init.jacobian": _jacobian(init.jacobian),
+    "init.jacobian_singular_values": _jacobian(init.jacobian_singular_values),
+    "init.mup_param_groups": (
+        lambda c: init.mup_param_groups(c.model, other(c), 0.1)
+    ),
+    "init.mup_roles": lambda c: init.mup_roles(c.model, other(c)),
+    "init.propagate": lambda c: init.propagate(c.model, c.data),
+    "init.propagate, with a loss": (
+        lambda c: init.propagate(c.model, c.data, c.loss)
+    ),
+    "init.spectral_param_groups": (
+        lambda c: init.spectral_param_groups(c.model, 0.1)
+    ),
+    "init.spectral_table": lambda c: init.spectral_table(c.model),
+    "init.weight_blocks": lambda c: init.weight_blocks(c.model),
+    "landscape.Operator": _operator,
+    "landscape.Recorder.record": _record,
+    "landscape.Trajectory.collect": _collect,
+    "landscape.Trajectory.final": _final,
+    "landscape.Slice.of": _slice,
+    "landscape.band": _of(landscape.band, seeds=range(2), resolution=3),
+    "landscape.connectivity.check_spec": _check_spec,
+    "landscape.connectivity.fit_curve": (
+        lambda c: connectivity.fit_curve(
+            c.model, c.model, other(c), c.loss, c.data, steps=2
+        )
+    ),
+    "landscape.connectivity.match_weights": _match,
+    "landscape.connectivity.mlp_spec": (
+        lambda c: connectivity.mlp_spec(c.model)
+    ),
+    "landscape.connectivity.plane_through": (
+        lambda c: connectivity.plane_through(
+            c.model, other(c), {k: -v for k, v in params.of(c.model).items()}
+        )
+    ),
+    "landscape.connectivity.segment": (
+        lambda c: connectivity.segment(c.model, other(c)).at(0.5)
+    ),
+    "landscape.connectivity.walk": _walk,
+    "landscape.diagonal": _of(landscape.diagonal, products=2),
+    "landscape.evaluate.buffer_steps": (
+        lambda c: evaluate.buffer_steps(c.model, other(c))
+    ),
+    "landscape.gradient_share": _gradient_share,
+    "landscape.keskar_sharpness": _of(landscape.keskar_sharpness, steps=2),
+    "landscape.layer_spectra": _of(landscape.layer_spectra),
+    "landscape.line": _line(),
+    "landscape.line, to a state dict": (
+        lambda c: landscape.line(
+            c.model, other(c).state_dict(), c.loss, c.data, resolution=3
+        )
+    ),
+    "landscape.line, recalibrated": _line(statistics="recalibrate"),
+    "landscape.rescale_relu": _layers,
+    "landscape.sam_sharpness": _of(landscape.sam_sharpness, steps=2),
+    "landscape.spectral_density": (
+        _of(landscape.spectral_density, probes=1, steps=4, points=10)
+    ),
+    "landscape.surface": _surface(),
+    "landscape.surface, slow path": _surface(path="slow"),
+    "landscape.surface, float64": _surface(precision="float64"),
+    "landscape.surface, batch statistics": _surface(statistics="train"),
+    "landscape.surface, recalibrated": _surface(statistics="recalibrate"),
+    "landscape.surface, Hessian": _surface(directions="hessian"),
+    "landscape.surface, on disk": _surface_on_disk,
+    "landscape.top_eigenpairs": _of(landscape.top_eigenpairs, k=1),
+    "landscape.top_eigenpairs, in training mode": (
+        _of(landscape.top_eigenpairs, k=1, mode="train")
+    ),
+    "landscape.trace": _of(landscape.trace, products=6),
+    "landscape.weight_space.pca": _pca(weight_space.pca),
+    "landscape.weight_space.tsne": (
+        _pca(functools.partial(weight_space.tsne, perplexity=1.0))
+    ),
+    "training.Contestant.build": (
+        lambda c: training.CONTESTANTS["Adam"].build(c.model, 0.1)
+    ),
+    "training.Dynamics, as a callback": _sweep_like_a_callback,
+    "training.evaluate": (
+        lambda c: training.evaluate(c.model, [c.data], c.loss)
+    ),
+    "training.gradient_noise": _of(dynamics.gradient_noise, parts=3),
+    "training.preconditioner": _preconditioner,
+}
+
+_MODEL = re.compile(r"models?\d?|model_[ab]|net|network")
+_WITHOUT_ALL = ("guard", "landscape.weight_space")
+_NO_MODELS = ("data", "export", "plotting", "problems", "graph", "optim")
+
+
+def _takes_a_model(function):
+    """Whether a parameter is a model by annotation, name or docstring."""
+    try:
+        names = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False
+    said = inspect.getdoc(function) or ""
+    for name, p in names.items():
+        written = str(p.annotation)
+        if "Module" in written or (
+            _MODEL.fullmatch(name) and p.annotation is not str
+        ):
+            return True
+        line = re.search(rf"^\s+{name}: (.*)$", said, re.MULTILINE)
+        if "Any" in written and line and re.search(r"\ba model\b", line[1]):
+            return True
+    return False
+
+
+def _public(module):
+    """Public callables of a room, and those of chapters, by name."""
+    names = getattr(module, "__all__", None)
+    room = module.__name__.removeprefix("dldna.")
+    bare = room.startswith("chapter_0") or room in _WITHOUT_ALL
+    if names is None and bare:
+        names = [
+            k
+            for k, v in vars(module).items()
+            if getattr(v, "__module__", "") == module.__name__
+            and not k.startswith("_")
+        ]
+    for name in names or ():
+        value = getattr(module, name)
+        if inspect.isclass(value) and not issubclass(value, Exception):
+            for key, inner in vars(value).items():
+                inner = getattr(inner, "__func__", inner)
+                if not key.startswith("_") and inspect.isfunction(inner):
+                    yield f"{name}.{key}", inner, inner
+        if callable(value):
+            yield name, value, value
+
+
+def found_in_the_package():
+    """Names of all public calls that take a model."""
+    shortest = {}
+    for info in pkgutil.walk_packages(dldna.__path__, "dldna."):
+        if "._" in info.name or info.name.endswith("__main__"):
+            continue
+        room = info.name.removeprefix("dldna.")
+        if room.split(".")[0] in _NO_MODELS:
+            continue
+        module = importlib.import_module(info.name)
+        for name, value, function in _public(module):
+            if not _takes_a_model(function):
+                continue
+            key = getattr(value, "__qualname__", name), value.__module__
+            full = f"{room}.{name}"
+            if len(full) < len(shortest.get(key, full + " ")):
+                shortest[key] = full
+    return sorted(shortest.values())
