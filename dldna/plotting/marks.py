@@ -22,17 +22,20 @@ def critical_points(points, ax: Axes) -> Axes:
     Returns:
         The axis.
     """
+    places = {name: getattr(points, f"{name}_at") for name, *_ in KINDS}
+    size = 46 if sum(map(len, places.values())) < 60 else 14
     for name, marker, color in KINDS:
-        at = getattr(points, f"{name}_at")
+        at = places[name]
         ax.scatter(
-            at[:, 0], at[:, 1], s=46, marker=marker, color=color,
+            at[:, 0], at[:, 1], s=size, marker=marker, color=color,
             edgecolors="black", linewidths=0.8, zorder=6,
             label=f"{len(at)} {name if len(at) != 1 else _ONE[name]}",
         )  # fmt: skip
-    ax.legend(
+    legend = ax.legend(
         loc="upper right", frameon=True, framealpha=0.85, borderpad=0.3,
         handletextpad=0.2,
     )  # fmt: skip
+    legend.set_zorder(7)
     return ax
 
 

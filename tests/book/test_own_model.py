@@ -1,0 +1,57 @@
+"""The page about the reader's own model does what it says."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "book" / "own_model.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.S | re.M)
+FENCED = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.S | re.M)
+PLAIN = [text for language, text in FENCED if not language]
+
+
+def test_the_page_s_code_runs_in_its_order(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("joblib")
+    plt = pytest.importorskip("matplotlib.pyplot")
+    monkeypatch.chdir(tmp_path)
+    state = torch.get_rng_state()
+    names = {"__name__": "page"}
+    try:
+        for number, block in enumerate(BLOCKS, 1):
+            exec(compile(block, f"block {number}", "exec"), names)
+    finally:
+        torch.set_rng_state(state)
+        plt.close("all")
+    assert number == 7
+    there = {p.name for p in tmp_path.iterdir()}
+    assert there >= {
+        "surface.npz", "surface.html", "surface.ply", "surface.vtk",
+        "surface.png", "run", "tiles",
+    }  # fmt: skip
+    said = capsys.readouterr().out
+    assert "relative difference" in said  # the report
+    assert "1,681 points" in said or "1681 points" in said  # the cost
+    assert names["picture"].evaluated.all()
+
+
+def test_the_page_s_commands_are_known():
+    from dldna.cli import _parser
+
+    commands = [
+        line.strip()
+        for block in PLAIN
+        for line in block.replace("\\\n", "").splitlines()
+        if line.startswith("dldna ")
+    ]
+    assert len(commands) == 3
+    for line in commands:
+        words = line.split()[1:]
+        assert _parser(words).parse_args(words).model
+
+
+def test_the_page_s_cluster_call_is_python():
+    [block] = [b for b in PLAIN if "SLURMCluster" in b]
+    compile(block, "cluster", "exec")
