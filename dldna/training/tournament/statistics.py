@@ -65,16 +65,22 @@ def expected_best(
         )
     # The first of equal scores comes last, so that it wins.
     order = np.lexsort((-np.arange(n), scores))
-    i = np.arange(1, n + 1)
-    means = []
-    for k in i:
-        if replace:
-            chance = (i / n) ** k - ((i - 1) / n) ** k
-        else:
-            ways = [math.comb(int(j) - 1, int(k) - 1) for j in i]
-            chance = np.array(ways) / math.comb(n, int(k))
-        means.append(float(chance @ worth[order]))
+    means = [chances(n, k, replace) @ worth[order] for k in range(1, n + 1)]
     return np.array(means)
+
+
+def chances(n: int, k: int, replace: bool) -> np.ndarray:
+    """How likely the best of k draws is the 1st, ..., n-th of n, sorted.
+
+    Example:
+        >>> chances(3, 2, replace=False).tolist()
+        [0.0, 0.3333333333333333, 0.6666666666666666]
+    """
+    i = np.arange(1, n + 1)
+    if replace:
+        return (i / n) ** k - ((i - 1) / n) ** k
+    ways = [math.comb(int(j) - 1, k - 1) for j in i]
+    return np.array(ways) / math.comb(n, k)
 
 
 def permutation_test(
