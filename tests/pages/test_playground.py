@@ -111,8 +111,31 @@ def test_a_finger_drags_near_the_start_only(browser, tmp_path):
     told(page)
     first = start(page)
     box = page.locator("[data-play=map]").bounding_box()
-    page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + 150)
-    assert start(page) != first
+    x, y = box["x"] + box["width"] / 2, box["y"] + 150
+    page.touchscreen.tap(x, y)
+    tapped = start(page)
+    assert tapped != first
+    hand = context.new_cdp_session(page)
+
+    def touch(kind, *at):
+        points = [{"x": at[0], "y": at[1]}] if at else []
+        hand.send(
+            "Input.dispatchTouchEvent", {"type": kind, "touchPoints": points}
+        )
+
+    def swipe(from_y):
+        touch("touchStart", x, from_y)
+        for k in range(1, 8):
+            touch("touchMove", x + 2 * k, from_y + 12 * k)
+        touch("touchEnd")
+        page.wait_for_timeout(200)
+
+    swipe(y + 5)  # within reach of the ring
+    dragged = start(page)
+    assert dragged[1] < tapped[1] - 0.5
+    assert page.evaluate("window.scrollY") == 0
+    swipe(y - 90)  # far from it: the page's own
+    assert start(page) == dragged
     context.close()
 
 
