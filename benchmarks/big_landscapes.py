@@ -20,7 +20,7 @@ import argparse
 import json
 import platform
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -32,7 +32,7 @@ from dldna.files import cache_folder, write_atomic
 from dldna.progress import duration
 from dldna.stored import store
 
-SEED, TESTED, RESOLUTION = 0, 2_000, 25
+SEED, TESTED = 0, 2_000
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Setting:
     scheme: str = ""
     strategies: tuple[str, ...] = ("random", "pca")
     extent: float = 1.0
+    grid: int = 25
 
 
 SETTINGS = {
@@ -194,9 +195,9 @@ def fit(s: Setting, net, loader, epochs: int, **options):
     return history
 
 
-def plan(name: str, dataset: data.Dataset) -> float:
+def plan(s: Setting, dataset: data.Dataset) -> float:
     """Seconds that training and surfaces will take, from a few of each."""
-    s, net = SETTINGS[name], start(SETTINGS[name], dataset)
+    net = start(s, dataset)
     few = Limited(loader_of(s, dataset.take(s.images)), 3)
     trained = Folded(net) if s.model == "vgg11" else net
     fit(s, trained, few, 1, progress=False)
@@ -205,18 +206,18 @@ def plan(name: str, dataset: data.Dataset) -> float:
     step = (time.perf_counter() - began) / 3
     steps = s.epochs * (s.images // s.batch)
     held = (dataset.train_x[: s.on_plane], dataset.train_y[: s.on_plane])
-    cost = landscape.cost(net, F.cross_entropy, held, resolution=RESOLUTION)
+    cost = landscape.cost(net, F.cross_entropy, held, resolution=s.grid)
     planes = len(s.strategies) * cost.seconds
     print(
-        f"{name}: {steps} steps of {duration(step)}, "
+        f"{s.model}: {steps} steps of {duration(step)}, "
         f"{duration(steps * step)}; {len(s.strategies)} x {cost}"
     )
     return steps * step + planes
 
 
-def run(name: str, dataset: data.Dataset, work: Path) -> None:
+def run(name: str, s: Setting, dataset: data.Dataset, work: Path) -> None:
     """Train (or go on), then the planes (or what is missing of them)."""
-    s, folder = SETTINGS[name], work / name
+    folder = work / name
     folder.mkdir(parents=True, exist_ok=True)
     done = folder / "training.json"
     part = dataset.take(s.images, n_test=TESTED)
@@ -230,7 +231,7 @@ def run(name: str, dataset: data.Dataset, work: Path) -> None:
         laid = strategy == "pca"
         record = landscape.surface(
             net, F.cross_entropy, held, strategy,
-            extent="path" if laid else s.extent, resolution=RESOLUTION,
+            extent="path" if laid else s.extent, resolution=s.grid,
             out=folder / strategy, seed=SEED, data_name=dataset.name,
             trajectory=path if laid else None, metrics="accuracy",
         )  # fmt: skip
@@ -294,6 +295,10 @@ def result(name: str, work: Path) -> dict:
         kept["samples"] = r.provenance.n_samples
         kept["statistics"] = notes["statistics"]
         kept["made"] = notes["directions"]
+        kept["command"] = (
+            f"python benchmarks/big_landscapes.py {name} --planes {strategy}"
+            f" --grid {len(r.alphas)} --images {r.provenance.n_samples}"
+        )
         kept["way"] = r.path
         kept["points_per_second"] = notes["points_per_second"]
         kept["seconds"] = r.provenance.seconds
@@ -358,6 +363,9 @@ def main() -> None:
                         help=", ".join(SETTINGS))  # fmt: skip
     parser.add_argument("--data", default="CIFAR10")
     parser.add_argument("--work", type=Path, default=None)
+    parser.add_argument("--grid", type=int, help="points along each axis")
+    parser.add_argument("--images", type=int, help="on the planes")
+    parser.add_argument("--planes", nargs="+", help="random, pca")
     parser.add_argument("--plan", action="store_true")
     parser.add_argument("--store", action="store_true")
     given = parser.parse_args()
@@ -367,10 +375,17 @@ def main() -> None:
     if not given.store:
         names = given.networks or list(SETTINGS)
         for name in names:
+            s = SETTINGS[name]
+            s = replace(
+                s,
+                on_plane=given.images or s.on_plane,
+                grid=given.grid or s.grid,
+                strategies=tuple(given.planes or s.strategies),
+            )
             if given.plan:
-                print(name, duration(plan(name, known)), "in all")
+                print(name, duration(plan(s, known)), "in all")
             else:
-                run(name, known, work)
+                run(name, s, known, work)
     if not given.plan:
         write(label, work)
 
