@@ -60,7 +60,7 @@ SCALES = {
     },
     "reduced": {
         "mlp": Setting("mlp", "FashionMNIST", 12_000, 5_000, 8, 10, 5, 128),
-        "cnn": Setting("arena-cnn", "CIFAR10", 2_000, 2_000, 3, 5, 2, 32, 10),
+        "cnn": Setting("arena-cnn", "CIFAR10", 2_000, 1_000, 3, 5, 1, 32, 10),
     },
     "full": {
         "mlp": Setting("mlp", "FashionMNIST", 0, 0, 16, 10, 10, 128),
