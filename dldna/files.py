@@ -48,11 +48,13 @@ def write_atomic(path: str | Path, write: Callable[[BinaryIO], None]) -> Path:
     except BaseException as error:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
-        if isinstance(error, OSError):
+        # Writers of others tell a full disk in words of their own.
+        first = error if isinstance(error, OSError) else error.__context__
+        if isinstance(first, OSError):
             raise OSError(
-                error.errno,
+                first.errno,
                 f"cannot write {path.name} in {path.parent} "
-                f"({error.strerror or error}); nothing there was changed",
+                f"({first.strerror or first}); nothing there was changed",
             ) from error
         raise
     return path

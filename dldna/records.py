@@ -128,6 +128,7 @@ class Record:
             raise FileNotFoundError(f"no record at {path}")
         try:
             with path.open("rb") as raw, np.load(raw) as file:
+                _check_size(file)
                 arrays = {k: file[k] for k in file.files}
             head = json.loads(arrays.pop("__record__").tobytes().decode())
             found, values = _TYPES[head["type"]], head["fields"]
@@ -137,6 +138,7 @@ class Record:
             ValueError,
             EOFError,
             TypeError,
+            MemoryError,
             zipfile.BadZipFile,
         ) as error:
             raise ValueError(
@@ -156,6 +158,20 @@ class Record:
             values["provenance"] = Provenance(**values["provenance"])
         known = {f.name for f in dataclasses.fields(found)}
         return found(**{k: v for k, v in values.items() if k in known})
+
+
+MOST_BYTES = 2**32  # in memory; 40 grids of 3,600 x 3,600 points
+
+
+def _check_size(file: Any) -> None:
+    """Refuse small files that would fill the memory.
+
+    Raises:
+        ValueError: the arrays claim more than ``MOST_BYTES``.
+    """
+    total = sum(member.file_size for member in file.zip.infolist())
+    if total > MOST_BYTES:
+        raise ValueError(f"its arrays claim {total} bytes")
 
 
 def _write_text(path: str | Path, text: str) -> Path:

@@ -70,6 +70,15 @@ def _read(path: Path) -> Arrays | None:
     """The arrays, or None where the file is missing or damaged."""
     try:
         with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as f:
-            return {name: f[name] for name in f.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+            found = {name: f[name] for name in f.files}
+            plain = all(isinstance(v, np.ndarray) for v in found.values())
+            return found if plain else None
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        KeyError,
+        MemoryError,
+        zipfile.BadZipFile,
+    ):
         return None

@@ -1,9 +1,11 @@
 """Checkpoints streamed to disk while a network trains."""
 
 import json
+import math
 import os
 import time
 import zlib
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from torch import nn
 
 from dldna.checks import choice, count
 from dldna.files import write_atomic
+from dldna.landscape.locking import locked
 
 FORMAT = 1
 DTYPES = ("float32", "float16", "float64")
@@ -42,6 +45,8 @@ class Recorder:
     Raises:
         FileExistsError: the folder holds a run, and ``resume`` is False.
         ValueError: an unknown dtype, or ``every`` is no whole number.
+        RuntimeError: at the first checkpoint, if another process is
+            recording into the folder.
 
     Example:
         >>> import tempfile
@@ -127,27 +132,48 @@ class Recorder:
                 f"step {step} comes after step {self._last}: steps must grow"
             )
         row = self._row(model)
-        self._weights.write(row)
-        self._weights.flush()
         entry = {
             "step": int(step),
             "epoch": None if epoch is None else int(epoch),
             "loss": None if loss is None else float(loss),
             "crc": zlib.crc32(row),
         }
-        self._index.write((json.dumps(entry) + "\n").encode())
-        self._index.flush()
+        self._append(row, (json.dumps(entry) + "\n").encode())
         self._last = int(step)
         if time.monotonic() - self._synced > 1:
             self._sync()
+
+    def _append(self, row: bytes, line: bytes) -> None:
+        """Write a row and its line, or neither."""
+        files = (self._weights, self._index)
+        ends = [os.fstat(file.fileno()).st_size for file in files]
+        try:
+            for file, data in zip(files, (row, line), strict=True):
+                rest = memoryview(data)
+                while rest:
+                    rest = rest[file.write(rest) :]
+        except BaseException as error:
+            for file, end in zip(files, ends, strict=True):
+                os.truncate(file.fileno(), end)
+            if isinstance(error, OSError):
+                raise OSError(
+                    error.errno,
+                    f"cannot write a checkpoint to {self.path} "
+                    f"({error.strerror}); those before are whole",
+                ) from error
+            raise
 
     def close(self) -> None:
         """Write everything through to disk and close the files."""
         if self._weights is not None:
             self._sync()
-            self._weights.close()
-            self._index.close()
-            self._weights = None
+            self._shut()
+
+    def _shut(self) -> None:
+        self._weights.close()
+        self._index.close()
+        self._weights = None
+        self._lock.close()
 
     def __enter__(self):
         return self
@@ -157,8 +183,7 @@ class Recorder:
 
     def __del__(self):
         if getattr(self, "_weights", None) is not None:
-            self._weights.close()
-            self._index.close()
+            self._shut()
 
     def _sync(self) -> None:
         for file in (self._weights, self._index):
@@ -182,7 +207,12 @@ class Recorder:
             return flat.numpy().astype(self.dtype).tobytes()
 
     def _open(self, model: nn.Module, step: int) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            stack.enter_context(locked(self.path, "recording a run"))
+            self._begin(model, step)
+            self._lock = stack.pop_all()
+
+    def _begin(self, model: nn.Module, step: int) -> None:
         meta = self.path / "meta.json"
         before = entries(self.path)
         params = dict(model.named_parameters())
@@ -211,8 +241,9 @@ class Recorder:
         weights = self.path / "weights.bin"
         weights.touch()
         os.truncate(weights, len(kept) * self._row_bytes)
-        self._weights = open(weights, "ab")  # noqa: SIM115
-        self._index = open(self.path / "index.jsonl", "ab")  # noqa: SIM115
+        self._weights = open(weights, "ab", buffering=0)  # noqa: SIM115
+        index = self.path / "index.jsonl"
+        self._index = open(index, "ab", buffering=0)  # noqa: SIM115
         self._last = kept[-1]["step"] if kept else None
 
     @property
@@ -270,7 +301,8 @@ def read_meta(path: Path) -> dict[str, Any]:
         if found["format"] != FORMAT:
             raise ValueError(f"format {found['format']}")
         for name, shape in found["shapes"]:
-            if not isinstance(name, str) or min(shape, default=0) < 0:
+            wrong = min(shape, default=0) < 0 or math.prod(shape) > 2**48
+            if wrong or not isinstance(name, str):
                 raise ValueError("bad shapes")
         choice("dtype", found["dtype"], DTYPES)
         count("parameters", found["parameters"])

@@ -86,7 +86,14 @@ def _read(file: Path, key: str, given: Given) -> list[Direction] | None:
                     zip(words["names"], words["done"], strict=True)
                 )
             ]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        EOFError,
+        MemoryError,
+        zipfile.BadZipFile,
+    ):
         return None
     given.notes.update(words["notes"])
     return found

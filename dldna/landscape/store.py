@@ -1,13 +1,10 @@
 """Finished tiles on disk: whose they are, and who is writing."""
 
 import json
-import os
-import sys
-import threading
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +13,9 @@ import torch
 
 from dldna import batches as batching
 from dldna.files import write_atomic
+from dldna.landscape.locking import locked
 
 FORMAT = 1
-_HELD: set[Path] = set()
-_GATE = threading.Lock()
 
 
 class Store:
@@ -115,8 +111,17 @@ class Store:
         try:
             with open(self._tile(number), "rb") as file:
                 tile = np.load(file, allow_pickle=False)
-                return {k: tile[k] for k in tile.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+                found = {k: tile[k] for k in tile.files}
+                if all(isinstance(v, np.ndarray) for v in found.values()):
+                    return found
+                raise ValueError("not an array")
+        except (
+            OSError,
+            ValueError,
+            EOFError,
+            MemoryError,
+            zipfile.BadZipFile,
+        ):
             warnings.warn(
                 f"{self._tile(number)} is damaged; it is computed again",
                 stacklevel=2,
@@ -132,59 +137,13 @@ class Store:
     def _tile(self, number: int) -> Path:
         return self.folder / "tiles" / f"{number:06d}.npz"
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> AbstractContextManager[None]:
         """Keep other processes out; a dead process keeps nobody out.
 
-        The lock is the operating system's own, so it is gone with the
-        process that held it, however that ended.
-
         Raises:
-            RuntimeError: somebody else is writing to this folder.
+            RuntimeError: on entering, if somebody else is writing here.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = (self.folder / "lock").resolve()
-        with _GATE:
-            if path in _HELD:
-                raise _busy(self.folder, str(os.getpid()))
-            handle = open(path, "a+")  # noqa: SIM115
-            if not _seize(handle):
-                handle.seek(0)
-                who = handle.read().strip()
-                handle.close()
-                raise _busy(self.folder, who)
-            _HELD.add(path)
-        try:
-            handle.truncate(0)
-            handle.write(str(os.getpid()))
-            handle.flush()
-            yield
-        finally:
-            with _GATE:
-                handle.close()
-                _HELD.discard(path)
-
-
-def _busy(folder: Path, who: str) -> RuntimeError:
-    return RuntimeError(
-        f"process {who or '(unknown)'} is computing a surface in {folder}; "
-        "wait for it, stop it, or choose another folder"
-    )
-
-
-def _seize(handle) -> bool:
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+        return locked(self.folder, "computing a surface")
 
 
 def thin(held: list[Any], samples: int) -> list[Any]:
