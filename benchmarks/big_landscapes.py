@@ -281,7 +281,7 @@ def result(name: str, work: Path) -> dict:
 
     folder, s = work / name, SETTINGS[name]
     found = {
-        "setting": asdict(s),
+        "setting": {k: v for k, v in asdict(s).items() if k not in PLANE},
         "training": json.loads((folder / "training.json").read_text()),
         "surfaces": {},
     }
@@ -312,6 +312,7 @@ def result(name: str, work: Path) -> dict:
     return found
 
 
+PLANE = ("on_plane", "grid", "strategies", "extent")  # each has its own
 KEPT = (
     "alphas", "betas", "losses", "centre_loss", "directions", "path_coords",
     "path_losses", "path_projected", "path_distance",

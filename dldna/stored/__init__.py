@@ -92,7 +92,8 @@ def surface_of(kept: dict[str, Any], **about: Any) -> Surface:
         ...             "centre_loss": 1.0}).losses[1, 0]
         np.float64(3.0)
     """
-    names = {f.name for f in dataclasses.fields(Surface)} - {"provenance"}
+    names = {f.name for f in dataclasses.fields(Surface)}
+    names -= {"provenance", "evaluated", "metrics"}
     found = {k: v for k, v in kept.items() if k in names}
     for name in found.keys() - {"centre_loss", "directions", "path"}:
         found[name] = np.asarray(found[name], dtype=float)
