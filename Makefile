@@ -26,11 +26,13 @@ PIP   := $(PY) -m pip install --quiet
 # busy machine, where threads wait for each other.
 ALONE := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 BUILD := $(ALONE) $(VENV)/bin/jupyter-book build . --all -n -W --keep-going
-TESTS := $(ALONE) $(PY) -m pytest
+# Two processes instead, each with its share of the tests.
+WORKERS ?= 2
+TESTS := $(ALONE) $(PY) -m pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help book book-instructor test test-pages coverage lint serve \
-        bench bundle clean
+.PHONY: help book book-instructor test test-pages test-kill test-load \
+        test-oldest test-newest coverage lint serve bench bundle clean
 
 help: ## this list
 	@echo "usage: make TARGET"
@@ -51,6 +53,18 @@ test: $(TEST_READY) ## unit tests, oracles and doctests
 test-pages: $(TEST_READY) ## the rendered book in a browser (after make book)
 	@$(TESTS) -m page tests/pages
 
+test-kill: $(TEST_READY) ## kill -9, fifty times for each kind of job
+	@$(ALONE) $(PY) tests/promises/kill_many.py
+
+test-load: $(TEST_READY) ## large jobs within stated bounds of memory
+	@$(ALONE) $(PY) tests/promises/load.py
+
+test-oldest: ## the package's tests with the oldest versions it supports
+	@$(call MATRIX,oldest,python3.11)
+
+test-newest: ## the package's tests with the newest versions there are
+	@$(call MATRIX,newest,python3.13 python3.12 python3.11)
+
 coverage: $(TEST_READY) ## the tests, with the lines of dldna/ they reach
 	@$(TESTS) -m "not page" --cov --cov-report=term-missing:skip-covered
 
@@ -69,6 +83,25 @@ bench: $(TEST_READY) ## ours beside what a user would pick instead
 
 bundle: book ## the book, notebooks and wheels list for a class offline
 	@$(PY) book/tools/bundle.py
+
+# An environment of its own for each end of the supported range. torch comes
+# from wherever pip is told to look, which on Linux may mean a build for GPUs
+# and gigabytes; PIP_INDEX_URL or PIP_FIND_LINKS choose another.
+ROOMS := ground data init optim models landscape training export plotting
+define MATRIX
+for candidate in $(PYTHON) $(2); do \
+  if $$candidate -c 'import ensurepip' >/dev/null 2>&1; \
+  then python=$$candidate; break; fi; done; \
+if [ -z "$$python" ]; then \
+  echo "None of $(2) was found; name one: make test-$(1) PYTHON=..."; \
+  exit 1; fi; \
+test -d .venv-$(1) || $$python -m venv .venv-$(1) || exit 1; \
+.venv-$(1)/bin/python -m pip install --quiet --upgrade \
+  -r requirements-$(1).txt || exit 1; \
+.venv-$(1)/bin/python -m pip install --quiet --no-deps -e . || exit 1; \
+$(ALONE) .venv-$(1)/bin/python -m pytest -m "not page and not slow" \
+  $(addprefix tests/,$(ROOMS)) dldna
+endef
 
 clean: ## what was built; .venv stays (remove it by hand)
 	@rm -rf _build .pytest_cache .ruff_cache .coverage
