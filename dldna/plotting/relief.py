@@ -82,4 +82,5 @@ def _finish(surface, ax, norm, words) -> Axes3D:
     ax.set_ylabel(r"$\beta$")
     ax.set_zlabel(f"log10 {words}" if "log" in words else words)
     ax.view_init(elev=32, azim=-60)
+    ax.set_box_aspect(None, zoom=0.82)  # or the label of z is cut off
     return ax
