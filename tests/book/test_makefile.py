@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TARGETS = (
     *("help", "book", "book-instructor", "test", "test-pages"),
-    "coverage",
+    *("test-kill", "test-load", "test-oldest", "test-newest", "coverage"),
     *("lint", "serve", "bench", "bundle", "clean"),
 )
 
