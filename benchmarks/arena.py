@@ -28,7 +28,6 @@ import resource
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from dldna import data, models, stored
@@ -223,7 +222,7 @@ def costs(scale: str, work: Path) -> None:
     for name, row in rows.items():
         for t in range(steps):
             line = [row["weights"], *(row[k][t] for k in kinds[1:])]
-            writer.writerow([name, t + 1, *(np.float64(v) for v in line)])
+            writer.writerow([name, t + 1, *line])
     path = STORED / f"arena_{end}.csv"
     write_atomic(path, lambda f: f.write(out.getvalue().encode()))
 
