@@ -91,13 +91,13 @@ def hardware() -> str:
     return f"{name}, {torch.get_num_threads()} thread(s)"
 
 
-def play(part: str, scale: str, source: str | None, work: Path) -> None:
+def play(
+    part: str, scale: str, source: str | None, work: Path, label: str = ""
+) -> None:
     """One tournament, and what is stored of it."""
     s = SCALES[scale][part]
     known = data.load(source or s.data)
-    name = known.name if not known.name.startswith("folder") else "folder"
-    if source and source.startswith("folder"):
-        name = Path(source.removeprefix("folder:")).name
+    name = label or Path((source or s.data).removeprefix("folder:")).name
     if s.images:
         images = min(s.images, len(known.train_x))
         known = known.take(images, n_test=min(s.test, len(known.test_x)))
@@ -133,7 +133,6 @@ def play(part: str, scale: str, source: str | None, work: Path) -> None:
             **about.notes,
             "hardware": hardware(),
             "setting": asdict(s),
-            "user_seconds_of_the_last_start": round(spent, 1),
         },
     )
     found.to_csv(STORED / f"{file}.csv")
@@ -239,13 +238,15 @@ def main() -> None:
         default=os.environ.get("DLDNA_SCALE", "reduced"),
     )
     parser.add_argument("--data", help="another data set for the CNN")
+    parser.add_argument("--label", default="", help="what to call it")
     parser.add_argument("--work", type=Path, default=None)
     given = parser.parse_args()
     work = given.work or cache_folder() / "arena"
     for part in given.parts or ["mlp", "cnn", "transformer"]:
         if part in SCALES[given.scale]:
             source = given.data if part == "cnn" else None
-            play(part, given.scale, source, work)
+            label = given.label if source else ""
+            play(part, given.scale, source, work, label)
         else:
             costs(given.scale, work)
 

@@ -22,7 +22,9 @@ class StepCost(NamedTuple):
     """Time and memory of single steps.
 
     Attributes:
-        seconds: (T,) wall time of each step, its gradient included.
+        seconds: (T,) time of each step, its gradient included: on a CPU
+            the processor's time, summed over threads, so that a busy
+            machine does not count; on a GPU wall time.
         weights: bytes of the network's parameters.
         state: (T,) bytes that the optimizer keeps after each step.
         peak: (T,) most bytes in use at any moment of each step: on a GPU
@@ -83,14 +85,17 @@ def step_cost(
         batch = tuple(part.to(where) for part in batch)
         algorithm = who.build(model, lr)
         model.train()
+        clock = time.process_time
+        if where.type == "cuda":
+            clock = time.perf_counter
         rows = []
         for _ in range(steps):
             _forget_peak(where)
-            began = time.perf_counter()
+            began = clock()
             optimizer_step(model, algorithm, batch, loss_fn)
             if where.type == "cuda":
                 torch.cuda.synchronize(where)
-            seconds = time.perf_counter() - began
+            seconds = clock() - began
             rows.append((seconds, state_bytes(algorithm), _peak(where, start)))
         weights = sum(p.numel() * p.element_size() for p in model.parameters())
     seconds, state, peak = (

@@ -83,8 +83,8 @@ class Arena(Record):
         curve: (O, K, M) validation accuracy there.
         batch_loss: (O, K, M) mean batch loss since the mark before.
         grad_norm: (O, K, M) mean length of the gradient since then.
-        step_seconds: (O,) median time of a step, on the machine named in
-            the provenance; not part of what a rerun repeats.
+        step_seconds: (O,) mean time of a step, as :func:`step_cost`
+            counts it; not part of what a rerun repeats.
         state_bytes: (O,) bytes the optimizer keeps between steps.
         weight_bytes: bytes of the network's weights.
         provenance: where it came from.
@@ -200,7 +200,7 @@ class Arena(Record):
         return np.where(reached.any(-1), first, np.nan)
 
     def seconds_to(self, target: float) -> np.ndarray:
-        """The same in seconds, by the median time of a step."""
+        """The same in seconds, by the mean time of a step."""
         return self.steps_to(target) * self.step_seconds[:, None]
 
     def to_csv(self, path: str | Path) -> Path:
