@@ -83,9 +83,12 @@ def lsuv(
             if isinstance(layer, (_DropoutNd, nn.MultiheadAttention)):
                 layer.eval()
         hooks = pass_.watch(model)
+        fused = torch.backends.mha.get_fastpath_enabled()
+        torch.backends.mha.set_fastpath_enabled(False)  # it calls no layers
         try:
             batches.apply(model, inputs)
         finally:
+            torch.backends.mha.set_fastpath_enabled(fused)
             for hook in hooks:
                 hook.remove()
         values = {k: p.clone() for k, p in model.named_parameters()}

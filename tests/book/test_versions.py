@@ -7,6 +7,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 # Bare in pyproject.toml: its versions follow torch's.
 FOLLOWS_TORCH = {"torchvision"}
+# Not ours: held back for the old releases of others.
+HELD_BACK = {"pyparsing"}
 
 
 def bounds():
@@ -34,7 +36,7 @@ def test_the_oldest_versions_are_the_lower_bounds():
     known = bounds()
     for match in pins("requirements-oldest.txt"):
         name, version = match[1].lower(), match[2]
-        if name in FOLLOWS_TORCH:
+        if name in FOLLOWS_TORCH | HELD_BACK:
             continue
         assert version == known[name] or version.startswith(
             known[name] + "."
@@ -49,4 +51,4 @@ def test_both_ends_name_the_same_packages():
     core = {"torch", "numpy", "matplotlib", "tqdm"}
     assert core <= old
     assert core <= new
-    assert old <= new
+    assert old - HELD_BACK <= new

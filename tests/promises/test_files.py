@@ -31,6 +31,10 @@ from dldna.plotting.show import table_html
 from dldna.records import Line, Record, Surface
 from dldna.training import load_checkpoint, train
 
+# Older NumPy leaves its archive open when the disk is full.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 HOME = Path(dldna.__file__).parent
 
 

@@ -1,0 +1,187 @@
+"""The table of the page *What we promise*, counted and not typed.
+
+    python tests/promises/table.py           # print it
+    python tests/promises/table.py --write   # put it into the page
+
+The number of tests is pytest's own count of what it collects from the
+files named; the cases that one test goes through are counted from its
+tables. A test holds the page to what this prints.
+"""
+
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "book" / "promises.md"
+BEGIN, END = "<!-- counted: begin -->", "<!-- counted: end -->"
+
+
+@dataclass(frozen=True)
+class Promise:
+    """A row: what is promised, which tests hold it, what they brought."""
+
+    words: str
+    tests: tuple[str, ...]  # files under tests/, or file::part of a name
+    mended: int = 0
+    left: str = "none known"
+
+
+PROMISES = (
+    Promise(
+        "A call that looks at a model leaves it, the data and the random "
+        "states as they were, to the bit",
+        ("promises/test_model_safety.py", "ground/test_guard.py",
+         "landscape/test_surface.py::untouched",
+         "landscape/test_evaluate_paths.py::untouched",
+         "landscape/test_evaluate_slow.py::untouched"),
+        mended=7,
+        left="an attribute that a forward assigns, such as a counter of "
+        "plain numbers, is not put back",
+    ),
+    Promise(
+        "Reading a file runs nothing; damaged and hostile files are "
+        "refused in words",
+        ("promises/test_files.py::hostile",
+         "promises/test_files.py::in_a_way_that_runs",
+         "promises/test_files.py::fill_the_memory",
+         "promises/test_files.py::lies_about",
+         "ground/test_records.py::unpickled",
+         "ground/test_records.py::truncated",
+         "training/test_checkpoint.py::truncated",
+         "training/test_checkpoint.py::flipped_byte",
+         "training/test_checkpoint.py::hostile",
+         "data/test_cifar.py"),
+        mended=4,
+        left="a download is checked by MD5: damage is found, forgery is not",
+    ),
+    Promise(
+        "Archives and broken images write nothing outside and stop early",
+        ("data/test_folder.py",),
+    ),
+    Promise(
+        "Names are escaped in HTML, PLY and VTK",
+        ("promises/test_files.py::escaped",
+         "export/test_export.py::hostile_names"),
+    ),
+    Promise(
+        "A full disk, a folder that cannot be written and a second writer "
+        "leave earlier results whole, and are named",
+        ("promises/test_files.py::earlier_results",
+         "promises/test_files.py::full_disk",
+         "promises/test_files.py::two_",
+         "ground/test_files.py",
+         "landscape/test_resume.py::second_process",
+         "landscape/test_resume.py::twice",
+         "data/test_download.py::full_disk"),
+        mended=3,
+        left="a read-only file system is simulated",
+    ),
+    Promise(
+        "Expressions are arithmetic, bounded and never run",
+        ("promises/test_expressions.py", "ground/test_graph.py"),
+    ),
+    Promise(
+        "After kill -9 a job goes on and ends byte for byte as if it had "
+        "not been killed",
+        ("promises/test_kill.py",
+         "training/test_checkpoint.py::kill",
+         "landscape/test_resume.py::kill",
+         "landscape/test_resume.py::dead_worker",
+         "landscape/test_trajectory.py::kill",
+         "data/test_download.py"),
+    ),
+    Promise(
+        "The oldest supported versions are the tested ones",
+        ("book/test_versions.py",),
+        mended=1,
+        left="optimizers that came to torch later are compared with the "
+        "newer torch only",
+    ),
+    Promise(
+        "A chapter that is run twice says the same numbers",
+        ("book/test_repeatability.py",),
+        left="on another number of threads, or other hardware, the last "
+        "digits may differ",
+    ),
+)  # fmt: skip
+
+
+def collected() -> list[str]:
+    """Names of all tests in the files that are named, as pytest says."""
+    files = sorted({t.partition("::")[0] for p in PROMISES for t in p.tests})
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q",
+         "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib",
+         *(f"tests/{name}" for name in files)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    names = [line for line in done.stdout.splitlines() if "::" in line]
+    if done.returncode or not names:
+        raise RuntimeError(done.stdout[-2000:] + done.stderr[-2000:])
+    return names
+
+
+def count(promise: Promise, names: list[str]) -> int:
+    """Tests that hold a promise, each once."""
+    found = set()
+    for test in promise.tests:
+        file, _, part = test.partition("::")
+        mine = {n for n in names if n.startswith(f"tests/{file}::")
+                and part in n.partition("::")[2]}  # fmt: skip
+        if not mine:
+            raise ValueError(f"{test} names no test")
+        found |= mine
+    return len(found)
+
+
+def inside() -> str:
+    """How much the tests of the first row go through."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    from calls import CALLS
+    from menagerie import KINDS
+
+    return (
+        f"The first row takes {len(CALLS)} calls to {len(KINDS)} kinds of "
+        f"models, {len(CALLS) * len(KINDS):,} pairs, and then breaks every "
+        "call off: at calls of the model, and at moments spread over all "
+        "its torch operations, by an error and by Ctrl-C. A public call "
+        "that takes a model and is not among them fails a test."
+    )
+
+
+def table() -> str:
+    """Rows in Markdown, and what they go through."""
+    names = collected()
+    lines = [
+        "| promise | tests | how many | found and mended | left |",
+        "|---|---|---:|---:|---|",
+    ]
+    for p in PROMISES:
+        files = dict.fromkeys(t.partition("::")[0] for t in p.tests)
+        where = ", ".join(f"`{name}`" for name in files)
+        lines.append(
+            f"| {p.words} | {where} | {count(p, names)} | {p.mended} "
+            f"| {p.left} |"
+        )
+    return "\n".join([*lines, "", inside()])
+
+
+def in_page() -> str:
+    """The table as the page has it."""
+    found = re.search(f"{BEGIN}\n(.*?)\n{END}", PAGE.read_text(), re.DOTALL)
+    return "" if found is None else found[1]
+
+
+def main() -> None:
+    made = table()
+    if "--write" in sys.argv:
+        text = PAGE.read_text()
+        PAGE.write_text(text.replace(in_page(), made))
+    print(made)
+
+
+if __name__ == "__main__":
+    main()
