@@ -259,11 +259,13 @@ def test_steps_to_a_target(found):
     curve = np.array([[[0.1, 0.6, 0.4], [0.1, 0.2, 0.3]]])
     few = replace(
         found, curve=curve, marks=np.array([5, 10, 15]),
-        step_seconds=np.array([0.5]),
+        step_seconds=np.array([0.5]), diverged=np.zeros((1, 2), dtype=bool),
     )  # fmt: skip
     assert few.steps_to(0.4)[0, 0] == 10
     assert math.isnan(few.steps_to(0.4)[0, 1])
     assert few.seconds_to(0.3).tolist() == [[5.0, 7.5]]
+    lost = replace(few, diverged=np.array([[True, False]]))
+    assert np.isnan(lost.steps_to(0.3)).tolist() == [[True, False]]
 
 
 def test_what_cannot_be_compared_is_refused(small):
