@@ -95,6 +95,8 @@ PYTHON = [
     "xw = xa # remark",
     "xw = 𝐱𝐚",
     "xw = ｘａ",
+    "xw = ｘ",
+    "xw = é",
     "xw = xa\u202e",
     "xw = \u0660",
     "",
