@@ -28,7 +28,8 @@ ALONE := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 BUILD := $(ALONE) $(VENV)/bin/jupyter-book build . --all -n -W --keep-going
 # Two processes instead, each with its share of the tests.
 WORKERS ?= 2
-TESTS := $(ALONE) $(PY) -m pytest -n $(WORKERS) --dist worksteal
+TESTS := $(ALONE) $(PY) -m pytest -n $(WORKERS)
+SPLIT := --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help book book-instructor test test-pages test-kill test-load \
@@ -48,10 +49,10 @@ book-instructor: $(BOOK_READY) ## the book with solutions open and teacher notes
 	@echo "The book: _build/instructor/_build/html/index.html"
 
 test: $(TEST_READY) ## unit tests, oracles and doctests
-	@$(TESTS) -m "not page"
+	@$(TESTS) $(SPLIT) -m "not page"
 
 test-pages: $(TEST_READY) ## the rendered book in a browser (after make book)
-	@$(TESTS) -m page tests/pages
+	@$(TESTS) --dist loadgroup -m page tests/pages
 
 test-kill: $(TEST_READY) ## kill -9, fifty times for each kind of job
 	@$(ALONE) $(PY) tests/promises/kill_many.py
@@ -66,7 +67,7 @@ test-newest: ## the package's tests with the newest versions there are
 	@$(call MATRIX,newest,python3.13 python3.12 python3.11)
 
 coverage: $(TEST_READY) ## the tests, with the lines of dldna/ they reach
-	@$(TESTS) -m "not page" --cov --cov-report=term-missing:skip-covered
+	@$(TESTS) $(SPLIT) -m "not page" --cov --cov-report=term-missing:skip-covered
 
 lint: $(TEST_READY) ## style of the code, form of the notebooks
 	@$(PY) -m ruff check .

@@ -4,6 +4,7 @@ Not through ``html_static_path``: every script found there would be put on
 every page.
 """
 
+import re
 import shutil
 from pathlib import Path
 
@@ -15,6 +16,19 @@ def copy(app) -> None:
         return
     target = Path(app.outdir) / "_static" / "vendor"
     shutil.copytree(VENDOR, target, dirs_exist_ok=True)
+
+
+def drop_search_index(app, exception) -> None:
+    """Searching is done on the page of results, which loads the index.
+
+    The theme loads it on every page, to search while one types; that is not
+    switched on here.
+    """
+    line = re.compile(r'\s*<script src="[^"]*searchindex\.js"></script>')
+    for page in Path(app.outdir).rglob("*.html"):
+        if page.name != "search.html":
+            text = page.read_text()
+            page.write_text(line.sub("", text))
 
 
 def drop_icon_script(app, exception) -> None:
@@ -42,4 +56,5 @@ def setup(app) -> None:
     app.add_js_file("dldna.js")
     app.connect("builder-inited", copy)
     app.connect("build-finished", drop_icon_script)
+    app.connect("build-finished", drop_search_index)
     app.connect("html-page-context", drop_thebe, priority=900)
