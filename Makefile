@@ -28,8 +28,8 @@ ALONE := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 BUILD := $(ALONE) $(VENV)/bin/jupyter-book build . --all -n -W --keep-going
 # Two processes instead, each with its share of the tests.
 WORKERS ?= 2
-TESTS := $(ALONE) $(PY) -m pytest -n $(WORKERS)
-SPLIT := --dist worksteal
+TESTS := $(ALONE) $(PY) -m pytest
+SPLIT := -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help book book-instructor test test-pages test-kill test-load \
@@ -52,7 +52,7 @@ test: $(TEST_READY) ## unit tests, oracles and doctests
 	@$(TESTS) $(SPLIT) -m "not page"
 
 test-pages: $(TEST_READY) ## the rendered book in a browser (after make book)
-	@$(TESTS) --dist loadgroup -m page tests/pages
+	@$(TESTS) -m page tests/pages
 
 test-kill: $(TEST_READY) ## kill -9, fifty times for each kind of job
 	@$(ALONE) $(PY) tests/promises/kill_many.py

@@ -24,11 +24,7 @@ PAGES = sorted(
     and path.parent != HTML  # the indexes, the search, a redirect
 )
 CONTENT = [page for page in PAGES if page.startswith(("book/", "notebooks/"))]
-# One visit serves all tests of a page: they stay on one process.
-each_page = pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=pytest.mark.xdist_group(n), id=n) for n in PAGES],
-)
+each_page = pytest.mark.parametrize("name", PAGES)
 
 
 def test_the_book_is_built_and_no_page_is_missing():
