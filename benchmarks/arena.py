@@ -23,7 +23,6 @@ import io
 import json
 import multiprocessing
 import os
-import platform
 import resource
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -81,14 +80,7 @@ def hardware() -> str:
     """The processor's or the GPU's name."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
-    file = Path("/proc/cpuinfo")
-    name = platform.processor() or platform.machine()
-    if file.exists():
-        for line in file.read_text().splitlines():
-            if line.startswith("model name"):
-                name = line.partition(":")[2].strip()
-                break
-    return f"{name}, {torch.get_num_threads()} thread(s)"
+    return f"{stored.processor()}, {torch.get_num_threads()} thread(s)"
 
 
 def play(

@@ -18,7 +18,6 @@ after a kill the same command goes on. What is finished is written to
 
 import argparse
 import json
-import platform
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -30,7 +29,7 @@ from torch.nn import functional as F
 from dldna import data, init, landscape, models, training
 from dldna.files import cache_folder, write_atomic
 from dldna.progress import duration
-from dldna.stored import store
+from dldna.stored import processor, store
 
 SEED, TESTED = 0, 2_000
 
@@ -345,16 +344,6 @@ def write(dataset_name: str, work: Path) -> None:
                    "surface_dtype": "float32"},
         )  # fmt: skip
         print(file, ":", ", ".join(parts))
-
-
-def processor() -> str:
-    """The processor's name, where the system tells it."""
-    file = Path("/proc/cpuinfo")
-    if file.exists():
-        for line in file.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def main() -> None:

@@ -14,14 +14,13 @@ import importlib
 import io
 import os
 import platform
-import re
 import statistics
 import time
 import warnings
-from pathlib import Path
 
 import numpy as np
 import torch
+from _report import write_section
 from torch import nn
 from torch.func import functional_call, jacrev
 
@@ -31,7 +30,6 @@ from dldna.landscape import Operator, spectral_density, top_eigenpairs, trace
 from dldna.models import LeNet, SimpleNetwork
 
 CE = nn.functional.cross_entropy
-RESULTS = Path(__file__).with_name("RESULTS.md")
 TOL = 1e-3
 
 
@@ -57,7 +55,7 @@ def main() -> None:
         more = part()
         print("\n".join(more), flush=True)
         lines += more
-    write("\n".join(lines))
+    write_section("curvature", "\n".join(lines))
 
 
 def machine() -> list[str]:
@@ -521,19 +519,6 @@ def quiet():
     stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
     stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
     return stack
-
-
-def write(text: str) -> None:
-    """Put the section between its markers."""
-    start, end = "<!-- curvature -->", "<!-- /curvature -->"
-    block = f"{start}\n{text.strip()}\n{end}"
-    old = RESULTS.read_text() if RESULTS.exists() else "# Results\n"
-    pattern = re.compile(f"{start}.*?{end}", re.S)
-    if pattern.search(old):
-        new = pattern.sub(lambda _: block, old)
-    else:
-        new = f"{old.rstrip()}\n\n{block}\n"
-    RESULTS.write_text(new)
 
 
 if __name__ == "__main__":

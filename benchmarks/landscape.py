@@ -17,15 +17,14 @@ import argparse
 import importlib.util
 import itertools
 import platform
-import re
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
+from _report import write_section
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
@@ -37,7 +36,6 @@ from dldna.landscape import filter_normalise
 from dldna.landscape.evaluate import choose
 from dldna.models import make
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
 LOSS = nn.CrossEntropyLoss()
 
 
@@ -391,24 +389,9 @@ def main() -> None:
             *("| " + " | ".join(row) + " |" for row in rows),
         ]
     )
-    if args.only:
-        print(text)
-    else:
-        write(text)
-
-
-def write(text: str) -> None:
-    """Print the section and put it between its markers."""
     print(text)
-    start, end = "<!-- surfaces -->", "<!-- /surfaces -->"
-    block = f"{start}\n{text}\n{end}"
-    old = RESULTS.read_text() if RESULTS.exists() else "# Benchmarks\n"
-    pattern = re.compile(f"{start}.*?{end}", re.S)
-    if pattern.search(old):
-        new = pattern.sub(lambda _: block, old)
-    else:
-        new = f"{old.rstrip()}\n\n{block}\n"
-    RESULTS.write_text(new)
+    if not args.only:
+        write_section("surfaces", text)
 
 
 if __name__ == "__main__":

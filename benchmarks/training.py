@@ -12,13 +12,12 @@ The section ``training`` of ``benchmarks/RESULTS.md`` is written anew.
 
 import argparse
 import platform
-import re
 import statistics
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import torch
+from _report import write_section
 from PIL import Image
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
@@ -30,7 +29,6 @@ from dldna.models import make
 from dldna.training import train
 
 BATCH = 128
-RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
 class Usual(TorchDataset):
@@ -98,26 +96,26 @@ def main() -> None:
     ratio = statistics.median(b / a for a, b in rows)
     low, high = min(b / a for a, b in rows), max(b / a for a, b in rows)
     a, b = (statistics.median(column) for column in zip(*rows, strict=True))
-    write(
-        "\n".join(
-            [
-                "## Training throughput",
-                "",
-                f"SimpleNetwork (283,914 parameters), {data.name}, "
-                f"{args.images:,} images an epoch, batch "
-                f"{BATCH}, SGD; torch {torch.__version__}, "
-                f"{torch.get_num_threads()} thread(s), Python "
-                f"{platform.python_version()}; median of {pairs} pairs run "
-                "in turns.",
-                "",
-                "| way | images/s | ratio |",
-                "|---|---|---|",
-                f"| `DataLoader`, `ToTensor`, `Normalize` | {a:,.0f} | 1 |",
-                f"| `dldna.data.Loader`, `dldna.training.train` | {b:,.0f} "
-                f"| {ratio:.2f} ({low:.2f} to {high:.2f}) |",
-            ]
-        )
+    text = "\n".join(
+        [
+            "## Training throughput",
+            "",
+            f"SimpleNetwork (283,914 parameters), {data.name}, "
+            f"{args.images:,} images an epoch, batch "
+            f"{BATCH}, SGD; torch {torch.__version__}, "
+            f"{torch.get_num_threads()} thread(s), Python "
+            f"{platform.python_version()}; median of {pairs} pairs run "
+            "in turns.",
+            "",
+            "| way | images/s | ratio |",
+            "|---|---|---|",
+            f"| `DataLoader`, `ToTensor`, `Normalize` | {a:,.0f} | 1 |",
+            f"| `dldna.data.Loader`, `dldna.training.train` | {b:,.0f} "
+            f"| {ratio:.2f} ({low:.2f} to {high:.2f}) |",
+        ]
     )
+    print(text)
+    write_section("training", text)
 
 
 def repeated(data, n: int):
@@ -126,20 +124,6 @@ def repeated(data, n: int):
     return replace(
         data, train_x=data.train_x[index], train_y=data.train_y[index]
     )
-
-
-def write(text: str) -> None:
-    """Print, and put between the markers ``training`` of the results."""
-    print(text)
-    start, end = "<!-- training -->", "<!-- /training -->"
-    section = f"{start}\n{text}\n{end}"
-    old = RESULTS.read_text() if RESULTS.exists() else "# Benchmarks\n"
-    pattern = re.compile(f"{start}.*?{end}", re.DOTALL)
-    if pattern.search(old):
-        new = pattern.sub(lambda _: section, old)
-    else:
-        new = f"{old.rstrip()}\n\n{section}\n"
-    RESULTS.write_text(new)
 
 
 if __name__ == "__main__":

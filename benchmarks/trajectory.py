@@ -14,7 +14,6 @@ need the whole matrix, 19 GB, at least once.
 import argparse
 import json
 import platform
-import re
 import resource
 import subprocess
 import sys
@@ -24,11 +23,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from _report import write_section
 from torch import nn
 
 from dldna.landscape import Recorder, Trajectory
-
-RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
 class Wide(nn.Module):
@@ -124,15 +122,7 @@ def main() -> None:
         "| peak memory | time | variance about the mean |\n"
         "|---|---|---|---|---|\n"
     )
-    block = f"<!-- trajectory -->\n{head}" + "\n".join(rows)
-    block += "\n<!-- /trajectory -->"
-    old = RESULTS.read_text() if RESULTS.exists() else "# Benchmarks\n"
-    pattern = re.compile("<!-- trajectory -->.*?<!-- /trajectory -->", re.S)
-    if pattern.search(old):
-        new = pattern.sub(lambda _: block, old)
-    else:
-        new = f"{old.rstrip()}\n\n{block}\n"
-    RESULTS.write_text(new)
+    write_section("trajectory", head + "\n".join(rows))
 
 
 if __name__ == "__main__":

@@ -12,19 +12,17 @@ and scaled up. The end points of both are compared.
 
 import argparse
 import platform
-import re
 import statistics
 import time
-from pathlib import Path
 
 import torch
+from _report import write_section
 from torch.nn import functional as F
 
 from dldna import landscape, training
 from dldna.data import Loader
 from dldna.stored import store
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
 SEEDS = range(5)
 ACTIVATIONS = ("relu", "sigmoid", "tanh")
 RATES = {"sgd": 0.1, "rmsprop": 0.1, "adam": 0.1, "adamw": 0.1}
@@ -185,20 +183,7 @@ def main() -> None:
             *rows,
         ]
     )
-    write(text)
-
-
-def write(text: str) -> None:
-    """Put the section between its markers."""
-    start, end = "<!-- two weights -->", "<!-- /two weights -->"
-    block = f"{start}\n{text}\n{end}"
-    old = RESULTS.read_text()
-    pattern = re.compile(f"{start}.*?{end}", re.S)
-    if pattern.search(old):
-        new = pattern.sub(lambda _: block, old)
-    else:
-        new = f"{old.rstrip()}\n\n{block}\n"
-    RESULTS.write_text(new)
+    write_section("two weights", text)
 
 
 if __name__ == "__main__":

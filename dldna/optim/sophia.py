@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dldna import checks
 from dldna.optim.ops import Hyper, State, at_least, decay, ema
@@ -223,6 +224,11 @@ class SophiaH(_Sophia):
 
     needs_curvature = "loss"
     extras: ClassVar = {"k": 10, "gaussian": False, "seed": 0}
+
+    def _refresh(self, curvature: Callable[[], Tensor] | None) -> None:
+        # The fused kernels of attention have no second derivatives.
+        with sdpa_kernel(SDPBackend.MATH):
+            super()._refresh(curvature)
 
     def _estimate(
         self, value: Tensor, params: list[Tensor], draw: torch.Generator

@@ -10,7 +10,7 @@ from dldna.plotting.homology import (
     persistence,
     valleys,
 )
-from dldna.plotting.init_lab import InitLab, init_lab
+from dldna.plotting.init_lab import init_lab
 from dldna.plotting.lines import line
 from dldna.plotting.marks import critical_points
 from dldna.plotting.motion import dynamics, dynamics_bundle, sharpness
@@ -20,7 +20,6 @@ from dldna.plotting.paths import path
 from dldna.plotting.planes import contour, levels_of, lift, shade
 from dldna.plotting.playground_page import (
     PLAYERS,
-    Playground,
     playground,
 )
 from dldna.plotting.relief import contours_3d, mesh_3d
@@ -30,13 +29,13 @@ from dldna.plotting.spectra import density, eigenvalues
 from dldna.plotting.style import COLORS, MARKERS, use
 from dldna.plotting.tournaments import pairs, scores
 from dldna.plotting.walks import walks
+from dldna.plotting.widget import Widget
 
 __all__ = [
     "COLORS",
     "MARKERS",
     "PLAYERS",
-    "InitLab",
-    "Playground",
+    "Widget",
     "alt_text",
     "bands",
     "barcode",

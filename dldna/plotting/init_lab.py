@@ -5,15 +5,12 @@ nothing of a server or a kernel, so it works in the rendered page, from
 disk, in Jupyter and in Colab.
 """
 
-import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from importlib import resources
 from typing import Any
-from zlib import crc32
 
 from dldna import checks
+from dldna.plotting.widget import Widget, filled, in_script, read
 
 # What each scheme does to an n x n matrix.
 _ABOUT = {
@@ -28,27 +25,13 @@ _ABOUT = {
 }
 
 
-@dataclass(frozen=True)
-class InitLab:
-    """The lab as HTML; as a cell's last line it shows itself.
-
-    Args:
-        html: the whole widget.
-    """
-
-    html: str
-
-    def _repr_html_(self) -> str:
-        return self.html
-
-
 def init_lab(
     grid: Mapping[str, Any],
     *,
     depth: int | None = None,
     activation: str = "relu",
     scheme: str = "lecun_normal",
-) -> InitLab:
+) -> Widget:
     """Sliders over a precomputed grid of signal propagation.
 
     Args:
@@ -81,39 +64,25 @@ def init_lab(
     checks.choice("depth", str(depth), [str(d) for d in depths])
     checks.choice("activation", activation, acts)
     checks.choice("scheme", scheme, names)
-    data = json.dumps(
-        {
-            **{k: grid[k] for k in ("depths", "activations", "schemes")},
-            "about": {k: v for k, v in _ABOUT.items() if k in names},
-            "cells": _finite(grid["cells"]),
-        },
-        separators=(",", ":"),
-        allow_nan=False,
-    ).replace("<", "\\u003c")
-    fields = {
-        "LAB_STYLE": _read("init_lab.css"),
-        "LAB_SCRIPT": _read("init_lab.js"),
-        "LAB_DATA": data,
-        "LAB_DEPTHS": len(depths) - 1,
-        "LAB_DEPTH": depths.index(depth),
-        "LAB_ACTIVATIONS": len(acts) - 1,
-        "LAB_ACTIVATION": acts.index(activation),
-        "LAB_SCHEMES": len(names) - 1,
-        "LAB_SCHEME": names.index(scheme),
-        "LAB_SEEDS": int(grid["seeds"]),
-        "LAB_WIDTH": int(grid["width"]),
-        "LAB_ID": f"dldna-lab-{crc32(data.encode()):08x}",
+    content = {
+        **{k: grid[k] for k in ("depths", "activations", "schemes")},
+        "about": {k: v for k, v in _ABOUT.items() if k in names},
+        "cells": _finite(grid["cells"]),
     }
-    html = _read("init_lab.html")
-    for key in sorted(fields, key=len, reverse=True):
-        if key != "LAB_ID":
-            html = html.replace(key, str(fields[key]))
-    return InitLab(html.replace("LAB_ID", fields["LAB_ID"]))
-
-
-def _read(name: str) -> str:
-    home = resources.files("dldna.plotting")
-    return (home / name).read_text(encoding="utf-8").strip()
+    fields = {
+        "STYLE": read("init_lab.css"),
+        "SCRIPT": read("init_lab.js"),
+        "DATA": in_script(content),
+        "DEPTHS": len(depths) - 1,
+        "DEPTH": depths.index(depth),
+        "ACTIVATIONS": len(acts) - 1,
+        "ACTIVATION": acts.index(activation),
+        "SCHEMES": len(names) - 1,
+        "SCHEME": names.index(scheme),
+        "SEEDS": int(grid["seeds"]),
+        "WIDTH": int(grid["width"]),
+    }
+    return Widget(filled("init_lab.html", "LAB", fields))
 
 
 def _finite(value: Any) -> Any:

@@ -7,17 +7,14 @@ disk, in Jupyter and in Colab. The update rules stand in
 """
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib import resources
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 import torch
 
 from dldna import checks
+from dldna.plotting.widget import Widget, filled, in_script, read
 from dldna.problems import PROBLEMS, Problem, problem
 from dldna.records import Surface
 
@@ -35,20 +32,6 @@ for one layer; Sophia has the Hessian's exact diagonal."""
 What = str | Problem | Surface | Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Playground:
-    """The playground as HTML; as a cell's last line it shows itself.
-
-    Args:
-        html: the whole widget.
-    """
-
-    html: str
-
-    def _repr_html_(self) -> str:
-        return self.html
-
-
 def playground(
     surface: What | Sequence[What] = "golden",
     optimizers: Sequence[str] = ("sgd", "momentum", "rmsprop", "adam"),
@@ -59,7 +42,7 @@ def playground(
     batch_size: int | None = None,
     seed: int = 0,
     height: int = 400,
-) -> Playground:
+) -> Widget:
     """Paths of optimizers on a surface that the reader moves.
 
     The start is dragged by mouse or finger or moved by arrow keys; rates
@@ -115,37 +98,23 @@ def playground(
         checks.choice("optimizer", name, PLAYERS)
         if "lr" in hyper:
             checks.positive("lr", hyper["lr"])
-    data = json.dumps(
-        {
-            "surfaces": surfaces,
-            "optimizers": names,
-            "settings": settings,
-            "steps": checks.count("steps", steps),
-            "seed": int(seed),
-        },
-        separators=(",", ":"),
-        allow_nan=False,
-        ensure_ascii=False,
-    ).replace("<", "\\u003c")
+    content = {
+        "surfaces": surfaces,
+        "optimizers": names,
+        "settings": settings,
+        "steps": checks.count("steps", steps),
+        "seed": int(seed),
+    }
     libraries = "\n".join(
-        _read(f"playground{part}.js") for part in ("_rules", "_surfaces", "")
+        read(f"playground{part}.js") for part in ("_rules", "_surfaces", "")
     )
     fields = {
-        "PLAY_STYLE": _read("playground.css"),
-        "PLAY_SCRIPT": f"(function () {{\n{libraries}\n}})();",
-        "PLAY_DATA": data,
-        "PLAY_HEIGHT": str(checks.count("height", height)),
-        "PLAY_ID": f"dldna-play-{crc32(data.encode()):08x}",
+        "STYLE": read("playground.css"),
+        "SCRIPT": f"(function () {{\n{libraries}\n}})();",
+        "DATA": in_script(content),
+        "HEIGHT": checks.count("height", height),
     }
-    html = _read("playground.html")
-    for key, text in fields.items():
-        html = html.replace(key, text)
-    return Playground(html)
-
-
-def _read(name: str) -> str:
-    home = resources.files("dldna.plotting")
-    return (home / name).read_text(encoding="utf-8").strip()
+    return Widget(filled("playground.html", "PLAY", fields))
 
 
 def _describe(what: What, batch_size: int | None) -> dict[str, Any]:

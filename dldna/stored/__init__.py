@@ -8,7 +8,9 @@ number of threads, the time it took and the versions.
 
 import dataclasses
 import json
+import platform
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ import numpy as np
 from dldna import checks, files
 from dldna.records import Provenance, Surface
 
-__all__ = ["names", "store", "stored", "surface_of"]
+__all__ = ["names", "processor", "store", "stored", "surface_of"]
 
 _HERE = resources.files(__name__)
 
@@ -74,6 +76,21 @@ def store(
     with resources.as_file(_HERE / f"{name}.json") as path:
         files.write_atomic(path, lambda f: f.write(text.encode()))
     return whole
+
+
+def processor() -> str:
+    """The processor's name, where the system tells it.
+
+    Example:
+        >>> processor() != ""
+        True
+    """
+    file = Path("/proc/cpuinfo")
+    if file.exists():
+        for line in file.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def surface_of(kept: dict[str, Any], **about: Any) -> Surface:

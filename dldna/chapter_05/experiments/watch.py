@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from dldna import batches
+from dldna import batches, params
 from dldna.guard import untouched
 from dldna.training.callbacks import Callback, State
 
@@ -25,9 +25,8 @@ def grad_norm(model: nn.Module) -> float:
         >>> grad_norm(net)
         5.0
     """
-    found = [p.grad for p in model.parameters() if p.grad is not None]
-    squares = sum(float(g.double().square().sum()) for g in found)
-    return math.sqrt(squares)
+    named = model.named_parameters()
+    return params.norm({k: p.grad for k, p in named if p.grad is not None})
 
 
 def loss_grad_norm(
@@ -44,8 +43,8 @@ def loss_grad_norm(
         The norm of the one gradient of all samples.
     """
     call, device = batches.loss_caller(loss_fn), next(model.parameters())
-    params = [p for p in model.parameters() if p.requires_grad]
-    total, samples = [torch.zeros_like(p) for p in params], 0
+    moving = {k: p for k, p in model.named_parameters() if p.requires_grad}
+    total, samples = [torch.zeros_like(p) for p in moving.values()], 0
     with untouched(model), torch.enable_grad():
         model.eval()
         for batch in loader:
@@ -53,11 +52,12 @@ def loss_grad_norm(
             inputs, _ = batches.split(batch)
             n = batches.size(batch)
             loss = n * call(batches.apply(model, inputs), batch)
-            grads = torch.autograd.grad(loss, params, materialize_grads=True)
+            grads = torch.autograd.grad(
+                loss, list(moving.values()), materialize_grads=True
+            )
             torch._foreach_add_(total, grads)
             samples += n
-    squares = sum(float(g.double().square().sum()) for g in total)
-    return math.sqrt(squares) / samples
+    return params.norm(dict(zip(moving, total, strict=True))) / samples
 
 
 def memory(device: torch.device) -> tuple[float, float]:

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dldna import optim
 from dldna.chapter_05.optimizers.basic import Adapter
@@ -120,8 +119,7 @@ class Sophia(Adapter):
                     stacklevel=3,
                 )
                 self.told = True
-        with sdpa_kernel(SDPBackend.MATH):  # it has second derivatives
-            return self.inner.step(closure, curvature=curvature)
+        return self.inner.step(closure, curvature=curvature)
 
     @torch.enable_grad()
     def _squares(self) -> Tensor:
