@@ -198,24 +198,6 @@ def is_linear(graph: Graph, node: fx.Node) -> bool:
     )
 
 
-def chain(graph: Graph, node: fx.Node) -> list[fx.Node] | None:
-    """Operations between a node and a linear layer that alone uses it.
-
-    Returns:
-        They work on each number alone and on nothing else; None where the
-        way to a linear layer is another one.
-    """
-    between: list[fx.Node] = []
-    while graph.users[node] == 1:
-        node = next(iter(node.users))
-        if is_linear(graph, node):
-            return between
-        if len(node.all_input_nodes) > 1 or not is_pointwise(graph, node):
-            return None
-        between.append(node)
-    return None
-
-
 def is_nothing(graph: Graph, node: fx.Node) -> bool:
     """Whether a node passes its first argument on (dropout in eval)."""
     if node.op == "call_module":

@@ -7,32 +7,32 @@ coordinates: for weights W0 + a D1 + b D2 they are
 
 three matrices that are computed once for the plane, and along a row of the
 grid only one addition is left of the first layer, which usually holds
-nearly all of the arithmetic. Deeper weights are formed for a row of points
-and multiplied in batches. Activations are kept as (points, features,
-images) in tiles of images that stay in cache.
+nearly all of the arithmetic. A few points go through the network together:
+their weights are formed, and multiplied in batches with activations kept as
+(points, features, images), in tiles of images. How many is a compromise:
+more points cost fewer calls, fewer points stay in cache.
 """
 
+import math
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
 from dldna import batches as bt
-from dldna.landscape.evaluate.graph import (
-    Graph,
-    Unsupported,
-    chain,
-    is_linear,
-)
+from dldna.landscape.evaluate.graph import Graph, Unsupported
 from dldna.landscape.evaluate.losses import add_losses, joined, per_sample
-from dldna.landscape.evaluate.moving import Weights
+from dldna.landscape.evaluate.moving import Moving, Weights
 from dldna.landscape.evaluate.plane import Row, rows
-from dldna.landscape.evaluate.run import Run
+from dldna.landscape.evaluate.program import Program
+from dldna.landscape.evaluate.run import Run, Tile, tile
 from dldna.landscape.evaluate.task import Task, Total, Values
 
 TILE = 256  # images
-CACHE = 10 * 2**20  # bytes of activations that are worked on at once
+HOT = 2 * 2**20  # bytes of the widest activations at once, per thread
 ROW = 64  # points
+TENSORS = ("weight", "bias", "running_mean", "running_var")
 
 
 class Mlp:
@@ -53,10 +53,18 @@ class Mlp:
             raise Unsupported(f"statistics={task.statistics!r}")
         self.task = task
         self.graph = Graph(task)
+        self.program = Program(self.graph)
+        self.names = {s.node: self._named(s.node) for s in self.program.steps}
+        wanted = [
+            name
+            for step in self.program.steps
+            if step.kind != "first"
+            for name in self.names[step.node].values()
+        ]
+        self.moving = Moving(task, list(dict.fromkeys(wanted)))
         self.kind = per_sample(task)
         self.notes: dict[str, Any] = {}
         self.half = task.precision == "bfloat16"
-        self.widest = _widest(self.graph)
         self.batches = task.batches
         if self.kind:
             self.batches = joined(self.batches, TILE)
@@ -64,12 +72,21 @@ class Mlp:
         weights = item * sum(v.numel() for v in task.origin.values())
         self.row = int(max(1, min(ROW, memory / 4 / weights)))
         largest = max(bt.size(b) for b in self.batches)
-        cell = item * self.widest * min(TILE, largest)
-        self.at_once = int(max(1, min(ROW, CACHE / cell, memory / 4 / cell)))
+        self.several = len(self.batches) > 1 or largest > TILE
+        cell = item * self.program.widest * min(TILE, largest)
+        hot = min(HOT * torch.get_num_threads(), memory / 4)
+        self.at_once = int(max(1, min(ROW, hot / cell)))
         self.chunk = 16 * self.row
-        self._kept: dict[tuple[int, str], list[Tensor]] = {}
         self._room = memory / 4
+        self._tiles: dict[tuple[int, int], Tile] = {}
         self._buffers: dict[str, Tensor] = {}
+
+    def _named(self, node: fx.Node) -> dict[str, str]:
+        """Full names of a layer's tensors, for those it has."""
+        if node.op != "call_module":
+            return {}
+        full = {n: self.graph.parameter(node.target, n) for n in TENSORS}
+        return {n: name for n, name in full.items() if name is not None}
 
     def __call__(self, coords: Tensor) -> Values:
         """Loss and metrics at (P, K) coordinates; each (P,) float64."""
@@ -81,64 +98,46 @@ class Mlp:
         return total.means()
 
     def _row(self, total: Total, row: Row) -> None:
-        weights = Weights(self, row)
+        weights = Weights(self, row, keep=self.several)
         for b, batch in enumerate(self.batches):
-            n = bt.size(batch)
             tiles = [
-                self._tile(weights, row, (b, i), bt.cut(batch, i, i + TILE))
-                for i in range(0, n, TILE)
+                self._logits(weights, row, self._tile(b, i, batch))
+                for i in range(0, bt.size(batch), TILE)
             ]
             logits = tiles[0] if len(tiles) == 1 else torch.cat(tiles, 2)
             add_losses(total, row.at, logits, batch, self.kind)
 
-    def _tile(self, weights: Weights, row: Row, key, batch) -> Tensor:
-        """Logits (P, C, N) of a row of points on one tile of images."""
-        run = Run(self, weights, row, key, batch)
+    def _logits(self, weights: Weights, row: Row, images: Tile) -> Tensor:
+        """(P, C, N) of a row of points on one tile of images."""
+        run, logits = Run(self, weights, row, images), None
         count = len(row.steps)
-        parts = [
-            run(slice(i, min(i + self.at_once, count)))
-            for i in range(0, count, self.at_once)
-        ]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        for i in range(0, count, self.at_once):
+            part = slice(i, min(i + self.at_once, count))
+            found = run(part)
+            if logits is None:
+                dtype = torch.float32 if self.half else found.dtype
+                shape = (count, *found.shape[1:])
+                logits = found.new_empty(shape, dtype=dtype)
+            logits[part] = found
+        return logits
+
+    def _tile(self, b: int, start: int, batch: Any) -> Tile:
+        """What is computed once for some images; kept while there is room."""
+        kept = self._tiles.get((b, start))
+        if kept is not None:
+            return kept
+        made = tile(self, bt.cut(batch, start, start + TILE))
+        held = [*made.inputs.values(), *chain(*made.first.values())]
+        self._room -= sum(t.nbytes for t in held if torch.is_tensor(t))
+        if self._room > 0:
+            self._tiles[b, start] = made
+        return made
 
     def buffer(self, name: str, shape: tuple[int, ...], dtype) -> Tensor:
         """Memory for a step's result, used again at the next tile."""
-        size = shape[0] * shape[1] * shape[2]
+        size = math.prod(shape)
         kept = self._buffers.get(name)
         if kept is None or kept.numel() < size or kept.dtype != dtype:
             kept = torch.empty(size, dtype=dtype, device=self.task.device)
             self._buffers[name] = kept
         return kept[:size].view(shape)
-
-    def products(self, key, node: fx.Node, x: Tensor) -> list[Tensor]:
-        """First-layer products with a tile: one (F, N) per term."""
-        kept = self._kept.get((*key, node.name))
-        if kept is not None:
-            return kept
-        x, task = x.t(), self.task
-        made = []
-        for i, point in enumerate([task.origin, *task.directions]):
-            weight, bias = self.named(node, point)
-            z = weight @ x
-            made.append(z if bias is None else z.add_(bias.unsqueeze(1)))
-            self._room -= made[i].numel() * made[i].element_size()
-        if self._room > 0:
-            self._kept[(*key, node.name)] = made
-        return made
-
-    def named(self, node: fx.Node, point, names=("weight", "bias")):
-        """A layer's tensors at a point; None for those it lacks."""
-        full = [self.graph.parameter(node.target, n) for n in names]
-        return [None if f is None else point.get(f) for f in full]
-
-
-def _widest(graph: Graph) -> int:
-    layers = [n for n in graph.nodes if is_linear(graph, n)]
-    if not layers:
-        raise Unsupported("there is no linear layer")
-    wide = [
-        graph.modules[n.target].out_features
-        for i, n in enumerate(layers)
-        if i or chain(graph, n) is None  # or it is made a little at a time
-    ]
-    return max(wide)

@@ -5,74 +5,114 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dldna.landscape.evaluate.plane import Row, along, combined
+from dldna.landscape.evaluate.plane import Row, combined
+from dldna.landscape.evaluate.task import Task
 
-HUGE = 1e30  # beyond this the fused add-and-ReLU would cut off infinity
+ALIGNED = 16  # numbers: where each tensor may start
+
+
+class Moving:
+    """Parameters and buffers that move, laid end to end.
+
+    One addition then forms all of them at many points.
+
+    Args:
+        task: whose they are.
+        names: the parameters and buffers that are wanted.
+    """
+
+    def __init__(self, task: Task, names: list[str]):
+        self.still: dict[str, Tensor] = {}
+        self.place: dict[str, tuple[torch.dtype, int, torch.Size]] = {}
+        pieces: dict[torch.dtype, list[list[Tensor]]] = {}
+        sizes: dict[torch.dtype, int] = {}
+        for name in names:
+            if name in task.origin:
+                moves = task.directions
+                terms = [task.origin[name], *[d[name] for d in moves]]
+            elif task.buffer_directions and name in task.buffer_directions[0]:
+                moves = [d[name] for d in task.buffer_directions]
+                terms = [task.buffers[name], *moves]
+            else:
+                self.still[name] = task.buffers[name].unsqueeze(0)
+                continue
+            dtype, size = terms[0].dtype, terms[0].numel()
+            start = sizes.get(dtype, 0)
+            self.place[name] = dtype, start, terms[0].shape
+            gap = -size % ALIGNED
+            sizes[dtype] = start + size + gap
+            padded = [
+                torch.nn.functional.pad(t.reshape(-1), (0, gap)) for t in terms
+            ]
+            pieces.setdefault(dtype, []).append(padded)
+        self.terms = {
+            dtype: [torch.cat(each) for each in zip(*found, strict=True)]
+            for dtype, found in pieces.items()
+        }
 
 
 class Weights:
-    """All parameters at the points of a row, formed when first asked."""
+    """All that moves, at the points of a row, formed when first asked.
 
-    def __init__(self, path: Any, row: Row):
-        self.path, self.row = path, row
-        self.formed: dict[str, Tensor] = {}
+    Args:
+        path: the path that asks.
+        row: the points.
+        keep: whether a part is asked for again, by the next tile of
+            images; if not, each part is written over the last.
+    """
 
-    def __call__(self, module: str, name: str) -> Tensor | None:
-        """(P, *shape) of one parameter or buffer, or None."""
-        full = self.path.graph.parameter(module, name)
-        if full is None:
-            return None
-        if full not in self.formed:
-            self.formed[full] = self._form(full)
-        return self.formed[full]
+    def __init__(self, path: Any, row: Row, keep: bool):
+        self.path, self.keep = path, keep
+        self.along = {
+            dtype: Affine(terms, row)
+            for dtype, terms in path.moving.terms.items()
+        }
+        self.formed: dict[int, dict[str, Tensor]] = {}
 
-    def _form(self, full: str) -> Tensor:
-        task, row = self.path.task, self.row
-        if full in task.origin:
-            terms = [task.origin[full], *[d[full] for d in task.directions]]
-        elif task.buffer_directions and full in task.buffer_directions[0]:
-            moves = [d[full] for d in task.buffer_directions]
-            terms = [task.buffers[full], *moves]
-        else:
-            return task.buffers[full].unsqueeze(0)
-        base = combined(terms, row.fixed)
-        made = along(base, terms[1 + row.axis], row.steps)
-        return made.bfloat16() if self.path.half else made
+    def __call__(self, part: slice) -> dict[str, Tensor]:
+        """(P, *shape) of each tensor; (1, *shape) of one that is still."""
+        if part.start in self.formed:
+            return self.formed[part.start]
+        moving, flat = self.path.moving, {}
+        for dtype, affine in self.along.items():
+            count = part.stop - part.start
+            shape, out = (count, len(affine.base)), None
+            if not self.keep:
+                out = self.path.buffer(str(dtype), shape, dtype)
+            made = affine(part, out)
+            flat[dtype] = made.bfloat16() if self.path.half else made
+        found = dict(moving.still)
+        for name, (dtype, start, shape) in moving.place.items():
+            piece = flat[dtype][:, start : start + shape.numel()]
+            found[name] = piece.view(-1, *shape)
+        if self.keep:
+            self.formed[part.start] = found
+        return found
 
 
 class Affine:
-    """A first-layer output: ``base + s * step`` along the row."""
+    """``base + s * step`` along a row of points.
 
-    def __init__(self, terms: list[Tensor], row: Row, half: bool):
+    Args:
+        terms: a tensor at the origin, and its step along each direction.
+        row: the points.
+        half: whether the values are wanted in bfloat16.
+    """
+
+    def __init__(self, terms: list[Tensor], row: Row, half: bool = False):
         self.base = combined(terms, row.fixed)
-        self.step = terms[1 + row.axis]
-        self.small = self.base.numel() < 2**14 or self.base.is_cuda
+        self.step, self.row, self.half = terms[1 + row.axis], row, half
         if half:
             self.base, self.step = self.base.bfloat16(), self.step.bfloat16()
+        self.steps = torch.tensor(
+            row.steps, dtype=self.step.dtype, device=self.step.device
+        ).view(-1, *[1] * self.step.ndim)
 
-    def fill(self, out: Tensor, steps: list[float], relu: bool) -> Tensor:
-        """Write the (P, F, N) values, after a ReLU if asked."""
-        if self.small:
-            out = along(self.base, self.step, steps)
-            return out.relu_() if relu else out
-        fused = getattr(torch, "_add_relu", None) if relu else None
-        fused = None if out.dtype == torch.bfloat16 else fused
-        if fused is not None and not self._tame(steps):
-            fused = None
-        for i, s in enumerate(steps):
-            if fused is not None:
-                fused(self.base, self.step, alpha=s, out=out[i])
-            else:
+    def __call__(self, part: slice, out: Tensor | None = None) -> Tensor:
+        """The values at part of the row, along a new first axis."""
+        if self.half and out is not None:
+            # a coordinate must not be rounded to half precision
+            for i, s in enumerate(self.row.steps[part]):
                 torch.add(self.base, self.step, alpha=s, out=out[i])
-                if relu:
-                    out[i].relu_()
-        return out
-
-    def _tame(self, steps: list[float]) -> bool:
-        if not hasattr(self, "largest"):
-            largest = torch.stack(
-                [self.base.abs().max(), self.step.abs().max()]
-            )
-            self.largest = largest.tolist()
-        reach = max(abs(s) for s in steps)
-        return self.largest[0] + reach * self.largest[1] < HUGE
+            return out
+        return torch.addcmul(self.base, self.steps[part], self.step, out=out)

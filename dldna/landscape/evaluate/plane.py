@@ -53,19 +53,6 @@ def rows(coords: Tensor, longest: int) -> Iterator[Row]:
             yield Row(at, key.tolist(), axis, points[at, axis].tolist())
 
 
-def along(base: Tensor, step: Tensor, steps: list[float]) -> Tensor:
-    """``base + s * step`` for each s, stacked along a new first axis.
-
-    Example:
-        >>> along(torch.zeros(2), torch.ones(2), [1.0, 3.0])
-        tensor([[1., 1.],
-                [3., 3.]])
-    """
-    s = torch.tensor(steps, dtype=step.dtype, device=step.device)
-    s = s.view(-1, *[1] * step.ndim)
-    return torch.addcmul(base.unsqueeze(0), s, step.unsqueeze(0))
-
-
 def combined(terms: list[Tensor], coords: list[float]) -> Tensor:
     """``terms[0] + sum_k coords[k] * terms[k + 1]``; zeros cost nothing."""
     value = terms[0]
