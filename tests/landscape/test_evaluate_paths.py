@@ -594,3 +594,24 @@ def test_hooks_are_not_left_out():
     assert relative(auto(grid())["loss"], slow(grid())["loss"]) < 1e-6
     with pytest.raises(ValueError, match="hooks"):
         choose(*args, path="mlp")
+
+
+@pytest.mark.parametrize(
+    ("name", "path"), [("mlp", "mlp"), ("cnn", "stacked")]
+)
+def test_a_trained_network_keeps_its_fast_way(name, path):
+    """Its loss is close to 0, where float32 has few digits of a log."""
+    model, [(x, y), _], _, directions = setting(name)
+    last = list(model.modules())[-1]
+    with torch.no_grad():  # a steep last layer is certain of what it says
+        last.weight *= 60
+        last.bias *= 60
+        y = model.eval()(x).argmax(1)
+    args = (model, nn.CrossEntropyLoss(), [(x, y)], params.of(model))
+    small = [params.scale(d, 1e-3) for d in directions]
+    auto = choose(*args, small)
+    assert auto.name == path, auto.notes
+    exact = choose(*args, small, path="slow", precision="float64")
+    true = exact(grid())["loss"]
+    assert true.min() < 1e-2
+    assert relative(auto(grid())["loss"], true) < 1e-5

@@ -18,7 +18,8 @@ from dldna.landscape.connectivity.curves import (
     mix,
 )
 from dldna.landscape.directions import point_of
-from dldna.landscape.evaluate.slow import forward, mean
+from dldna.landscape.evaluate.losses import mean
+from dldna.landscape.evaluate.slow import forward
 from dldna.landscape.evaluate.task import norms, task
 from dldna.landscape.surfaces import check_model, loss_name
 from dldna.records import Provenance

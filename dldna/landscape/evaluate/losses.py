@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from dldna import batches as bt
 from dldna.landscape.evaluate.metrics import accuracy
-from dldna.landscape.evaluate.slow import mean
 from dldna.landscape.evaluate.task import Task, Total
 
 CLASS_OPTIONS = {
@@ -117,6 +116,13 @@ def add_one(total: Total, p: int, output: Any, batch: Any) -> None:
     total.add("loss", p, mean(task.loss(output, batch)), n)
     for name, metric in task.metrics.items():
         total.add(name, p, mean(metric(output, batch)), n)
+
+
+def mean(value: Any) -> Any:
+    """A value per sample (``reduction="none"``) becomes their mean."""
+    if isinstance(value, Tensor) and value.ndim:
+        return value.double().mean()
+    return value
 
 
 def joined(batches: list[Any], tile: int) -> list[Any]:

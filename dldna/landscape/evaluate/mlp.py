@@ -11,9 +11,13 @@ nearly all of the arithmetic. A few points go through the network together:
 their weights are formed, and multiplied in batches with activations kept as
 (points, features, images), in tiles of images. How many is a compromise:
 more points cost fewer calls, fewer points stay in cache.
+
+Where a ReLU and a second linear layer follow, a long row costs only the
+crossings of the hidden units (:mod:`dldna.landscape.evaluate.crossings`).
 """
 
 import math
+from collections import Counter
 from itertools import chain
 from typing import Any
 
@@ -21,6 +25,7 @@ import torch
 from torch import Tensor, fx
 
 from dldna import batches as bt
+from dldna.landscape.evaluate.crossings import LONGEST, pays
 from dldna.landscape.evaluate.graph import Graph, Unsupported
 from dldna.landscape.evaluate.losses import add_losses, joined, per_sample
 from dldna.landscape.evaluate.moving import Moving, Weights
@@ -55,13 +60,7 @@ class Mlp:
         self.graph = Graph(task)
         self.program = Program(self.graph)
         self.names = {s.node: self._named(s.node) for s in self.program.steps}
-        wanted = [
-            name
-            for step in self.program.steps
-            if step.kind != "first"
-            for name in self.names[step.node].values()
-        ]
-        self.moving = Moving(task, list(dict.fromkeys(wanted)))
+        self.moving = self._moving()
         self.kind = per_sample(task)
         self.notes: dict[str, Any] = {}
         self.half = task.precision == "bfloat16"
@@ -70,16 +69,50 @@ class Mlp:
             self.batches = joined(self.batches, TILE)
         item = 8 if task.precision == "float64" else 4
         weights = item * sum(v.numel() for v in task.origin.values())
-        self.row = int(max(1, min(ROW, memory / 4 / weights)))
-        largest = max(bt.size(b) for b in self.batches)
-        self.several = len(self.batches) > 1 or largest > TILE
-        cell = item * self.program.widest * min(TILE, largest)
+        largest = min(TILE, max(bt.size(b) for b in self.batches))
+        self.several = sum(-(-bt.size(b) // TILE) for b in self.batches) > 1
+        wide, after = self.program.widest, self.program.widest_after
+        # the fewest outputs of a layer that crossings may serve
+        self.outputs = min(self._outputs(), default=0)
+        longest = LONGEST if self.outputs else ROW
+        room = memory / 4 / max(weights, item * largest * after)
+        self.row = int(max(1, min(longest, room)))
         hot = min(HOT * torch.get_num_threads(), memory / 4)
-        self.at_once = int(max(1, min(ROW, hot / cell)))
+        self.at_once = tuple(
+            int(max(1, min(ROW, hot / (item * largest * features))))
+            for features in (wide, after)
+        )
         self.chunk = 16 * self.row
         self._room = memory / 4
         self._tiles: dict[tuple[int, int], Tile] = {}
         self._buffers: dict[str, Tensor] = {}
+
+    def _moving(self) -> tuple[Moving, Moving]:
+        """All that moves, and without the weights that crossings need."""
+        wanted = Counter(
+            name
+            for step in self.program.steps
+            if step.kind != "first"
+            for name in self.names[step.node].values()
+        )
+        crossed = {self.names[n]["weight"] for n in self.program.folds}
+        rest = [n for n in wanted if n not in crossed or wanted[n] > 1]
+        return Moving(self.task, list(wanted)), Moving(self.task, rest)
+
+    def _outputs(self) -> list[int]:
+        if self.task.device.type != "cpu":
+            return []
+        modules = self.graph.modules
+        return [modules[n.target].out_features for n in self.program.folds]
+
+    def crosses(self, row: Row) -> bool:
+        """Whether a row is cheaper by the crossings of its units."""
+        return self.outputs > 0 and pays(row.steps, self.outputs)
+
+    def terms(self, name: str) -> list[Tensor]:
+        """A parameter at the origin, and its step along each direction."""
+        task = self.task
+        return [task.origin[name], *[d[name] for d in task.directions]]
 
     def _named(self, node: fx.Node) -> dict[str, str]:
         """Full names of a layer's tensors, for those it has."""
@@ -98,7 +131,9 @@ class Mlp:
         return total.means()
 
     def _row(self, total: Total, row: Row) -> None:
-        weights = Weights(self, row, keep=self.several)
+        weights = tuple(
+            Weights(self, m, row, keep=self.several) for m in self.moving
+        )
         for b, batch in enumerate(self.batches):
             tiles = [
                 self._logits(weights, row, self._tile(b, i, batch))
@@ -107,12 +142,13 @@ class Mlp:
             logits = tiles[0] if len(tiles) == 1 else torch.cat(tiles, 2)
             add_losses(total, row.at, logits, batch, self.kind)
 
-    def _logits(self, weights: Weights, row: Row, images: Tile) -> Tensor:
+    def _logits(self, weights, row: Row, images: Tile) -> Tensor:
         """(P, C, N) of a row of points on one tile of images."""
         run, logits = Run(self, weights, row, images), None
         count = len(row.steps)
-        for i in range(0, count, self.at_once):
-            part = slice(i, min(i + self.at_once, count))
+        at_once = self.at_once[bool(run.crossed)]
+        for i in range(0, count, at_once):
+            part = slice(i, min(i + at_once, count))
             found = run(part)
             if logits is None:
                 dtype = torch.float32 if self.half else found.dtype

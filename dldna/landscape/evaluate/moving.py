@@ -56,16 +56,16 @@ class Weights:
 
     Args:
         path: the path that asks.
+        moving: what moves.
         row: the points.
         keep: whether a part is asked for again, by the next tile of
             images; if not, each part is written over the last.
     """
 
-    def __init__(self, path: Any, row: Row, keep: bool):
-        self.path, self.keep = path, keep
+    def __init__(self, path: Any, moving: Moving, row: Row, keep: bool):
+        self.path, self.moving, self.keep = path, moving, keep
         self.along = {
-            dtype: Affine(terms, row)
-            for dtype, terms in path.moving.terms.items()
+            dtype: Affine(terms, row) for dtype, terms in moving.terms.items()
         }
         self.formed: dict[int, dict[str, Tensor]] = {}
 
@@ -73,7 +73,7 @@ class Weights:
         """(P, *shape) of each tensor; (1, *shape) of one that is still."""
         if part.start in self.formed:
             return self.formed[part.start]
-        moving, flat = self.path.moving, {}
+        moving, flat = self.moving, {}
         for dtype, affine in self.along.items():
             count = part.stop - part.start
             shape, out = (count, len(affine.base)), None

@@ -1,5 +1,6 @@
 """A perceptron's graph, sorted out once."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from torch import fx, nn
@@ -33,8 +34,11 @@ class Program:
     Attributes:
         fixed: nodes that do not depend on the parameters, in order.
         steps: all others, in order.
+        folds: for a linear layer that has its input from a first layer
+            through a ReLU and nothing else, that first layer.
         output: the node whose value is the output.
         widest: features of the widest linear layer.
+        widest_after: the same without the first layers in ``folds``.
 
     Raises:
         Unsupported: the model is something else than linear layers and
@@ -63,12 +67,16 @@ class Program:
             if relu:
                 rectified.add(next(iter(node.users)))
             self.steps.append(Step(node, kind, relu))
-        self.widest = max(
-            (
-                graph.modules[s.node.target].out_features
-                for s in self.steps
-                if s.kind in ("first", "linear")
-            ),
+        self.folds = dict(self._folds())
+        features = {
+            s.node: graph.modules[s.node.target].out_features
+            for s in self.steps
+            if s.kind in ("first", "linear")
+        }
+        self.widest = max(features.values(), default=0)
+        inside = self.folds.values()
+        self.widest_after = max(
+            (n for node, n in features.items() if node not in inside),
             default=0,
         )
         if not self.widest:
@@ -111,6 +119,19 @@ class Program:
             return False
         ahead = next(iter(node.users))
         return ahead.op != "output" and gr.is_relu(self.graph, ahead)
+
+    def _folds(self) -> Iterator[tuple[fx.Node, fx.Node]]:
+        kinds = {s.node: s.kind for s in self.steps}
+        for node, kind, relu in self.steps:
+            if kind != "first" or not relu:
+                continue
+            ahead = node
+            while self.graph.users[ahead] == 1:
+                ahead = next(iter(ahead.users))
+                if kinds.get(ahead) == "linear":
+                    yield ahead, node
+                if kinds.get(ahead) != "same":
+                    break
 
     def _end(self, node: fx.Node, done: set[fx.Node]) -> None:
         if not isinstance(node.args[0], fx.Node):

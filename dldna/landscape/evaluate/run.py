@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, fx
 
 from dldna.landscape.evaluate import graph as gr
+from dldna.landscape.evaluate.crossings import along_row, tame
 from dldna.landscape.evaluate.graph import Unsupported
 from dldna.landscape.evaluate.moving import Affine, Weights
-from dldna.landscape.evaluate.plane import Row
+from dldna.landscape.evaluate.plane import Row, combined
 
 
 class Tile(NamedTuple):
@@ -16,7 +17,7 @@ class Tile(NamedTuple):
 
     Args:
         inputs: values of the nodes that do not depend on the point.
-        first: products of first layers with the data, (F, N) per term.
+        first: products of first layers with the data, (N, F) per term.
     """
 
     inputs: dict[fx.Node, Any]
@@ -50,15 +51,13 @@ def tile(path: Any, batch: Any) -> Tile:
         if x.ndim != 2:
             raise Unsupported("a linear layer on more than features")
         names = path.names[step.node]
-        first[step.node] = [_product(x.t(), names, p) for p in points]
+        first[step.node] = [_product(x, names, p) for p in points]
     return Tile(values, first)
 
 
 def _product(x: Tensor, names: dict[str, str], point) -> Tensor:
-    z = point[names["weight"]] @ x
-    if "bias" in names:
-        z.add_(point[names["bias"]].unsqueeze(1))
-    return z
+    z = x @ point[names["weight"]].t()
+    return z.add_(point[names["bias"]]) if "bias" in names else z
 
 
 class Run:
@@ -66,17 +65,36 @@ class Run:
 
     Args:
         path: the path that asks.
-        weights: all that moves.
+        weights: all that moves; all but the weights that crossings need.
         row: the points.
         tile: the images.
     """
 
-    def __init__(self, path: Any, weights: Weights, row: Row, tile: Tile):
-        self.path, self.weights = path, weights
+    def __init__(
+        self, path: Any, weights: tuple[Weights, Weights], row: Row, tile: Tile
+    ):
+        self.path, self.row, self.tile = path, row, tile
+        self.crossed = self._crossed() if path.crosses(row) else {}
+        self.weights = weights[bool(self.crossed)]
+        skipped = {path.program.folds[node] for node in self.crossed}
         self.first = {
             node: Affine(terms, row, path.half)
             for node, terms in tile.first.items()
+            if node not in skipped
         }
+
+    def _crossed(self) -> dict[fx.Node, Tensor]:
+        """(P, N, M) sums of each layer after a ReLU, if numbers are tame."""
+        found, row = {}, self.row
+        for node, first in self.path.program.folds.items():
+            name = self.path.names[node]["weight"]
+            ends = []
+            for terms in (self.tile.first[first], self.path.terms(name)):
+                ends += [combined(terms, row.fixed), terms[1 + row.axis]]
+            if not tame(*ends):
+                return {}
+            found[node] = along_row(*ends, row.steps)
+        return found
 
     def __call__(self, part: slice) -> Tensor:
         """Logits (P, C, N) for part of the row's points.
@@ -86,10 +104,14 @@ class Run:
         self.part, self.at = part, self.weights(part)
         values: dict[fx.Node, Tensor] = {}
         for node, kind, relu in self.path.program.steps:
-            if kind == "first":
+            if node in self.first:
                 value = self._first(node)
+            elif node in self.crossed:
+                value = self._after(node)
             elif kind == "pointwise":
                 value = self._pointwise(node, values)
+            elif kind == "first" or node.args[0] not in values:
+                continue  # inside a crossing
             else:
                 value = getattr(self, f"_{kind}")(node, values[node.args[0]])
             values[node] = value.relu_() if relu else value
@@ -106,7 +128,14 @@ class Run:
         affine = self.first[node]
         shape = (self.part.stop - self.part.start, *affine.base.shape)
         out = self.path.buffer(node.name, shape, affine.base.dtype)
-        return affine(self.part, out)
+        return affine(self.part, out).transpose(1, 2)
+
+    def _after(self, node: fx.Node) -> Tensor:
+        out, bias = self.crossed[node][self.part], self._of(node, "bias")
+        if self.path.half:
+            out = out.bfloat16()
+        out = out if bias is None else out.add_(bias.unsqueeze(1))
+        return out.transpose(1, 2)
 
     def _linear(self, node: fx.Node, x: Tensor) -> Tensor:
         weight, bias = self._of(node, "weight"), self._of(node, "bias")
@@ -130,7 +159,8 @@ class Run:
         scale = scale if weight is None else scale * weight
         shift = -mean * scale
         shift = shift if bias is None else shift + bias
-        return torch.addcmul(shift.unsqueeze(2), x, scale.unsqueeze(2))
+        shift, scale = (t.to(x.dtype).unsqueeze(2) for t in (shift, scale))
+        return torch.addcmul(shift, x, scale)
 
     def _pointwise(self, node: fx.Node, values) -> Tensor:
         args, kwargs = fx.node.map_arg(

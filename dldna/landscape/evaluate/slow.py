@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dldna import batches as bt
 from dldna import params
+from dldna.landscape.evaluate.losses import mean, per_sample
 from dldna.landscape.evaluate.task import Task, Total, Values, norms
 
 
@@ -23,14 +24,18 @@ class Slow:
 
     Args:
         task: what is evaluated.
+        exact: take cross-entropy and squared error in float64 from the
+            outputs, as the fast ways do, and not in the outputs' own type:
+            near a loss of 0 a log-softmax in float32 has few digits.
     """
 
     name = "slow"
     chunk = 1
 
-    def __init__(self, task: Task):
+    def __init__(self, task: Task, exact: bool = False):
         self.task = task
         self.notes: dict[str, Any] = {}
+        self.exact = exact and per_sample(task) is not None
 
     def __call__(self, coords: Tensor) -> Values:
         """Loss and metrics at (P, K) coordinates; each (P,) float64."""
@@ -54,6 +59,8 @@ class Slow:
             if task.statistics == "train":  # batch norm writes to these
                 buffers = task.buffers_at(point)
             output = forward(task, state | buffers, batch)
+            if self.exact:
+                output = output.double()
             total.add("loss", p, mean(task.loss(output, batch)), size)
             for name, metric in task.metrics.items():
                 total.add(name, p, mean(metric(output, batch)), size)
@@ -69,13 +76,6 @@ def forward(task: Task, state: dict[str, Tensor], batch: Any) -> Any:
     with torch.autocast(task.device.type, torch.bfloat16, enabled=half):
         output = bt.apply(call, bt.split(batch)[0])
     return output.float() if half and isinstance(output, Tensor) else output
-
-
-def mean(value: Any) -> Any:
-    """A value per sample (``reduction="none"``) becomes their mean."""
-    if isinstance(value, Tensor) and value.ndim:
-        return value.double().mean()
-    return value
 
 
 def recalibrated(task: Task, state: dict[str, Tensor]) -> dict[str, Tensor]:
