@@ -37,6 +37,7 @@ from dldna.progress import announce, duration, track
 
 TILE_SECONDS = 2.0
 TILE_MOST = 4096
+ROW_SECONDS = 30.0
 TIMING_SECONDS = 1.0
 LEAST_SAMPLES = 512
 
@@ -254,8 +255,12 @@ class Run:
         size = max(1, min(TILE_MOST, int(wish / max(seconds, 1e-9))))
         if hands > 1:
             size = min(size, math.ceil(points / (4 * hands)))
-        row = len(self.axes[1])  # fast ways share work along rows
-        return size - size % row if size > row else size
+        # Fast ways share work along rows. Whole ones also keep the last
+        # digits from depending on how fast the machine was just now.
+        row = len(self.axes[1])
+        if size < row and (self._limited or row * seconds > ROW_SECONDS):
+            return size
+        return max(row, size - size % row)
 
     def _announce(self, seconds: float, n_jobs: int | None) -> None:
         self.notes["seconds_per_point_estimated"] = seconds

@@ -274,3 +274,31 @@ def test_numbers_that_are_not_tame_go_the_plain_way(value, used):
     assert np.isfinite(got).any()
     assert set(used) == {41}  # the row in which that direction is at 0
     assert len(used) == 1
+
+
+def test_a_surface_says_so_and_is_resumed_to_the_bit(tmp_path, monkeypatch):
+    from dldna.landscape import running, surface
+
+    monkeypatch.setattr(running, "TILE_MOST", 3 * 41)
+    model, loss, [data], _, _ = setting(NETWORKS["bias"])
+    first = surface(model, loss, data, out=tmp_path)
+    assert first.provenance.notes["way"]["rows"].startswith("by crossings")
+    tiles = sorted((tmp_path / "tiles").glob("*.npz"))
+    assert len(tiles) == 14
+    for tile in tiles[::2]:
+        tile.unlink()
+    again = surface(model, loss, data, out=tmp_path)
+    assert again.provenance.notes["tiles"] == {"found": 7, "all": 14}
+    np.testing.assert_array_equal(again.losses, first.losses)
+
+
+def test_a_tile_is_whole_rows_on_a_slow_machine_too(monkeypatch):
+    from dldna.landscape import running, surface
+
+    monkeypatch.setattr(running, "TILE_SECONDS", 1e-9)
+    model, loss, [data], _, _ = setting(NETWORKS["bias"])
+    slow = surface(model, loss, data, resolution=45)
+    monkeypatch.undo()
+    quick = surface(model, loss, data, resolution=45)
+    assert slow.provenance.notes["tiles"]["all"] == 45
+    np.testing.assert_array_equal(slow.losses, quick.losses)

@@ -107,7 +107,10 @@ class Mlp:
 
     def crosses(self, row: Row) -> bool:
         """Whether a row is cheaper by the crossings of its units."""
-        return self.outputs > 0 and pays(row.steps, self.outputs)
+        if not self.outputs or not pays(row.steps, self.outputs):
+            return False
+        self.notes["rows"] = "by crossings of hidden units"
+        return True
 
     def terms(self, name: str) -> list[Tensor]:
         """A parameter at the origin, and its step along each direction."""
