@@ -75,8 +75,8 @@ def _broken(s: Any) -> Iterator[str]:
     if missing:
         yield (
             f"{missing} of {s.losses.size} points have not been evaluated "
-            "(the budget ended, or the run was stopped); the same call with "
-            "the same folder goes on."
+            "(the budget ended, or the run was stopped). Made with "
+            "out=FOLDER, the same call goes on where it stopped."
         )
     known = s.losses[s.evaluated]
     nan, inf = int(np.isnan(known).sum()), int(np.isinf(known).sum())
@@ -121,7 +121,8 @@ def _shape(s: Any) -> Iterator[str]:
             "scale one sees only the walls. Use a log or clipped scale."
         )
     edge = np.concatenate([z[0], z[-1], z[:, 0], z[:, -1]])
-    if bowl and np.nanmin(edge) - low < 0.01 * (high - low):
+    edge = edge[~np.isnan(edge)]
+    if bowl and len(edge) and edge.min() - low < 0.01 * (high - low):
         yield (
             "The valley reaches the edge of the window: it is longer than "
             "what is shown."
@@ -138,7 +139,7 @@ def _shape(s: Any) -> Iterator[str]:
                     f"Along the {name} direction the loss bends down at the "
                     "centre: in this slice the centre is no minimum."
                 )
-    minima = local_minima(z)
+    minima = local_minima(z, s.evaluated)
     if minima > 1:
         yield (
             f"The grid has {minima} local minima inside. A minimum of a "
@@ -184,7 +185,8 @@ def _statistics(s: Any) -> Iterator[str]:
     }
     if layers:
         mode = notes.get("statistics", "eval")
-        yield f"{layers} layers, with {words.get(mode, mode)}."
+        plural = "layer" if layers == 1 else "layers"
+        yield f"{layers} {plural}, with {words.get(mode, mode)}."
 
 
 def _path(s: Any) -> Iterator[str]:
@@ -254,8 +256,13 @@ def _limits(s: Any) -> Iterator[str]:
         )
 
 
-def local_minima(z: np.ndarray) -> int:
+def local_minima(z: np.ndarray, known: np.ndarray | None = None) -> int:
     """Interior points lower than all 8 neighbours; NaN is no neighbour.
+
+    Args:
+        z: (A, B) losses.
+        known: (A, B), which points have been evaluated; one with a
+            neighbour that has not is no minimum yet. None: all.
 
     Example:
         >>> z = np.ones((5, 7)); z[2, 2] = z[2, 5] = 0
@@ -273,6 +280,8 @@ def local_minima(z: np.ndarray) -> int:
             if (i, j) != (1, 1):
                 other = high[i : n - 2 + i, j : m - 2 + j]
                 lower &= inner < other
+                if known is not None:
+                    lower &= known[i : n - 2 + i, j : m - 2 + j]
     return int(lower.sum())
 
 

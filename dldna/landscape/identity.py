@@ -3,38 +3,119 @@
 import hashlib
 from collections.abc import Mapping
 from functools import partial
+from types import CodeType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+PLAIN = (int, float, complex, str, bytes)
+
 
 def loss_identity(loss_fn: Any) -> list[Any]:
-    """What tells one loss from another: its name, code and constants.
+    """What tells one loss or metric from another: name, code and constants.
 
     Example:
         >>> from torch import nn
         >>> a, b = nn.HuberLoss(delta=1.0), nn.HuberLoss(delta=2.0)
         >>> loss_identity(a) == loss_identity(b)
         False
+        >>> def scaled(factor):
+        ...     return lambda output, batch: factor * output.mean()
+        >>> loss_identity(scaled(1.0)) == loss_identity(scaled(2.0))
+        False
     """
     if isinstance(loss_fn, partial):
         return [
             *loss_identity(loss_fn.func),
-            repr(loss_fn.args),
-            repr(sorted(loss_fn.keywords.items())),
+            [_plain(v) for v in loss_fn.args],
+            [(k, _plain(v)) for k, v in sorted(loss_fn.keywords.items())],
         ]
     if isinstance(loss_fn, nn.Module):
-        known = getattr(loss_fn, "__constants__", ())
         return [
-            type(loss_fn).__qualname__,
-            [(k, repr(getattr(loss_fn, k, None))) for k in known],
+            *model_identity(loss_fn),
             digest(dict(loss_fn.state_dict())),
         ]
-    code = getattr(loss_fn, "__code__", None)
     name = getattr(loss_fn, "__qualname__", type(loss_fn).__qualname__)
-    return [name] if code is None else [name, code.co_code.hex()]
+    code = _function(loss_fn)
+    if not code and hasattr(loss_fn, "__dict__"):  # an object that is called
+        code = [
+            _function(type(loss_fn).__call__),
+            _plain(vars(loss_fn)),
+        ]
+    return [name, *code]
+
+
+def model_identity(model: nn.Module) -> list[Any]:
+    """What a model computes beside its tensors: code and plain numbers.
+
+    Example:
+        >>> model_identity(nn.ELU(1.0)) == model_identity(nn.ELU(2.0))
+        False
+    """
+    found: list[Any] = []
+    for name, module in model.named_modules():
+        own = vars(module)
+        skipped = [k for k in own if k.startswith("_") or k == "training"]
+        kept = {k: _plain(v) for k, v in own.items() if k not in skipped}
+        found.append([name, type(module).__qualname__, sorted(kept.items())])
+        if not type(module).__module__.startswith("torch.nn"):
+            found.append(_function(type(module).forward))
+    return found
+
+
+def _function(call: Any) -> list[Any]:
+    """Code, constants, defaults and what it reads from around it."""
+    call = getattr(call, "__func__", call)
+    code = getattr(call, "__code__", None)
+    if code is None:
+        return []
+    around = getattr(call, "__globals__", {})
+    cells = getattr(call, "__closure__", None) or ()
+    return [
+        _code(code),
+        [_plain(c.cell_contents) for c in cells if _filled(c)],
+        _plain(getattr(call, "__defaults__", None)),
+        _plain(getattr(call, "__kwdefaults__", None)),
+        [(n, _plain(around[n])) for n in code.co_names if n in around],
+    ]
+
+
+def _code(code: CodeType) -> list[Any]:
+    constants = [
+        _code(c) if isinstance(c, CodeType) else repr(c)
+        for c in code.co_consts
+    ]
+    return [code.co_code.hex(), constants, list(code.co_names)]
+
+
+def _filled(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is not cell
+    except ValueError:
+        return False
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """A value as far as it is numbers, words, tensors or code; or its type.
+
+    Nothing that differs from process to process, such as an address.
+    """
+    if isinstance(value, (*PLAIN, type(None), np.generic)):
+        return repr(value)
+    if isinstance(value, (torch.Tensor, np.ndarray)):
+        return digest(value)
+    if depth < 3:
+        if isinstance(value, Mapping):
+            items = sorted(value.items(), key=lambda kv: repr(kv[0]))
+            return [(repr(k), _plain(v, depth + 1)) for k, v in items]
+        if isinstance(value, (list, tuple)):
+            return [_plain(v, depth + 1) for v in value]
+        code = getattr(value, "__code__", None)
+        if isinstance(code, CodeType):
+            return [getattr(value, "__qualname__", ""), _code(code)]
+    return getattr(value, "__qualname__", type(value).__qualname__)
 
 
 def digest(*things: Any) -> str:

@@ -28,6 +28,7 @@ from dldna.landscape.inputs import (
 )
 from dldna.landscape.plane import Direction
 from dldna.landscape.probe import (
+    arithmetic,
     direct_loss,
     finite_counts,
     how_close,
@@ -166,7 +167,7 @@ def line(
             n_samples=sum(batching.size(b) for b in held),
             loss=loss_name(loss_fn),
             device=str(next(model_a.parameters()).device),
-            dtype=precision,
+            dtype=arithmetic(model_a, precision),
             seconds=time.perf_counter() - start,
             notes={
                 "direction": direction.done,

@@ -80,6 +80,17 @@ def how_close(model: nn.Module, precision: str) -> str:
     return "float64" if own == torch.float64 else "float32"
 
 
+def arithmetic(model: nn.Module, precision: str) -> str:
+    """The type in which a job calculates, for its record.
+
+    Example:
+        >>> arithmetic(nn.Linear(1, 1).double(), "float32")
+        'float64'
+    """
+    own = str(next(model.parameters()).dtype).removeprefix("torch.")
+    return own if precision == "float32" else precision
+
+
 def same_twice(
     first: float, second: float, precision: str = "float32"
 ) -> bool:
@@ -101,7 +112,10 @@ def same_twice(
 
 
 def probe(
-    losses: tuple[float, float], data: Any, held: list[Any]
+    losses: tuple[float, float],
+    data: Any,
+    held: list[Any],
+    stacklevel: int = 4,
 ) -> list[str]:
     """Say in plain words why repeated surfaces would differ.
 
@@ -109,6 +123,7 @@ def probe(
         losses: the loss at the centre, evaluated twice.
         data: what the caller gave.
         held: its first pass, in memory.
+        stacklevel: how far up the caller's line is, for the warning.
 
     Returns:
         Sentences; none where all is well. Each is warned of as well.
@@ -132,7 +147,7 @@ def probe(
                 "see other data; use shuffle=False and no augmentation."
             )
     for sentence in said:
-        warnings.warn(sentence, NotAFunction, stacklevel=4)
+        warnings.warn(sentence, NotAFunction, stacklevel=stacklevel)
     return said
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from dldna import params
 from dldna.files import write_atomic
 from dldna.landscape.directions import Given, choose_directions, from_flat
-from dldna.landscape.identity import digest, loss_identity
+from dldna.landscape.identity import digest, loss_identity, model_identity
 from dldna.landscape.plane import Direction
 
 SLOW = ("hessian", "pca")
@@ -43,6 +43,7 @@ def remembered(
         orthogonal,
         given.origin,
         dict(given.model.named_buffers()),
+        model_identity(given.model),
         given.data,
         loss_identity(given.loss_fn),
         [given.seed, given.vectors, given.tol, given.pairs],

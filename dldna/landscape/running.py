@@ -16,7 +16,7 @@ from dldna import batches as batching
 from dldna.landscape.evaluate import Evaluator, Slow, task
 from dldna.landscape.evaluate.task import norms
 from dldna.landscape.grid import coarse_to_fine
-from dldna.landscape.identity import digest, loss_identity
+from dldna.landscape.identity import digest, loss_identity, model_identity
 from dldna.landscape.probe import (
     direct_loss,
     finite_counts,
@@ -78,6 +78,7 @@ class Run:
         a, b = np.meshgrid(*axes, indexing="ij")
         self.coords = np.stack([a.ravel(), b.ravel()], axis=1)
         self.done = np.zeros(len(self.coords), dtype=bool)
+        self.first = job.held[:1]  # a budget may thin the data later
         self.centre = math.nan
         self.path = ""
         self.notes: dict[str, Any] = {}
@@ -147,7 +148,9 @@ class Run:
         kept = {k: job.options[k] for k in ("statistics", "precision")}
         return {
             "weights": digest(
-                repr(job.model), job.origin, dict(job.model.named_buffers())
+                model_identity(job.model),
+                job.origin,
+                dict(job.model.named_buffers()),
             ),
             "data": digest(job.held),
             "directions": digest(
@@ -156,7 +159,10 @@ class Run:
             "grid": digest(list(self.axes)),
             "loss or metrics": digest(
                 loss_identity(job.loss_fn),
-                sorted(job.options["metrics"]),
+                [
+                    (name, loss_identity(metric))
+                    for name, metric in sorted(job.options["metrics"].items())
+                ],
             ),
             "settings": digest(kept),
         }
@@ -206,12 +212,13 @@ class Run:
                 )
             )
             self.centre = float(slow(zero)["loss"][0])
-        said = probe((own[0], own[1]), self.data, job.held)
+        self.steady = same_twice(*own)
+        said = probe((own[0], own[1]), self.data, self.first, stacklevel=6)
         self.notes["probe"] = said
         self.notes["batch_norm_layers"] = len(norms(job.model))
         self.notes["centre"] = {"direct": self.centre, "evaluated": got}
         how = how_close(job.model, job.options["precision"])
-        if same_twice(*own) and not same_twice(self.centre, got, how):
+        if self.steady and not same_twice(self.centre, got, how):
             raise RuntimeError(
                 f"the centre of the surface ({got:.9g}, way {self.path!r}) "
                 f"is not the model's loss ({self.centre:.9g}). If the loss "
@@ -255,6 +262,8 @@ class Run:
         size = max(1, min(TILE_MOST, int(wish / max(seconds, 1e-9))))
         if hands > 1:
             size = min(size, math.ceil(points / (4 * hands)))
+        if self.budget_points is not None:
+            size = min(size, max(1, self.budget_points // 8))
         # Fast ways share work along rows. Whole ones also keep the last
         # digits from depending on how fast the machine was just now.
         row = len(self.axes[1])
@@ -295,11 +304,13 @@ class Run:
         values = {k: np.full(len(self.coords), np.nan) for k in names}
         tiles = self._cut(plan)
         before = self._load(store, tiles, values)
+        self._hold_stored_centre(store, values["loss"])
         left = [
             (i, self.coords[index])
             for i, index in enumerate(tiles)
             if i not in before
         ]
+        left = self._affordable(left)
         self.notes["tiles"] = {"found": len(before), "all": len(tiles)}
         began, fresh, slowest = time.perf_counter(), 0, 0.0
         mark = began
@@ -317,7 +328,7 @@ class Run:
                 fresh += len(index)
                 now = time.perf_counter()
                 slowest, mark = max(slowest, now - mark), now
-                if self._enough(now + slowest, fresh):
+                if self._late(now + slowest):
                     break
         finally:
             results.close()
@@ -327,16 +338,33 @@ class Run:
         self.notes.update(finite_counts(values["loss"][self.done]))
         return values
 
+    def _affordable(self, left: list[Tile]) -> list[Tile]:
+        """As many tiles as the points that are asked for, but one at least."""
+        if self.budget_points is None:
+            return left
+        ends = np.cumsum([len(coords) for _, coords in left])
+        return left[: max(1, int((ends <= self.budget_points).sum()))]
+
+    def _hold_stored_centre(self, store: Store | None, losses) -> None:
+        """What lies in the folder must be this loss, at the centre too."""
+        centre = (self.coords == 0).all(1) & self.done
+        how = how_close(self.job.model, self.job.options["precision"])
+        for found in losses[centre] if self.steady else ():
+            if not same_twice(float(found), self.centre, how):
+                raise ValueError(
+                    f"{store.folder} holds another loss: {found:.9g} at the "
+                    f"centre, where this one is {self.centre:.9g}. Choose "
+                    "another folder, or delete this one to start afresh"
+                )
+
     def _results(self, left: list[Tile], n_jobs: int | None) -> Iterator:
         if left and wants_workers(n_jobs):
             self.job.options["path"] = self.path
             return elsewhere(self.job, left, n_jobs)
         return here(self.evaluator, left)
 
-    def _enough(self, then: float, fresh: int) -> bool:
-        late = self.budget_s is not None and then - self.start > self.budget_s
-        many = self.budget_points is not None and fresh >= self.budget_points
-        return late or many
+    def _late(self, then: float) -> bool:
+        return self.budget_s is not None and then - self.start > self.budget_s
 
     def _load(self, store, tiles, values) -> set[int]:
         found = set()

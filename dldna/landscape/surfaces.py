@@ -24,6 +24,7 @@ from dldna.landscape.inputs import (
     named_metrics,
 )
 from dldna.landscape.plane import Plane, gram_matrix
+from dldna.landscape.probe import arithmetic
 from dldna.landscape.remember import remembered
 from dldna.landscape.running import Run
 from dldna.landscape.workers import Job, workers
@@ -171,7 +172,7 @@ def surface(
             n_samples=run.samples,
             loss=loss_name(loss_fn),
             device=str(next(model.parameters()).device),
-            dtype=precision,
+            dtype=arithmetic(model, precision),
             seconds=time.perf_counter() - start,
             notes={
                 "directions": [d.done for d in chosen],

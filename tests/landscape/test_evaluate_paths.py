@@ -615,3 +615,62 @@ def test_a_trained_network_keeps_its_fast_way(name, path):
     true = exact(grid())["loss"]
     assert true.min() < 1e-2
     assert relative(auto(grid())["loss"], true) < 1e-5
+
+
+class Bound(nn.Module):
+    """Knows the size of its batches."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(6, 4)
+        self.register_buffer("noise", torch.randn(20, 4))
+
+    def forward(self, x):
+        return self.head(x) + self.noise
+
+
+def test_a_model_that_is_bound_to_its_batch_size():
+    x, y = torch.randn(40, 6), torch.randint(4, (40,))
+    data = [(x[:20], y[:20]), (x[20:], y[20:])]
+    model = Bound()
+    origin = params.of(model)
+    args = (model, nn.CrossEntropyLoss(), data, origin, [origin, origin])
+    auto, slow = choose(*args), choose(*args, path="slow")
+    np.testing.assert_allclose(
+        auto(grid())["loss"], slow(grid())["loss"], rtol=1e-5
+    )
+
+
+class Keeping(nn.Module):
+    """Keeps an activation, with its graph."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(6, 4)
+
+    def forward(self, x):
+        self.seen = self.head(x)
+        return self.seen
+
+
+def test_an_activation_that_a_forward_has_kept():
+    model, (x, y) = Keeping(), (torch.randn(9, 6), torch.randint(4, (9,)))
+    model(x)
+    kept = model.seen
+    origin = params.of(model)
+    args = (model, nn.CrossEntropyLoss(), [(x, y)], origin, [origin])
+    got = choose(*args)(torch.zeros(1, 1))["loss"][0]
+    assert got == pytest.approx(float(F.cross_entropy(kept, y).detach()))
+    assert model.seen is kept
+    assert kept.grad_fn is not None
+
+
+def test_half_precision_weights_keep_a_fast_way():
+    model, data, _, directions = setting("mlp")
+    model.bfloat16()
+    data = [(x.bfloat16(), y) for x, y in data]
+    directions = [{k: v.bfloat16() for k, v in d.items()} for d in directions]
+    args = (model, nn.CrossEntropyLoss(), data, params.of(model), directions)
+    auto, slow = choose(*args), choose(*args, path="slow")
+    assert auto.name != "slow", auto.notes
+    assert relative(auto(grid())["loss"], slow(grid())["loss"]) < 5e-2

@@ -488,7 +488,7 @@ def test_a_budget_of_points_fills_from_coarse_to_fine():
     s = surface(Point(), bowl, ONE, [E1, E2], 1.0, 21, budget_points=30)
     assert 0 < s.evaluated.sum() < 441
     assert np.isnan(s.losses[~s.evaluated]).all()
-    assert s.evaluated[::10, ::10].all()
+    assert s.evaluated[2::4, 2::4].all()
     full = surface(Point(), bowl, ONE, [E1, E2], 1.0, 21)
     np.testing.assert_allclose(
         s.losses[s.evaluated], full.losses[s.evaluated], rtol=1e-6
@@ -513,3 +513,74 @@ def test_a_budget_of_seconds_takes_fewer_samples():
 def test_params_are_those_of_the_plane():
     net = Point((1.0, 2.0))
     assert params.count(params.of(net)) == 2
+
+
+def plain_case(images=64):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
+    return net, (torch.randn(images, 6), torch.randint(3, (images,)))
+
+
+@pytest.mark.parametrize("points", [1, 30, 150])
+def test_budget_points_are_at_most_that_many(tmp_path, points):
+    net, data = plain_case()
+    options = {"resolution": 21, "out": tmp_path, "budget_points": points}
+    first = surface(net, nn.CrossEntropyLoss(), data, **options)
+    assert 0 < first.evaluated.sum() <= points
+    again = surface(net, nn.CrossEntropyLoss(), data, **options)
+    assert first.evaluated.sum() < again.evaluated.sum() <= 2 * points
+
+
+def test_a_budget_that_thins_the_data_is_no_shuffling_loader(recwarn):
+    net, (x, y) = plain_case(3000)
+    loader = torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(x, y), 250
+    )
+    made = surface(
+        net, nn.CrossEntropyLoss(), loader, budget_s=0.2, path="slow",
+        resolution=41,
+    )  # fmt: skip
+    assert made.provenance.n_samples < 3000
+    assert made.provenance.notes["probe"] == []
+    assert not [w for w in recwarn if issubclass(w.category, UserWarning)]
+
+
+def test_a_warning_points_at_the_callers_line():
+    class Noisy(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(6, 3)
+
+        def forward(self, x):
+            return self.layer(x) + torch.rand(())
+
+    _, data = plain_case()
+    with pytest.warns(NotAFunction) as seen:
+        surface(Noisy(), nn.MSELoss(), (data[0], data[0][:, :3]), resolution=3)
+    assert [w.filename for w in seen] == [__file__]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_the_record_names_the_models_own_type(dtype):
+    net, (x, y) = plain_case()
+    made = surface(
+        net.to(dtype), nn.CrossEntropyLoss(), (x.to(dtype), y), resolution=3
+    )
+    assert made.provenance.dtype == str(dtype).removeprefix("torch.")
+
+
+def test_an_unfinished_grid_has_no_minima_of_its_gaps():
+    net, data = plain_case()
+    made = surface(
+        net, nn.CrossEntropyLoss(), data, resolution=41, budget_points=150
+    )
+    assert not made.evaluated.all()
+    assert "local minima" not in made.report()
+
+
+def test_a_report_where_the_whole_edge_overflows():
+    net, data = plain_case()
+    net[1] = nn.ReLU()
+    loss = nn.CrossEntropyLoss()
+    made = surface(net, loss, data, resolution=3, extent=1e30)
+    assert "NaN" in made.report()

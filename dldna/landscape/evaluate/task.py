@@ -277,6 +277,10 @@ def _twin(model: nn.Module, statistics: str) -> nn.Module:
     for p in model.parameters():
         if p.grad is not None:
             memo[id(p.grad)] = p.grad
+    for module in model.modules():  # activations that a forward has kept
+        for value in vars(module).values():
+            if isinstance(value, Tensor) and value.grad_fn is not None:
+                memo[id(value)] = value.detach()
     try:
         twin = copy.deepcopy(model, memo)
     except Exception as error:
