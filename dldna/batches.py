@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 Batch = Any
 TARGETS = ("labels", "label", "targets", "target", "y")
@@ -50,12 +51,34 @@ def split(batch: Batch) -> tuple[Any, Any]:
 
 
 def apply(call: Callable, inputs: Any) -> Any:
-    """Call a model on inputs: spread dicts and tuples, pass the rest."""
+    """Call a model on inputs: spread dicts and tuples, pass the rest.
+
+    It is called on copies. A model whose first layer works in place would
+    write into the caller's data, and the next call would find other data.
+
+    Example:
+        >>> x = torch.tensor([-1.0, 1.0])
+        >>> apply(nn.ReLU(inplace=True), x), x
+        (tensor([0., 1.]), tensor([-1.,  1.]))
+    """
+    if isinstance(inputs, Tensor):
+        return call(inputs.clone())
+    if isinstance(inputs, Mapping):  # of a kind that tree_map may not know
+        inputs = dict(inputs)
+    return spread(call, tree_map(_copy, inputs))
+
+
+def spread(call: Callable, inputs: Any) -> Any:
+    """As :func:`apply`, on the inputs themselves."""
     if isinstance(inputs, Mapping):
         return call(**inputs)
     if isinstance(inputs, (tuple, list)):
         return call(*inputs)
     return call(inputs)
+
+
+def _copy(value: Any) -> Any:
+    return value.clone() if isinstance(value, Tensor) else value
 
 
 def size(batch: Batch) -> int:

@@ -55,7 +55,7 @@ def test_one_command_makes_a_surface(net, capsys):
     assert "parameters" in (net / "o" / "report.txt").read_text()
     data = load("moons")
     model = make("mlp", in_shape=(2,), num_classes=2, hidden=[8])
-    model.load_state_dict(torch.load(net / "net.pth"))
+    model.load_state_dict(torch.load(net / "net.pth", weights_only=True))
     with torch.no_grad():
         want = torch.nn.functional.cross_entropy(
             model(data.train_x), data.train_y
@@ -87,7 +87,7 @@ def test_it_goes_on_after_a_budget_of_points(net, capsys):
 def test_directions_towards_checkpoints(net):
     for i in (1, 2):
         torch.manual_seed(i)
-        state = torch.load(net / "net.pth")
+        state = torch.load(net / "net.pth", weights_only=True)
         state = {k: v + torch.randn_like(v) for k, v in state.items()}
         torch.save({"model": state}, net / f"b{i}.pth")
     three = "net.pth b1.pth b2.pth"
@@ -104,7 +104,7 @@ def test_directions_towards_checkpoints(net):
 
 def test_pca_of_checkpoint_files(net):
     (net / "run").mkdir()
-    state = torch.load(net / "net.pth")
+    state = torch.load(net / "net.pth", weights_only=True)
     for i in range(11):
         torch.manual_seed(i)
         state = {k: v + 0.1 * torch.randn_like(v) for k, v in state.items()}

@@ -100,7 +100,7 @@ def propagate(
             for m in in_place:
                 m.inplace = False
             hooks = _watch(model, steps, first)
-            output = batches.apply(model, inputs)
+            output = batches.spread(model, inputs)  # copies already
         finally:
             for m in in_place:
                 m.inplace = True

@@ -188,6 +188,19 @@ def _work(parcel: np.ndarray, key: str, number: int, coords: np.ndarray):
     # tracing a model changes nn.Module for all threads while it lasts.
     with _ONE:
         if _HERE["key"] != key:
-            _HERE["evaluator"] = pickle.loads(parcel.tobytes()).evaluator()
+            _HERE["evaluator"] = _unpack(parcel).evaluator()
             _HERE["key"] = key
         return number, _HERE["evaluator"](torch.from_numpy(coords))
+
+
+def _unpack(parcel: np.ndarray) -> Job:
+    """The job again, from bytes that the calling process made."""
+    with warnings.catch_warnings():
+        # torch 2.4.0 reads every pickled tensor by its own torch.load, and
+        # warns of the default that it uses there itself.
+        warnings.filterwarnings(
+            "ignore",
+            "You are using `torch.load` with `weights_only=False`",
+            FutureWarning,
+        )
+        return pickle.loads(parcel.tobytes())

@@ -77,7 +77,8 @@ def hutchinson(
     if not slope.requires_grad:  # a loss that is linear in its parameters
         return [torch.zeros_like(p) for p in params]
     products = torch.autograd.grad(slope, params, materialize_grads=True)
-    return [z_i * h for z_i, h in zip(z, products, strict=True)]
+    # detached: torch 2.4 fills in zeros that ask for a gradient
+    return [z_i * h.detach() for z_i, h in zip(z, products, strict=True)]
 
 
 def gauss_newton_bartlett(
@@ -102,7 +103,7 @@ def gauss_newton_bartlett(
     drawn = torch.multinomial(chances, 1, generator=generator).squeeze(-1)
     loss = F.cross_entropy(rows, drawn.to(rows.device))
     gradients = torch.autograd.grad(loss, params, materialize_grads=True)
-    return [len(rows) * g * g for g in gradients]
+    return [len(rows) * g * g for g in map(Tensor.detach, gradients)]
 
 
 class _Sophia(RuleOptimizer):

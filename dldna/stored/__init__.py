@@ -106,8 +106,8 @@ def surface_of(kept: dict[str, Any], **about: Any) -> Surface:
     Example:
         >>> z = [[1.0, 2.0], [3.0, 4.0]]
         >>> surface_of({"alphas": [0, 1], "betas": [0, 1], "losses": z,
-        ...             "centre_loss": 1.0}).losses[1, 0]
-        np.float64(3.0)
+        ...             "centre_loss": 1.0}).losses[1].tolist()
+        [3.0, 4.0]
     """
     names = {f.name for f in dataclasses.fields(Surface)}
     names -= {"provenance", "evaluated", "metrics"}

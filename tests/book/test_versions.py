@@ -12,15 +12,15 @@ HELD_BACK = {"pyparsing"}
 
 
 def bounds():
-    """Lower bounds of pyproject.toml, by lower-case name."""
+    """Lower bounds and pins of pyproject.toml, by lower-case name."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     rooms = ("data", "science", "interactive", "scales", "topology",
-             "parallel", "test")  # fmt: skip
+             "parallel", "hessian", "test")  # fmt: skip
     lines = [*project["dependencies"], *(x for k in rooms for x in extras[k])]
     found = {}
     for line in lines:
-        match = re.match(r"([\w-]+)>=([\d.]+)", line)
+        match = re.match(r"([\w-]+)[>=]=([\d.]+)", line)
         if match:
             found[match[1].lower()] = match[2]
     return found

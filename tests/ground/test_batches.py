@@ -35,6 +35,25 @@ def test_a_users_own_loss_module_is_read_by_its_forward():
     assert value == F.cross_entropy(X, Y)
 
 
+@pytest.mark.parametrize(
+    "inputs",
+    [X, (X, X), {"a": X, "b": [X, 3]}, [(X, "word"), X]],
+    ids=["tensor", "tuple", "dict", "list"],
+)
+def test_a_model_may_write_into_what_it_is_given(inputs):
+    def writes(*args, **kwargs):
+        found = list(batches.tensors([args, kwargs]))
+        for tensor in found:
+            assert torch.equal(tensor, before)
+            tensor.zero_()
+        return len(found)
+
+    before = X.clone()
+    number = len(list(batches.tensors(inputs)))
+    assert batches.apply(writes, inputs) == number
+    assert torch.equal(X, before)
+
+
 def test_a_loss_that_cannot_be_called_is_refused():
     with pytest.raises(TypeError, match="must be callable"):
         batches.loss_caller("cross_entropy")

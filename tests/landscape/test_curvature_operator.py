@@ -62,6 +62,18 @@ def test_hessian_equals_the_dense_one(way):
     torch.testing.assert_close(h, dense(model, CE, x, y))
 
 
+@pytest.mark.parametrize("matrix", ["hessian", "gauss-newton"])
+def test_an_unused_parameter_gives_plain_zeros(matrix):
+    """torch 2.4 fills them in with zeros that ask for a gradient."""
+    model, (x, y) = small(), labelled()
+    model.unused = nn.Linear(2, 1).double()
+    model.forward = lambda x: model[2](model[1](model[0](x)))
+    op = Operator(model, CE, (x, y), matrix=matrix, way="reverse")
+    for found in (op @ torch.ones(op.n, dtype=op.dtype), op.gradient()):
+        assert not found.requires_grad
+        assert not found[-3:].any()
+
+
 def test_products_are_differences_of_gradients():
     model, data = small(), labelled()
     op = Operator(model, CE, data)

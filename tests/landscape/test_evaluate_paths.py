@@ -302,6 +302,14 @@ def relative(a, b):
     return np.abs(a - b).max() / np.abs(b).max()
 
 
+# Some releases of torch, 2.4 and 2.14 among them, map attention point by
+# point, by one kernel or another, and say so: slower, and as right.
+POINT_BY_POINT = pytest.mark.filterwarnings(
+    "ignore:There is a performance drop .*_scaled_dot_product_:UserWarning"
+)
+
+
+@POINT_BY_POINT
 @pytest.mark.parametrize(("name", "path"), CASES)
 @pytest.mark.parametrize(
     ("precision", "bound"), [("float64", 1e-12), ("float32", 2e-6)]
@@ -334,6 +342,7 @@ def test_auto_agrees_and_says_how(name):
         assert auto.notes["checked"] < 1e-5
 
 
+@POINT_BY_POINT
 @pytest.mark.parametrize("k", [1, 3])
 @pytest.mark.parametrize(("name", "path"), CASES)
 def test_one_and_three_directions(name, path, k):
@@ -583,6 +592,16 @@ def test_a_model_that_couples_samples_is_found_out():
     assert relative(auto(grid())["loss"], slow(grid())["loss"]) < 1e-6
     with pytest.raises(ValueError, match=r"layered.*differs from the slow"):
         choose(*args, path="layered")
+
+
+def test_what_torch_maps_point_by_point_is_taken_only_on_demand():
+    model, data, origin, directions = setting("weight norm")
+    args = (model, nn.CrossEntropyLoss(), data, origin, directions)
+    auto, slow = choose(*args), choose(*args, path="slow")
+    assert "performance drop" in auto.notes["passed over"]["stacked"]
+    with pytest.warns(UserWarning, match="performance drop"):
+        asked = choose(*args, path="stacked")(grid())
+    assert relative(asked["loss"], slow(grid())["loss"]) < 1e-6
 
 
 def test_hooks_are_not_left_out():

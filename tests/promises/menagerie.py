@@ -159,6 +159,14 @@ def compiled():
     return torch.compile(small(), backend="eager")
 
 
+def in_place_first():
+    """Writes into what it is given, unless that is a copy."""
+    return nn.Sequential(
+        nn.Hardtanh(-0.5, 0.5, inplace=True), nn.Linear(4, 5), nn.Tanh(),
+        nn.Dropout(0.2, inplace=True), nn.Linear(5, 3),
+    )  # fmt: skip
+
+
 def wide():
     return small().double()
 
@@ -182,6 +190,7 @@ KINDS = {
     "tuple_inputs": Siamese,
     "writes_and_draws": Restless,
     "unused_and_inplace": Counting,
+    "in_place_first": in_place_first,
     "compiled": compiled,
 }
 

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import textwrap
+import zipfile
 
 import numpy as np
 import pytest
@@ -219,6 +220,25 @@ def test_every_flipped_byte_is_an_error_or_harmless(saved):
             assert "run.pt" in str(error)
         else:
             assert state["format"]
+
+
+@pytest.mark.parametrize("reference", [b"K\x01", b"X\x01\x00\x00\x00a"])
+def test_an_assertion_of_torch_is_an_error_in_words(saved, reference):
+    """A tensor's bytes are referred to by a number, or by a word.
+
+    torch asserts that it is a tuple: old releases fail so at the word, new
+    ones at the number, and refuse the other.
+    """
+    with zipfile.ZipFile(saved) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(saved, "w") as archive:
+        for name, data in parts.items():
+            broken = b"\x80\x02" + reference + b"Q."
+            archive.writestr(name, broken if name.endswith(".pkl") else data)
+    with pytest.raises((AssertionError, pickle.UnpicklingError)):
+        torch.load(saved, weights_only=True)
+    with pytest.raises(ValueError, match="damaged or is not a checkpoint"):
+        load_checkpoint(saved)
 
 
 class Evil:

@@ -44,8 +44,8 @@ def get_opt_params(
         >>> x, y = np.meshgrid(np.linspace(-1, 1, 9), np.linspace(-1, 1, 9))
         >>> z = 3 - 2 * np.exp(-(x**2 + 4 * y**2))
         >>> popt, pcov, offset = get_opt_params(x.T, y.T, z.T)
-        >>> popt[0].round(6), round(offset, 6)
-        (np.float64(2.0), 3.0)
+        >>> round(float(popt[0]), 6), round(float(offset), 6)
+        (2.0, 3.0)
     """
     fit = fit_gaussian(_surface(x, y, z))
     popt = np.array([fit.values[k] for k in GAUSSIAN[:5]])

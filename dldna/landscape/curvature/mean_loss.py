@@ -124,7 +124,8 @@ class MeanLoss:
                 g = torch.autograd.grad(
                     loss, list(p.values()), materialize_grads=True
                 )
-                out += weight * torch.cat([x.reshape(-1) for x in g])
+                # detached: torch 2.4 fills in zeros that ask for a gradient
+                out += weight * torch.cat([x.detach().reshape(-1) for x in g])
         return out
 
     def provenance(self, made: str, seed: int | None, **notes) -> Provenance:

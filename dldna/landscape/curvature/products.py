@@ -133,7 +133,8 @@ def _leaves(f: MeanLoss) -> list[Tensor]:
 
 
 def _flat(parts: Any) -> Tensor:
-    return torch.cat([x.reshape(-1) for x in parts])
+    # detached: torch 2.4 fills in zeros that ask for a gradient
+    return torch.cat([x.detach().reshape(-1) for x in parts])
 
 
 def _gradients(

@@ -54,8 +54,10 @@ def choose(
     same numbers. Each candidate is held against the slow way on a few
     samples, at the origin and at two points of the plane; one that fails
     or differs by more than 1e-5 (5e-2 if the model's own weights are half
-    precision) is passed over, and the next is tried.
-    With bfloat16 the largest difference found is noted instead.
+    precision) is passed over, and the next is tried. With bfloat16 the
+    largest difference found is noted instead. "stacked" is passed over,
+    too, where torch would map an operation point by point; insist on it,
+    and it is taken, with torch's warning about that.
 
     Args:
         model: any module; see :func:`task` for this and what follows.
@@ -107,7 +109,7 @@ def choose(
     passed: dict[str, str] = {}
     for name in [path] if path != "auto" else _order(given):
         try:
-            checked = _check(given, name, memory)
+            checked = _check(given, name, memory, insisted=path != "auto")
             found = FAST[name](given, memory)
         except Unsupported as reason:
             passed[name] = str(reason)
@@ -167,11 +169,11 @@ def operations(given: Task) -> float:
     return counter.get_total_flops() * given.samples / bt.size(batch)
 
 
-def _check(given: Task, name: str, memory: float) -> float:
+def _check(given: Task, name: str, memory: float, insisted: bool) -> float:
     """Largest relative difference of a way to the slow way.
 
     Two small batches, so that a model which couples the samples of a
-    batch is found out.
+    batch is found out. What is only slow is let pass if it is insisted on.
 
     Raises:
         Unsupported: the way fails, or differs too much.
@@ -188,8 +190,8 @@ def _check(given: Task, name: str, memory: float) -> float:
         slow = Slow(small, exact=True)(points)
     try:
         with warnings.catch_warnings():
-            # vmap warns where it maps an operation one by one
-            warnings.filterwarnings("error", "There is a performance drop")
+            if not insisted:  # vmap warns where it maps one by one
+                warnings.filterwarnings("error", "There is a performance drop")
             fast = FAST[name](small, memory)(points)
     except Unsupported:
         raise

@@ -159,4 +159,5 @@ def _gradient(operator: Operator, batch: Any) -> Tensor:
     grads = torch.autograd.grad(
         loss, list(point.values()), materialize_grads=True
     )
-    return torch.cat([g.reshape(-1) for g in grads])
+    # detached: torch 2.4 fills in zeros that ask for a gradient
+    return torch.cat([g.detach().reshape(-1) for g in grads])
