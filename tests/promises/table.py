@@ -8,15 +8,13 @@ files named; the cases that one test goes through are counted from its
 tables. A test holds the page to what this prints.
 """
 
-import re
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "book" / "promises.md"
-BEGIN, END = "<!-- counted: begin -->", "<!-- counted: end -->"
+sys.path.insert(0, str(Path(__file__).parent))
+from page import ROOT, write
 
 
 @dataclass(frozen=True)
@@ -141,7 +139,6 @@ def count(promise: Promise, names: list[str]) -> int:
 
 def inside() -> str:
     """How much the tests of the first row go through."""
-    sys.path.insert(0, str(Path(__file__).parent))
     from calls import CALLS
     from menagerie import KINDS
 
@@ -171,17 +168,10 @@ def table() -> str:
     return "\n".join([*lines, "", inside()])
 
 
-def in_page() -> str:
-    """The table as the page has it."""
-    found = re.search(f"{BEGIN}\n(.*?)\n{END}", PAGE.read_text(), re.DOTALL)
-    return "" if found is None else found[1]
-
-
 def main() -> None:
     made = table()
     if "--write" in sys.argv:
-        text = PAGE.read_text()
-        PAGE.write_text(text.replace(in_page(), made))
+        write("counted", made)
     print(made)
 
 
