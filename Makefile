@@ -33,7 +33,8 @@ SPLIT := -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help book book-instructor test test-pages test-kill test-load \
-        test-oldest test-newest coverage lint serve bench bundle clean
+        test-repeat test-oldest test-newest coverage lint serve bench bundle \
+        clean
 
 help: ## this list
 	@echo "usage: make TARGET"
@@ -59,6 +60,9 @@ test-kill: $(TEST_READY) ## kill -9, fifty times for each kind of job
 
 test-load: $(TEST_READY) ## large jobs within stated bounds of memory
 	@$(ALONE) $(PY) tests/promises/load.py
+
+test-repeat: $(TEST_READY) ## every chapter twice, and once on two threads
+	@$(PY) tests/promises/repeat.py
 
 test-oldest: ## the package's tests with the oldest versions it supports
 	@$(call MATRIX,oldest,python3.11)

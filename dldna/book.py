@@ -53,7 +53,9 @@ def colophon(dataset: object = None, seed: int | None = None) -> None:
     print("\n".join(f"{key}: {fact}" for key, fact in known.items()))
 
 
-def glue(name: str, value: object, form: str = "{:.3g}") -> None:
+def glue(
+    name: str, value: object, form: str = "{:.3g}", machine: bool = False
+) -> None:
     """Hand a number from a cell to the prose of the same page.
 
     The text then says ``{glue:text}`name```, so that no number in it is
@@ -63,6 +65,9 @@ def glue(name: str, value: object, form: str = "{:.3g}") -> None:
         name: what the prose calls it; unique in the page.
         value: a number, or any object that ``form`` can format.
         form: a format string with one field.
+        machine: whether this is a time, a speed or a size of the machine
+            it ran on. All other numbers must repeat, to the last digit:
+            ``make test-repeat`` compares them.
 
     Example:
         >>> glue("share", 0.123456, "{:.1%}")  # shown as 12.3%

@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TARGETS = (
     *("help", "book", "book-instructor", "test", "test-pages"),
-    *("test-kill", "test-load", "test-oldest", "test-newest", "coverage"),
-    *("lint", "serve", "bench", "bundle", "clean"),
+    *("test-kill", "test-load", "test-repeat", "test-oldest", "test-newest"),
+    *("coverage", "lint", "serve", "bench", "bundle", "clean"),
 )
 
 

@@ -242,6 +242,12 @@ def test_names_are_escaped_wherever_they_reach_a_page():
     clean = plotting.playground("golden", ["sgd"]).html
     for tag in ("<script", "</script", "<img"):
         assert page.count(tag) == clean.count(tag)
+    side = {"measured": [0.0], "predicted": [0.1]}
+    cell = {"forward": {**side, "spread": [0.0]}, "backward": {"1": side}}
+    lab = {"depths": [1], "activations": ["relu", EVIL], "width": 8,
+           "schemes": ["lecun_normal", EVIL], "seeds": 1,
+           "cells": {f"{EVIL}/{EVIL}": cell}}  # fmt: skip
+    assert "<img" not in plotting.init_lab(lab).html
     assert "<img" not in table_html({EVIL: [EVIL]})
     right = exercises.Option(EVIL, EVIL, True)
     wrong = exercises.Option(EVIL, EVIL, False)
