@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from dldna import batches as bt
 from dldna import checks, params
 from dldna.guard import untouched
+from dldna.landscape.evaluate.weights import batch_weight, reduction
 from dldna.records import Provenance
 
 MODES = ("eval", "train")
@@ -20,6 +21,13 @@ MERGE = 256  # samples; smaller batches are joined up to this size
 
 class MeanLoss:
     r"""The mean loss :math:`L(w)=\sum_b \frac{m_b}{m} L_b(w)` of a model.
+
+    :math:`m_b` is the number of samples of batch :math:`b`, or, for torch's
+    cross-entropy with class weights or ignored targets, what torch divides
+    by (see :mod:`dldna.landscape.evaluate.weights`), and :math:`m` is the
+    sum of all. A sum (``reduction="sum"``) is divided by the number of
+    samples, and a vector (``reduction="none"``) stands for its mean, so
+    that no result depends on how the data are cut.
 
     The parameters are detached copies, and the model is evaluated with
     them in place of its own: it is not written to. In eval mode small
@@ -88,6 +96,7 @@ class MeanLoss:
         }
         self.given = [bt.to(b, **self.cast) for b in bt.held(data, limit)]
         self.n_samples = sum(bt.size(b) for b in self.given)
+        self.given = self._counted(self.given)
         self.n = sum(p.numel() for p in self.point.values())
         self._began = time.perf_counter()
         self._check_function()
@@ -163,14 +172,19 @@ class MeanLoss:
 
     def batch_loss(self, point: Mapping[str, Tensor], batch: Any) -> Tensor:
         """The loss of one batch at a point, a scalar that can be derived."""
-        loss = self.call(self.output(point, batch), batch)
-        if not isinstance(loss, Tensor) or loss.numel() != 1:
-            shape = getattr(loss, "shape", type(loss).__name__)
+        return self.value(self.output(point, batch), batch)
+
+    def value(self, output: Any, batch: Any) -> Tensor:
+        """The mean loss of one batch, from the model's output."""
+        loss = self.call(output, batch)
+        if not isinstance(loss, Tensor):
             raise ValueError(
-                f"the loss must be one number per batch, got {shape}; "
-                'use reduction="mean"'
+                "the loss must be a tensor, one number per batch, not "
+                f"{type(loss).__name__}"
             )
-        return loss.reshape(())
+        if reduction(self.loss_fn) == "sum":
+            loss = loss / bt.size(batch)
+        return loss.mean()
 
     def _buffers(self) -> Iterator[tuple[str, Tensor]]:
         for name, buffer in self.model.named_buffers():
@@ -200,14 +214,23 @@ class MeanLoss:
     def slices(self, parts: int) -> list[Any]:
         """A single batch in parts of nearly equal size."""
         (batch,) = self.batches
-        parts = min(parts, self.n_samples)
-        edges = torch.linspace(0, self.n_samples, parts + 1).round().int()
+        n = bt.size(batch)
+        edges = torch.linspace(0, n, min(parts, n) + 1).round().int()
         edges = sorted(set(edges.tolist()))
-        return [bt.cut(batch, a, b) for a, b in pairwise(edges)]
+        return self._counted([bt.cut(batch, a, b) for a, b in pairwise(edges)])
 
     def shares(self, pieces: list[Any]) -> list[float]:
-        """The fraction of all samples in each piece."""
-        return [bt.size(piece) / self.n_samples for piece in pieces]
+        """What each piece of the data counts in the mean; the sum is 1."""
+        weights = [batch_weight(self.loss_fn, piece) for piece in pieces]
+        whole = sum(weights)
+        return [weight / whole for weight in weights]
+
+    def _counted(self, pieces: list[Any]) -> list[Any]:
+        """The pieces whose targets are not all ignored."""
+        counted = [b for b in pieces if batch_weight(self.loss_fn, b) > 0]
+        if not counted:
+            raise ValueError("every target is ignored, so there is no loss")
+        return counted
 
     def _mean_loss(self, point: Mapping, pieces: list[Any]) -> float:
         with torch.no_grad():

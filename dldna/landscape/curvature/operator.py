@@ -28,11 +28,13 @@ MANY = 64  # batches; with more, error bars come from joined ones
 class Operator(MeanLoss):
     r"""The Hessian or Gauss-Newton matrix of a mean loss, as products.
 
-    With :math:`L(w)=\sum_b \frac{m_b}{m} L_b(w)` over batches of
-    :math:`m_b` samples, the Hessian is :math:`H=\nabla^2 L` and the
-    Gauss-Newton matrix is :math:`G=\sum_b \frac{m_b}{m} J_b^\top
-    (\nabla^2_z \ell_b) J_b`, where :math:`J_b` is the Jacobian of the
-    outputs :math:`z`. The loss must be a mean over the samples.
+    With :math:`L(w)=\sum_b \frac{m_b}{m} L_b(w)` over batches that count
+    :math:`m_b` (see :class:`MeanLoss`), the Hessian is
+    :math:`H=\nabla^2 L` and the Gauss-Newton matrix is
+    :math:`G=\sum_b \frac{m_b}{m} J_b^\top (\nabla^2_z \ell_b) J_b`, where
+    :math:`J_b` is the Jacobian of the outputs :math:`z`. The loss is a
+    mean over the samples; torch's sums (``reduction="sum"``) are divided
+    by their number.
 
     A product :math:`Hv` is computed in one of three ways:
 
