@@ -286,3 +286,17 @@ def test_probabilities_as_targets_with_class_weights():
     for sizes in CUTS:
         op = Operator(model, loss_fn, cut((x, y), sizes))
         assert op.loss() == pytest.approx(own, rel=1e-12)
+
+
+def test_pyhessian_refuses_what_it_would_weight_by_size():
+    pytest.importorskip("pyhessian")
+    model, data = small(), labelled()
+    loss_fn = nn.CrossEntropyLoss(WEIGHT)
+    options = {"k": 1, "backend": "pyhessian", "max_products": 4000}
+    with pytest.raises(ValueError, match="weights batches by their size"):
+        top_eigenpairs(model, loss_fn, cut(data, (5, 7)), **options)
+    own = top_eigenpairs(model, loss_fn, data, k=1).eigenvalues
+    for loss in (loss_fn, nn.CrossEntropyLoss(WEIGHT, reduction="sum")):
+        found = top_eigenpairs(model, loss, data, **options).eigenvalues
+        scale = 1 if loss is loss_fn else 12 / float(WEIGHT[data[1]].sum())
+        np.testing.assert_allclose(found * scale, own, rtol=1e-4)

@@ -13,9 +13,17 @@ from dldna import batches as bt
 from dldna import checks, params
 from dldna.guard import untouched
 from dldna.landscape.evaluate.weights import batch_weight, reduction
+from dldna.landscape.inputs import check_model
 from dldna.records import Provenance
 
 MODES = ("eval", "train")
+RANDOM = {  # what to do about a loss that is none of the parameters alone
+    "train": 'switch off dropout and other noise with mode="eval"',
+    "eval": (
+        "something draws random numbers in eval mode, too: dropout called "
+        "with training=True (write training=self.training), noise, sampling"
+    ),
+}
 MERGE = 256  # samples; smaller batches are joined up to this size
 
 
@@ -46,8 +54,10 @@ class MeanLoss:
         limit: use only this many samples.
 
     Raises:
-        ValueError: no data, unknown names, or a loss that is not finite
-            or not a function of the parameters alone.
+        TypeError: the model is no module.
+        ValueError: no data, unknown names, parameters without values, or a
+            loss that is not finite or not a function of the parameters
+            alone.
 
     Example:
         >>> layer = nn.Linear(1, 1, bias=False)
@@ -72,6 +82,7 @@ class MeanLoss:
         self.mode = checks.choice("mode", mode, MODES)
         if limit is not None:
             checks.count("limit", limit)
+        check_model(model)
         self.model, self.loss_fn = model, loss_fn
         self.names = _chosen(model, names)
         named = dict(model.named_parameters())
@@ -104,11 +115,25 @@ class MeanLoss:
         self.weights = self.shares(self.batches)
 
     def flat(self, point: Mapping[str, Tensor]) -> Tensor:
-        """One vector of shape (n,) out of named tensors."""
+        """One vector of shape (n,) out of named tensors, in their order.
+
+        Args:
+            point: a tensor for each name of ``names``.
+
+        Returns:
+            The vector (n,).
+        """
         return torch.cat([point[k].reshape(-1) for k in self.names])
 
     def cut(self, vector: Tensor) -> dict[str, Tensor]:
-        """Named tensors out of one vector of shape (n,)."""
+        """Named tensors out of one vector: the inverse of ``flat``.
+
+        Args:
+            vector: (n,) all entries.
+
+        Returns:
+            Views into the vector, by the names of the parameters.
+        """
         parts = vector.split([p.numel() for p in self.point.values()])
         return {
             k: part.view(p.shape)
@@ -117,13 +142,27 @@ class MeanLoss:
 
     @untouched()
     def loss(self, point: Mapping[str, Tensor] | None = None) -> float:
-        """The mean loss at the model's parameters, or at another point."""
+        """The mean loss at the model's parameters, or at another point.
+
+        Args:
+            point: parameters by name; by default the model's.
+
+        Returns:
+            The mean loss over all data.
+        """
         point = self.point if point is None else point
         return self._mean_loss(point, self.batches)
 
     @untouched()
     def gradient(self, point: Mapping[str, Tensor] | None = None) -> Tensor:
-        """The gradient of the mean loss, shape (n,)."""
+        """The gradient of the mean loss.
+
+        Args:
+            point: parameters by name; by default the model's.
+
+        Returns:
+            The gradient (n,), in the order of ``flat``.
+        """
         point = self.point if point is None else point
         out = torch.zeros(self.n, **self.cast)
         for weight, batch in zip(self.weights, self.batches, strict=True):
@@ -175,7 +214,18 @@ class MeanLoss:
         return self.value(self.output(point, batch), batch)
 
     def value(self, output: Any, batch: Any) -> Tensor:
-        """The mean loss of one batch, from the model's output."""
+        """The mean loss of one batch, from the model's output.
+
+        Args:
+            output: what the model made of the batch.
+            batch: the batch, for its targets and its size.
+
+        Returns:
+            A scalar that can be derived.
+
+        Raises:
+            ValueError: the loss is no tensor.
+        """
         loss = self.call(output, batch)
         if not isinstance(loss, Tensor):
             raise ValueError(
@@ -207,8 +257,8 @@ class MeanLoss:
                 if abs(again - loss) > noise:
                     raise ValueError(
                         "two evaluations at the same point give different "
-                        "losses, so there is no matrix of curvature; switch "
-                        'off dropout (mode="eval") and random augmentation'
+                        "losses, so there is no matrix of curvature; "
+                        + RANDOM[self.mode]
                     )
 
     def slices(self, parts: int) -> list[Any]:
@@ -271,8 +321,6 @@ class MeanLoss:
 
 def _chosen(model: nn.Module, names: Sequence[str] | None) -> list[str]:
     named = dict(model.named_parameters())
-    if not named:
-        raise ValueError("the model has no parameters, so no curvature")
     if names is None:
         free = [k for k, p in named.items() if p.requires_grad]
         return free or list(named)

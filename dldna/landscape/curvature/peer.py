@@ -89,7 +89,9 @@ def power_iteration(
         def product(*args, **kwargs):
             nonlocal spent
             spent += 1
-            return of(*args, **kwargs)
+            out = of(*args, **kwargs)
+            operator.tick()
+            return out
 
         return product
 
