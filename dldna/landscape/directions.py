@@ -336,10 +336,12 @@ def state_of(other: Any) -> dict[str, Tensor]:
 def full_gradient(model: nn.Module, loss_fn: Callable, data: Any) -> Params:
     """Mean gradient over all batches, in eval mode, model untouched."""
     from dldna.guard import untouched
+    from dldna.landscape.evaluate.weights import batch_weight, reduction
 
-    held = batching.held(data)
+    weighted = [(b, batch_weight(loss_fn, b)) for b in batching.held(data)]
     call = batching.loss_caller(loss_fn)
-    total = sum(batching.size(b) for b in held)
+    total = sum(weight for _, weight in weighted)
+    summed = reduction(loss_fn) == "sum"
     point = {k: v.requires_grad_() for k, v in _copies(model).items()}
     out = {k: torch.zeros_like(v) for k, v in point.items()}
     with untouched(model), torch.enable_grad():
@@ -348,13 +350,15 @@ def full_gradient(model: nn.Module, loss_fn: Callable, data: Any) -> Params:
         def run(*args, **kwargs):
             return params.call(model, point, args, kwargs)
 
-        for batch in held:
+        for batch, weight in weighted:
+            if not weight:  # every target is ignored
+                continue
             inputs, _ = batching.split(batch)
-            loss = call(batching.apply(run, inputs), batch)
+            loss = call(batching.apply(run, inputs), batch).mean()
             grads = torch.autograd.grad(
                 loss, list(point.values()), allow_unused=True
             )
-            share = batching.size(batch) / total
+            share = (1 if summed else weight) / total
             for name, g in zip(point, grads, strict=True):
                 if g is not None:
                     out[name] += share * g

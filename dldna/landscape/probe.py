@@ -11,6 +11,7 @@ from torch import nn
 
 from dldna import batches as batching
 from dldna.landscape.evaluate import Slow, task
+from dldna.landscape.evaluate.weights import batch_weight, reduction
 from dldna.params import Params
 
 CLOSE = {  # relative and absolute
@@ -36,10 +37,11 @@ def direct_loss(model: nn.Module, loss_fn: Callable, held: list[Any]) -> float:
         held: batches in memory.
 
     Returns:
-        The mean over samples, summed in float64.
+        The mean over the data, summed in float64; batches count as
+        :func:`batch_weight` says.
     """
     call = batching.loss_caller(loss_fn)
-    summed = getattr(loss_fn, "reduction", "mean") == "sum"
+    summed = reduction(loss_fn) == "sum"
     model.eval()
     total = count = 0.0
     device = next(model.parameters()).device
@@ -48,11 +50,12 @@ def direct_loss(model: nn.Module, loss_fn: Callable, held: list[Any]) -> float:
             batch = batching.to(batch, device=device)
             output = batching.apply(model, batching.split(batch)[0])
             loss = call(output, batch)
-            size = batching.size(batch)
-            value = loss.double().mean()
-            total += float(value) * (1 if summed else size)
-            count += size
-    return total / count
+            weight = batch_weight(loss_fn, batch)
+            if weight:  # else every target is ignored, and the mean NaN
+                value = loss.double().mean()
+                total += float(value) * (1 if summed else weight)
+                count += weight
+    return total / count if count else math.nan
 
 
 def loss_at(

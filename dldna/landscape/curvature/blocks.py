@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from dldna import guard
+from dldna import guard, progress
 from dldna.landscape.curvature.eigenpairs import moves, top_eigenpairs
 from dldna.landscape.curvature.operator import Operator
+from dldna.landscape.curvature.watch import check_call
 from dldna.records import Spectrum
 
 
@@ -23,10 +24,13 @@ def layer_spectra(
 ) -> dict[str, Spectrum]:
     r"""Find the top eigenpairs of each layer's own block of the Hessian.
 
-    A layer is a module with parameters of its own; its block is the
-    Hessian with all other parameters held still. For the matrix of
-    largest eigenvalue :math:`\lambda`, every block's largest eigenvalue
-    is at most :math:`\lambda`.
+    A layer is a module with parameters of its own, :math:`w_l`; its block
+    is the Hessian with all other parameters held still,
+
+    .. math:: H_{ll}=\frac{\partial^2 L}{\partial w_l\,\partial w_l}.
+
+    The eigenvalues of a block lie between the smallest and the largest of
+    the whole matrix (Cauchy's interlacing theorem).
 
     Args:
         model: any ``nn.Module``; it is not written to.
@@ -35,11 +39,19 @@ def layer_spectra(
         k: number of pairs of each layer; fewer where it has fewer
             parameters.
         tol: bound of the relative residual.
-        **options: of :func:`top_eigenpairs`.
+        **options: of :func:`top_eigenpairs`, but for ``params`` and
+            ``pad``.
 
     Returns:
         One record for each layer, by the module's name. The eigenvectors
-        run over that layer's parameters only.
+        (k, n) run over that layer's n parameters only.
+
+    Raises:
+        ValueError: an unknown option, ``k`` below 1, ``tol`` not positive,
+            no data, or a loss that is not finite.
+
+    Warns:
+        NotConvergedWarning: a residual is larger than ``tol``.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
@@ -47,14 +59,26 @@ def layer_spectra(
         >>> found = layer_spectra(net, nn.MSELoss(), data)
         >>> {name: s.eigenvectors.shape for name, s in found.items()}
         {'0': (1, 9), '2': (1, 4)}
+
+    References:
+        Dong, Yao, Gholami, Mahoney, Keutzer, "HAWQ: Hessian aware
+        quantization of neural networks with mixed-precision", ICCV 2019,
+        arXiv 1905.03696.
     """
+    check_call(model, options, top_eigenpairs, Operator)
+    for name in ("params", "pad"):
+        if name in options:
+            raise ValueError(
+                f"unknown option {name!r}: each layer's own parameters are "
+                f"taken; for others call top_eigenpairs with {name}="
+            )
     named = dict(model.named_parameters())
     free = [n for n, p in named.items() if p.requires_grad] or list(named)
     layers: dict[str, list[str]] = {}
     for name in free:
         layers.setdefault(name.rpartition(".")[0], []).append(name)
     found = {}
-    for layer, names in layers.items():
+    for layer, names in progress.track(layers.items(), "layer spectra"):
         n = sum(named[name].numel() for name in names)
         found[layer] = top_eigenpairs(
             model,
@@ -95,8 +119,8 @@ def gradient_share(
         (k,) shares for 1 to k eigenvectors, between 0 and 1.
 
     Raises:
-        ValueError: the spectrum belongs to another network, or the
-            gradient is zero.
+        ValueError: the spectrum belongs to another network, the gradient
+            is zero, or an option is unknown.
 
     Example:
         >>> layer = nn.Linear(1, 1, bias=False)
@@ -110,6 +134,7 @@ def gradient_share(
         subspace", 2018, arXiv 1812.04754.
     """
     names = spectrum.provenance.notes.get("params")
+    check_call(model, options, Operator)
     options.setdefault("params", names)
     with guard.untouched(model):
         operator = Operator(model, loss_fn, data, **options)

@@ -7,9 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dldna import checks, guard, progress
+from dldna import checks, guard
 from dldna.landscape.curvature.lanczos import tridiagonal
 from dldna.landscape.curvature.operator import Operator
+from dldna.landscape.curvature.watch import check_call
 from dldna.records import Density
 
 
@@ -55,7 +56,8 @@ def spectral_density(
         Density with its spread over probes, nodes and weights.
 
     Raises:
-        ValueError: a count below 1, or a width that is not positive.
+        ValueError: a count below 1, a width that is not positive, an
+            unknown option, no data, or a loss that is not finite.
 
     Example:
         >>> layer = nn.Linear(2, 1, bias=False)
@@ -77,17 +79,19 @@ def spectral_density(
         checks.count(name, value)
     if sigma is not None:
         checks.positive("sigma", sigma)
+    check_call(model, options, spectral_density, Operator)
     with guard.untouched(model):
         operator = Operator(model, loss_fn, data, **options)
         generator = torch.Generator().manual_seed(seed)
         m = min(steps, operator.n)
         nodes = np.full((probes, m), np.nan)
         weights = np.zeros((probes, m))
-        for i in progress.track(range(probes), "spectral density"):
-            start = signs(operator, generator)
-            theta, w = quadrature(operator, start, m)
-            nodes[i, : len(theta)] = theta
-            weights[i, : len(w)] = w
+        with operator.watched("spectral density", probes * m):
+            for i in range(probes):
+                start = signs(operator, generator)
+                theta, w = quadrature(operator, start, m)
+                nodes[i, : len(theta)] = theta
+                weights[i, : len(w)] = w
         made = operator.provenance("spectral density", seed, steps=m)
     grid, sigma = _grid(nodes, sigma, points)
     each = _bumps(grid, nodes, weights, sigma)

@@ -12,14 +12,30 @@ from torch import Tensor, nn
 from dldna import batches as bt
 from dldna import checks, params
 from dldna.guard import untouched
+from dldna.landscape.evaluate.weights import batch_weight, reduction
+from dldna.landscape.inputs import check_model
 from dldna.records import Provenance
 
 MODES = ("eval", "train")
+RANDOM = {  # what to do about a loss that is none of the parameters alone
+    "train": 'switch off dropout and other noise with mode="eval"',
+    "eval": (
+        "something draws random numbers in eval mode, too: dropout called "
+        "with training=True (write training=self.training), noise, sampling"
+    ),
+}
 MERGE = 256  # samples; smaller batches are joined up to this size
 
 
 class MeanLoss:
     r"""The mean loss :math:`L(w)=\sum_b \frac{m_b}{m} L_b(w)` of a model.
+
+    :math:`m_b` is the number of samples of batch :math:`b`, or, for torch's
+    cross-entropy with class weights or ignored targets, what torch divides
+    by (see :mod:`dldna.landscape.evaluate.weights`), and :math:`m` is the
+    sum of all. A sum (``reduction="sum"``) is divided by the number of
+    samples, and a vector (``reduction="none"``) stands for its mean, so
+    that no result depends on how the data are cut.
 
     The parameters are detached copies, and the model is evaluated with
     them in place of its own: it is not written to. In eval mode small
@@ -38,8 +54,10 @@ class MeanLoss:
         limit: use only this many samples.
 
     Raises:
-        ValueError: no data, unknown names, or a loss that is not finite
-            or not a function of the parameters alone.
+        TypeError: the model is no module.
+        ValueError: no data, unknown names, parameters without values, or a
+            loss that is not finite or not a function of the parameters
+            alone.
 
     Example:
         >>> layer = nn.Linear(1, 1, bias=False)
@@ -64,6 +82,7 @@ class MeanLoss:
         self.mode = checks.choice("mode", mode, MODES)
         if limit is not None:
             checks.count("limit", limit)
+        check_model(model)
         self.model, self.loss_fn = model, loss_fn
         self.names = _chosen(model, names)
         named = dict(model.named_parameters())
@@ -88,6 +107,7 @@ class MeanLoss:
         }
         self.given = [bt.to(b, **self.cast) for b in bt.held(data, limit)]
         self.n_samples = sum(bt.size(b) for b in self.given)
+        self.given = self._counted(self.given)
         self.n = sum(p.numel() for p in self.point.values())
         self._began = time.perf_counter()
         self._check_function()
@@ -95,11 +115,25 @@ class MeanLoss:
         self.weights = self.shares(self.batches)
 
     def flat(self, point: Mapping[str, Tensor]) -> Tensor:
-        """One vector of shape (n,) out of named tensors."""
+        """One vector of shape (n,) out of named tensors, in their order.
+
+        Args:
+            point: a tensor for each name of ``names``.
+
+        Returns:
+            The vector (n,).
+        """
         return torch.cat([point[k].reshape(-1) for k in self.names])
 
     def cut(self, vector: Tensor) -> dict[str, Tensor]:
-        """Named tensors out of one vector of shape (n,)."""
+        """Named tensors out of one vector: the inverse of ``flat``.
+
+        Args:
+            vector: (n,) all entries.
+
+        Returns:
+            Views into the vector, by the names of the parameters.
+        """
         parts = vector.split([p.numel() for p in self.point.values()])
         return {
             k: part.view(p.shape)
@@ -108,13 +142,27 @@ class MeanLoss:
 
     @untouched()
     def loss(self, point: Mapping[str, Tensor] | None = None) -> float:
-        """The mean loss at the model's parameters, or at another point."""
+        """The mean loss at the model's parameters, or at another point.
+
+        Args:
+            point: parameters by name; by default the model's.
+
+        Returns:
+            The mean loss over all data.
+        """
         point = self.point if point is None else point
         return self._mean_loss(point, self.batches)
 
     @untouched()
     def gradient(self, point: Mapping[str, Tensor] | None = None) -> Tensor:
-        """The gradient of the mean loss, shape (n,)."""
+        """The gradient of the mean loss.
+
+        Args:
+            point: parameters by name; by default the model's.
+
+        Returns:
+            The gradient (n,), in the order of ``flat``.
+        """
         point = self.point if point is None else point
         out = torch.zeros(self.n, **self.cast)
         for weight, batch in zip(self.weights, self.batches, strict=True):
@@ -164,14 +212,30 @@ class MeanLoss:
 
     def batch_loss(self, point: Mapping[str, Tensor], batch: Any) -> Tensor:
         """The loss of one batch at a point, a scalar that can be derived."""
-        loss = self.call(self.output(point, batch), batch)
-        if not isinstance(loss, Tensor) or loss.numel() != 1:
-            shape = getattr(loss, "shape", type(loss).__name__)
+        return self.value(self.output(point, batch), batch)
+
+    def value(self, output: Any, batch: Any) -> Tensor:
+        """The mean loss of one batch, from the model's output.
+
+        Args:
+            output: what the model made of the batch.
+            batch: the batch, for its targets and its size.
+
+        Returns:
+            A scalar that can be derived.
+
+        Raises:
+            ValueError: the loss is no tensor.
+        """
+        loss = self.call(output, batch)
+        if not isinstance(loss, Tensor):
             raise ValueError(
-                f"the loss must be one number per batch, got {shape}; "
-                'use reduction="mean"'
+                "the loss must be a tensor, one number per batch, not "
+                f"{type(loss).__name__}"
             )
-        return loss.reshape(())
+        if reduction(self.loss_fn) == "sum":
+            loss = loss / bt.size(batch)
+        return loss.mean()
 
     def _buffers(self) -> Iterator[tuple[str, Tensor]]:
         for name, buffer in self.model.named_buffers():
@@ -194,21 +258,30 @@ class MeanLoss:
                 if abs(again - loss) > noise:
                     raise ValueError(
                         "two evaluations at the same point give different "
-                        "losses, so there is no matrix of curvature; switch "
-                        'off dropout (mode="eval") and random augmentation'
+                        "losses, so there is no matrix of curvature; "
+                        + RANDOM[self.mode]
                     )
 
     def slices(self, parts: int) -> list[Any]:
         """A single batch in parts of nearly equal size."""
         (batch,) = self.batches
-        parts = min(parts, self.n_samples)
-        edges = torch.linspace(0, self.n_samples, parts + 1).round().int()
+        n = bt.size(batch)
+        edges = torch.linspace(0, n, min(parts, n) + 1).round().int()
         edges = sorted(set(edges.tolist()))
-        return [bt.cut(batch, a, b) for a, b in pairwise(edges)]
+        return self._counted([bt.cut(batch, a, b) for a, b in pairwise(edges)])
 
     def shares(self, pieces: list[Any]) -> list[float]:
-        """The fraction of all samples in each piece."""
-        return [bt.size(piece) / self.n_samples for piece in pieces]
+        """What each piece of the data counts in the mean; the sum is 1."""
+        weights = [batch_weight(self.loss_fn, piece) for piece in pieces]
+        whole = sum(weights)
+        return [weight / whole for weight in weights]
+
+    def _counted(self, pieces: list[Any]) -> list[Any]:
+        """The pieces whose targets are not all ignored."""
+        counted = [b for b in pieces if batch_weight(self.loss_fn, b) > 0]
+        if not counted:
+            raise ValueError("every target is ignored, so there is no loss")
+        return counted
 
     def _mean_loss(self, point: Mapping, pieces: list[Any]) -> float:
         with torch.no_grad():
@@ -249,8 +322,6 @@ class MeanLoss:
 
 def _chosen(model: nn.Module, names: Sequence[str] | None) -> list[str]:
     named = dict(model.named_parameters())
-    if not named:
-        raise ValueError("the model has no parameters, so no curvature")
     if names is None:
         free = [k for k, p in named.items() if p.requires_grad]
         return free or list(named)

@@ -5,8 +5,8 @@ All methods of this folder need only its products with vectors, and one
 product costs about two gradients.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from dldna import checks
 from dldna.guard import untouched
 from dldna.landscape.curvature import products
 from dldna.landscape.curvature.mean_loss import MeanLoss
+from dldna.landscape.curvature.watch import watch
 from dldna.records import Provenance
 
 MATRICES = ("hessian", "gauss-newton")
@@ -28,11 +29,13 @@ MANY = 64  # batches; with more, error bars come from joined ones
 class Operator(MeanLoss):
     r"""The Hessian or Gauss-Newton matrix of a mean loss, as products.
 
-    With :math:`L(w)=\sum_b \frac{m_b}{m} L_b(w)` over batches of
-    :math:`m_b` samples, the Hessian is :math:`H=\nabla^2 L` and the
-    Gauss-Newton matrix is :math:`G=\sum_b \frac{m_b}{m} J_b^\top
-    (\nabla^2_z \ell_b) J_b`, where :math:`J_b` is the Jacobian of the
-    outputs :math:`z`. The loss must be a mean over the samples.
+    With :math:`L(w)=\sum_b \frac{m_b}{m} L_b(w)` over batches that count
+    :math:`m_b` (see :class:`MeanLoss`), the Hessian is
+    :math:`H=\nabla^2 L` and the Gauss-Newton matrix is
+    :math:`G=\sum_b \frac{m_b}{m} J_b^\top (\nabla^2_z \ell_b) J_b`, where
+    :math:`J_b` is the Jacobian of the outputs :math:`z`. The loss is a
+    mean over the samples; torch's sums (``reduction="sum"``) are divided
+    by their number.
 
     A product :math:`Hv` is computed in one of three ways:
 
@@ -72,8 +75,10 @@ class Operator(MeanLoss):
             rescaling of ReLU layers of Dinh et al.
 
     Raises:
-        ValueError: no data, unknown names, a loss that is not finite or
-            not a function of the parameters alone.
+        TypeError: the model is no module.
+        ValueError: no data, unknown names, parameters without values, a
+            loss that is not finite or not a function of the parameters
+            alone.
 
     Example:
         >>> layer = nn.Linear(1, 1, bias=False)
@@ -120,6 +125,7 @@ class Operator(MeanLoss):
             limit=limit,
         )
         self.products = 0
+        self.tick: Callable[[], None] = _nothing
         self.adaptive = adaptive
         self._scale = self.flat(self.point).abs() if adaptive else None
         self._kept: dict[int, products.Product] = {}
@@ -141,6 +147,15 @@ class Operator(MeanLoss):
 
         Returns:
             A tensor of the same shape.
+
+        Raises:
+            ValueError: another shape.
+
+        Example:
+            >>> layer = nn.Linear(1, 1, bias=False)
+            >>> x = torch.tensor([[1.0], [3.0]])
+            >>> Operator(layer, nn.MSELoss(), (x, x)) @ torch.ones(1, 2)
+            tensor([[10., 10.]])
         """
         if vectors.ndim not in (1, 2) or vectors.shape[0] != self.n:
             raise ValueError(
@@ -161,15 +176,41 @@ class Operator(MeanLoss):
         for i, weight in enumerate(self.weights):
             out.add_(self._product(i)(v), alpha=weight)
         self.products += 1
+        self.tick()
         return out if self._scale is None else out * self._scale
 
-    def over_batches(self, rows: Tensor, parts: int) -> tuple:
-        """Products of each batch by itself, for error bars.
+    @contextmanager
+    def watched(self, what: str, total: int) -> Iterator[None]:
+        """Show a bar that moves on with each product of the block.
 
-        Several batches are taken as they are; a single one is cut into
-        ``parts`` slices. It is not cut in train mode, where batch norm
-        would see other statistics, nor where the loss is no mean over
-        the samples.
+        Args:
+            what: a noun phrase.
+            total: number of products, or a bound of it.
+
+        Example:
+            >>> layer = nn.Linear(1, 1)
+            >>> x = torch.ones(3, 1)
+            >>> H = Operator(layer, nn.MSELoss(), (x, x))
+            >>> with H.watched("products", 2):
+            ...     _ = H @ torch.eye(2)
+            >>> H.products
+            2
+        """
+        try:
+            with watch(what, total) as self.tick:
+                yield
+        finally:
+            self.tick = _nothing
+
+    def over_batches(self, rows: Tensor, parts: int) -> tuple:
+        r"""Products of each batch by itself, for error bars.
+
+        With the shares :math:`s_b=m_b/m` and a row :math:`v`, the forms
+        are :math:`v^\top H_b v`, and :math:`\sum_b s_b v^\top H_b v =
+        v^\top Hv`. Several batches are taken as they are; a single one is
+        cut into ``parts`` slices. It is not cut in train mode, where
+        batch norm would see other statistics, nor where the loss is no
+        mean over the samples.
 
         Args:
             rows: (k, n) vectors.
@@ -177,7 +218,16 @@ class Operator(MeanLoss):
 
         Returns:
             The products (k, n) with the whole matrix, the quadratic
-            forms (B, k) of each batch, and the weights (B,).
+            forms (B, k) of each batch, and the shares (B,), float64, of
+            sum 1.
+
+        Example:
+            >>> layer = nn.Linear(1, 1, bias=False)
+            >>> x = torch.tensor([[1.0], [3.0]])
+            >>> H = Operator(layer, nn.MSELoss(), (x, x))
+            >>> whole, forms, shares = H.over_batches(torch.ones(1, 1), 2)
+            >>> whole.tolist(), forms.tolist(), shares.tolist()
+            ([[10.0]], [[2.0], [18.0]], [0.5, 0.5])
         """
         pieces = self.given if len(self.given) <= MANY else self.batches
         if len(pieces) == 1 and parts > 1 and self.mode == "eval":
@@ -197,7 +247,26 @@ class Operator(MeanLoss):
         return whole, torch.stack(forms), torch.tensor(weights).double()
 
     def provenance(self, made: str, seed: int | None, **notes) -> Provenance:
-        """Where a result of this operator came from."""
+        """Where a result of this operator came from.
+
+        Args:
+            made: what was measured, a noun phrase.
+            seed: seed of the random numbers; None where there are none.
+            **notes: what else the record should say (JSON values).
+
+        Returns:
+            The provenance: names of model and loss, numbers of parameters
+            and samples, device, dtype, the seconds since the operator was
+            made, and the notes, among them the names of the parameters
+            (``params``), ``mode``, ``batches``, ``way`` and ``adaptive``.
+
+        Example:
+            >>> x = torch.ones(3, 1)
+            >>> H = Operator(nn.Linear(1, 1), nn.MSELoss(), (x, x))
+            >>> found = H.provenance("trace", 0, rank=3)
+            >>> found.n_params, found.n_samples, found.notes["rank"]
+            (2, 3, 3)
+        """
         notes = {"way": self.way, "adaptive": self.adaptive, **notes}
         return super().provenance(made, seed, **notes)
 
@@ -244,3 +313,7 @@ class Operator(MeanLoss):
         with hooks:
             self._reverse(self.batches[0], True)
         return sum(seen.values()) * len(self.batches) <= KEEP_BYTES
+
+
+def _nothing() -> None:
+    """Nobody watches."""

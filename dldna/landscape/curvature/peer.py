@@ -71,16 +71,27 @@ def power_iteration(
             "PyHessian takes batches that are pairs of tensors; take "
             'backend="lanczos" for anything else'
         )
+    sizes = [bt.size(b) for b in operator.given]
+    for size, share in zip(
+        sizes, operator.shares(operator.given), strict=True
+    ):
+        if abs(size / sum(sizes) - share) > 1e-12:
+            raise ValueError(
+                "PyHessian weights batches by their size, and this loss has "
+                "class weights or ignored targets; give the data in one "
+                'batch, or take backend="lanczos"'
+            )
     single = len(pairs) == 1
     data = {"data": pairs[0]} if single else {"dataloader": pairs}
-    call = bt.loss_caller(operator.loss_fn)
     spent = 0
 
     def counted(of):
         def product(*args, **kwargs):
             nonlocal spent
             spent += 1
-            return of(*args, **kwargs)
+            out = of(*args, **kwargs)
+            operator.tick()
+            return out
 
         return product
 
@@ -90,7 +101,7 @@ def power_iteration(
         warnings.simplefilter("ignore")  # its use of create_graph
         found = peer.hessian(
             model,
-            lambda output, target: call(output, (None, target)),
+            lambda output, target: operator.value(output, (None, target)),
             cuda=operator.device.type == "cuda",
             **data,
         )

@@ -71,7 +71,8 @@ def gauss_newton(f: MeanLoss, batch: Any, keep: bool = True) -> Product:
     u = torch.zeros_like(z, requires_grad=True)
     jtu = _gradients(z, leaves, u)
     at = z.detach().requires_grad_()
-    (slope,) = torch.autograd.grad(f.call(at, batch), at, create_graph=True)
+    loss = f.value(at, batch)
+    (slope,) = torch.autograd.grad(loss, at, create_graph=True)
 
     def product(v: Tensor) -> Tensor:
         if not jtu or not slope.requires_grad:

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from dldna import checks, guard
 from dldna.landscape.curvature.operator import Operator
+from dldna.landscape.curvature.watch import check_call, watch
 from dldna.records import Sharpness
 
 NORMS = (2, "inf")
@@ -40,6 +41,9 @@ def keskar_sharpness(
 ) -> Sharpness:
     r"""Measure sharpness in a box, after Keskar et al.
 
+    How far the loss can rise within a box about the weights :math:`w`, in
+    percent of :math:`1+L(w)`:
+
     .. math:: 100\,\frac{\max_{y\in C} L(w+y)-L(w)}{1+L(w)},
         \qquad C=\{y: |y_i|\le\epsilon(|w_i|+1)\}.
 
@@ -47,12 +51,20 @@ def keskar_sharpness(
         model: any ``nn.Module``; it is not written to.
         loss_fn: a torch loss, or a callable ``(output, batch)``.
         data: a loader, a batch, or tensors; see :mod:`dldna.batches`.
-        eps: half the width of the box.
-        steps: number of ascent steps; each costs one gradient.
-        **options: of :class:`Operator`.
+        eps: half the width of the box, in units of :math:`|w_i|+1`.
+        steps: number of ascent steps; each costs one gradient and one
+            loss.
+        **options: of :class:`Operator`; ``params``, ``dtype``, ``mode``
+            and ``limit`` make a difference.
 
     Returns:
-        The measure, in percent.
+        The measure in percent (``value``), a lower bound of the maximum;
+        the losses at the centre (``loss``), at the worst point found
+        (``worst``) and on the way, ``path`` (steps + 1,).
+
+    Raises:
+        ValueError: ``eps`` not positive, ``steps`` below 1, an unknown
+            option, no data, or a loss that is not finite.
 
     Example:
         >>> layer = nn.Linear(1, 1, bias=False)
@@ -67,10 +79,11 @@ def keskar_sharpness(
         arXiv 1609.04836.
     """
     checks.positive("eps", eps)
+    check_call(model, options, keskar_sharpness, Operator)
     with guard.untouched(model):
         operator = Operator(model, loss_fn, data, **options)
         scale = eps * (operator.flat(operator.point).abs() + 1)
-        path = _climb(operator, scale, "inf", steps)
+        path = _climb(operator, scale, "inf", steps, "Keskar sharpness")
         loss, worst = path[0], max(path)
         return Sharpness(
             value=100 * (worst - loss) / (1 + loss),
@@ -99,21 +112,31 @@ def sam_sharpness(
 
     .. math:: \max_{\|e\|_p\le\rho} L(w+e)-L(w),
 
-    and with ``adaptive`` :math:`\max_{\|e/|w|\|_p\le\rho}`, which does not
-    change when ReLU layers are rescaled.
+    and with ``adaptive`` the maximum over
+    :math:`\|e/|w|\|_p\le\rho`, which does not change when ReLU layers are
+    rescaled.
 
     Args:
         model: any ``nn.Module``; it is not written to.
         loss_fn: a torch loss, or a callable ``(output, batch)``.
         data: a loader, a batch, or tensors; see :mod:`dldna.batches`.
-        rho: radius of the ball.
-        steps: number of ascent steps; 1 is the step of SAM itself.
+        rho: radius of the ball, in units of the weights, or a fraction of
+            each weight with ``adaptive``.
+        steps: number of ascent steps, each one gradient and one loss; 1 is
+            the step of SAM itself.
         adaptive: measure each entry in units of its weight.
-        norm: 2 or "inf".
-        **options: of :class:`Operator`, but for ``adaptive``.
+        norm: :math:`p`, 2 or "inf".
+        **options: of :class:`Operator`; ``params``, ``dtype``, ``mode``
+            and ``limit`` make a difference.
 
     Returns:
-        The rise of the loss.
+        The rise of the loss (``value``), a lower bound of the maximum; the
+        losses at the centre (``loss``), at the worst point found
+        (``worst``) and on the way, ``path`` (steps + 1,).
+
+    Raises:
+        ValueError: ``rho`` not positive, ``steps`` below 1, another norm,
+            an unknown option, no data, or a loss that is not finite.
 
     Example:
         >>> layer = nn.Linear(1, 1, bias=False)
@@ -130,11 +153,12 @@ def sam_sharpness(
     checks.positive("rho", rho)
     if norm not in NORMS:
         raise ValueError(f'norm must be 2 or "inf", not {norm!r}')
+    check_call(model, options, sam_sharpness, Operator)
     with guard.untouched(model):
         operator = Operator(model, loss_fn, data, **options)
         w = operator.flat(operator.point)
         scale = rho * (w.abs() if adaptive else torch.ones_like(w))
-        path = _climb(operator, scale, norm, steps)
+        path = _climb(operator, scale, norm, steps, "SAM sharpness")
         return Sharpness(
             value=max(path) - path[0],
             loss=path[0],
@@ -199,25 +223,31 @@ def rescale_relu(
 
 
 def _climb(
-    operator: Operator, scale: Tensor, norm: int | str, steps: int
+    operator: Operator,
+    scale: Tensor,
+    norm: int | str,
+    steps: int,
+    what: str,
 ) -> list[float]:
     """Losses on the way up, the centre's first."""
     checks.count("steps", steps)
     centre = operator.flat(operator.point)
     u = torch.zeros_like(centre)
     path = [operator.loss()]
-    for step in range(steps):
-        g = operator.gradient(operator.cut(centre + scale * u)) * scale
-        length = g.norm()
-        if not float(length) > 0:  # a flat or stationary point: any way up
-            generator = torch.Generator().manual_seed(step)
-            g = torch.randn(operator.n, generator=generator).to(u)
+    with watch(what, steps) as tick:
+        for step in range(steps):
+            g = operator.gradient(operator.cut(centre + scale * u)) * scale
             length = g.norm()
-        size = 1.0 if step == 0 else 0.5
-        if norm == "inf":
-            u = (u + size * g.sign()).clamp(-1, 1)
-        else:
-            u = u + size * g / length
-            u = u / u.norm().clamp_min(1.0)
-        path.append(operator.loss(operator.cut(centre + scale * u)))
+            if not float(length) > 0:  # a flat or stationary point: any way up
+                generator = torch.Generator().manual_seed(step)
+                g = torch.randn(operator.n, generator=generator).to(u)
+                length = g.norm()
+            size = 1.0 if step == 0 else 0.5
+            if norm == "inf":
+                u = (u + size * g.sign()).clamp(-1, 1)
+            else:
+                u = u + size * g / length
+                u = u / u.norm().clamp_min(1.0)
+            path.append(operator.loss(operator.cut(centre + scale * u)))
+            tick()
     return path

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from dldna import checks, guard
 from dldna.landscape.curvature.density import signs
 from dldna.landscape.curvature.operator import Operator
+from dldna.landscape.curvature.watch import check_call
 from dldna.records import Estimate
 
 METHODS = ("hutchinson", "hutch++")
@@ -58,7 +59,8 @@ def trace(
         The trace, its standard error and the products spent.
 
     Raises:
-        ValueError: fewer than 6 products, or an unknown method.
+        ValueError: fewer than 6 products, an unknown method or option, no
+            data, or a loss that is not finite.
 
     Example:
         >>> layer = nn.Linear(2, 1, bias=False)
@@ -76,24 +78,14 @@ def trace(
     checks.count("products", products, 6)
     if tol is not None:
         checks.positive("tol", tol)
+    check_call(model, options, trace, Operator)
     with guard.untouched(model):
         operator = Operator(model, loss_fn, data, **options)
         generator = torch.Generator().manual_seed(seed)
-        exact, basis = 0.0, None
-        if method == "hutch++":
-            basis = _range(operator, products // 3, generator)
-            for q in basis:
-                exact += _dot(q, operator @ q)
-        samples: list[float] = []
-        whole = basis is not None and len(basis) == operator.n
-        while operator.products < products and not whole:
-            z = _outside(signs(operator, generator), basis)
-            samples.append(_dot(z, operator @ z))
-            enough = len(samples) >= 8 and tol is not None
-            if enough and _error(samples) <= tol * abs(
-                exact + np.mean(samples)
-            ):
-                break
+        with operator.watched("trace", products):
+            exact, basis, samples = _probed(
+                operator, products, tol, method, generator
+            )
         value = exact + (float(np.mean(samples)) if samples else 0.0)
         return Estimate(
             value=np.asarray(value),
@@ -137,7 +129,8 @@ def diagonal(
         parameters that may move.
 
     Raises:
-        ValueError: fewer than 2 products.
+        ValueError: fewer than 2 products, an unknown option, no data, or a
+            loss that is not finite.
 
     Example:
         >>> layer = nn.Linear(2, 1, bias=False)
@@ -150,17 +143,19 @@ def diagonal(
         matrix", Appl. Numer. Math. 57, 2007.
     """
     checks.count("products", products, 2)
+    check_call(model, options, diagonal, Operator)
     with guard.untouched(model):
         operator = Operator(model, loss_fn, data, **options)
         generator = torch.Generator().manual_seed(seed)
         mean = torch.zeros(operator.n, dtype=torch.float64)
         squares = torch.zeros_like(mean)
-        for i in range(products):  # Welford's running mean and variance
-            z = signs(operator, generator)
-            sample = (z * (operator @ z)).double().cpu()
-            step = sample - mean
-            mean += step / (i + 1)
-            squares += step * (sample - mean)
+        with operator.watched("diagonal", products):
+            for i in range(products):  # Welford's running mean and variance
+                z = signs(operator, generator)
+                sample = (z * (operator @ z)).double().cpu()
+                step = sample - mean
+                mean += step / (i + 1)
+                squares += step * (sample - mean)
         error = (squares / (products - 1) / products).sqrt()
         return Estimate(
             value=mean.numpy(),
@@ -170,6 +165,30 @@ def diagonal(
             matrix=operator.matrix,
             provenance=operator.provenance("diagonal", seed),
         )
+
+
+def _probed(
+    operator: Operator,
+    products: int,
+    tol: float | None,
+    method: str,
+    generator: torch.Generator,
+) -> tuple[float, Tensor | None, list[float]]:
+    """The exact part of the trace, its basis, and samples of the rest."""
+    exact, basis = 0.0, None
+    if method == "hutch++":
+        basis = _range(operator, products // 3, generator)
+        for q in basis:
+            exact += _dot(q, operator @ q)
+    samples: list[float] = []
+    whole = basis is not None and len(basis) == operator.n
+    while operator.products < products and not whole:
+        z = _outside(signs(operator, generator), basis)
+        samples.append(_dot(z, operator @ z))
+        enough = len(samples) >= 8 and tol is not None
+        if enough and _error(samples) <= tol * abs(exact + np.mean(samples)):
+            break
+    return exact, basis, samples
 
 
 def _range(operator: Operator, k: int, generator: torch.Generator) -> Tensor:

@@ -100,22 +100,23 @@ def add_losses(
             )
         value = (logits - target.t()).double().square_().sum((1, 2))
         divisor = n * logits.shape[1]
-    total.add("loss", at, value if task.summed else value / divisor, n)
+    value = value if task.summed else value / divisor
+    total.add("loss", at, value, batch)
     for name in task.metrics:  # accuracy, or per_sample had said None
         if target.ndim == 1 and logits.shape[1] > 1:
             right = (logits.argmax(1) == target).double().mean(1)
-            total.add(name, at, right, n)
+            total.add(name, at, right, batch)
         else:
             for p, z in zip(at, logits, strict=True):
-                total.add(name, p, accuracy(z.t(), batch), n)
+                total.add(name, p, accuracy(z.t(), batch), batch)
 
 
 def add_one(total: Total, p: int, output: Any, batch: Any) -> None:
     """Add the loss and metrics of one batch at one point."""
-    task, n = total.task, bt.size(batch)
-    total.add("loss", p, mean(task.loss(output, batch)), n)
+    task = total.task
+    total.add("loss", p, mean(task.loss(output, batch)), batch)
     for name, metric in task.metrics.items():
-        total.add(name, p, mean(metric(output, batch)), n)
+        total.add(name, p, mean(metric(output, batch)), batch)
 
 
 def mean(value: Any) -> Any:

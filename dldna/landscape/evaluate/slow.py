@@ -55,15 +55,15 @@ class Slow:
             buffers = recalibrated(task, state)
         else:
             buffers = task.buffers_at(point)
-        for batch, size in zip(task.batches, task.sizes, strict=True):
+        for batch in task.batches:
             if task.statistics == "train":  # batch norm writes to these
                 buffers = task.buffers_at(point)
             output = forward(task, state | buffers, batch)
             if self.exact:
                 output = output.double()
-            total.add("loss", p, mean(task.loss(output, batch)), size)
+            total.add("loss", p, mean(task.loss(output, batch)), batch)
             for name, metric in task.metrics.items():
-                total.add(name, p, mean(metric(output, batch)), size)
+                total.add(name, p, mean(metric(output, batch)), batch)
 
 
 def forward(task: Task, state: dict[str, Tensor], batch: Any) -> Any:

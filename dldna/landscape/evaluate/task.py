@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from dldna import batches as bt
 from dldna.checks import choice
+from dldna.landscape.evaluate.weights import batch_weight, reduction
 from dldna.params import Params, check_same
 
 PRECISIONS = {
@@ -129,7 +129,10 @@ class Task:
 
 
 class Total:
-    """Means over samples, from means or sums over batches, in float64.
+    """Means over the data, from means or sums over batches, in float64.
+
+    Batches count as :func:`batch_weight` says for the loss, and by their
+    size for metrics.
 
     Args:
         task: what is measured.
@@ -138,21 +141,29 @@ class Total:
 
     def __init__(self, task: Task, points: int):
         self.task = task
-        self.sums = {
-            name: np.zeros(points) for name in ("loss", *task.metrics)
-        }
+        names = ("loss", *task.metrics)
+        self.sums = {name: np.zeros(points) for name in names}
+        self.weights = {name: np.zeros(points) for name in names}
 
-    def add(self, name: str, at, value, batch_size: int) -> None:
+    def add(self, name: str, at, value, batch: Any) -> None:
         """Add one batch's loss or metric at some points."""
-        summed = name == "loss" and self.task.summed
+        if name == "loss":
+            weight = batch_weight(self.task.loss_fn, batch)
+        else:
+            weight = bt.size(batch)
+        if weight == 0:  # its mean is NaN
+            return
         if isinstance(value, Tensor):
             value = value.detach().double().cpu().numpy()
-        weight = 1 if summed else batch_size
-        self.sums[name][at] += np.asarray(value, dtype=np.float64) * weight
+        summed = name == "loss" and self.task.summed
+        value = np.asarray(value, dtype=np.float64)
+        self.sums[name][at] += value * (1 if summed else weight)
+        self.weights[name][at] += weight
 
     def means(self) -> Values:
-        """Sums divided by the number of samples."""
-        return {k: v / self.task.samples for k, v in self.sums.items()}
+        """Sums divided by weights; NaN where nothing counts."""
+        with np.errstate(invalid="ignore"):
+            return {k: v / self.weights[k] for k, v in self.sums.items()}
 
 
 def task(
@@ -173,8 +184,9 @@ def task(
         model: any module; it is not touched, a structural twin that
             shares its tensors is used.
         loss_fn: see :mod:`dldna.batches`. The value at a point is the mean
-            over samples: means over batches weighted by batch size, or
-            sums (``reduction="sum"``) divided by the number of samples.
+            over the data: means over batches, weighted by their size or
+            as :func:`batch_weight` says, or sums (``reduction="sum"``)
+            divided by the number of samples.
         batches: from :func:`dldna.batches.held`.
         origin: parameters at coordinates 0.
         directions: one point per coordinate.
@@ -228,7 +240,7 @@ def task(
     return Task(
         model=_twin(model, statistics),
         loss=bt.loss_caller(loss_fn),
-        summed=_reduction(loss_fn) == "sum",
+        summed=reduction(loss_fn) == "sum",
         batches=batches,
         origin=move(origin),
         directions=[move(d) for d in directions],
@@ -304,9 +316,3 @@ def _moved(origin, directions, coords) -> Params:
                 for k, v in at.items()
             }
     return at
-
-
-def _reduction(loss_fn: Callable) -> str:
-    if isinstance(loss_fn, partial):
-        return loss_fn.keywords.get("reduction", _reduction(loss_fn.func))
-    return str(getattr(loss_fn, "reduction", "mean"))
