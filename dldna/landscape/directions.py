@@ -233,21 +233,22 @@ DIRECTIONS: dict[str, Callable[[Given, int], list[Direction]]] = {
 }
 r"""Ways to choose directions by name, each a function ``f(given, k)``.
 
-The name is what :func:`surface`, :func:`line` and
-:func:`choose_directions` take. With :math:`w` the weights at the centre
-and :math:`z \sim \mathcal{N}(0, I)`:
+The name is what :func:`~dldna.landscape.surface`,
+:func:`~dldna.landscape.line` and
+:func:`~dldna.landscape.choose_directions` take. With :math:`w` the weights
+at the centre and :math:`z \sim \mathcal{N}(0, I)`:
 
 - "random": :math:`z` with each filter scaled to the length of the
-  network's filter (:func:`filter_normalise`).
+  network's filter (:func:`~dldna.landscape.filter_normalise`).
 - "random-layer": :math:`z` with each tensor scaled to the length of the
-  weight (:func:`layer_normalise`).
+  weight (:func:`~dldna.landscape.layer_normalise`).
 - "random-raw": :math:`z` as drawn.
 - "hessian": eigenvectors :math:`v`, :math:`\nabla^2 L(w) \, v = \lambda v`,
   of the eigenvalues of largest size, at unit length.
 - "gradient": :math:`\nabla L(w) / \|\nabla L(w)\|`; there is one only.
 - "checkpoints": :math:`w_i - w` towards other networks.
 - "pca": principal directions of a run about its end
-  (:meth:`Trajectory.plane`).
+  (:meth:`Trajectory.plane <dldna.landscape.Trajectory.plane>`).
 
 Args:
     given: what a way may look at: the model, and for some ways the loss,
@@ -255,7 +256,7 @@ Args:
     k: how many directions.
 
 Returns:
-    ``k`` directions, each a :class:`Direction`.
+    ``k`` directions, each a :class:`~dldna.landscape.Direction`.
 
 Raises:
     ValueError: the way lacks what it needs, or cannot give ``k``.

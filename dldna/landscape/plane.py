@@ -82,7 +82,7 @@ class Plane:
 
     @property
     def vectors(self) -> list[Params]:
-        """The directions' tensors: K dicts, one tensor for each parameter.
+        """The directions' tensors, K dicts with one for each parameter.
 
         Example:
             >>> d = Direction({"w": torch.tensor([1.0, 2.0])})
