@@ -18,7 +18,11 @@ Permutations = dict[str, Tensor]
 
 
 def mlp_spec(model: nn.Module, inputs: Any = None) -> Spec:
-    """Which axes of which parameters hold the same hidden units.
+    r"""Which axes of which parameters hold the same hidden units.
+
+    For a chain of layers :math:`h_l = \sigma(W_l h_{l-1} + b_l)`, the rows
+    of :math:`W_l`, the entries of :math:`b_l` and the columns of
+    :math:`W_{l+1}` are one group.
 
     Works for networks that pass their input through linear layers in the
     order in which they were defined, with elementwise activations,

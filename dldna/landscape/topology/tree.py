@@ -18,8 +18,9 @@ STEPS = {
 
 @dataclass(frozen=True, eq=False)
 class MergeTree(Record):
-    """Valleys of a surface, and where each joins an older one.
+    r"""Valleys of a surface, and where each joins an older one.
 
+    A valley is a component of a sublevel set :math:`\{L \le c\}`.
     Branches are sorted by persistence, the longest first. The first
     branch starts at the deepest minimum and never ends.
 

@@ -176,7 +176,9 @@ class Slice:
         )  # fmt: skip
 
     def losses(self, points: Tensor) -> Tensor:
-        """The mean squared error at many points, on all samples.
+        r"""The mean squared error at many points, on all samples.
+
+        .. math:: f(a, b) = \frac1N \sum_n (\hat y(x_n; a, b) - y_n)^2
 
         Args:
             points: (..., 2) values of the two free parameters.
@@ -213,6 +215,10 @@ class Slice:
         Returns:
             Losses (P,) and gradients (P, 2), in float64. At a kink of ReLU
             the derivative is 0, as in torch.
+
+        Raises:
+            ValueError: the second axis of ``points`` is not 2 long.
+            IndexError: there is no sample of a number in ``index``.
 
         Example:
             >>> from dldna.landscape import toy_network
