@@ -2,6 +2,17 @@
 
 A way is a function ``f(given, k) -> [Direction, ...]``. To add one, write
 it here and add its row to :data:`DIRECTIONS`.
+
+Example:
+    >>> from dldna.landscape import DIRECTIONS
+    >>> sorted(DIRECTIONS)[:4]
+    ['checkpoints', 'gradient', 'hessian', 'pca']
+    >>> model = nn.Linear(1, 1, bias=False)
+    >>> _ = nn.init.constant_(model.weight, 1.0)
+    >>> other = {"weight": torch.tensor([[4.0]])}
+    >>> [d] = DIRECTIONS["checkpoints"](Given(model, others=[other]), 1)
+    >>> d.vector["weight"]
+    tensor([[3.]])
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -220,12 +231,55 @@ DIRECTIONS: dict[str, Callable[[Given, int], list[Direction]]] = {
     "checkpoints": checkpoints,
     "pca": pca,
 }
+r"""Ways to choose directions by name, each a function ``f(given, k)``.
+
+The name is what :func:`~dldna.landscape.surface`,
+:func:`~dldna.landscape.line` and
+:func:`~dldna.landscape.choose_directions` take. With :math:`w` the weights
+at the centre and :math:`z \sim \mathcal{N}(0, I)`:
+
+- "random": :math:`z` with each filter scaled to the length of the
+  network's filter (:func:`~dldna.landscape.filter_normalise`).
+- "random-layer": :math:`z` with each tensor scaled to the length of the
+  weight (:func:`~dldna.landscape.layer_normalise`).
+- "random-raw": :math:`z` as drawn.
+- "hessian": eigenvectors :math:`v`, :math:`\nabla^2 L(w) \, v = \lambda v`,
+  of the eigenvalues of largest size, at unit length.
+- "gradient": :math:`\nabla L(w) / \|\nabla L(w)\|`; there is one only.
+- "checkpoints": :math:`w_i - w` towards other networks.
+- "pca": principal directions of a run about its end
+  (:meth:`Trajectory.plane <dldna.landscape.Trajectory.plane>`).
+
+Args:
+    given: what a way may look at: the model, and for some ways the loss,
+        the data, a seed, a trajectory or other models.
+    k: how many directions.
+
+Returns:
+    ``k`` directions, each a :class:`~dldna.landscape.Direction`.
+
+Raises:
+    ValueError: the way lacks what it needs, or cannot give ``k``.
+
+An example stands at the top of this module.
+
+References:
+    Li, Xu, Taylor, Studer, Goldstein, "Visualizing the Loss Landscape of
+    Neural Nets", NeurIPS 2018, arXiv 1712.09913.
+    Goodfellow, Vinyals, Saxe, "Qualitatively characterizing neural network
+    optimization problems", ICLR 2015, arXiv 1412.6544.
+    Yao, Gholami, Keutzer, Mahoney, "PyHessian: Neural networks through the
+    lens of the Hessian", 2020, arXiv 1912.07145.
+"""
 
 
 def choose_directions(
     chosen: Any, given: Given, k: int = 2, orthogonal: bool = False
 ) -> list[Direction]:
-    """Turn what the caller said into ``k`` directions.
+    r"""Turn what the caller said into ``k`` directions.
+
+    They are the :math:`d_i` of :math:`w(c) = o + \sum_i c_i d_i`, where
+    :math:`o` are the weights of ``given.model``.
 
     Args:
         chosen: a name of :data:`DIRECTIONS`; a
@@ -233,16 +287,19 @@ def choose_directions(
             name, a :class:`~dldna.landscape.plane.Direction`, a dict of
             tensors, a flat vector (n,), or a list of one tensor for each
             parameter.
-        given: what the ways may look at.
+        given: what the ways may look at: the model, and for some ways the
+            loss, the data, a seed, a trajectory or other models.
         k: how many directions.
-        orthogonal: make each perpendicular to those before it.
+        orthogonal: make each perpendicular to those before it (see
+            :func:`orthogonalise`).
 
     Returns:
         ``k`` directions.
 
     Raises:
         ValueError: unknown name (the nearest is suggested), wrong number
-            or shapes, parallel or zero directions.
+            or shapes, a direction that is zero or holds NaN or infinity;
+            parallel directions if ``orthogonal``.
 
     Example:
         >>> given = Given(nn.Linear(3, 2), seed=1)
@@ -250,6 +307,10 @@ def choose_directions(
         >>> torch.allclose(d.vector["weight"].norm(),
         ...                given.model.weight.norm())
         True
+
+    References:
+        Li, Xu, Taylor, Studer, Goldstein, "Visualizing the Loss Landscape
+        of Neural Nets", NeurIPS 2018, arXiv 1712.09913.
     """
     if isinstance(chosen, str):
         way = DIRECTIONS[

@@ -69,16 +69,25 @@ def layer_normalise(
 ) -> Params:
     r"""Give each whole tensor of a direction the length of the weight.
 
-    This is *not* filter normalisation: a layer with one large and many
-    small filters is disturbed mostly in the small ones.
+    .. math:: d_i \leftarrow
+        \frac{d_i}{\|d_i\| + 10^{-10}} \, \|w_i\|
+
+    where :math:`w_i` is the i-th weight as a whole and the lengths are
+    Euclidean. This is *not* filter normalisation: a layer with one large
+    and many small filters is disturbed mostly in the small ones.
 
     Args:
         direction: any direction, one tensor for each weight.
         weights: the point it starts from.
-        vectors: as in :func:`filter_normalise`.
+        vectors: "zero", "copy" or "normalise", as in
+            :func:`filter_normalise`.
 
     Returns:
         A new direction.
+
+    Raises:
+        ValueError: the two do not belong to one network, or ``vectors`` is
+            not one of the three words.
 
     Example:
         >>> w = {"w": torch.tensor([[3.0, 4.0], [0.0, 2.0]])}
@@ -86,6 +95,11 @@ def layer_normalise(
         >>> layer_normalise(d, w)["w"]
         tensor([[3.1091, 0.0000],
                 [3.1091, 3.1091]])
+
+    References:
+        Li, Xu, Taylor, Studer, Goldstein, "Visualizing the Loss Landscape
+        of Neural Nets", NeurIPS 2018, arXiv 1712.09913. Their code has
+        this scale (``norm='layer'``) beside that of filters.
     """
     return _scaled(direction, weights, vectors, by_filter=False)
 

@@ -13,12 +13,27 @@ from dldna.params import Params
 
 @dataclass(frozen=True, eq=False)
 class Direction:
-    """A direction, and in words how it came about.
+    r"""A direction, and in words how it came about.
+
+    It is the :math:`d` of the line :math:`w(\alpha) = o + \alpha d`. Its
+    length is the unit of :math:`\alpha`: nothing is rescaled here.
 
     Args:
-        vector: one tensor for each parameter.
+        vector: one tensor for each parameter, with the parameter's name and
+            shape.
         name: a few words, for an axis of a picture.
         done: what was done to it, for the record.
+
+    Example:
+        >>> d = Direction({"w": torch.tensor([3.0, 4.0])}, "towards B")
+        >>> d.name, d.done
+        ('towards B', 'given by the user, not rescaled')
+        >>> Plane({"w": torch.ones(2)}, [d]).point([2.0])["w"]
+        tensor([7., 9.])
+
+    References:
+        Goodfellow, Vinyals, Saxe, "Qualitatively characterizing neural
+        network optimization problems", ICLR 2015, arXiv 1412.6544.
     """
 
     vector: Params
@@ -28,15 +43,19 @@ class Direction:
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """An origin and one, two or more directions.
+    r"""An origin and one, two or more directions.
 
     The point with coordinates :math:`c` is
-    :math:`w = o + \\sum_k c_k d_k`.
+
+    .. math:: w(c) = o + \sum_{k=1}^K c_k d_k.
 
     Args:
-        origin: where all coordinates are 0.
-        directions: they may be oblique and of any length.
+        origin: where all coordinates are 0: one tensor for each parameter.
+        directions: K directions; they may be oblique and of any length.
         notes: numbers worth knowing (variance explained, ...).
+
+    Raises:
+        ValueError: a direction's names or shapes are not the origin's.
 
     Example:
         >>> o = {"w": torch.zeros(3)}
@@ -47,6 +66,10 @@ class Plane:
         >>> coords, distance = plane.project(point)
         >>> coords.tolist(), distance
         ([1.0, 2.0], 7.0)
+
+    References:
+        Li, Xu, Taylor, Studer, Goldstein, "Visualizing the Loss Landscape
+        of Neural Nets", NeurIPS 2018, arXiv 1712.09913.
     """
 
     origin: Params
@@ -59,11 +82,35 @@ class Plane:
 
     @property
     def vectors(self) -> list[Params]:
-        """The directions' tensors."""
+        """The directions' tensors, K dicts with one for each parameter.
+
+        Example:
+            >>> d = Direction({"w": torch.tensor([1.0, 2.0])})
+            >>> Plane({"w": torch.zeros(2)}, [d]).vectors
+            [{'w': tensor([1., 2.])}]
+        """
         return [d.vector for d in self.directions]
 
     def point(self, coords: Sequence[float]) -> Params:
-        """The parameters at some coordinates."""
+        r"""The parameters at some coordinates.
+
+        .. math:: w(c) = o + \sum_k c_k d_k
+
+        Args:
+            coords: K numbers, one for each direction, in units of that
+                direction's length.
+
+        Returns:
+            One new tensor for each parameter. The origin stays as it is.
+
+        Raises:
+            ValueError: not as many coordinates as directions.
+
+        Example:
+            >>> d = Direction({"w": torch.tensor([1.0, 2.0])})
+            >>> Plane({"w": torch.ones(2)}, [d]).point([-0.5])
+            {'w': tensor([0.5000, 0.0000])}
+        """
         if len(coords) != len(self.directions):
             raise ValueError(
                 f"{len(coords)} coordinates were given for "
@@ -75,7 +122,20 @@ class Plane:
         return w
 
     def project(self, point: Mapping[str, Tensor]) -> tuple[Tensor, float]:
-        """The nearest point of the plane to ``point``.
+        r"""The nearest point of the plane to ``point``.
+
+        This is least squares. The coordinates :math:`c` minimise
+        :math:`\|w - o - \sum_k c_k d_k\|^2`, so they solve the normal
+        equations
+
+        .. math:: \sum_l (d_k \cdot d_l) \, c_l = d_k \cdot (w - o),
+            \qquad k = 1, \dots, K.
+
+        Dot products alone would be right only for directions of length 1
+        at right angles.
+
+        Args:
+            point: :math:`w`, one tensor for each parameter.
 
         Returns:
             Its coordinates, (K,) in float64, and how far ``point`` lies
@@ -84,6 +144,12 @@ class Plane:
         Raises:
             ValueError: the directions do not span K dimensions, or
                 ``point`` belongs to another network.
+
+        Example:
+            >>> o = {"w": torch.zeros(2)}
+            >>> plane = Plane(o, [Direction({"w": torch.tensor([2.0, 0.0])})])
+            >>> plane.project({"w": torch.tensor([3.0, 4.0])})
+            (tensor([1.5000], dtype=torch.float64), 4.0)
         """
         offset = params.sub(_double(point), _double(self.origin))
         coords = least_squares(self.vectors, offset)
@@ -146,24 +212,39 @@ def gram_matrix(vectors: Sequence[Mapping[str, Tensor]]) -> Tensor:
 def orthogonalise(directions: Sequence[Direction]) -> list[Direction]:
     r"""Make directions perpendicular, each to all before it (Gram-Schmidt).
 
+    .. math:: u_k = d_k - \sum_{l<k}
+        \frac{d_k \cdot u_l}{u_l \cdot u_l} \, u_l
+
     The first stays; of every other only the part that is new is kept, so
-    the plane they span is the same. The lengths of the filters change a
-    little with it.
+    the plane they span is the same. Nothing is scaled to length 1. The
+    lengths of the filters change a little with it. The shares are taken
+    off one by one, in float64, in two passes: the second takes off what
+    rounding left in the first.
 
     Args:
         directions: two or more directions.
 
     Returns:
-        New directions; ``done`` tells the cosine that was removed.
+        New directions; from the second on, ``done`` tells the cosine of
+        the angle between :math:`d_k` and the span of those before it.
 
     Raises:
-        ValueError: a direction lies in the span of those before it.
+        ValueError: a direction is zero or lies in the span of those before
+            it, or the directions belong to different networks.
 
     Example:
         >>> a = Direction({"w": torch.tensor([1.0, 0.0])})
         >>> b = Direction({"w": torch.tensor([1.0, 2.0])})
         >>> orthogonalise([a, b])[1].vector["w"]
         tensor([0., 2.])
+        >>> orthogonalise([a, b])[1].done[-17:]
+        '(cosine was 0.45)'
+
+    References:
+        Schmidt, "Zur Theorie der linearen und nichtlinearen
+        Integralgleichungen", Math. Ann. 63, 1907.
+        Parlett, "The symmetric eigenvalue problem", Prentice-Hall 1980,
+        on why two passes are enough (after Kahan).
     """
     kept: list[Direction] = []
     for direction in directions:

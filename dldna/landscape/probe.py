@@ -22,7 +22,32 @@ CLOSE = {  # relative and absolute
 
 
 class NotAFunction(UserWarning):
-    """Evaluating the same weights twice gives two answers."""
+    r"""Evaluating the same weights twice gives two answers.
+
+    A surface draws :math:`L` as a function of the weights. This warning
+    says that it is none. The loss at the centre is evaluated twice, and
+
+    .. math:: |L_1 - L_2| > a + r \max(|L_1|, |L_2|)
+
+    where :math:`r = 10^{-5}` and :math:`a = 10^{-6}`: something draws
+    random numbers in eval mode. Or the data differ from pass to pass: the
+    loader shuffles or augments. The surface is made all the same, from one
+    pass over the data that is kept in memory; how to read it stands in the
+    message and in the record's notes.
+
+    Example:
+        >>> class Noisy(nn.Linear):
+        ...     def forward(self, x):
+        ...         return super().forward(x) + torch.randn(len(x), 1)
+        >>> from dldna.landscape import line
+        >>> data = torch.ones(8, 1), torch.zeros(8, 1)
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     _ = line(Noisy(1, 1), "random", nn.MSELoss(), data,
+        ...              resolution=3)
+        >>> any(issubclass(w.category, NotAFunction) for w in caught)
+        True
+    """
 
 
 def direct_loss(model: nn.Module, loss_fn: Callable, held: list[Any]) -> float:

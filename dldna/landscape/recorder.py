@@ -22,7 +22,7 @@ DTYPES = ("float32", "float16", "float64")
 
 
 class Recorder:
-    """Write flat checkpoints to a folder, one after the other.
+    r"""Write flat checkpoints to a folder, one after the other.
 
     Nothing is kept in memory. ``weights.bin`` holds one row of numbers for
     each checkpoint (parameters, then floating buffers); ``index.jsonl``
@@ -33,8 +33,14 @@ class Recorder:
     ``on_epoch(state)``, where the state has ``model``, ``epoch``, ``step``
     and ``loss``. In a loop of your own call :meth:`record`.
 
+    For T checkpoints of N numbers, each of s bytes, ``weights.bin`` takes
+
+    .. math:: T \cdot N \cdot s \text{ bytes}
+
+    where N counts parameters and floating buffers.
+
     Args:
-        path: the folder.
+        path: the folder; it is made if it is not there.
         every: record after every so many steps; "epoch" records after
             every epoch.
         dtype: numbers on disk: "float32", "float16" (half the space,
@@ -83,17 +89,78 @@ class Recorder:
     # The callback
 
     def on_start(self, state: Any) -> None:
-        """Record where training starts."""
+        """Record where training starts, unless the folder has that step.
+
+        Args:
+            state: has ``model`` (a module), ``step`` (updates so far),
+                ``epoch`` (epochs so far) and perhaps ``loss`` (a number).
+
+        Raises:
+            ValueError: as :meth:`record`.
+
+        Example:
+            >>> import tempfile
+            >>> from types import SimpleNamespace
+            >>> from dldna.landscape import Trajectory
+            >>> state = SimpleNamespace(model=nn.Linear(2, 1), step=0, epoch=0)
+            >>> with Recorder(tempfile.mkdtemp()) as recorder:
+            ...     recorder.on_start(state)
+            ...     recorder.on_start(state)  # it is there already
+            >>> Trajectory(recorder.path).steps.tolist()
+            [0]
+        """
         if not self._known_step(state.step):
             self._of(state)
 
     def on_step(self, state: Any) -> None:
-        """Record after every so many steps."""
+        """Record after a step, if its number is a multiple of ``every``.
+
+        With ``every="epoch"`` nothing is done here.
+
+        Args:
+            state: has ``model`` (a module), ``step`` (updates so far),
+                ``epoch`` (the epoch's number) and perhaps ``loss`` (of
+                the step's batch).
+
+        Raises:
+            ValueError: as :meth:`record`.
+
+        Example:
+            >>> import tempfile
+            >>> from types import SimpleNamespace
+            >>> from dldna.landscape import Trajectory
+            >>> state = SimpleNamespace(model=nn.Linear(2, 1), epoch=1)
+            >>> with Recorder(tempfile.mkdtemp(), every=2) as recorder:
+            ...     for state.step in (1, 2, 3, 4):
+            ...         recorder.on_step(state)
+            >>> Trajectory(recorder.path).steps.tolist()
+            [2, 4]
+        """
         if self.every != "epoch" and state.step % self.every == 0:
             self._of(state)
 
     def on_epoch(self, state: Any) -> None:
-        """Record after an epoch."""
+        """Record after an epoch, if ``every`` is "epoch".
+
+        Args:
+            state: has ``model`` (a module), ``step`` (updates so far),
+                ``epoch`` (the epoch's number) and perhaps ``loss`` (of
+                the last step's batch).
+
+        Raises:
+            ValueError: as :meth:`record`.
+
+        Example:
+            >>> import tempfile
+            >>> from types import SimpleNamespace
+            >>> from dldna.landscape import Trajectory
+            >>> state = SimpleNamespace(model=nn.Linear(2, 1))
+            >>> with Recorder(tempfile.mkdtemp()) as recorder:
+            ...     for state.epoch, state.step in ((1, 10), (2, 20)):
+            ...         recorder.on_epoch(state)
+            >>> Trajectory(recorder.path).steps.tolist()
+            [10, 20]
+        """
         if self.every == "epoch":
             self._of(state)
 
@@ -122,8 +189,21 @@ class Recorder:
             epoch: number of epochs so far, if known.
 
         Raises:
-            ValueError: another network, or a step that was recorded before
-                in this run.
+            ValueError: another network, or a step that is not above the
+                last one.
+            RuntimeError: at the first checkpoint, if another process is
+                recording into the folder.
+            OSError: the disk is full, say; the checkpoints before stay
+                whole.
+
+        Example:
+            >>> import tempfile
+            >>> with Recorder(tempfile.mkdtemp()) as recorder:
+            ...     recorder.record(nn.Linear(2, 1), step=5)
+            ...     recorder.record(nn.Linear(2, 1), step=5)
+            Traceback (most recent call last):
+            ...
+            ValueError: step 5 comes after step 5: steps must grow
         """
         if self._weights is None:
             self._open(model, int(step))
@@ -164,7 +244,18 @@ class Recorder:
             raise
 
     def close(self) -> None:
-        """Write everything through to disk and close the files."""
+        """Write everything through to disk and close the files.
+
+        Leaving a ``with`` block does the same. A second call does nothing.
+
+        Example:
+            >>> import tempfile
+            >>> recorder = Recorder(tempfile.mkdtemp(), dtype="float64")
+            >>> recorder.record(nn.Linear(2, 1), step=0)  # 3 numbers
+            >>> recorder.close()
+            >>> (recorder.path / "weights.bin").stat().st_size
+            24
+        """
         if self._weights is not None:
             self._sync()
             self._shut()

@@ -29,12 +29,32 @@ BLOCK_BYTES = 1 << 26
 
 @dataclass(frozen=True, eq=False)
 class Shadow:
-    """A path as seen on a plane.
+    r"""A path as seen on a plane.
+
+    For each checkpoint :math:`w_t` and the plane
+    :math:`o + \sum_k c_k d_k`,
+
+    .. math:: w_t - o = \sum_k c_{tk} d_k + r_t, \qquad r_t \perp d_k,
+
+    where :math:`\|r_t\|` is its distance from the plane. A path is what
+    it seems only where the distances are small.
 
     Args:
-        coords: (T, K) coordinates of each checkpoint's nearest point.
-        distances: (T,) how far each lies off the plane.
-        lengths: (T,) how far each lies from the plane's origin.
+        coords: (T, K) coordinates :math:`c_{tk}` of each checkpoint's
+            nearest point, in units of the directions' lengths.
+        distances: (T,) :math:`\|r_t\|`, how far each lies off the plane.
+        lengths: (T,) :math:`\|w_t - o\|`, how far each lies from the
+            plane's origin.
+
+    Example:
+        >>> shadow = Shadow(np.array([[3.0], [0.0]]), np.array([4.0, 0.0]),
+        ...                 np.array([5.0, 0.0]))
+        >>> shadow.off.tolist()
+        [0.8, 0.0]
+
+    References:
+        Li, Xu, Taylor, Studer, Goldstein, "Visualizing the Loss Landscape
+        of Neural Nets", NeurIPS 2018, arXiv 1712.09913, section 7.
     """
 
     coords: np.ndarray
@@ -43,15 +63,28 @@ class Shadow:
 
     @property
     def off(self) -> np.ndarray:
-        """(T,) distance off the plane as a share of that to the origin."""
+        r"""(T,) distance off the plane as a share of that to the origin.
+
+        .. math:: \|r_t\| \, / \, \|w_t - o\|
+
+        It is 0 on the plane and 1 for a checkpoint straight above the
+        origin; at the origin itself it is 0.
+
+        Example:
+            >>> Shadow(np.zeros((2, 1)), np.array([0.0, 2.0]),
+            ...        np.array([0.0, 2.0])).off
+            array([0., 1.])
+        """
         return self.distances / np.maximum(self.lengths, 1e-300)
 
 
 class Trajectory:
-    """Checkpoints on disk, as written by :class:`Recorder`.
+    r"""Checkpoints on disk, as written by :class:`Recorder`.
 
-    Whatever their number and size, only a few rows or a block of columns
-    are in memory at a time.
+    They are the weights :math:`w_1, \dots, w_T` of one run. Whatever their
+    number and size, only a few rows or a block of columns are in memory at
+    a time. ``run[i]`` reads the parameters of a checkpoint, ``len(run)`` is
+    T, and a loop over ``run`` reads one after the other.
 
     Args:
         path: the folder.
@@ -59,6 +92,24 @@ class Trajectory:
     Raises:
         FileNotFoundError: there is no recorded run.
         ValueError: it is damaged, or holds no complete checkpoint.
+
+    Example:
+        >>> import tempfile
+        >>> model = nn.Linear(2, 1, bias=False)
+        >>> points = [3.0, 4.0], [3.0, 0.0], [0.0, 0.0]
+        >>> with Recorder(tempfile.mkdtemp()) as recorder:
+        ...     for step, w in enumerate(points):
+        ...         model.weight.data = torch.tensor([w])
+        ...         recorder.record(model, step, loss=sum(w))
+        >>> run = Trajectory(recorder.path)
+        >>> len(run), run[0]["weight"]
+        (3, tensor([[3., 4.]]))
+        >>> [d.name for d in run.plane().directions]
+        ['principal component 1', 'principal component 2']
+
+    References:
+        Li, Xu, Taylor, Studer, Goldstein, "Visualizing the Loss Landscape
+        of Neural Nets", NeurIPS 2018, arXiv 1712.09913, section 7.
     """
 
     def __init__(self, path: str | Path):
@@ -93,8 +144,26 @@ class Trajectory:
             model: a network they fit; it is not touched.
             replace: overwrite a trajectory that is there.
 
+        Returns:
+            The trajectory in ``out``. Its steps are the files' places in
+            order, from 0; its losses are NaN.
+
         Raises:
-            ValueError: no files, or one that does not fit.
+            ValueError: no files, or one that is damaged or does not fit.
+            FileNotFoundError: a file is not there.
+            FileExistsError: ``out`` holds a run, and ``replace`` is False.
+
+        Example:
+            >>> import tempfile
+            >>> folder = Path(tempfile.mkdtemp())
+            >>> model = nn.Linear(1, 1, bias=False)
+            >>> for n in (10, 2):
+            ...     state = {"weight": torch.tensor([[float(n)]])}
+            ...     torch.save(state, folder / f"epoch{n}.pt")
+            >>> run = Trajectory.collect(folder.glob("*.pt"), folder / "run",
+            ...                          model)
+            >>> [float(w["weight"]) for w in run]
+            [2.0, 10.0]
         """
         ordered = sorted((Path(f) for f in files), key=natural)
         if not ordered:
@@ -111,17 +180,62 @@ class Trajectory:
 
     @property
     def identity(self) -> list[int]:
-        """Numbers that change when a checkpoint does."""
+        """Numbers that change when a checkpoint does.
+
+        The number of values in a row, and the checksum (CRC-32) of each
+        row as it was written.
+
+        Example:
+            >>> import tempfile
+            >>> model = nn.Linear(2, 1, bias=False)
+            >>> points = [3.0, 4.0], [3.0, 0.0], [0.0, 0.0]
+            >>> with Recorder(tempfile.mkdtemp()) as recorder:
+            ...     for step, w in enumerate(points):
+            ...         model.weight.data = torch.tensor([w])
+            ...         recorder.record(model, step, loss=sum(w))
+            >>> run = Trajectory(recorder.path)
+            >>> len(run.identity)
+            4
+        """
         return [self.row_size, *(e["crc"] for e in self._entries)]
 
     @property
     def steps(self) -> np.ndarray:
-        """(T,) number of updates at each checkpoint."""
+        """(T,) number of updates at each checkpoint.
+
+        Example:
+            >>> import tempfile
+            >>> model = nn.Linear(2, 1, bias=False)
+            >>> points = [3.0, 4.0], [3.0, 0.0], [0.0, 0.0]
+            >>> with Recorder(tempfile.mkdtemp()) as recorder:
+            ...     for step, w in enumerate(points):
+            ...         model.weight.data = torch.tensor([w])
+            ...         recorder.record(model, step, loss=sum(w))
+            >>> run = Trajectory(recorder.path)
+            >>> run.steps
+            array([0, 1, 2])
+        """
         return np.array([e["step"] for e in self._entries])
 
     @property
     def losses(self) -> np.ndarray:
-        """(T,) recorded training losses; NaN where none was recorded."""
+        """(T,) recorded training losses; NaN where none was recorded.
+
+        In whatever unit the recorder was given; a callback of training
+        gives the loss of the last batch, not that of all data.
+
+        Example:
+            >>> import tempfile
+            >>> model = nn.Linear(2, 1, bias=False)
+            >>> points = [3.0, 4.0], [3.0, 0.0], [0.0, 0.0]
+            >>> with Recorder(tempfile.mkdtemp()) as recorder:
+            ...     for step, w in enumerate(points):
+            ...         model.weight.data = torch.tensor([w])
+            ...         recorder.record(model, step, loss=sum(w))
+            >>> run = Trajectory(recorder.path)
+            >>> run.losses
+            array([7., 3., 0.])
+        """
         return np.array(
             [np.nan if e["loss"] is None else e["loss"] for e in self._entries]
         )
@@ -134,11 +248,60 @@ class Trajectory:
         return (self[i] for i in range(len(self)))
 
     def state(self, i: int) -> tuple[Params, Params]:
-        """Parameters and floating buffers at checkpoint ``i``."""
+        """Parameters and floating buffers at checkpoint ``i``.
+
+        Args:
+            i: its number, from 0; negative numbers count from the end.
+
+        Returns:
+            Two dicts of tensors on the CPU, by name: the parameters, and
+            the floating buffers (running statistics). They are float64 if
+            the run was recorded so, else float32.
+
+        Raises:
+            IndexError: there is no such checkpoint.
+            ValueError: the file was cut short after it was opened.
+
+        Example:
+            >>> import tempfile
+            >>> model = nn.Linear(2, 1, bias=False)
+            >>> points = [3.0, 4.0], [3.0, 0.0], [0.0, 0.0]
+            >>> with Recorder(tempfile.mkdtemp()) as recorder:
+            ...     for step, w in enumerate(points):
+            ...         model.weight.data = torch.tensor([w])
+            ...         recorder.record(model, step, loss=sum(w))
+            >>> run = Trajectory(recorder.path)
+            >>> run.state(-2)
+            ({'weight': tensor([[3., 0.]])}, {})
+        """
         return self._cut(i)
 
     def final(self, model: nn.Module) -> nn.Module:
-        """A copy of ``model`` with the last checkpoint's weights."""
+        """A copy of ``model`` with the last checkpoint's weights.
+
+        Args:
+            model: a network of the recorded kind; it is not touched.
+
+        Returns:
+            The copy, with the parameters and floating buffers of the last
+            checkpoint. Other buffers (counters) stay those of ``model``.
+
+        Raises:
+            ValueError: the run was recorded from another network.
+
+        Example:
+            >>> import tempfile
+            >>> model = nn.Linear(2, 1, bias=False)
+            >>> points = [3.0, 4.0], [3.0, 0.0], [0.0, 0.0]
+            >>> with Recorder(tempfile.mkdtemp()) as recorder:
+            ...     for step, w in enumerate(points):
+            ...         model.weight.data = torch.tensor([w])
+            ...         recorder.record(model, step, loss=sum(w))
+            >>> run = Trajectory(recorder.path)
+            >>> twin = run.final(nn.Linear(2, 1, bias=False))
+            >>> twin.weight.tolist()
+            [[0.0, 0.0]]
+        """
         twin = copy.deepcopy(model)
         weights, buffers = self._cut(-1)
         own = dict(twin.named_parameters()) | dict(twin.named_buffers())
@@ -191,10 +354,28 @@ class Trajectory:
     # The plane
 
     def gram(self) -> np.ndarray:
-        """(T, T) inner products of the checkpoints about the last one.
+        r"""(T, T) inner products of the checkpoints about the last one.
+
+        .. math:: G_{st} = (w_s - w_T) \cdot (w_t - w_T)
+
+        Returns:
+            (T, T) in float64; its last row and column are 0. Buffers play
+            no part.
 
         Raises:
             ValueError: a checkpoint holds NaN or infinity.
+
+        Example:
+            >>> import tempfile
+            >>> model = nn.Linear(2, 1, bias=False)
+            >>> points = [3.0, 4.0], [3.0, 0.0], [0.0, 0.0]
+            >>> with Recorder(tempfile.mkdtemp()) as recorder:
+            ...     for step, w in enumerate(points):
+            ...         model.weight.data = torch.tensor([w])
+            ...         recorder.record(model, step, loss=sum(w))
+            >>> run = Trajectory(recorder.path)
+            >>> run.gram().tolist()
+            [[25.0, 9.0, 0.0], [9.0, 9.0, 0.0], [0.0, 0.0, 0.0]]
         """
         total = np.zeros((len(self), len(self)))
         for _, block in self._blocks():
@@ -213,11 +394,15 @@ class Trajectory:
     def plane(self, k: int = 2, vectors: str = "keep") -> Plane:
         r"""The plane of the first principal components about the end.
 
-        With :math:`M` the rows :math:`w_t - w_n`, from the small matrix
-        :math:`M M^\top = U S^2 U^\top` the directions are
-        :math:`M^\top U / S`: unit length, at right angles. No matrix with
-        as many rows as there are parameters is formed, and ``M`` is read
-        in blocks of columns.
+        With :math:`M` the rows :math:`w_t - w_T`, the directions come from
+        the small matrix :math:`M M^\top` (T, T), which is :meth:`gram`:
+
+        .. math:: M M^\top = U S^2 U^\top, \qquad D = M^\top U S^{-1}.
+
+        The columns of :math:`D` have unit length and stand at right
+        angles. The run starts at positive coordinates. No matrix with a
+        row and a column for each parameter is formed, and :math:`M` is
+        read in blocks of columns.
 
         Components are taken about the final weights, where the plane is
         laid, not about the mean, where scikit-learn's PCA takes them.
@@ -225,7 +410,8 @@ class Trajectory:
         Args:
             k: number of directions.
             vectors: "keep", or "zero" to leave biases and normalisation
-                layers out of the directions afterwards.
+                layers out of the directions afterwards; then they are a
+                little shorter than 1, and no longer quite at right angles.
 
         Returns:
             The plane; ``notes`` holds the variance explained beside that
@@ -235,8 +421,28 @@ class Trajectory:
             ValueError: fewer than k + 1 checkpoints, or the run moved in
                 fewer than k directions.
 
+        Example:
+            >>> import tempfile
+            >>> model = nn.Linear(2, 1, bias=False)
+            >>> points = [3.0, 4.0], [3.0, 0.0], [0.0, 0.0]
+            >>> with Recorder(tempfile.mkdtemp()) as recorder:
+            ...     for step, w in enumerate(points):
+            ...         model.weight.data = torch.tensor([w])
+            ...         recorder.record(model, step, loss=sum(w))
+            >>> run = Trajectory(recorder.path)
+            >>> plane = run.plane()
+            >>> run.project(plane).distances.round(3).tolist()
+            [0.0, 0.0, 0.0]
+            >>> plane.directions[0].done.split(";")[0]
+            'principal component 1, 85.4 % of the variance'
+
         References:
-            Li et al., NeurIPS 2018, arXiv 1712.09913, section 7.
+            Li, Xu, Taylor, Studer, Goldstein, "Visualizing the Loss
+            Landscape of Neural Nets", NeurIPS 2018, arXiv 1712.09913,
+            section 7.
+            Antognini, Sohl-Dickstein, "PCA of high dimensional random walks
+            with comparison to neural network training", NeurIPS 2018,
+            arXiv 1806.08805.
         """
         count("k", k)
         if len(self) < k + 1:
@@ -297,7 +503,14 @@ class Trajectory:
     def explained(
         self, k: int = 2, gram: np.ndarray | None = None
     ) -> dict[str, list[float]]:
-        """Variance shares of the first k components, and of pure noise.
+        r"""Variance shares of the first k components, and of pure noise.
+
+        .. math:: \frac{S_i^2}{\sum_j S_j^2}, \qquad i = 1, \dots, k
+
+        where :math:`S_i^2` are the eigenvalues of :meth:`gram`, the largest
+        first; about the mean, those of the centred matrix. Two components
+        explain most of a random walk, too: a run says something where it
+        differs from one.
 
         Args:
             k: number of components.
@@ -307,6 +520,30 @@ class Trajectory:
             Shares about the end and about the mean; for each what a long
             random walk gives; and the mean over simulated walks with this
             run's own step lengths, about the end.
+
+        Raises:
+            ValueError: k is no whole number of at least 1, or a checkpoint
+                holds NaN or infinity.
+
+        Example:
+            >>> import tempfile
+            >>> model = nn.Linear(2, 1, bias=False)
+            >>> points = [3.0, 4.0], [3.0, 0.0], [0.0, 0.0]
+            >>> with Recorder(tempfile.mkdtemp()) as recorder:
+            ...     for step, w in enumerate(points):
+            ...         model.weight.data = torch.tensor([w])
+            ...         recorder.record(model, step, loss=sum(w))
+            >>> run = Trajectory(recorder.path)
+            >>> found = run.explained(2)
+            >>> [round(v, 3) for v in found["about the end"]]
+            [0.854, 0.146]
+            >>> [round(v, 3) for v in found["random walk about the end"]]
+            [0.811, 0.09]
+
+        References:
+            Antognini, Sohl-Dickstein, "PCA of high dimensional random walks
+            with comparison to neural network training", NeurIPS 2018,
+            arXiv 1806.08805.
         """
         gram = self.gram() if gram is None else gram
         walks = simulated_shares(self.step_lengths(gram), k)
@@ -319,20 +556,68 @@ class Trajectory:
         }
 
     def step_lengths(self, gram: np.ndarray | None = None) -> np.ndarray:
-        """(T - 1,) distances from each checkpoint to the next."""
+        r"""(T - 1,) distances from each checkpoint to the next.
+
+        .. math:: \|w_{t+1} - w_t\|
+            = \sqrt{G_{tt} + G_{t+1,t+1} - 2 G_{t,t+1}}
+
+        Args:
+            gram: (T, T) :meth:`gram`, if it is known.
+
+        Returns:
+            (T - 1,) Euclidean lengths in float64, over all parameters. A
+            step below about 1e-8 of the way to the end is lost in rounding.
+
+        Raises:
+            ValueError: a checkpoint holds NaN or infinity.
+
+        Example:
+            >>> import tempfile
+            >>> model = nn.Linear(2, 1, bias=False)
+            >>> points = [3.0, 4.0], [3.0, 0.0], [0.0, 0.0]
+            >>> with Recorder(tempfile.mkdtemp()) as recorder:
+            ...     for step, w in enumerate(points):
+            ...         model.weight.data = torch.tensor([w])
+            ...         recorder.record(model, step, loss=sum(w))
+            >>> run = Trajectory(recorder.path)
+            >>> run.step_lengths()
+            array([4., 3.])
+        """
         gram = self.gram() if gram is None else gram
         square = gram.diagonal()[:-1] + gram.diagonal()[1:]
         square = square - 2 * np.diagonal(gram, 1)
         return np.sqrt(np.clip(square, 0, None))
 
     def jumps(self, factor: float = 5.0) -> list[int]:
-        """Checkpoints that are far from the one before.
+        r"""Checkpoints that are far from the one before.
 
-        A step that is ``factor`` times as long as both its neighbours is
-        often the seam of two runs in one folder, or a wrong order.
+        .. math:: s_t > f \max(s_{t-1}, s_{t+1}), \qquad
+            s_t = \|w_{t+1} - w_t\|
+
+        A step that is more than ``factor`` times as long as both its
+        neighbours is often the seam of two runs in one folder, or a wrong
+        order. The first and the last step have one neighbour.
+
+        Args:
+            factor: :math:`f`, positive.
 
         Returns:
-            Indices of the checkpoints after a jump.
+            Indices of the checkpoints after a jump; none where there are
+            fewer than two steps.
+
+        Raises:
+            ValueError: ``factor`` is not positive, or a checkpoint holds
+                NaN or infinity.
+
+        Example:
+            >>> import tempfile
+            >>> model = nn.Linear(1, 1, bias=False)
+            >>> with Recorder(tempfile.mkdtemp()) as recorder:
+            ...     for step, w in enumerate([0.0, 1.0, 2.0, 50.0, 51.0]):
+            ...         model.weight.data = torch.tensor([[w]])
+            ...         recorder.record(model, step)
+            >>> Trajectory(recorder.path).jumps()
+            [3]
         """
         positive("factor", factor)
         steps = self.step_lengths()
@@ -345,13 +630,46 @@ class Trajectory:
     # The shadow
 
     def project(self, plane: Plane) -> Shadow:
-        """Coordinates of all checkpoints on a plane, by least squares.
+        r"""Coordinates of all checkpoints on a plane, by least squares.
+
+        The coordinates :math:`c_t` of checkpoint :math:`w_t` solve the
+        normal equations
+
+        .. math:: \sum_l (d_k \cdot d_l) \, c_{tl} = d_k \cdot (w_t - o),
+            \qquad k = 1, \dots, K,
+
+        as in :meth:`Plane.project`, with the checkpoints read in blocks of
+        columns. Buffers play no part.
 
         Args:
             plane: its directions may be oblique.
 
+        Returns:
+            The shadow: coordinates (T, K), distances off the plane (T,)
+            and distances from its origin (T,), in float64.
+
         Raises:
-            ValueError: another network, or parallel directions.
+            ValueError: another network, or directions that are parallel or
+                zero.
+
+        Example:
+            >>> import tempfile
+            >>> model = nn.Linear(2, 1, bias=False)
+            >>> points = [3.0, 4.0], [3.0, 0.0], [0.0, 0.0]
+            >>> with Recorder(tempfile.mkdtemp()) as recorder:
+            ...     for step, w in enumerate(points):
+            ...         model.weight.data = torch.tensor([w])
+            ...         recorder.record(model, step, loss=sum(w))
+            >>> run = Trajectory(recorder.path)
+            >>> along = Direction({"weight": torch.tensor([[2.0, 0.0]])})
+            >>> shadow = run.project(Plane(run[-1], [along]))
+            >>> shadow.coords.T.tolist(), shadow.distances.tolist()
+            ([[1.5, 1.5, 0.0]], [4.0, 0.0, 0.0])
+
+        References:
+            Li, Xu, Taylor, Studer, Goldstein, "Visualizing the Loss
+            Landscape of Neural Nets", NeurIPS 2018, arXiv 1712.09913,
+            section 7.
         """
         names = [k for k, _ in self._shapes[: self._split]]
         if list(plane.origin) != names or any(
@@ -382,7 +700,14 @@ class Trajectory:
         return Shadow(coords, np.sqrt(rest), np.sqrt(square))
 
     def losses_on(self, job: Any, plane: Plane, shadow: Shadow) -> dict:
-        """True losses of the checkpoints, and those of their shadows.
+        r"""True losses of the checkpoints, and those of their shadows.
+
+        .. math:: L(w_t) \quad\text{and}\quad
+            L\Big(o + \sum_k c_{tk} d_k\Big)
+
+        Where the two differ, the path that is drawn does not tell the
+        loss of the run. A checkpoint is evaluated with its own running
+        statistics, a shadow with what ``job`` says.
 
         Args:
             job: model, loss and batches
@@ -391,7 +716,30 @@ class Trajectory:
             shadow: from :meth:`project`.
 
         Returns:
-            The ``path_*`` fields of a :class:`dldna.records.Surface`.
+            The ``path_*`` fields of a :class:`dldna.records.Surface`:
+            coordinates (T, K), true losses (T,), losses at the projections
+            (T,) and distances off the plane (T,).
+
+        Example:
+            >>> import tempfile
+            >>> model = nn.Linear(2, 1, bias=False)
+            >>> points = [3.0, 4.0], [3.0, 0.0], [0.0, 0.0]
+            >>> with Recorder(tempfile.mkdtemp()) as recorder:
+            ...     for step, w in enumerate(points):
+            ...         model.weight.data = torch.tensor([w])
+            ...         recorder.record(model, step, loss=sum(w))
+            >>> run = Trajectory(recorder.path)
+            >>> along = Direction({"weight": torch.tensor([[1.0, 0.0]])})
+            >>> plane = Plane(run[-1], [along])
+            >>> from dldna.landscape.workers import Job
+            >>> held = [(torch.eye(2), torch.zeros(2, 1))]
+            >>> job = Job(model, nn.MSELoss(), held, plane.origin,
+            ...           plane.vectors)
+            >>> found = run.losses_on(job, plane, run.project(plane))
+            >>> found["path_losses"].tolist()
+            [12.5, 4.5, 0.0]
+            >>> found["path_projected"].tolist()
+            [4.5, 4.5, 0.0]
         """
         keys = ("metrics", "precision", "statistics", "buffer_directions")
         options = {k: v for k, v in job.options.items() if k in keys}

@@ -22,15 +22,19 @@ from dldna.params import Params
 from dldna.records import Line, Provenance
 
 KINDS = ("bezier", "chain")
+"""The kinds of curve between two networks, smooth or with corners (Garipov
+et al. 2018, arXiv 1802.10026)."""
 
 
 def coefficients(kind: str, t: Tensor, count: int) -> Tensor:
     r"""How much of each control point a curve takes at t.
 
-    A Bezier curve takes the Bernstein polynomials
-    :math:`\binom{n}{i} t^i (1-t)^{n-i}`, a polygonal chain the hat
-    functions :math:`\max(0, 1 - |n t - i|)`, with :math:`n` = ``count``
-    - 1. With three points these are the two curves of Garipov et al.
+    .. math:: \binom{n}{i} t^i (1-t)^{n-i} \text{ (Bezier)}, \qquad
+        \max(0, 1 - |n t - i|) \text{ (chain)}
+
+    with :math:`i = 0, \dots, n` and :math:`n` one less than ``count``. The
+    first are the Bernstein polynomials, the second hat functions. With
+    three points these are the two curves of Garipov et al.
 
     Args:
         kind: "bezier" or "chain".
@@ -40,11 +44,19 @@ def coefficients(kind: str, t: Tensor, count: int) -> Tensor:
     Returns:
         (T, count) in float64; each row adds up to 1.
 
+    Raises:
+        ValueError: unknown kind, or fewer than two control points.
+
     Example:
         >>> coefficients("bezier", torch.tensor([0.5]), 3).tolist()
         [[0.25, 0.5, 0.25]]
         >>> coefficients("chain", torch.tensor([0.25]), 3).tolist()
         [[0.5, 0.5, 0.0]]
+
+    References:
+        Garipov, Izmailov, Podoprikhin, Vetrov, Wilson, Loss surfaces,
+        mode connectivity, and fast ensembling of DNNs, NeurIPS 2018,
+        arXiv 1802.10026.
     """
     checks.choice("kind of curve", kind, KINDS)
     checks.count("number of points", count, least=2)
@@ -61,19 +73,34 @@ def coefficients(kind: str, t: Tensor, count: int) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """A curve through parameter space from one network to another.
+    r"""A curve through parameter space from one network to another.
+
+    .. math:: \phi(t) = \sum_i b_i(t) \, p_i, \qquad 0 \le t \le 1
+
+    where :math:`p_i` are the control points and :math:`b_i` the shares of
+    :func:`coefficients`.
 
     Args:
-        points: control points; the first and the last are the ends.
+        points: control points, one tensor for each parameter; the first
+            and the last are the ends.
         kind: "bezier" or "chain". With two points both are the segment.
         losses: (S,) loss of each step of its fit, if it was fitted.
         provenance: where it came from.
+
+    Raises:
+        ValueError: unknown kind, fewer than two points, or points of
+            different networks.
 
     Example:
         >>> a, b = {"w": torch.zeros(1)}, {"w": torch.ones(1)}
         >>> bend = {"w": torch.tensor([5.0])}
         >>> Curve([a, bend, b], "chain").at(0.75)["w"]
         tensor([3.])
+
+    References:
+        Garipov, Izmailov, Podoprikhin, Vetrov, Wilson, Loss surfaces,
+        mode connectivity, and fast ensembling of DNNs, NeurIPS 2018,
+        arXiv 1802.10026.
     """
 
     points: Sequence[Params]
@@ -88,13 +115,31 @@ class Curve:
             params.check_same(self.points[0], point)
 
     def at(self, t: float) -> Params:
-        """The parameters at t; 0 and 1 give the ends bit by bit."""
+        """The parameters at t; 0 and 1 give the ends bit by bit.
+
+        Args:
+            t: position on the curve, 0 to 1.
+
+        Returns:
+            One new tensor for each parameter.
+
+        Example:
+            >>> p = [{"w": torch.tensor([v])} for v in (0.0, 4.0, 2.0)]
+            >>> Curve(p).at(0.5)["w"]
+            tensor([2.5000])
+        """
         row = coefficients(self.kind, torch.tensor([t]), len(self.points))
         return mix(self.points, row[0].tolist())
 
     @property
     def bends(self) -> Sequence[Params]:
-        """The control points between the ends."""
+        """The control points between the ends.
+
+        Example:
+            >>> p = [{"w": torch.tensor([v])} for v in (0.0, 4.0, 2.0)]
+            >>> Curve(p).bends
+            [{'w': tensor([4.])}]
+        """
         return self.points[1:-1]
 
 
@@ -108,11 +153,32 @@ def mix(points: Sequence[Params], shares: Sequence[float]) -> Params:
 
 
 def segment(a: Any, b: Any) -> Curve:
-    """The straight line between two networks.
+    r"""The straight line between two networks.
+
+    .. math:: \phi(t) = (1 - t) \, w_a + t \, w_b
 
     Args:
-        a: a model, a state dict or parameters by name.
-        b: the other end.
+        a: a model, a state dict or parameters by name. From a dict, all
+            floating tensors are taken, buffers too if it holds them.
+        b: the other end; it must hold the same tensors.
+
+    Returns:
+        A curve with two control points.
+
+    Raises:
+        ValueError: the two belong to different networks.
+        TypeError: ``b`` is neither a model nor a dict.
+
+    Example:
+        >>> a, b = ({"w": torch.tensor([v])} for v in (1.0, 3.0))
+        >>> segment(a, b).at(0.25)["w"]
+        tensor([1.5000])
+
+    References:
+        Goodfellow, Vinyals, Saxe, Qualitatively characterizing neural
+        network optimization problems, ICLR 2015, arXiv 1412.6544.
+        Frankle, Dziugaite, Roy, Carbin, Linear mode connectivity and the
+        lottery ticket hypothesis, ICML 2020, arXiv 1912.05671.
     """
     start = _start(a)
     return Curve([start, point_of(b, start)])
@@ -131,6 +197,9 @@ def walk(
 ) -> Line:
     r"""The loss along a curve, both ends included.
 
+    .. math:: L(\phi(t_i)), \qquad t_i = \frac{i}{m - 1}, \quad
+        i = 0, \dots, m - 1
+
     Running statistics of batch normalisation belong to one set of
     weights. They are therefore computed anew at each point; without that
     the loss between two networks is mostly their mismatch.
@@ -147,11 +216,14 @@ def walk(
         limit: use only the first so many samples.
 
     Returns:
-        A line over t; ``metrics["length"]`` is the distance walked in
-        parameter space so far.
+        A line over t with m = ``points`` losses; ``metrics["length"]`` is
+        the distance walked in parameter space so far, as the sum of
+        straight steps.
 
     Raises:
-        ValueError: the curve belongs to another network.
+        ValueError: the curve belongs to another network, or fewer than two
+            points.
+        TypeError: ``model`` is no module.
 
     Example:
         >>> model = nn.Linear(1, 1, bias=False)
@@ -159,6 +231,14 @@ def walk(
         >>> data = torch.ones(1, 1), torch.zeros(1, 1)
         >>> walk(model, Curve(w), nn.MSELoss(), data, 3).losses
         array([1., 0., 1.])
+
+    References:
+        Garipov, Izmailov, Podoprikhin, Vetrov, Wilson, Loss surfaces,
+        mode connectivity, and fast ensembling of DNNs, NeurIPS 2018,
+        arXiv 1802.10026.
+        Jordan, Sedghi, Saukh, Entezari, Neyshabur, REPAIR: renormalizing
+        permuted activations for interpolation repair, ICLR 2023,
+        arXiv 2211.08403.
     """
     started = time.perf_counter()
     checks.count("points", points, least=2)
@@ -243,7 +323,11 @@ def barrier(line: Line) -> float:
 
 
 def plane_through(a: Any, b: Any, c: Any) -> Plane:
-    """The plane through three networks, with unit axes at right angles.
+    r"""The plane through three networks, with unit axes at right angles.
+
+    .. math:: d_1 = \frac{b - a}{\|b - a\|}, \qquad
+        d_2 = \frac{u}{\|u\|}, \quad
+        u = c - a - \big(d_1 \cdot (c - a)\big) \, d_1
 
     Args:
         a: the origin: a model, a state dict or parameters by name.
@@ -264,8 +348,9 @@ def plane_through(a: Any, b: Any, c: Any) -> Plane:
         [[0.0, 0.0], [3.0, 0.0], [1.0, 5.0]]
 
     References:
-        Garipov et al., Loss surfaces, mode connectivity, and fast
-        ensembling of DNNs, NeurIPS 2018, arXiv 1802.10026.
+        Garipov, Izmailov, Podoprikhin, Vetrov, Wilson, Loss surfaces,
+        mode connectivity, and fast ensembling of DNNs, NeurIPS 2018,
+        arXiv 1802.10026.
     """
     origin = _start(a)
     points = [point_of(other, origin) for other in (b, c)]

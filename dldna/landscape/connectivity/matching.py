@@ -12,11 +12,17 @@ from dldna import checks, params
 from dldna.guard import untouched
 
 Spec = dict[str, tuple[str | None, ...]]
+"""Group names for the axes of parameters and buffers, None where the order
+of units is fixed from outside; ``mlp_spec`` makes one."""
 Permutations = dict[str, Tensor]
 
 
 def mlp_spec(model: nn.Module, inputs: Any = None) -> Spec:
-    """Which axes of which parameters hold the same hidden units.
+    r"""Which axes of which parameters hold the same hidden units.
+
+    For a chain of layers :math:`h_l = \sigma(W_l h_{l-1} + b_l)`, the rows
+    of :math:`W_l`, the entries of :math:`b_l` and the columns of
+    :math:`W_{l+1}` are one group.
 
     Works for networks that pass their input through linear layers in the
     order in which they were defined, with elementwise activations,
@@ -44,6 +50,10 @@ def mlp_spec(model: nn.Module, inputs: Any = None) -> Spec:
         ...                       nn.Linear(4, 2))
         >>> mlp_spec(model)["2.weight"]
         (None, 'hidden1')
+
+    References:
+        Ainsworth, Hayase, Srinivasa, Git Re-Basin: merging models modulo
+        permutation symmetries, ICLR 2023, arXiv 2209.04836.
     """
     with untouched(model):
         leaves = [
@@ -111,7 +121,13 @@ def _check_order_does_not_matter(name: str, layer: nn.Module) -> None:
 
 
 def check_spec(model: nn.Module, spec: Spec, inputs: Any) -> None:
-    """Try a spec: a random permutation must not change the function.
+    r"""Try a spec: a random permutation must not change the function.
+
+    .. math:: f(x; \pi(w)) = f(x; w)
+
+    for all inputs given, in eval mode and float64, up to rounding (1e-8
+    relative, 1e-10 absolute). One permutation is drawn, always the same,
+    so a spec that passes is very likely right, not proved.
 
     Args:
         model: the network; it is not moved.
@@ -120,6 +136,22 @@ def check_spec(model: nn.Module, spec: Spec, inputs: Any) -> None:
 
     Raises:
         ValueError: the outputs change, or the spec does not fit.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(),
+        ...                       nn.Linear(4, 2))
+        >>> spec = mlp_spec(model)
+        >>> check_spec(model, spec, torch.ones(1, 3))
+        >>> del spec["0.bias"]
+        >>> check_spec(  # doctest: +ELLIPSIS
+        ...     model, spec, torch.ones(1, 3))
+        Traceback (most recent call last):
+        ...
+        ValueError: a permutation after this spec changes ...
+
+    References:
+        Ainsworth, Hayase, Srinivasa, Git Re-Basin: merging models modulo
+        permutation symmetries, ICLR 2023, arXiv 2209.04836.
     """
     state = dict(model.named_parameters()) | dict(model.named_buffers())
     state = {
@@ -185,22 +217,36 @@ def permute(
 ) -> dict[str, Tensor]:
     r"""Reorder hidden units: new unit i is old unit ``permutations[g][i]``.
 
-    For a chain of layers, :math:`W_l \to P_l W_l P_{l-1}^T` and
-    :math:`b_l \to P_l b_l`. The network's function stays what it was.
+    For a chain of layers,
+
+    .. math:: W_l \to P_l W_l P_{l-1}^T, \qquad b_l \to P_l b_l.
+
+    The network's function stays what it was, if the spec is right.
 
     Args:
         point: parameters (and buffers) by name.
         spec: group names for their axes; names it lacks are kept.
-        permutations: indices for each group, (n,).
+        permutations: (n,) indices for each group, each of 0 to n - 1 once;
+            this is not checked.
 
     Returns:
-        New tensors.
+        New tensors, by name.
+
+    Raises:
+        KeyError: a group of the spec has no permutation.
 
     Example:
         >>> w = {"w": torch.tensor([[1.0], [2.0]])}
         >>> permute(w, {"w": ("h", None)}, {"h": torch.tensor([1, 0])})
         {'w': tensor([[2.],
                 [1.]])}
+
+    References:
+        Entezari, Sedghi, Saukh, Neyshabur, The role of permutation
+        invariance in linear mode connectivity of neural networks, ICLR
+        2022, arXiv 2110.06296.
+        Ainsworth, Hayase, Srinivasa, Git Re-Basin: merging models modulo
+        permutation symmetries, ICLR 2023, arXiv 2209.04836.
     """
     moved = {}
     for name, value in point.items():
@@ -214,14 +260,32 @@ def permute(
 
 @dataclass(frozen=True, eq=False)
 class Matching:
-    """The order of B's hidden units that is most like A's.
+    r"""The order of B's hidden units that is most like A's.
+
+    Similarity is the inner product of the weights that the spec names,
+
+    .. math:: s(\pi) = \sum_l \langle W_l^A, \pi(W^B)_l \rangle,
+
+    so the squared distance of the two falls by twice what it gains.
 
     Args:
-        permutations: (n,) indices for each group.
+        permutations: (n,) indices for each group: new unit i of B is its
+            old unit ``permutations[g][i]``.
         before: similarity of the two networks as they came.
         after: similarity with B permuted.
-        sweeps: passes over the groups until nothing moved.
+        sweeps: passes over the groups, the last of which moved nothing,
+            unless the limit was reached.
         spec: the spec that was used.
+
+    Example:
+        >>> found = Matching({"h": torch.tensor([1, 0])}, 4.0, 5.0, 2,
+        ...                  {"w": ("h", None)})
+        >>> found.apply({"w": torch.tensor([[1.0], [2.0]])})["w"].T
+        tensor([[2., 1.]])
+
+    References:
+        Ainsworth, Hayase, Srinivasa, Git Re-Basin: merging models modulo
+        permutation symmetries, ICLR 2023, arXiv 2209.04836.
     """
 
     permutations: Permutations
@@ -231,7 +295,24 @@ class Matching:
     spec: Spec
 
     def apply(self, point: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """B's parameters (and buffers, if given) in the new order."""
+        """B's parameters (and buffers, if given) in the new order.
+
+        Args:
+            point: B's parameters (and buffers) by name; names that the
+                spec lacks are kept.
+
+        Returns:
+            New tensors, by name.
+
+        Raises:
+            KeyError: a group of the spec has no permutation.
+
+        Example:
+            >>> found = Matching({"h": torch.tensor([1, 0])}, 4.0, 5.0, 2,
+            ...                  {"w": ("h",)})
+            >>> found.apply({"w": torch.tensor([1.0, 2.0])})
+            {'w': tensor([2., 1.])}
+        """
         return permute(point, self.spec, self.permutations)
 
 
@@ -283,8 +364,9 @@ def match_weights(
     References:
         Ainsworth, Hayase, Srinivasa, Git Re-Basin: merging models modulo
         permutation symmetries, ICLR 2023, arXiv 2209.04836.
-        Entezari et al., The role of permutation invariance in linear mode
-        connectivity of neural networks, ICLR 2022, arXiv 2110.06296.
+        Entezari, Sedghi, Saukh, Neyshabur, The role of permutation
+        invariance in linear mode connectivity of neural networks, ICLR
+        2022, arXiv 2110.06296.
     """
     checks.count("tries", tries)
     checks.count("sweeps", sweeps)

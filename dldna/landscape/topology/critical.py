@@ -17,6 +17,8 @@ RING = ((-1, 0), (-1, 1), (0, 1), (1, 0), (1, -1), (0, -1))
 class CriticalPoints(Record):
     """Critical points of a grid; the border is left out.
 
+    The fields ``..._at`` are in the units of the surface's axes.
+
     Args:
         minima: (n, 2) grid indices, lowest first.
         saddles: (s, 2) grid indices, lowest first.
@@ -28,6 +30,18 @@ class CriticalPoints(Record):
         skipped: inner vertices not judged, because they or a neighbour
             are NaN or inf.
         provenance: where it came from.
+
+    Example:
+        >>> x = np.linspace(-2, 2, 9)
+        >>> found = critical_points((x[:, None] ** 2 - 1) ** 2 + x**2)
+        >>> found.minima.tolist(), found.saddles.tolist()
+        ([[2, 4], [6, 4]], [[4, 4]])
+        >>> found.multiplicity.tolist(), found.maxima.shape
+        ([1], (0, 2))
+
+    References:
+        Banchoff, Critical points and curvature for embedded polyhedral
+        surfaces, Amer. Math. Monthly 77, 1970.
     """
 
     minima: np.ndarray
@@ -115,8 +129,10 @@ def persistent_points(surface, threshold: float) -> CriticalPoints:
 
     A minimum is paired with the saddle over which its valley spills, a
     maximum with the saddle that cuts it off from a higher one (elder
-    rule, on the triangulation of :func:`critical_points`). Pairs whose
-    heights differ by ``threshold`` or less are left out, with both points.
+    rule, on the triangulation of :func:`critical_points`). A pair (p, s)
+    stays, with both points, if
+
+    .. math:: |L(s) - L(p)| > \text{threshold}.
 
     Points on the border are left out, but not their partners inside.
 
@@ -189,7 +205,10 @@ def _shifted(a: np.ndarray, step: tuple[int, int]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Refined:
-    """A critical point between the samples, from a quadratic fit.
+    r"""A critical point between the samples, from a quadratic fit.
+
+    It is the :math:`u^*` of :func:`refine`, where the slope of the fit
+    vanishes.
 
     Args:
         at: coordinates (alpha, beta).
@@ -199,6 +218,14 @@ class Refined:
             eigenvalue vanishes.
         inside: whether it lies within one grid step of the sample; if
             not, the sample was no critical point of anything smooth.
+
+    Example:
+        >>> x = np.arange(5.0)
+        >>> found = refine((x[:, None] - 1.7) ** 2 - (x - 2.2) ** 2, (2, 2))
+        >>> found.kind, found.inside, round(found.value, 9) + 0.0
+        ('saddle', True, 0.0)
+        >>> [round(v, 9) for v in found.eigenvalues]
+        [-2.0, 2.0]
     """
 
     at: tuple[float, float]
@@ -213,6 +240,10 @@ def refine(surface, index) -> Refined:
 
     .. math:: L \approx c + b^T u + \tfrac12 u^T H u, \qquad
               u^* = -H^{-1} b
+
+    with :math:`u` the distance from the vertex and the six numbers by least
+    squares over the nine samples. Where :math:`H` has no inverse, the
+    shortest :math:`u^*` is taken that fits best.
 
     Args:
         surface: a surface, or an (A, B) array of losses.
@@ -229,6 +260,11 @@ def refine(surface, index) -> Refined:
         >>> r = refine((x[:, None] - 1.7) ** 2 + (x - 2.2) ** 2, (2, 2))
         >>> [round(float(v), 9) for v in r.at], r.kind
         ([1.7, 2.2], 'minimum')
+
+    References:
+        Lowe, Distinctive image features from scale-invariant keypoints,
+        Int. J. Comput. Vis. 60, 2004, section 4, where the same step
+        refines key points.
     """
     axes = samples(surface, least=3)
     i, j = (int(v) for v in index)

@@ -16,7 +16,7 @@ from dldna.records import Provenance, Record
 
 @dataclass(frozen=True, eq=False)
 class Diagram(Record):
-    """Persistence diagram of the sublevel sets of a surface.
+    r"""Persistence diagram of the sublevel sets :math:`\{L \le c\}`.
 
     A row is (birth, death); both axes are losses. Rows are sorted by
     persistence, the longest first. It is a statement about this plane of
@@ -28,6 +28,15 @@ class Diagram(Record):
         nan: number of losses that are NaN.
         infinite: number of losses that are +inf.
         provenance: where it came from.
+
+    Example:
+        >>> z = [[5, 5, 5, 5, 5], [5, 0, 4, 1, 5], [5, 5, 5, 5, 5]]
+        >>> found = diagram(z)
+        >>> found.h0.tolist(), found.h1.shape
+        ([[0.0, inf], [1.0, 4.0]], (0, 2))
+
+    References:
+        Edelsbrunner, Harer, Computational Topology, AMS 2010, VII.
     """
 
     h0: np.ndarray
@@ -38,6 +47,10 @@ class Diagram(Record):
 
     def barcode(self) -> np.ndarray:
         """Rows (dimension, birth, death, persistence), H0 before H1.
+
+        Returns:
+            (n + m, 4): the dimension is 0 or 1, persistence is death minus
+            birth, and all but the dimension are in units of the loss.
 
         Example:
             >>> diagram([[1, 1, 1], [1, 7, 1], [1, 1, 1]]).barcode()
@@ -157,7 +170,9 @@ def significant(diagram_: Diagram, error: float) -> Diagram:
 
     If every loss is known up to ``error``, the true diagram lies within
     that bottleneck distance, so a bar longer than ``2 * error`` stands
-    for a feature that is there.
+    for a feature that is there. What stays has
+
+    .. math:: \text{death} - \text{birth} > 2 \, \text{error}.
 
     Args:
         diagram_: a diagram.
@@ -165,6 +180,9 @@ def significant(diagram_: Diagram, error: float) -> Diagram:
 
     Returns:
         The diagram without the bars of length up to ``2 * error``.
+
+    Raises:
+        ValueError: a negative error.
 
     Example:
         >>> z = [[5, 5, 5, 5, 5], [5, 0, 4, 1, 5], [5, 5, 5, 5, 5]]

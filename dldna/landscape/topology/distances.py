@@ -29,6 +29,7 @@ def bottleneck(a, b, dimension: int = 0) -> float:
         about 12 digits beyond.
 
     Raises:
+        ValueError: ``dimension`` is neither 0 nor 1, or a bar holds NaN.
         ImportError: gudhi is not installed (extra ``topology``).
 
     Example:
@@ -55,6 +56,9 @@ def wasserstein(a, b, dimension: int = 0, order: float = 1.0) -> float:
     .. math:: W_q = \Big(\min_\gamma \sum_p
               \|p - \gamma(p)\|_\infty^q\Big)^{1/q}
 
+    Bars may go to the diagonal, and those that never die are matched by
+    birth, as in :func:`bottleneck`.
+
     Args:
         a: a diagram, or (n, 2) bars.
         b: the other.
@@ -66,11 +70,16 @@ def wasserstein(a, b, dimension: int = 0, order: float = 1.0) -> float:
         that never die differ.
 
     Raises:
+        ValueError: ``dimension`` is neither 0 nor 1, ``order`` is below 1,
+            or a bar holds NaN.
         ImportError: gudhi or POT is not installed (extra ``topology``).
 
     Example:
         >>> round(wasserstein([[0, 4], [1, 3]], [[0, 4.2]]), 12)
         1.2
+
+    References:
+        Edelsbrunner, Harer, Computational Topology, AMS 2010, VIII.
     """
     if checks.positive("order", order) < 1:
         raise ValueError(f"order must be at least 1, not {order!r}")
@@ -106,7 +115,9 @@ def _parts(a, b, dimension: int):
 
 @dataclass(frozen=True)
 class Stability:
-    """A surface and a disturbed copy, compared by their diagrams.
+    r"""A surface and a disturbed copy, compared by their diagrams.
+
+    .. math:: d_B(f, g) \le \|f - g\|_\infty
 
     Args:
         sup: largest ``|f - g|`` over the grid.
@@ -114,6 +125,17 @@ class Stability:
         bottleneck_h1: distance of the rings, never above ``sup``.
         minima: numbers of H0 bars of the two.
         sure: numbers of H0 bars longer than ``2 * sup``; these are real.
+
+    Example:
+        >>> z = np.array([[5, 5, 5, 5, 5], [5, 0, 4, 1, 5],
+        ...               [5, 5, 5, 5, 5.]])
+        >>> found = stability(z, z + 2 * (z == 1))
+        >>> found.sup, found.bottleneck_h0, found.minima, found.sure
+        (2.0, 1.5, (2, 2), (1, 1))
+
+    References:
+        Cohen-Steiner, Edelsbrunner, Harer, Stability of persistence
+        diagrams, Discrete Comput. Geom. 37, 2007.
     """
 
     sup: float
@@ -147,6 +169,10 @@ def stability(surface, other) -> Stability:
         >>> s = stability(z, z + 0.25)
         >>> s.sup, s.bottleneck_h0
         (0.25, 0.25)
+
+    References:
+        Cohen-Steiner, Edelsbrunner, Harer, Stability of persistence
+        diagrams, Discrete Comput. Geom. 37, 2007.
     """
     f, g = levels(samples(surface))[0], levels(samples(other))[0]
     if f.shape != g.shape:

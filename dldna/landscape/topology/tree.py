@@ -18,8 +18,9 @@ STEPS = {
 
 @dataclass(frozen=True, eq=False)
 class MergeTree(Record):
-    """Valleys of a surface, and where each joins an older one.
+    r"""Valleys of a surface, and where each joins an older one.
 
+    A valley is a component of a sublevel set :math:`\{L \le c\}`.
     Branches are sorted by persistence, the longest first. The first
     branch starts at the deepest minimum and never ends.
 
@@ -35,6 +36,15 @@ class MergeTree(Record):
         nan: number of losses that are NaN.
         infinite: number of losses that are +inf.
         provenance: where it came from.
+
+    Example:
+        >>> z = [[5, 5, 5, 5, 5], [5, 0, 4, 1, 5], [5, 5, 5, 5, 5]]
+        >>> tree = merge_tree(z)
+        >>> tree.minima.tolist(), tree.parents.tolist()
+        ([[1, 1], [1, 3]], [-1, 0])
+
+    References:
+        Edelsbrunner, Harer, Computational Topology, AMS 2010, VII.
     """
 
     births: np.ndarray
@@ -51,7 +61,15 @@ class MergeTree(Record):
 
     @property
     def persistence(self) -> np.ndarray:
-        """(n,) death - birth: how high the way out of each valley is."""
+        """(n,) death minus birth, how high the way out of each valley is.
+
+        It is in units of the loss, and inf for a valley without a way out.
+
+        Example:
+            >>> z = [[5, 5, 5, 5, 5], [5, 0, 4, 1, 5], [5, 5, 5, 5, 5]]
+            >>> merge_tree(z).persistence.tolist()
+            [inf, 3.0]
+        """
         return self.deaths - self.births
 
 
@@ -160,7 +178,8 @@ def merge_tree(surface, neighbours: int = 4) -> MergeTree:
         The merge tree.
 
     Raises:
-        ValueError: not a surface, or a loss of -inf.
+        ValueError: not a surface, a loss of -inf, or another number of
+            neighbours.
 
     Example:
         >>> z = [[5, 5, 5, 5, 5], [5, 0, 4, 1, 5], [5, 5, 5, 5, 5]]
@@ -222,9 +241,12 @@ def _unravel(flat: np.ndarray, shape) -> np.ndarray:
 def way_out(surface, tree: MergeTree, branch: int) -> np.ndarray:
     r"""The lowest way from a minimum over its saddle into a deeper valley.
 
+    .. math:: \min_{\text{paths}} \; \max_{v \in \text{path}} L(v)
+
     Among all paths on the grid it minimises the highest loss on the way
-    (the mountain pass), which is the branch's death. After the pass it
-    goes on as soon as the loss is below the branch's own minimum.
+    (the mountain pass), which is the branch's death. It ends where the loss
+    is first below the branch's own minimum; of equal losses, the point
+    that comes first on the grid counts as lower.
 
     Args:
         surface: the surface the tree was made from.
@@ -241,6 +263,9 @@ def way_out(surface, tree: MergeTree, branch: int) -> np.ndarray:
         >>> z = [[5, 5, 5, 5, 5], [5, 0, 4, 1, 5], [5, 5, 5, 5, 5]]
         >>> way_out(z, merge_tree(z), 1).tolist()
         [[1.0, 3.0], [1.0, 2.0], [1.0, 1.0]]
+
+    References:
+        Barnes, Lehman, Mulla, Priority-flood, Comput. Geosci. 62, 2014.
     """
     n = len(tree.births)
     if not 0 <= branch < n or tree.saddles[branch, 0] < 0:

@@ -42,8 +42,17 @@ class Slice:
         >>> from dldna.landscape import toy_network, toy_regression
         >>> data = toy_regression()
         >>> one = Slice.of(toy_network("tanh"), [(1, 0, 0), (1, 0, 1)], data)
-        >>> one.losses(one.start).shape
-        torch.Size([])
+        >>> error = toy_network("tanh")(data[0])[:, 0] - data[1]
+        >>> torch.allclose(one.losses(one.start), error.square().mean())
+        True
+
+    References:
+        Goodfellow, Vinyals, Saxe, Qualitatively characterizing neural
+        network optimization problems, ICLR 2015, arXiv 1412.6544, on exact
+        sections through a loss, along lines.
+        Li, Xu, Taylor, Studer, Goldstein, Visualizing the loss landscape
+        of neural nets, NeurIPS 2018, arXiv 1712.09913, on planes onto
+        which paths must be projected, unlike here.
     """
 
     weights: list[Tensor]
@@ -88,8 +97,18 @@ class Slice:
                 weights between the first and the second hidden layer.
             data: x (N, n) and y (N,); the toy regression if left out.
 
+        Returns:
+            The slice, in float64, with copies of the weights.
+
         Raises:
-            ValueError: another kind of network.
+            ValueError: another kind of network, or a place that is not
+                there.
+
+        Example:
+            >>> from dldna.landscape import toy_network
+            >>> one = Slice.of(toy_network("tanh"), [(0, 2, 1), (3, 0, -1)])
+            >>> one.activation, one.names
+            ('tanh', ['W1[3,2]', 'b4[1]'])
         """
         model = model if isinstance(model, nn.Sequential) else []
         linear = [m for m in model if isinstance(m, nn.Linear)]
@@ -119,7 +138,15 @@ class Slice:
 
     @property
     def start(self) -> Tensor:
-        """(2,) what the free parameters are in the network."""
+        """(2,) what the free parameters are in the network, float64.
+
+        Example:
+            >>> from dldna.landscape import toy_network
+            >>> net = toy_network()
+            >>> one = Slice.of(net, [(1, 0, 0), (1, 0, 1)])
+            >>> torch.equal(one.start, net[2].weight[0, :2])
+            True
+        """
         return torch.stack(
             [
                 self.biases[k][i] if j < 0 else self.weights[k][i, j]
@@ -129,7 +156,13 @@ class Slice:
 
     @property
     def names(self) -> list[str]:
-        """The two parameters as text, layers from 1, the rest from 1."""
+        """The two parameters as text, with all numbers counted from 1.
+
+        Example:
+            >>> from dldna.landscape import toy_network
+            >>> Slice.of(toy_network(), [(1, 0, 0), (1, 0, -1)]).names
+            ['W2[1,1]', 'b2[1]']
+        """
         return [
             f"b{k + 1}[{i + 1}]" if j < 0 else f"W{k + 1}[{i + 1},{j + 1}]"
             for k, i, j in self.free
@@ -143,7 +176,25 @@ class Slice:
         )  # fmt: skip
 
     def losses(self, points: Tensor) -> Tensor:
-        """Losses (...) at points (..., 2), on all samples, float64."""
+        r"""The mean squared error at many points, on all samples.
+
+        .. math:: f(a, b) = \frac1N \sum_n (\hat y(x_n; a, b) - y_n)^2
+
+        Args:
+            points: (..., 2) values of the two free parameters.
+
+        Returns:
+            (...) losses in float64, in squared units of y.
+
+        Raises:
+            RuntimeError: the last axis of ``points`` is not 2 long.
+
+        Example:
+            >>> from dldna.landscape import toy_network
+            >>> one = Slice.of(toy_network())
+            >>> one.losses(torch.zeros(5, 4, 2)).shape
+            torch.Size([5, 4])
+        """
         points = torch.as_tensor(points, dtype=torch.float64)
         flat = self._batched.losses(points.reshape(-1, 2))
         return flat.view(points.shape[:-1])
@@ -151,15 +202,32 @@ class Slice:
     def gradient(
         self, points: Tensor, index: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Losses and exact gradients at many points.
+        r"""Losses and exact gradients at many points.
+
+        .. math:: \frac{\partial f}{\partial a} = \frac2N \sum_n
+            (\hat y_n - y_n) \frac{\partial \hat y_n}{\partial a}
 
         Args:
-            points: (P, 2).
-            index: the samples that count; all if left out.
+            points: (P, 2) values of the two free parameters.
+            index: (B,) numbers of the samples that count, a mini-batch;
+                the mean is over these. All if left out.
 
         Returns:
-            Losses (P,) and gradients (P, 2). At a kink of ReLU the
-            derivative is 0, as in torch.
+            Losses (P,) and gradients (P, 2), in float64. At a kink of ReLU
+            the derivative is 0, as in torch.
+
+        Raises:
+            ValueError: the second axis of ``points`` is not 2 long.
+            IndexError: there is no sample of a number in ``index``.
+
+        Example:
+            >>> from dldna.landscape import toy_network
+            >>> one = Slice.of(toy_network("tanh"))
+            >>> loss, slope = one.gradient(one.start[None])
+            >>> step = torch.tensor([1e-5, 0.0], dtype=torch.float64)
+            >>> rise = one.losses(one.start + step) - loss
+            >>> bool(abs(rise / 1e-5 - slope[0, 0]) < 1e-4)
+            True
         """
         points = torch.as_tensor(points, dtype=torch.float64)
         return self._batched.gradient(points, index)
@@ -175,6 +243,16 @@ class Slice:
         Returns:
             A record whose coordinates are the parameters' own values: its
             centre is the network with both parameters at 0.
+
+        Raises:
+            ValueError: an empty or negative window, or ``resolution`` is
+                no whole number of at least 1.
+
+        Example:
+            >>> from dldna.landscape import toy_network
+            >>> got = Slice.of(toy_network()).surface((0, 2, -1, 1), 3)
+            >>> got.alphas.tolist(), got.betas.tolist(), got.losses.shape
+            ([0.0, 1.0, 2.0], [-1.0, 0.0, 1.0], (3, 3))
         """
         window = _window(extent)
         checks.count("resolution", resolution)
@@ -207,13 +285,27 @@ class Slice:
     ) -> tuple[Tensor, float]:
         """The lowest point of the window, by ever finer grids.
 
+        The best point of the first grid is the middle of a grid of 13 x 13
+        that reaches one mesh width to each side. Its best point is the
+        middle of the next, which reaches half as far, and so on 24 times.
+
         Args:
             extent: as for :meth:`surface`.
-            resolution: points along each axis of the first grid. A basin
-                narrower than its mesh may be missed.
+            resolution: points along each axis of the first grid, at least
+                2. A basin narrower than its mesh may be missed.
 
         Returns:
-            The point (2,) and its loss.
+            The point (2,) and its loss, in float64.
+
+        Raises:
+            ValueError: as for :meth:`surface`.
+
+        Example:
+            >>> from dldna.landscape import toy_network
+            >>> net = toy_network("tanh", trained=True)
+            >>> one = Slice.of(net)
+            >>> bool(one.minimum(2.0)[1] <= one.surface(2.0).losses.min())
+            True
         """
         low_a, high_a, low_b, high_b = window = _window(extent)
         low = torch.tensor([low_a, low_b], dtype=torch.float64)
@@ -253,7 +345,11 @@ class Slice:
             JSON values: ``widths``, ``activation``, ``weights`` (out by
             in), ``biases``, ``free``, ``x``, ``y``, ``names``, ``extent``
             (a low, a high, b low, b high), ``grid`` (rows: the second
-            parameter; columns: the first), ``start``.
+            parameter; columns: the first), its ``shape``, ``start``.
+            Numbers of ``grid``, ``x`` and ``y`` have seven digits.
+
+        Raises:
+            ValueError: as for :meth:`surface`.
 
         Example:
             >>> from dldna.landscape import toy_network

@@ -30,12 +30,22 @@ def toy_regression(seed: int = 0) -> tuple[Tensor, Tensor]:
         seed: of the noise.
 
     Returns:
-        x (1000, 3) and y (1000,), float64.
+        x (1000, 3), the last variable running fastest, and y (1000,),
+        float64.
+
+    Raises:
+        RuntimeError: the seed is no whole number.
+        ValueError: the seed does not fit into 64 bits.
 
     Example:
         >>> x, y = toy_regression()
         >>> x.shape, round(y.var(correction=0).item(), 2)
         (torch.Size([1000, 3]), 6.35)
+
+    References:
+        Hastie, Tibshirani, Friedman, The elements of statistical
+        learning, Springer 2009, 7.3, on the error that no predictor can
+        go below.
     """
     axis = torch.linspace(-2, 2, 10, dtype=torch.float64)
     x = torch.cartesian_prod(axis, axis, axis)
@@ -48,27 +58,46 @@ def toy_regression(seed: int = 0) -> tuple[Tensor, Tensor]:
 def toy_network(
     activation: str = "relu", seed: int = 0, trained: bool = False
 ) -> nn.Sequential:
-    """The 3-3-3-3-1 network: 30 weights, 10 biases, float64.
+    r"""The 3-3-3-3-1 network: 30 weights, 10 biases, float64.
 
-    The start is torch's own (uniform within 1 / root of the inputs, for
-    weights and biases), drawn in float32. Trained weights are stored: Adam
-    at rate .01, batches of 64, 1,000 epochs (``benchmarks/two_weights.py``
+    .. math::
+        \hat y(x) = W_4 h_3 + b_4, \qquad
+        h_l = \sigma(W_l h_{l-1} + b_l), \qquad h_0 = x
+
+    The start is torch's own, for weights and biases: uniform within
+    :math:`\pm 1 / \sqrt{n}`, where :math:`n = 3` is the number of inputs
+    of each layer, drawn in float32. Trained weights are stored: Adam at
+    rate .01, batches of 64, 1,000 epochs (``benchmarks/two_weights.py``
     makes them).
 
     Args:
-        activation: of the nine hidden units: "relu", "sigmoid" or "tanh".
+        activation: :math:`\sigma` of the nine hidden units: "relu",
+            "sigmoid" or "tanh".
         seed: of the start; trained networks are there for seeds 0 to 4.
         trained: after training instead of at the start.
 
     Returns:
-        The network.
+        The network; it takes x (N, 3) in float64 and gives (N, 1).
 
     Raises:
-        ValueError: unknown activation, or no trained network of that seed.
+        ValueError: unknown activation, no trained network of that seed, or
+            a seed that does not fit into 64 bits.
+        RuntimeError: the seed is no whole number.
 
     Example:
         >>> sum(p.numel() for p in toy_network("tanh").parameters())
         40
+        >>> x, y = toy_regression()
+        >>> error = toy_network("tanh", trained=True)(x)[:, 0] - y
+        >>> round(error.square().mean().item(), 1)  # a constant has 6.4
+        0.7
+
+    References:
+        He, Zhang, Ren, Sun, Delving deep into rectifiers, ICCV 2015,
+        arXiv 1502.01852, whose rule torch uses with a slope of
+        :math:`\sqrt 5`.
+        Kingma, Ba, Adam: a method for stochastic optimization, ICLR 2015,
+        arXiv 1412.6980.
     """
     kind = ACTIVATIONS[checks.choice("activation", activation, ACTIVATIONS)]
     layers: list[nn.Module] = []
