@@ -189,7 +189,13 @@ def band(
     seeds: Sequence[int] = range(5),
     **options,
 ) -> Line:
-    """Lines along several random directions: how much one picture tells.
+    r"""Lines along several random directions: how much one picture tells.
+
+    .. math:: m(\alpha) = \operatorname{median}_s L(w + \alpha d_s)
+
+    where :math:`d_s` is the direction of seed s. The band reaches from the
+    smallest to the largest of these losses at each :math:`\alpha`; it is
+    no confidence interval.
 
     Args:
         model: the network at 0.
@@ -197,11 +203,12 @@ def band(
         data: one pass is kept and used for all lines.
         directions: a random way of ``DIRECTIONS``.
         seeds: one line for each; at least 2.
-        **options: of :func:`line`.
+        **options: of :func:`line`, without ``seed``.
 
     Returns:
         A line whose losses are the median over the seeds; ``metrics`` has
-        "low" and "high", and "seed N" for each seed.
+        "low" and "high", and "seed N" for each seed, all in units of the
+        loss. Metrics that were asked for are medians, too.
 
     Raises:
         ValueError: fewer than two seeds, or a way that is not random.
@@ -212,6 +219,12 @@ def band(
         >>> b = band(model, nn.MSELoss(), data, seeds=[0, 1, 2])
         >>> bool((b.metrics["low"] <= b.losses).all())
         True
+
+    References:
+        Goodfellow, Vinyals, Saxe, "Qualitatively characterizing neural
+        network optimization problems", ICLR 2015, arXiv 1412.6544.
+        Li, Xu, Taylor, Studer, Goldstein, "Visualizing the Loss Landscape
+        of Neural Nets", NeurIPS 2018, arXiv 1712.09913.
     """
     seeds = [int(s) for s in seeds]
     if len(set(seeds)) < 2:

@@ -189,7 +189,10 @@ def surface(
 
 @dataclass(frozen=True)
 class Cost:
-    """What a surface would cost, from one timed evaluation.
+    r"""What a surface would cost, from a few points that were timed.
+
+    .. math:: \text{seconds} = \frac{(\text{points} - \text{done})
+        \cdot \text{seconds per point}}{\text{workers}}
 
     Args:
         points: number of points of the grid.
@@ -199,6 +202,14 @@ class Cost:
         workers: how many tiles would be worked on at once.
         path: way of evaluating.
         samples_in_all: number of samples in the data.
+
+    Example:
+        >>> c = Cost(points=100, done=40, samples=8, seconds_per_point=0.5,
+        ...          workers=2, path="slow", samples_in_all=16)
+        >>> c.seconds
+        15.0
+        >>> str(c)[:30], str(c)[-17:]
+        ('100 points x 8 of 16 samples b', '(40 points found)')
     """
 
     points: int
@@ -228,7 +239,8 @@ class Cost:
 def cost(*args, **kwargs) -> Cost:
     """What a call of :func:`surface` with these arguments would cost.
 
-    Directions are made and a few points timed; nothing is written.
+    Directions are made and a few points timed; nothing is written. The
+    estimate is :attr:`Cost.seconds`.
 
     Args:
         *args: of :func:`surface`.
@@ -236,6 +248,11 @@ def cost(*args, **kwargs) -> Cost:
 
     Returns:
         The estimate; as text, a line for people.
+
+    Raises:
+        TypeError: an argument that :func:`surface` does not have, or a
+            model that is no module.
+        ValueError: as :func:`surface`.
 
     Example:
         >>> import torch

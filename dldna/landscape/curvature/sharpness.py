@@ -179,8 +179,14 @@ def rescale_relu(
     r"""A twin of a ReLU network: the same function, other curvature.
 
     The weights and biases of layer ``first`` are multiplied by ``a`` and
-    the weights of layer ``second`` are divided by it. With only
-    positively homogeneous activations (ReLU, leaky ReLU) and pooling
+    the weights of layer ``second`` are divided by it:
+
+    .. math:: (W_1, b_1, W_2) \to (a W_1, a b_1, W_2 / a), \qquad
+        \frac{W_2}{a} \, \sigma(a W_1 x + a b_1)
+        = W_2 \, \sigma(W_1 x + b_1)
+
+    With only positively homogeneous activations,
+    :math:`\sigma(a z) = a \, \sigma(z)` (ReLU, leaky ReLU), and pooling
     between the two, the function stays the same.
 
     Args:
