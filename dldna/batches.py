@@ -4,27 +4,60 @@ A batch is a pair ``(inputs, targets)``, a dict, or a bare tensor. The one
 convention that all rooms share:
 
 - pair: ``model(inputs)``; the target is the second item. ``inputs`` that
-  are themselves a tuple are spread: ``model(*inputs)``.
+  are themselves a tuple are spread: ``model(*inputs)``. A list of two
+  tensors is a pair, too: ``[x1, x2]`` is inputs and target, not two
+  batches.
 - dict: ``model(**batch)`` without the keys of the target (``labels``,
   ``label``, ``targets``, ``target``, ``y``).
-- bare tensor: ``model(batch)``; no target.
+- bare tensor: ``model(batch)``; no target. A tuple or list of one item is
+  that item.
+
+The samples of a batch lie along axis 0 of its tensors. NumPy arrays become
+tensors of their own type.
 
 A loss from ``torch.nn`` or ``torch.nn.functional`` is called as
 ``loss(output, target)``. Your own callable is called as
 ``loss(output, batch)``, or as ``loss(output, target)`` when its second
-parameter bears one of the target's names.
+parameter bears one of the names of a target (``TARGETS`` or
+``PARAMETERS``). It returns one number: a tensor or a plain number.
 """
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
+from dldna.checks import count
+
 Batch = Any
 TARGETS = ("labels", "label", "targets", "target", "y")
+# More names for the second parameter of a loss. They are no keys of a dict
+# batch: there, "tgt" may well be an input of the model.
+PARAMETERS = (
+    "y_true",
+    "y_target",
+    "true",
+    "truth",
+    "true_labels",
+    "labels_true",
+    "ground_truth",
+    "gt",
+    "gold",
+    "tgt",
+    "trg",
+    "expected",
+)
+
+
+ARRAYS = (Tensor, np.ndarray)
+
+
+class Held(list):
+    """Batches in memory, so that :func:`held` takes them as they are."""
 
 
 def split(batch: Batch) -> tuple[Any, Any]:
@@ -42,11 +75,21 @@ def split(batch: Batch) -> tuple[Any, Any]:
         return {k: v for k, v in batch.items() if k not in TARGETS}, target
     if isinstance(batch, (tuple, list)) and len(batch) == 2:
         return batch[0], batch[1]
+    if isinstance(batch, (tuple, list)) and len(batch) == 1:
+        return split(batch[0])
     if isinstance(batch, Tensor):
         return batch, None
+    kind, hint = type(batch).__name__, ""
+    if isinstance(batch, (tuple, list)):
+        kind = f"{kind} of {len(batch)} items"
+        hint = (
+            ". For more inputs or targets give dicts, "
+            "{'name of the input': ..., 'labels': ...}, or nest them: "
+            "((x1, x2), y) or (x, (y1, y2))"
+        )
     raise TypeError(
         "a batch must be a pair (inputs, targets), a dict or a tensor, "
-        f"not {type(batch).__name__}"
+        f"not a {kind}{hint}"
     )
 
 
@@ -84,13 +127,70 @@ def _copy(value: Any) -> Any:
 def size(batch: Batch) -> int:
     """Number of samples: the length of the first tensor found.
 
+    Where the inputs' axis 1, and not axis 0, is as long as the target (a
+    recurrent network without ``batch_first``), it is the target's length.
+
     Example:
         >>> size((torch.zeros(5, 2), torch.zeros(5)))
         5
+        >>> size((torch.zeros(12, 5, 2), torch.zeros(5)))
+        5
     """
     for tensor in tensors(batch):
-        return len(tensor) if tensor.ndim else 1
+        n = len(tensor) if tensor.ndim else 1
+        if n > 1 and tensor.ndim > 1:
+            second = _ends(batch)[1]
+            if second not in (None, n) and tensor.shape[1] == second:
+                return second
+        return n
     raise TypeError("the batch holds no tensor, so it has no size")
+
+
+def sliced(batch: Batch) -> bool:
+    """Whether axis 0 is the samples, as far as inputs and target tell.
+
+    Only then can a batch be cut into smaller ones.
+
+    Example:
+        >>> sliced((torch.zeros(12, 5, 2), torch.zeros(5)))
+        False
+    """
+    first, second = _ends(batch)
+    return first is None or second in (None, 1, first)
+
+
+def check_sliced(batch: Batch, why: str) -> None:
+    """Refuse to cut a batch whose axis 0 is not the samples.
+
+    Args:
+        batch: the batch.
+        why: what asks for the cut, for the message.
+
+    Raises:
+        ValueError: inputs and target differ along axis 0.
+    """
+    if not sliced(batch):
+        first, second = _ends(batch)
+        raise ValueError(
+            f"{why} cuts the data along axis 0, and axis 0 of the inputs "
+            f"({first}) is not the batch ({second}): put the batch first "
+            "(recurrent layers: batch_first=True, and x.transpose(0, 1)), "
+            "or cut the data yourself"
+        )
+
+
+def _ends(batch: Batch) -> tuple[int | None, int | None]:
+    """Lengths along axis 0 of the first input and of the target."""
+    pair = isinstance(batch, (tuple, list)) and len(batch) == 2
+    if not pair and not isinstance(batch, Mapping):
+        return None, None
+    inputs, target = split(batch)
+    first = next(tensors(inputs), None)
+    lengths = [
+        len(t) if isinstance(t, Tensor) and t.ndim else None
+        for t in (first, target)
+    ]
+    return lengths[0], lengths[1]
 
 
 def tensors(batch: Batch) -> Iterator[Tensor]:
@@ -126,7 +226,7 @@ torch.float64)]
 
 
 def loss_caller(loss_fn: Callable) -> Callable[[Any, Batch], Tensor]:
-    """Turn any loss into ``f(output, batch) -> scalar tensor``.
+    """Turn any loss into ``f(output, batch) -> tensor``.
 
     Args:
         loss_fn: a torch loss, or a callable after this module's rules.
@@ -135,7 +235,7 @@ def loss_caller(loss_fn: Callable) -> Callable[[Any, Batch], Tensor]:
         A callable of output and whole batch.
 
     Raises:
-        TypeError: ``loss_fn`` cannot be called.
+        TypeError: ``loss_fn`` cannot be called, or is a class.
 
     Example:
         >>> f = loss_caller(nn.MSELoss())
@@ -143,13 +243,52 @@ def loss_caller(loss_fn: Callable) -> Callable[[Any, Batch], Tensor]:
         tensor(4.)
     """
     if not callable(loss_fn):
-        raise TypeError(f"the loss must be callable, not {loss_fn!r}")
-    if _wants_target(loss_fn):
-        return lambda output, batch: loss_fn(output, split(batch)[1])
-    return loss_fn
+        said = repr(loss_fn)
+        if len(said) > 60:
+            said = f"a {type(loss_fn).__name__}"
+        raise TypeError(f"the loss must be callable, not {said}")
+    if isinstance(loss_fn, type):
+        name = loss_fn.__name__
+        raise TypeError(
+            f"the loss is the class {name}; give one made of it: {name}()"
+        )
+    if wants_target(loss_fn):
+        return lambda output, batch: _number(loss_fn(output, split(batch)[1]))
+
+    def call(output: Any, batch: Batch) -> Tensor:
+        try:
+            return _number(loss_fn(output, batch))
+        except (TypeError, AttributeError) as error:
+            raise TypeError(
+                f"{error}. If the loss wants the target alone: a loss of "
+                "your own is called as loss(output, batch), unless its "
+                "second parameter is named 'target', or one of "
+                f"{', '.join(TARGETS + PARAMETERS)}"
+            ) from error
+
+    return call
 
 
-def _wants_target(loss_fn: Callable) -> bool:
+def _number(loss: Any) -> Tensor:
+    """The loss as a tensor."""
+    if isinstance(loss, Tensor):
+        return loss
+    if isinstance(loss, (int, float, np.number)):
+        return torch.tensor(float(loss), dtype=torch.float64)
+    hint = ": does it lack 'return'?" if loss is None else ""
+    raise TypeError(
+        "the loss must return a tensor or a number, not "
+        f"{type(loss).__name__}{hint}"
+    )
+
+
+def wants_target(loss_fn: Callable) -> bool:
+    """Whether a loss is called with the target, not the whole batch.
+
+    Example:
+        >>> wants_target(nn.MSELoss()), wants_target(lambda out, batch: 0)
+        (True, False)
+    """
     home = type(loss_fn) if isinstance(loss_fn, nn.Module) else loss_fn
     if (getattr(home, "__module__", "") or "").startswith("torch.nn"):
         return True
@@ -158,33 +297,41 @@ def _wants_target(loss_fn: Callable) -> bool:
         names = list(inspect.signature(call).parameters)
     except (TypeError, ValueError):  # builtins tell nothing: torch's own
         return True
-    return len(names) > 1 and names[1] in TARGETS
+    return len(names) > 1 and names[1] in TARGETS + PARAMETERS
 
 
 def held(data: Any, limit: int | None = None) -> list[Batch]:
     """Bring data into memory as a list of batches.
 
     Args:
-        data: an iterable of batches (a loader), one batch (a pair of
-            tensors, a dict of tensors), or one tensor.
+        data: an iterable of batches (a loader), one batch, or one tensor.
+            One batch is a pair of tensors, a dict of tensors, or a pair
+            of a tensor and several targets of its length. A list of two
+            tensors is a pair. NumPy arrays do, too.
         limit: stop after this many samples (the last batch is cut).
 
     Returns:
         The batches, in order.
 
     Raises:
-        ValueError: there is not a single sample.
+        TypeError: these are no data.
+        ValueError: there is not a single sample, or ``limit`` is no whole
+            number or cuts a batch whose axis 0 is not the samples.
 
     Example:
         >>> [size(b) for b in held((torch.zeros(5, 2), torch.zeros(5)), 3)]
         [3]
     """
-    batches, seen = [], 0
-    for batch in _iterate(data):
+    if limit is not None:
+        limit = count("limit", limit)
+    batches, seen = Held(), 0
+    for item in _iterate(data):
+        batch = _plain(item)
         room = None if limit is None else limit - seen
         if room is not None and room <= 0:
             break
         if room is not None and size(batch) > room:
+            check_sliced(batch, f"limit={limit}")
             batch = cut(batch, 0, room)
         batches.append(batch)
         seen += size(batch)
@@ -205,14 +352,69 @@ def cut(batch: Batch, start: int, stop: int) -> Batch:
 
 
 def _iterate(data: Any) -> Iterable[Batch]:
-    if isinstance(data, (Tensor, Mapping)):
+    if isinstance(data, Held):
+        return data
+    if isinstance(data, (*ARRAYS, Mapping)):
         return [data]
     pair = isinstance(data, (tuple, list)) and len(data) == 2
-    if pair and isinstance(data[1], Tensor):
+    if pair and (isinstance(data[1], ARRAYS) or _several_targets(*data)):
         return [tuple(data)]
     if isinstance(data, torch.utils.data.Dataset):
         raise TypeError(
             "give a DataLoader over this data set, or its tensors, "
             "not the data set itself"
         )
+    if isinstance(data, (str, bytes)) or not isinstance(data, Iterable):
+        what = "None" if data is None else f"a {type(data).__name__}"
+        raise TypeError(
+            "the data must be a loader, a pair of tensors (inputs, targets), "
+            f"a dict of tensors or one tensor, not {what}"
+        )
     return data
+
+
+def _several_targets(inputs: Any, targets: Any) -> bool:
+    """Whether these are one tensor and several targets for it."""
+    if not isinstance(inputs, ARRAYS) or not inputs.ndim:
+        return False
+    if isinstance(targets, Mapping):
+        targets = list(targets.values())
+    return (
+        isinstance(targets, (tuple, list))
+        and len(targets) > 0
+        and all(
+            isinstance(t, ARRAYS) and t.ndim and len(t) == len(inputs)
+            for t in targets
+        )
+    )
+
+
+def _plain(batch: Batch) -> Batch:
+    """Arrays as tensors, and what a batch of one item holds."""
+    if isinstance(batch, (tuple, list)) and len(batch) == 1:
+        return _plain(batch[0])
+    return _as_tensors(batch) if _has_array(batch) else batch
+
+
+def _has_array(batch: Any) -> bool:
+    if isinstance(batch, Mapping):
+        batch = list(batch.values())
+    if isinstance(batch, (tuple, list)):
+        return any(_has_array(item) for item in batch)
+    return isinstance(batch, np.ndarray)
+
+
+def _as_tensors(batch: Any) -> Any:
+    if isinstance(batch, Mapping):
+        return {k: _as_tensors(v) for k, v in batch.items()}
+    if isinstance(batch, (tuple, list)):
+        return tuple(_as_tensors(v) for v in batch)
+    if not isinstance(batch, np.ndarray):
+        return batch
+    try:
+        return torch.as_tensor(np.require(batch, requirements="CW"))
+    except TypeError as error:
+        raise TypeError(
+            f"an array of type {batch.dtype} cannot become a tensor: give "
+            "numbers, as by array.astype('float32')"
+        ) from error

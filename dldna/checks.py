@@ -2,7 +2,10 @@
 
 import difflib
 import math
+import operator
+import os
 from collections.abc import Collection
+from pathlib import Path
 
 
 def choice(kind: str, name: str, known: Collection[str]) -> str:
@@ -114,6 +117,87 @@ def count(name: str, value: int, least: int = 1) -> int:
             f"{name} must be a whole number of at least {least}, not {value!r}"
         )
     return int(value)
+
+
+def whole(name: str, value: int) -> int:
+    """Return ``value`` if it is a whole number, negative ones included.
+
+    Example:
+        >>> whole("seed", None)
+        Traceback (most recent call last):
+        ...
+        TypeError: seed must be a whole number, not None
+    """
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(
+            f"{name} must be a whole number, not {value!r}"
+        ) from None
+
+
+def processes(name: str, value: int | None) -> int | None:
+    """Return ``value`` if it is a number of processes for joblib, or None.
+
+    Example:
+        >>> processes("n_jobs", 0)
+        Traceback (most recent call last):
+        ...
+        ValueError: n_jobs must be a number of processes, -1 for one on \
+each core, or None, not 0
+    """
+    if value is None:
+        return None
+    try:
+        if whole(name, value) != 0:
+            return int(value)
+    except TypeError:
+        pass
+    raise ValueError(
+        f"{name} must be a number of processes, -1 for one on each core, "
+        f"or None, not {value!r}"
+    )
+
+
+def folder(name: str, path: str | os.PathLike) -> Path:
+    """Return ``path`` if a folder is there, or can be made there.
+
+    Args:
+        name: of the argument, for the message.
+        path: where. The empty string is refused: it would mean the
+            current folder.
+
+    Raises:
+        TypeError: not a path.
+        ValueError: the empty string.
+        NotADirectoryError: a file is in the way.
+
+    Example:
+        >>> folder("out", "")
+        Traceback (most recent call last):
+        ...
+        ValueError: out='' would fill the current folder; name a folder, \
+or '.' if you mean this one
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"{name} must be a path, not {path!r}")
+    if path == "":
+        raise ValueError(
+            f"{name}='' would fill the current folder; name a folder, or "
+            "'.' if you mean this one"
+        )
+    found = Path(path)
+    for place in (found, *found.parents):
+        if place.is_dir():
+            break
+        if place.exists():
+            file = "a file" if place == found else f"below a file, {place}"
+            raise NotADirectoryError(
+                f"{name}={str(path)!r} is {file}; give a folder"
+            )
+    return found
 
 
 def need(module: str, extra: str, why: str):

@@ -77,7 +77,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     put("--seed", type=int, default=0)
     put(
         "--statistics", default="eval",
-        help="batch norm: eval, train, recalibrate, interpolate",
+        help="batch norm: eval (or frozen), train, recalibrate, interpolate",
     )  # fmt: skip
     put("--precision", default="float32")
     put("--path", default="auto", help="way of evaluating")

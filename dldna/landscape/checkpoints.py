@@ -1,11 +1,14 @@
 """Checkpoint files: found in numeric order, read without running them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+WRAPPERS = ("module.", "_orig_mod.")  # DataParallel, torch.compile
 
 
 def natural(path: str | Path) -> list:
@@ -23,7 +26,8 @@ def read_checkpoint(file: str | Path) -> dict[str, Tensor]:
     """A state dict from a file; nothing in the file is executed.
 
     Files that keep it under "model", "state_dict" or "model_state_dict"
-    are understood.
+    are understood, and so are the names that DataParallel and
+    ``torch.compile`` give.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -41,14 +45,39 @@ def read_checkpoint(file: str | Path) -> dict[str, Tensor]:
             f"({type(error).__name__}: {''.join(first)[:200]}); save it "
             "with torch.save(model.state_dict(), ...)"
         ) from error
-    for key in ("model", "state_dict", "model_state_dict"):
-        if isinstance(found, dict) and isinstance(found.get(key), dict):
-            found = found[key]
-    if not isinstance(found, dict) or not all(
-        isinstance(v, Tensor) for v in found.values()
-    ):
+    state = inner(found) if isinstance(found, dict) else {}
+    if not state or not all(isinstance(v, Tensor) for v in state.values()):
         raise ValueError(f"{file} holds no state dict")
-    return {k.removeprefix("module."): v for k, v in found.items()}
+    return bare(state)
+
+
+def inner(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The state dict that a checkpoint keeps under a name.
+
+    Example:
+        >>> inner({"epoch": 3, "model": {"w": 1}})
+        {'w': 1}
+    """
+    for key in ("model", "state_dict", "model_state_dict"):
+        if isinstance(found.get(key), Mapping):
+            found = found[key]
+    return dict(found)
+
+
+def bare(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A state dict without the names of wrappers around the network.
+
+    Example:
+        >>> bare({"_orig_mod.module.w": 1, "_orig_mod.module.b": 2})
+        {'w': 1, 'b': 2}
+        >>> bare({"module.w": 1, "b": 2})
+        {'module.w': 1, 'b': 2}
+    """
+    found = dict(state)
+    for prefix in WRAPPERS * 2:
+        if found and all(str(k).startswith(prefix) for k in found):
+            found = {k[len(prefix) :]: v for k, v in found.items()}
+    return found
 
 
 def load_into(

@@ -15,8 +15,9 @@ Example:
     tensor([[3.]])
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,8 @@ from torch import Tensor, nn
 
 from dldna import batches as batching
 from dldna import params
-from dldna.checks import choice
+from dldna.checks import choice, whole
+from dldna.landscape.checkpoints import bare, inner, read_checkpoint
 from dldna.landscape.normalise import filter_normalise, layer_normalise
 from dldna.landscape.plane import Direction, Plane, orthogonalise
 from dldna.params import Params
@@ -45,7 +47,8 @@ class Given:
         vectors: what becomes of biases and other 1-D tensors in random
             directions (see :func:`filter_normalise`).
         trajectory: checkpoints on disk, for ``"pca"``.
-        others: models or state dicts, for ``"checkpoints"``.
+        others: models, state dicts or files of them, for
+            ``"checkpoints"``.
         tol: residual for ``"hessian"``.
         pairs: how many eigenpairs ``"hessian"`` finds at least.
         notes: numbers that a way wants to see in the record.
@@ -64,6 +67,7 @@ class Given:
     generator: torch.Generator = field(init=False)
 
     def __post_init__(self):
+        self.seed = whole("seed", self.seed)
         self.generator = torch.Generator().manual_seed(self.seed)
 
     @property
@@ -284,9 +288,9 @@ def choose_directions(
     Args:
         chosen: a name of :data:`DIRECTIONS`; a
             :class:`~dldna.landscape.plane.Plane`; or ``k`` items, each a
-            name, a :class:`~dldna.landscape.plane.Direction`, a dict of
-            tensors, a flat vector (n,), or a list of one tensor for each
-            parameter.
+            name (one name ``k`` times is that name alone), a
+            :class:`~dldna.landscape.plane.Direction`, a dict of tensors, a
+            flat vector (n,), or a list of one tensor for each parameter.
         given: what the ways may look at: the model, and for some ways the
             loss, the data, a seed, a trajectory or other models.
         k: how many directions.
@@ -297,6 +301,7 @@ def choose_directions(
         ``k`` directions.
 
     Raises:
+        TypeError: none of these.
         ValueError: unknown name (the nearest is suggested), wrong number
             or shapes, a direction that is zero or holds NaN or infinity;
             parallel directions if ``orthogonal``.
@@ -312,6 +317,10 @@ def choose_directions(
         Li, Xu, Taylor, Studer, Goldstein, "Visualizing the Loss Landscape
         of Neural Nets", NeurIPS 2018, arXiv 1712.09913.
     """
+    if isinstance(chosen, (tuple, list)) and len(chosen) == k:
+        words = {w if isinstance(w, str) else None for w in chosen}
+        if len(words) == 1 and None not in words:
+            chosen = chosen[0]  # twice "hessian" is the first two
     if isinstance(chosen, str):
         way = DIRECTIONS[
             choice("way to choose directions", chosen, DIRECTIONS)
@@ -321,6 +330,12 @@ def choose_directions(
         found = _of_plane(chosen, given)
     elif _is_one(chosen):
         found = [as_direction(chosen, given)]
+    elif not isinstance(chosen, (Iterable, np.ndarray)):
+        raise TypeError(
+            f"directions must be a name ({', '.join(DIRECTIONS)}), a Plane, "
+            f"or {k} of: names, dicts of tensors, flat vectors; not "
+            f"{_said(chosen)}"
+        )
     else:
         found = [as_direction(item, given) for item in chosen]
     if len(found) != k:
@@ -347,6 +362,11 @@ def as_direction(item: Any, given: Given) -> Direction:
         )
     if isinstance(item, (Tensor, np.ndarray)):
         return Direction(from_flat(item, origin))
+    if not isinstance(item, Iterable):
+        raise TypeError(
+            "a direction must be a name, a Direction, a dict of tensors, a "
+            f"flat vector or a list of tensors, not {_said(item)}"
+        )
     item = list(item)
     if len(item) != len(origin):
         raise ValueError(
@@ -361,6 +381,12 @@ def as_direction(item: Any, given: Given) -> Direction:
     return Direction(vector)
 
 
+def _said(item: Any) -> str:
+    """A value for a message, or its type where it is long."""
+    text = repr(item)
+    return text if len(text) < 40 else f"a {type(item).__name__}"
+
+
 def from_flat(vector: Tensor | np.ndarray, like: Params) -> Params:
     """Cut a flat vector (n,) into tensors that own their memory."""
     flat = torch.as_tensor(vector).detach()
@@ -369,29 +395,57 @@ def from_flat(vector: Tensor | np.ndarray, like: Params) -> Params:
 
 
 def point_of(other: Any, like: Params) -> Params:
-    """The parameters of a model, or those in a state dict."""
-    state = state_of(other)
+    """The parameters of a model, or those in a state dict or its file."""
+    state = match(state_of(other), like)
     missing = [k for k in like if k not in state]
     if missing:
         raise ValueError(
             f"the checkpoint lacks parameter {missing[0]!r}: it belongs "
             "to another network"
         )
-    found = {k: state[k].detach() for k in like}
+    found = {k: torch.as_tensor(state[k]).detach() for k in like}
     params.check_same(like, found)
     return {k: found[k].to(like[k]) for k in like}
 
 
 def state_of(other: Any) -> dict[str, Tensor]:
-    """Parameters and buffers of a model, or those in a state dict."""
+    """Parameters and buffers of a model, or those in a state dict.
+
+    Args:
+        other: a model, a state dict (or a checkpoint that keeps it under
+            "model", "state_dict" or "model_state_dict"), or its file.
+    """
     if isinstance(other, nn.Module):
         return dict(other.named_parameters()) | dict(other.named_buffers())
+    if isinstance(other, (str, Path)):
+        return read_checkpoint(other)
     if isinstance(other, Mapping):
-        return dict(other)
+        return inner(other)
     raise TypeError(
-        "a checkpoint must be a model or a state dict, not "
+        "a checkpoint must be a model, a state dict or a file of one, not "
         f"{type(other).__name__}"
     )
+
+
+def match(state: dict[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
+    """A state dict by a network's own names, whatever wrapped either.
+
+    Args:
+        state: from :func:`state_of`.
+        names: the network's. Where the state dict has not all of them,
+            the names of wrappers (DataParallel, ``torch.compile``) are
+            left out on both sides.
+    """
+    names = list(names)
+    if all(k in state for k in names):
+        return state
+    own = bare(dict.fromkeys(names))
+    theirs = bare(state)
+    return {
+        name: theirs[k]
+        for name, k in zip(names, own, strict=True)
+        if k in theirs
+    }
 
 
 def full_gradient(model: nn.Module, loss_fn: Callable, data: Any) -> Params:
@@ -416,6 +470,11 @@ def full_gradient(model: nn.Module, loss_fn: Callable, data: Any) -> Params:
                 continue
             inputs, _ = batching.split(batch)
             loss = call(batching.apply(run, inputs), batch).mean()
+            if not loss.requires_grad:
+                raise ValueError(
+                    "the loss has no gradient: it returns a plain number, "
+                    "or a tensor without its history (.item(), .detach())"
+                )
             grads = torch.autograd.grad(
                 loss, list(point.values()), allow_unused=True
             )

@@ -3,21 +3,233 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import nn
+from torch.nn import functional as F
+from torch.nn.parameter import is_lazy
 
+from dldna import batches as batching
+from dldna.batches import TARGETS
 from dldna.checks import choice
-from dldna.landscape.directions import state_of
+from dldna.landscape.directions import match, state_of
 from dldna.landscape.evaluate import METRICS
 
+WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
-def check_model(model: Any) -> None:
-    """Refuse what has no parameters to move."""
+
+def check_model(model: Any, name: str = "the model") -> None:
+    """Refuse what has no parameters to move.
+
+    Args:
+        model: what was given.
+        name: what to call it in the message.
+
+    Raises:
+        TypeError: no module, or a wrapper of one.
+        ValueError: there is no parameter, or one without numbers, or one
+            that holds NaN or infinity.
+    """
+    if isinstance(model, type):
+        raise TypeError(
+            f"{name} must be a torch.nn.Module, not the class "
+            f"{model.__name__}; give one made of it"
+        )
     if not isinstance(model, nn.Module):
         raise TypeError(
-            f"the model must be a torch.nn.Module, not {type(model).__name__}"
+            f"{name} must be a torch.nn.Module, not {type(model).__name__}"
+        )
+    if isinstance(model, WRAPPERS):
+        raise TypeError(
+            f"{name} is wrapped in {type(model).__name__}; give the network "
+            "inside, model.module"
         )
     if next(model.parameters(), None) is None:
-        raise ValueError("the model has no parameters to move")
+        raise ValueError(f"{name} has no parameters to move")
+    for key, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if is_lazy(tensor):
+            raise ValueError(
+                f"{name} has no numbers yet in {key!r}, which belongs to a "
+                "lazy layer: call the model once on a batch first"
+            )
+        if tensor.is_meta:
+            raise ValueError(
+                f"{name} has no numbers in {key!r}, which is on the meta "
+                "device: load its weights first, as by "
+                "model.to_empty(device='cpu') and load_state_dict"
+            )
+    for key, tensor in model.named_parameters():
+        if not bool(torch.isfinite(tensor).all()):
+            raise ValueError(
+                f"{name}'s own weights are not finite in {key!r}: training "
+                "diverged, or the checkpoint is damaged"
+            )
+
+
+def check_call(
+    model: nn.Module, loss_fn: Callable, held: list[Any], data: Any
+) -> None:
+    """Call the model and the loss once, to say clearly what does not fit.
+
+    The first batch alone is looked at. Use inside
+    :func:`dldna.guard.untouched`; random states come back here already.
+
+    Args:
+        model: the network; it is put into eval mode.
+        loss_fn: the loss.
+        held: batches in memory.
+        data: what the caller gave, for the message.
+
+    Raises:
+        TypeError: there is no target, or the types do not fit.
+        ValueError: the output and the target have other shapes.
+    """
+    call = batching.loss_caller(loss_fn)
+    weight = next(model.parameters())
+    batch = batching.to(held[0], device=weight.device)
+    inputs, target = batching.split(batch)
+    wanted = batching.wants_target(loss_fn)
+    cuda = [weight.device] if weight.device.type == "cuda" else []
+    model.eval()
+    with torch.no_grad(), torch.random.fork_rng(cuda):
+        try:
+            output = batching.apply(model, inputs)
+        except (RuntimeError, TypeError) as error:
+            _other_type(inputs, weight.dtype, error)
+            raise
+        if wanted and target is None and _is_torchs(loss_fn):
+            raise TypeError(_no_target(loss_fn, data))
+        _check_shapes(loss_fn, output, target)
+        try:
+            call(output, batch)
+        except (RuntimeError, TypeError, AttributeError) as error:
+            if wanted and target is None:
+                raise TypeError(_no_target(loss_fn, data)) from error
+            if wanted and not isinstance(output, torch.Tensor):
+                raise TypeError(
+                    f"{error}. The model returns a {type(output).__name__}, "
+                    "and the loss gets the whole of it: write a loss of "
+                    "your own, loss(output, batch)"
+                ) from error
+            if wanted:
+                _other_target(output, target, error)
+            raise
+
+
+def _other_type(inputs: Any, own: torch.dtype, error: Exception) -> None:
+    """Say so if inputs and weights are of different floating types."""
+    for tensor in batching.tensors(inputs):
+        if tensor.is_floating_point() and tensor.dtype != own:
+            raise TypeError(
+                f"the inputs are {_word(tensor.dtype)} and the model's "
+                f"weights {_word(own)}: convert one of them, as by "
+                f"data.{_METHODS.get(own, 'to(...)')} (a NumPy array: "
+                f"data.astype({_word(own)!r})) or model."
+                f"{_METHODS.get(tensor.dtype, 'to(...)')}"
+            ) from error
+
+
+def _other_target(output: Any, target: Any, error: Exception) -> None:
+    """Say so if the target's type is what the loss cannot take."""
+    if not isinstance(target, torch.Tensor) or "dtype" not in dir(output):
+        return
+    floats = target.is_floating_point()
+    if (floats and target.dtype != output.dtype) or (
+        not floats and target.dtype != torch.int64
+    ):
+        raise TypeError(
+            f"{error}. The target is {_word(target.dtype)} and the output "
+            f"{_word(output.dtype)}: a target of class numbers must be "
+            "int64, as by y.long(); one of values must have the output's "
+            "type"
+        ) from error
+
+
+def _word(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+_METHODS = {
+    torch.float64: "double()",
+    torch.float32: "float()",
+    torch.float16: "half()",
+    torch.bfloat16: "bfloat16()",
+}
+
+
+def _is_torchs(loss_fn: Callable) -> bool:
+    home = type(loss_fn) if isinstance(loss_fn, nn.Module) else loss_fn
+    return str(getattr(home, "__module__", "")).startswith("torch.nn")
+
+
+def _no_target(loss_fn: Callable, data: Any) -> str:
+    said = f"the loss {loss_name(loss_fn)} wants a target, and the data have "
+    said += "none. Give pairs (inputs, target)"
+    if isinstance(data, (tuple, list)) and len(data) > 2:
+        said += (
+            f"; {len(data)} tensors are read as {len(data)} batches of "
+            "inputs. For several targets or inputs give (x, (y1, y2)), "
+            "((x1, x2), y) or dicts, {'name of the input': ..., 'labels': "
+            "...}, with a loss of your own, loss(output, batch)"
+        )
+    elif isinstance(data, Mapping):
+        said += f"; in a dict its name is one of {', '.join(TARGETS)}"
+    else:
+        said += "; for an autoencoder (x, x)"
+    return said
+
+
+PAIRED = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)
+PAIRED_CALLS = (F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss)
+
+
+def _check_shapes(loss_fn: Callable, output: Any, target: Any) -> None:
+    """Refuse to broadcast in losses that compare number with number."""
+    if type(loss_fn) not in PAIRED and loss_fn not in PAIRED_CALLS:
+        return
+    pair = (output, target)
+    if not all(isinstance(t, torch.Tensor) for t in pair):
+        return
+    if output.shape != target.shape:
+        raise ValueError(
+            f"the model's output has shape {tuple(output.shape)} and the "
+            f"target {tuple(target.shape)}; {loss_name(loss_fn)} would "
+            "compare each with each. Give both the same shape, as by "
+            "y.unsqueeze(1) or output.squeeze(1)"
+        )
+
+
+def check_loss(loss_fn: Any, data: Any) -> None:
+    """Refuse a loss that is none; notice if it changed places with data."""
+    if not callable(loss_fn) and callable(data):
+        raise TypeError(
+            "the loss and the data have changed places: the loss "
+            f"({loss_name(data)}) comes first, then the data"
+        )
+    batching.loss_caller(loss_fn)
+
+
+def way_for(path: str, held: list[Any]) -> str:
+    """The way of evaluating, for data that cannot be cut.
+
+    Fast ways try themselves on parts of a batch. Where axis 0 is not the
+    samples there are no parts, and the slow way is taken.
+    """
+    if path == "slow" or all(map(batching.sliced, held)):
+        return path
+    if path != "auto":
+        for batch in held:
+            batching.check_sliced(batch, f"path={path!r}")
+    return "slow"
+
+
+def statistics_of(word: str) -> str:
+    """The package's word for batch-norm statistics: "frozen" is "eval".
+
+    Example:
+        >>> statistics_of("frozen"), statistics_of("train")
+        ('eval', 'train')
+    """
+    return "eval" if word == "frozen" else word
 
 
 def named_metrics(metrics: Any) -> dict[str, Callable]:
@@ -43,7 +255,7 @@ def buffer_steps(model: nn.Module, others: Sequence[Any]) -> list[dict]:
     own = {k: b for k, b in model.named_buffers() if b.is_floating_point()}
     steps = []
     for other in others:
-        theirs = state_of(other)
+        theirs = match(state_of(other), state_of(model))
         missing = [k for k in own if k not in theirs]
         if missing:
             raise ValueError(f"the checkpoint lacks buffer {missing[0]!r}")

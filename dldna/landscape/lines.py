@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ from torch import nn
 
 from dldna import batches as batching
 from dldna import params
+from dldna.checks import whole
 from dldna.guard import untouched
+from dldna.landscape.checkpoints import read_checkpoint
 from dldna.landscape.directions import (
     DIRECTIONS,
     Given,
@@ -21,10 +24,14 @@ from dldna.landscape.evaluate import choose
 from dldna.landscape.grid import axis, line_axis
 from dldna.landscape.inputs import (
     buffer_steps,
+    check_call,
+    check_loss,
     check_model,
     loss_name,
     name_of,
     named_metrics,
+    statistics_of,
+    way_for,
 )
 from dldna.landscape.plane import Direction
 from dldna.landscape.probe import (
@@ -73,9 +80,9 @@ def line(
 
     Args:
         model_a: the network at 0.
-        model_b: the network at 1 (a module or a state dict); or a
-            direction: a name of ``DIRECTIONS``, a :class:`Direction`, or
-            a flat vector.
+        model_b: the network at 1 (a module, a state dict or the file of
+            one); or a direction: a name of ``DIRECTIONS``, a
+            :class:`Direction`, or a flat vector.
         loss_fn: a torch loss, or ``f(output, batch)``.
         data: a loader, tensors, or dict batches; one pass is kept.
         alphas: the coordinates; 0 (and 1) are put in if they are missing.
@@ -84,8 +91,9 @@ def line(
         resolution: number of points, where ``alphas`` is not given.
         statistics: what batch normalisation uses: "interpolate" (running
             statistics move with the weights, integer buffers stay; the
-            default between two networks), "eval" (those of ``model_a``,
-            frozen), "recalibrate" (recomputed at each point), "train".
+            default between two networks), "eval", also called "frozen"
+            (those of ``model_a``), "recalibrate" (recomputed at each
+            point), "train".
         metrics: names ("accuracy") or a dict of functions.
         precision: "float32", "float64" or "bfloat16".
         path: way of evaluating.
@@ -117,16 +125,24 @@ def line(
     """
     start = time.perf_counter()
     check_model(model_a)
+    check_loss(loss_fn, data)
+    seed = whole("seed", seed)
+    model_b = _end(model_b)
     between = _is_network(model_b, model_a)
     if statistics is None:
         moving = between and any(
             b.is_floating_point() for b in model_a.buffers()
         )
         statistics = "interpolate" if moving else "eval"
+    statistics = statistics_of(statistics)
     grid = _grid(alphas, extent, resolution, between)
+    if between:
+        _check_apart(model_b, model_a)
     watched = [m for m in (model_a, model_b) if isinstance(m, nn.Module)]
     with untouched(*watched):
         held = batching.held(data, limit)
+        path = way_for(path, held)
+        check_call(model_a, loss_fn, held, data)
         given = Given(
             model=model_a, loss_fn=loss_fn, data=held, seed=seed,
             vectors=vectors, others=[model_b] if between else (),
@@ -226,7 +242,7 @@ def band(
         Li, Xu, Taylor, Studer, Goldstein, "Visualizing the Loss Landscape
         of Neural Nets", NeurIPS 2018, arXiv 1712.09913.
     """
-    seeds = [int(s) for s in seeds]
+    seeds = [whole("a seed", s) for s in seeds]
     if len(set(seeds)) < 2:
         raise ValueError("a band needs at least two different seeds")
     if not str(directions).startswith("random"):
@@ -235,6 +251,8 @@ def band(
             "needs one of: "
             + ", ".join(d for d in DIRECTIONS if d.startswith("random"))
         )
+    check_model(model)
+    check_loss(loss_fn, data)
     with untouched(model):
         held = batching.held(data, options.pop("limit", None))
         lines = [
@@ -252,6 +270,29 @@ def band(
         **{**vars(first.provenance), "made": "band", "notes": notes}
     )
     return Line(first.alphas, np.median(losses, 0), metrics, provenance)
+
+
+def _end(end: Any) -> Any:
+    """The other end of a line, read from a file if it is one."""
+    if isinstance(end, nn.Module):
+        check_model(end, "model_b")
+    file = isinstance(end, str) and (
+        Path(end).suffix != "" or Path(end).is_file()
+    )
+    if isinstance(end, Path) or (file and end not in DIRECTIONS):
+        return read_checkpoint(end)
+    return end
+
+
+def _check_apart(end: Any, model: nn.Module) -> None:
+    """Refuse a line from a network to itself."""
+    own = params.of(model)
+    there = point_of(end, own)
+    if all(torch.equal(v, there[k]) for k, v in own.items()):
+        raise ValueError(
+            "model_b has the very weights of model_a, so there is no line "
+            "between them: give another network or checkpoint"
+        )
 
 
 def _is_network(end: Any, model: nn.Module) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from dldna.checks import choice, count
+from dldna.checks import choice, count, folder
 from dldna.files import write_atomic
 from dldna.landscape.locking import locked
 
@@ -50,7 +50,9 @@ class Recorder:
 
     Raises:
         FileExistsError: the folder holds a run, and ``resume`` is False.
-        ValueError: an unknown dtype, or ``every`` is no whole number.
+        NotADirectoryError: there is a file.
+        ValueError: an unknown dtype, ``every`` is no whole number, or an
+            empty path.
         RuntimeError: at the first checkpoint, if another process is
             recording into the folder.
 
@@ -74,7 +76,7 @@ class Recorder:
         dtype: str = "float32",
         resume: bool = False,
     ):
-        self.path = Path(path)
+        self.path = folder("path", path)
         self.every = every if every == "epoch" else count("every", every)
         self.dtype = choice("dtype", dtype, DTYPES)
         self.resume = resume

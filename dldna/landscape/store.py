@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from dldna import batches as batching
+from dldna import checks
 from dldna.files import write_atomic
 from dldna.landscape.locking import locked
 
@@ -27,6 +28,10 @@ class Store:
     Args:
         folder: where; made if it is missing.
 
+    Raises:
+        NotADirectoryError: there is a file.
+        ValueError: an empty path.
+
     Example:
         >>> import tempfile
         >>> store = Store(tempfile.mkdtemp())
@@ -38,11 +43,7 @@ class Store:
     """
 
     def __init__(self, folder: str | Path):
-        self.folder = Path(folder)
-        if self.folder.exists() and not self.folder.is_dir():
-            raise NotADirectoryError(
-                f"out={str(folder)!r} is a file; give a folder"
-            )
+        self.folder = checks.folder("out", folder)
         self.plan_file = self.folder / "plan.json"
 
     def plan(self) -> dict[str, Any] | None:
@@ -149,6 +150,8 @@ class Store:
 def thin(held: list[Any], samples: int) -> list[Any]:
     """Evenly spaced samples of batches, so that no class is left out.
 
+    A batch whose axis 0 is not the samples is kept whole, or left out.
+
     Args:
         held: batches in memory.
         samples: how many to keep.
@@ -164,7 +167,9 @@ def thin(held: list[Any], samples: int) -> list[Any]:
     for batch in held:
         size = batching.size(batch)
         mine = wanted[(wanted >= start) & (wanted < start + size)] - start
-        if len(mine):
+        if len(mine) and not batching.sliced(batch):
+            found.append(batch)
+        elif len(mine):
             found.append(_take(batch, torch.as_tensor(mine)))
         start += size
     return found

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
@@ -12,21 +11,26 @@ from torch import nn
 
 from dldna import batches as batching
 from dldna import params
-from dldna.checks import choice, count, positive
+from dldna.checks import choice, count, folder, positive, processes, whole
 from dldna.guard import untouched
 from dldna.landscape.directions import Given
 from dldna.landscape.grid import axes
 from dldna.landscape.inputs import (
     buffer_steps,
+    check_call,
+    check_loss,
     check_model,
     loss_name,
     name_of,
     named_metrics,
+    statistics_of,
+    way_for,
 )
 from dldna.landscape.plane import Plane, gram_matrix
 from dldna.landscape.probe import arithmetic
 from dldna.landscape.remember import remembered
-from dldna.landscape.running import Run
+from dldna.landscape.running import LEAST_SAMPLES, Run
+from dldna.landscape.trajectory import Trajectory
 from dldna.landscape.workers import Job, workers
 from dldna.progress import duration
 from dldna.records import Provenance, Surface
@@ -73,13 +77,18 @@ def surface(
         model: any module whose forward takes the batch's inputs.
         loss_fn: a torch loss, or ``f(output, batch)``
             (see :mod:`dldna.batches`).
-        data: a loader, tensors, or dict batches. One pass is kept in
-            memory and used for every point.
+        data: a loader, tensors or NumPy arrays, or dict batches. One pass
+            is kept in memory and used for every point. Axis 0 is the
+            batch; where the target tells that it is not (a recurrent
+            network without ``batch_first``), nothing that cuts the data
+            is possible, and the slow way is taken.
         directions: a name of ``DIRECTIONS`` ("random", which is
             filter-normalised after Li et al.; "random-layer";
             "random-raw"; "hessian"; "gradient"; "pca"; "checkpoints"), a
             :class:`Plane`, or two of: names, dicts of tensors, flat
-            vectors, lists of tensors.
+            vectors, lists of tensors. Random directions move frozen
+            parameters (``requires_grad=False``), too; those of the
+            Hessian do not.
         extent: half width of both axes, a pair (low, high) for both, or
             two pairs; 0 must be inside. With a trajectory, "path" takes
             what holds the whole path.
@@ -93,10 +102,10 @@ def surface(
         seed: of random directions.
         metrics: more to measure in the same pass: names ("accuracy") or
             a dict of ``f(output, batch) -> mean``.
-        statistics: what batch normalisation uses: "eval" (the running
-            statistics, frozen), "train" (each batch's own), "recalibrate"
-            (recomputed at each point) or, towards checkpoints,
-            "interpolate".
+        statistics: what batch normalisation uses: "eval", also called
+            "frozen" (the running statistics as they are), "train" (each
+            batch's own), "recalibrate" (recomputed at each point) or,
+            towards checkpoints, "interpolate".
         path: way of evaluating; "auto" takes the fastest that agrees with
             the slow one.
         precision: "float32", "float64" or "bfloat16".
@@ -106,8 +115,10 @@ def surface(
         orthogonal: make the second direction perpendicular to the first.
         vectors: biases and other 1-D tensors in random directions: "zero"
             (as in the paper), "copy", "normalise".
-        trajectory: a :class:`Trajectory` to project onto the plane.
-        others: models or state dicts for ``directions="checkpoints"``.
+        trajectory: a :class:`Trajectory`, or its folder, to project onto
+            the plane.
+        others: models, state dicts or files of them, for
+            ``directions="checkpoints"``.
         pairs: eigenpairs to find for ``directions="hessian"``; the plane
             is that of the first two, and ``provenance.notes["hessian"]``
             keeps eigenvalues, residuals and error bars of all.
@@ -116,10 +127,13 @@ def surface(
         data_name: what to call the data in the record.
 
     Returns:
-        The record; ``surface.report()`` says how far to trust it.
+        The record; its ``losses`` have shape (A, B): row i belongs to
+        ``alphas[i]``, column j to ``betas[j]``. ``surface.report()`` says
+        how far to trust it.
 
     Raises:
         ValueError: what was given does not fit; the message says how.
+        TypeError: likewise, for a thing of the wrong kind.
         RuntimeError: the centre does not equal the model's loss, or
             another process works in ``out``.
 
@@ -139,7 +153,13 @@ def surface(
         of Neural Nets", NeurIPS 2018, arXiv 1712.09913.
     """
     start = time.perf_counter()
-    with untouched(model) if _is_module(model) else nullcontext():
+    check_model(model)
+    processes("n_jobs", n_jobs)
+    seed = whole("seed", seed)
+    if out is not None:
+        out = folder("out", out)
+    trajectory = _opened(trajectory)
+    with untouched(model):
         chosen, plane, shadow, run = _prepare(
             model, loss_fn, data, directions, extent, resolution, budget_s,
             out, seed, metrics, statistics, path, precision, limit,
@@ -176,7 +196,7 @@ def surface(
             seconds=time.perf_counter() - start,
             notes={
                 "directions": [d.done for d in chosen],
-                "statistics": statistics,
+                "statistics": run.job.options["statistics"],
                 **plane.notes,
                 **run.notes,
             },
@@ -266,7 +286,12 @@ def cost(*args, **kwargs) -> Cost:
     out, n_jobs = given.pop("out"), given.pop("n_jobs")
     given.pop("data_name")
     model = given["model"]
-    with untouched(model) if _is_module(model) else nullcontext():
+    check_model(model)
+    processes("n_jobs", n_jobs)
+    if out is not None:
+        out = folder("out", out)
+    given["trajectory"] = _opened(given["trajectory"])
+    with untouched(model):
         start = time.perf_counter()
         run = _prepare(**given, out=None, start=start)[-1]
         whole = run.samples
@@ -293,8 +318,14 @@ def _prepare(
     if budget_points is not None:
         count("budget_points", budget_points)
     count("pairs", pairs)
-    check_model(model)
+    check_loss(loss_fn, data)
     held = batching.held(data, limit)
+    path = way_for(path, held)
+    samples = sum(batching.size(b) for b in held)
+    if budget_s is not None and samples > LEAST_SAMPLES:
+        for batch in held:
+            batching.check_sliced(batch, f"budget_s={budget_s}")
+    check_call(model, loss_fn, held, data)
     given = Given(
         model=model,
         loss_fn=loss_fn,
@@ -311,11 +342,11 @@ def _prepare(
     shadow = None if trajectory is None else trajectory.project(plane)
     options = {
         "metrics": named_metrics(metrics),
-        "statistics": statistics,
+        "statistics": statistics_of(statistics),
         "precision": precision,
         "path": path,
     }
-    if statistics == "interpolate":
+    if options["statistics"] == "interpolate":
         options["buffer_directions"] = buffer_steps(model, others)
     job = Job(model, loss_fn, held, plane.origin, plane.vectors, options)
     run = Run(
@@ -329,8 +360,16 @@ def _prepare(
     return chosen, plane, shadow, run
 
 
-def _is_module(model: Any) -> bool:
-    return isinstance(model, nn.Module)
+def _opened(trajectory: Any) -> Trajectory | None:
+    """A trajectory, from itself or its folder."""
+    if trajectory is None or isinstance(trajectory, Trajectory):
+        return trajectory
+    if isinstance(trajectory, (str, Path)):
+        return Trajectory(trajectory)
+    raise TypeError(
+        "trajectory must be a Trajectory or the folder of a recorded run, "
+        f"not a {type(trajectory).__name__}"
+    )
 
 
 def _extent(extent: Any, shadow: Any) -> Any:
