@@ -237,7 +237,8 @@ class Run:
         if self.samples > 4 * LEAST_SAMPLES:
             part = thin(self.job.held, LEAST_SAMPLES)
             small = dataclasses.replace(self.job, held=part).evaluator()
-            seconds = self._timed(small) * self.samples / LEAST_SAMPLES
+            used = sum(batching.size(b) for b in part)
+            seconds = self._timed(small) * self.samples / used
             if seconds > 0.5:
                 return seconds
         return self._timed(self.evaluator)
