@@ -390,8 +390,10 @@ def test_bad_input_is_named():
         Operator(model, CE, [])
     with pytest.raises(ValueError, match="loss is nan on batch 0"):
         Operator(model, CE, (x * float("nan"), y))
-    with pytest.raises(ValueError, match="one number per batch"):
-        Operator(model, lambda output, batch: 1.0, (x, y))
+    with pytest.raises((ValueError, TypeError), match=r"must .* a tensor"):
+        Operator(model, lambda output, batch: "low", (x, y))
+    with pytest.raises(ValueError, match="the loss has no gradient"):
+        Operator(model, lambda output, batch: output.detach().sum(), (x, y))
     with pytest.raises(ValueError, match="no parameters"):
         Operator(nn.ReLU(), CE, (x, y))
     with pytest.raises(ValueError, match="float32 or torch"):

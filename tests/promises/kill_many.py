@@ -101,7 +101,7 @@ class Streaming(Training):
         try:
             run = Trajectory(folder / "all")
         except ValueError as error:
-            assert "no whole checkpoint" in str(error) or "empty" in str(error)
+            assert "no complete checkpoint" in str(error)
             return False
         rows = self._rows(run)
         assert run.steps.tolist() == list(range(len(run)))

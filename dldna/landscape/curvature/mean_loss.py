@@ -253,6 +253,7 @@ class MeanLoss:
                     )
                 if i:
                     continue
+                self._check_gradient(batch)
                 again = float(self.batch_loss(self.point, batch))
                 noise = 32 * torch.finfo(self.dtype).eps * abs(loss)
                 if abs(again - loss) > noise:
@@ -261,6 +262,20 @@ class MeanLoss:
                         "losses, so there is no matrix of curvature; "
                         + RANDOM[self.mode]
                     )
+
+    @torch.enable_grad()
+    def _check_gradient(self, batch: Any) -> None:
+        leaves = {
+            k: v.detach().requires_grad_() for k, v in self.point.items()
+        }
+        output = self.output(leaves, batch)
+        moves = any(t.requires_grad for t in bt.tensors(output))
+        if moves and not self.value(output, batch).requires_grad:
+            raise ValueError(
+                "the loss has no gradient, so there is no curvature: it "
+                "returns a plain number, or a tensor without its history "
+                "(.item(), .detach(), argmax)"
+            )
 
     def slices(self, parts: int) -> list[Any]:
         """A single batch in parts of nearly equal size."""
