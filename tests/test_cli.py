@@ -74,7 +74,7 @@ def test_it_goes_on_after_a_budget_of_points(net, capsys):
     assert call(net, "--budget", "20points", grid="15") == 0
     assert "the same command goes on" in capsys.readouterr().out
     first = Surface.load(net / "o" / "surface.npz")
-    assert 20 <= first.evaluated.sum() < 225
+    assert 0 < first.evaluated.sum() <= 20
     assert call(net, "--plan", grid="15") == 0
     assert "points found" in capsys.readouterr().out
     assert call(net, grid="15") == 0
