@@ -101,6 +101,8 @@ def test_only_even_rows_that_are_long_enough():
     row = np.linspace(-1, 1, 60)
     assert pays(row.tolist(), 64)
     assert not pays(row[:20].tolist(), 64)
+    assert pays(row.tolist(), 64, threads=2)
+    assert not pays(row.tolist(), 64, threads=4)
     assert not pays(row.tolist(), 4)
     assert not pays(row[::-1].tolist(), 64)
     assert not pays((row**3).tolist(), 64)
@@ -189,6 +191,14 @@ def grid(rows=3, columns=41):
         torch.linspace(-1, 1, rows, dtype=torch.float64),
         torch.linspace(-1, 1, columns, dtype=torch.float64),
     )
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

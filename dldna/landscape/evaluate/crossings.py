@@ -44,18 +44,20 @@ class Crossings(NamedTuple):
     start: Tensor
 
 
-def pays(steps: list[float], outputs: int) -> bool:
+def pays(steps: list[float], outputs: int, threads: int = 1) -> bool:
     """Whether a row is even, and long enough for this to be cheaper.
 
     In units of one point's matrix product the first point costs four, the
     crossings about ten, and sorting them 800 over the number of outputs.
+    More threads speed the products up, and little of the rest.
 
     Example:
         >>> [pays([0.1 * i for i in range(n)], 64) for n in (20, 40)]
         [False, True]
     """
     count = len(steps)
-    if not 16 + 800 / outputs <= count <= LONGEST:
+    least = (16 + 800 / outputs) * (1 + threads) / 2
+    if not least <= count <= LONGEST:
         return False
     span = steps[-1] - steps[0]
     even = np.linspace(steps[0], steps[-1], count)
@@ -94,10 +96,12 @@ def along_row(
     V, E = torch.add(V, E, alpha=middle), E * half
     table = torch.cat([V, E]).t().contiguous()
     found = crossings(A, D, count)
-    sums = [(t * found.on) @ table for t in (A, D)]
+    nothing = A.new_zeros(())
+    of_a, of_d = (torch.where(found.on, t, nothing) @ table for t in (A, D))
     bounds = found.start[::images].tolist()
     out = A.new_empty(count, images, outputs)
-    work = torch.empty_like(sums[0])
+    work = torch.empty_like(of_a)
+    by_v, by_e = work[:, :outputs], work[:, outputs:]
     chunk = max(1, HOT // (2 * work.nbytes))
     where = np.linspace(-1, 1, count).tolist()
     for i in range(0, count, chunk):
@@ -116,10 +120,9 @@ def along_row(
         ]
         for p in range(i, last):
             if p:
-                sums[0] += changes[0][p - first]
-                sums[1] += changes[1][p - first]
-            torch.add(sums[0], sums[1], alpha=where[p], out=work)
-            by_v, by_e = work[:, :outputs], work[:, outputs:]
+                of_a += changes[0][p - first]
+                of_d += changes[1][p - first]
+            torch.add(of_a, of_d, alpha=where[p], out=work)
             torch.add(by_v, by_e, alpha=where[p], out=out[p])
     return out
 
@@ -134,7 +137,7 @@ def crossings(A: Tensor, D: Tensor, count: int) -> Crossings:
     # Read off the points, not off A and D again: rounding must not make
     # both disagree. Who does not change is what it is in the middle.
     changes = (point - 1) < count - 1  # bytes: 0 becomes 255
-    on = torch.where(changes, D < 0, A > 0)
+    on = torch.where(changes, -D, A) > 0
     order = np.argsort(point.view(-1).numpy(), kind="stable")
     bag = torch.arange(images, dtype=torch.int32).view(-1, 1)
     bag = torch.add(bag, point, alpha=images).view(-1).numpy()

@@ -107,7 +107,8 @@ class Mlp:
 
     def crosses(self, row: Row) -> bool:
         """Whether a row is cheaper by the crossings of its units."""
-        if not self.outputs or not pays(row.steps, self.outputs):
+        threads = torch.get_num_threads()
+        if not self.outputs or not pays(row.steps, self.outputs, threads):
             return False
         self.notes["rows"] = "by crossings of hidden units"
         return True
