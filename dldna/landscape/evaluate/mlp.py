@@ -18,6 +18,7 @@ crossings of the hidden units (:mod:`dldna.landscape.evaluate.crossings`).
 
 import math
 from collections import Counter
+from functools import cache
 from itertools import chain
 from typing import Any
 
@@ -85,7 +86,8 @@ class Mlp:
         self.chunk = 16 * self.row
         self._room = memory / 4
         self._tiles: dict[tuple[int, int], Tile] = {}
-        self._buffers: dict[str, Tensor] = {}
+        self._memory: dict[str, Tensor] = {}
+        self._buffers: dict[Any, Tensor] = {}
 
     def _moving(self) -> tuple[Moving, Moving]:
         """All that moves, and without the weights that crossings need."""
@@ -135,8 +137,10 @@ class Mlp:
         return total.means()
 
     def _row(self, total: Total, row: Row) -> None:
-        weights = tuple(
-            Weights(self, m, row, keep=self.several) for m in self.moving
+        weights = cache(
+            lambda crossed: Weights(
+                self, self.moving[crossed], row, keep=self.several
+            )
         )
         for b, batch in enumerate(self.batches):
             tiles = [
@@ -175,9 +179,12 @@ class Mlp:
 
     def buffer(self, name: str, shape: tuple[int, ...], dtype) -> Tensor:
         """Memory for a step's result, used again at the next tile."""
-        size = math.prod(shape)
-        kept = self._buffers.get(name)
-        if kept is None or kept.numel() < size or kept.dtype != dtype:
-            kept = torch.empty(size, dtype=dtype, device=self.task.device)
-            self._buffers[name] = kept
-        return kept[:size].view(shape)
+        key = name, shape, dtype
+        if key not in self._buffers:
+            whole = self._memory.get(name)
+            size = math.prod(shape)
+            if whole is None or whole.numel() < size or whole.dtype != dtype:
+                whole = torch.empty(size, dtype=dtype, device=self.task.device)
+                self._memory[name] = whole
+            self._buffers[key] = whole[:size].view(shape)
+        return self._buffers[key]

@@ -1,6 +1,6 @@
 """Tensors of a perceptron along a row of points."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,6 +9,20 @@ from dldna.landscape.evaluate.plane import Row, combined
 from dldna.landscape.evaluate.task import Task
 
 ALIGNED = 16  # numbers: where each tensor may start
+
+
+class Room(NamedTuple):
+    """Memory for all that moves, at some points.
+
+    Args:
+        numbers: (P, n) for each type, where they are formed.
+        rounded: the same in bfloat16, or the very same.
+        views: each tensor by its name, within ``rounded``.
+    """
+
+    numbers: dict[torch.dtype, Tensor]
+    rounded: dict[torch.dtype, Tensor]
+    views: dict[str, Tensor]
 
 
 class Moving:
@@ -49,6 +63,29 @@ class Moving:
             dtype: [torch.cat(each) for each in zip(*found, strict=True)]
             for dtype, found in pieces.items()
         }
+        self._rooms: dict[int, Room] = {}
+
+    def room(self, path: Any, count: int, fresh: bool) -> Room:
+        """Memory for all of them at ``count`` points, the same each time."""
+        if not fresh and count in self._rooms:
+            return self._rooms[count]
+        device = path.task.device
+        shapes = {d: (count, len(t[0])) for d, t in self.terms.items()}
+        numbers = {
+            dtype: torch.empty(shape, dtype=dtype, device=device)
+            for dtype, shape in shapes.items()
+        }
+        rounded = numbers
+        if path.half:
+            rounded = {d: t.bfloat16() for d, t in numbers.items()}
+        views = dict(self.still)
+        for name, (dtype, start, shape) in self.place.items():
+            piece = rounded[dtype][:, start : start + shape.numel()]
+            views[name] = piece.view(-1, *shape)
+        made = Room(numbers, rounded, views)
+        if not fresh:
+            self._rooms[count] = made
+        return made
 
 
 class Weights:
@@ -73,21 +110,15 @@ class Weights:
         """(P, *shape) of each tensor; (1, *shape) of one that is still."""
         if part.start in self.formed:
             return self.formed[part.start]
-        moving, flat = self.moving, {}
+        count = part.stop - part.start
+        room = self.moving.room(self.path, count, fresh=self.keep)
         for dtype, affine in self.along.items():
-            count = part.stop - part.start
-            shape, out = (count, len(affine.base)), None
-            if not self.keep:
-                out = self.path.buffer(str(dtype), shape, dtype)
-            made = affine(part, out)
-            flat[dtype] = made.bfloat16() if self.path.half else made
-        found = dict(moving.still)
-        for name, (dtype, start, shape) in moving.place.items():
-            piece = flat[dtype][:, start : start + shape.numel()]
-            found[name] = piece.view(-1, *shape)
+            made = affine(part, room.numbers[dtype])
+            if self.path.half:
+                room.rounded[dtype].copy_(made)
         if self.keep:
-            self.formed[part.start] = found
-        return found
+            self.formed[part.start] = room.views
+        return room.views
 
 
 class Affine:

@@ -1,5 +1,6 @@
 """The operations of a perceptron on a tile, for a row of points."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -65,17 +66,22 @@ class Run:
 
     Args:
         path: the path that asks.
-        weights: all that moves; all but the weights that crossings need.
+        weights: gives all that moves; all but the weights that crossings
+            need, if asked with True.
         row: the points.
         tile: the images.
     """
 
     def __init__(
-        self, path: Any, weights: tuple[Weights, Weights], row: Row, tile: Tile
+        self,
+        path: Any,
+        weights: Callable[[bool], Weights],
+        row: Row,
+        tile: Tile,
     ):
         self.path, self.row, self.tile = path, row, tile
         self.crossed = self._crossed() if path.crosses(row) else {}
-        self.weights = weights[bool(self.crossed)]
+        self.weights = weights(bool(self.crossed))
         skipped = {path.program.folds[node] for node in self.crossed}
         self.first = {
             node: Affine(terms, row, path.half)
