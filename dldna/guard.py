@@ -49,6 +49,19 @@ def untouched(*models: nn.Module) -> Iterator[None]:
             torch.cuda.set_rng_state_all(cuda)
 
 
+@contextmanager
+def differentiable() -> Iterator[None]:
+    """Gradients are on, whatever the caller has switched off around it.
+
+    Example:
+        >>> with torch.no_grad(), differentiable():
+        ...     torch.is_grad_enabled()
+        True
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
+
+
 def _cuda_in_use() -> bool:
     return torch.cuda.is_available() and torch.cuda.is_initialized()
 

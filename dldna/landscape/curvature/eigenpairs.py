@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dldna import checks, guard, params
-from dldna.landscape.curvature.lanczos import WHICH, Ritz, lanczos
+from dldna.landscape.curvature.lanczos import WHICH, Ritz, lanczos, multiple
 from dldna.landscape.curvature.operator import Operator
 from dldna.landscape.curvature.watch import check_call
 from dldna.records import Spectrum
@@ -80,6 +80,10 @@ def top_eigenpairs(
     *Starts.* With ``starts > 1`` the search is repeated from other starting
     vectors, and ``provenance.notes`` holds the spread (``start_spread``)
     and the largest angle in degrees (``start_angle``) of the pairs.
+
+    *Multiplicity.* The k largest are counted with their multiplicity:
+    further random starts outside the space that was found look for copies
+    until none comes.
 
     *Sign.* An eigenvector is defined up to its sign; here its entry of
     largest magnitude is positive.
@@ -168,7 +172,7 @@ def search(
     seed: int,
     limit: int,
 ) -> Ritz:
-    """One Lanczos run from a random vector.
+    """Lanczos from a random vector, and again for further copies.
 
     Args:
         operator: the matrix.
@@ -185,16 +189,16 @@ def search(
     start = torch.randn(operator.n, generator=generator, dtype=operator.dtype)
     item = torch.finfo(operator.dtype).bits // 8
     room = BASIS_BYTES // (item * operator.n)
-    return lanczos(
-        lambda v: operator @ v,
-        start.to(operator.device),
-        k,
-        0.9 * tol,  # leaves room for rounding
-        which=which,
-        max_products=limit,
-        basis=max(2 * k + 10, min(room, 400)),
-        generator=generator,
-    )
+    matvec, basis = operator.__matmul__, max(2 * k + 10, min(room, 400))
+    settings = {
+        "which": which,
+        "max_products": limit,
+        "basis": basis,
+        "generator": generator,
+    }
+    tol = 0.9 * tol  # leaves room for rounding
+    found = lanczos(matvec, start.to(operator.device), k, tol, **settings)
+    return multiple(matvec, found, tol, **settings)
 
 
 def verified(
@@ -224,7 +228,10 @@ def verified(
     exact_v, exact_hv = v.double(), hv.double()
     values = (exact_v * exact_hv).sum(1)
     gaps = (exact_hv - values[:, None] * exact_v).norm(dim=1)
-    residuals = gaps / values.abs().clamp_min(torch.finfo(torch.float64).tiny)
+    eps = torch.finfo(operator.dtype).eps
+    floor = 20 * eps * float(values.abs().max())
+    tiny = torch.finfo(torch.float64).tiny
+    residuals = gaps / values.abs().clamp_min(max(floor, tiny))
     largest = v.abs().argmax(1, keepdim=True)
     v = v * v.gather(1, largest).sign()
     notes = {
@@ -234,15 +241,15 @@ def verified(
     }
     if len(found) > 1:
         notes |= _over_starts(found)
-    floor = 20 * torch.finfo(operator.dtype).eps * float(values.abs().max())
     late = (residuals > tol) & (gaps > floor)
     notes["converged"] = not bool(late.any())
+    wide = operator.dtype == torch.float64
     if late.any():
         warnings.warn(
             f"{int(late.sum())} of {len(v)} eigenpairs have a residual above "
             f"{tol:g} (largest {float(residuals[late].max()):.1e}) after "
-            f"{found[0].products} products: raise max_products, "
-            "raise tol, or take dtype=torch.float64",
+            f"{found[0].products} products: raise max_products"
+            + (", raise tol" if wide else ", raise tol, or take float64"),
             NotConvergedWarning,
             stacklevel=3,
         )

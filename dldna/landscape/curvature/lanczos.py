@@ -9,12 +9,13 @@ their residual is known without a further product:
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 WHICH = ("magnitude", "largest", "smallest")
+PATIENCE = 8  # vectors, before a search is given up as hopeless
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,7 @@ def lanczos(
     *,
     which: str = "magnitude",
     least: int = 0,
+    enough: float | None = None,
     max_products: int = 1000,
     basis: int = 256,
     generator: torch.Generator | None = None,
@@ -66,6 +68,9 @@ def lanczos(
         which: "magnitude", "largest" or "smallest".
         least: make at least this many products, for a start that may
             lie close to an eigenvector which is not the wanted one.
+        enough: stop as soon as the residuals say that the pairs in sight
+            lie below this (in the order of ``which``; a magnitude for
+            "magnitude").
         max_products: give up after this many.
         basis: largest number of vectors kept; at least ``k + 3``.
         generator: where new directions come from.
@@ -121,6 +126,9 @@ def lanczos(
             (residuals <= (tol * values[order].abs()).clamp_min(floor)).all()
         )
         done = m >= k and fine and (exhausted or spent >= least)
+        if enough is not None and m > PATIENCE:
+            reach = _rank(values[order], which) + residuals
+            done = done or bool((reach < enough).all())
         if done and exhausted:
             now = values[order]
             done = last is not None and torch.allclose(
@@ -197,9 +205,96 @@ def tridiagonal(
     return torch.tensor(diagonal, **exact), torch.tensor(off, **exact)
 
 
+def multiple(
+    matvec: Callable[[Tensor], Tensor],
+    found: Ritz,
+    tol: float,
+    *,
+    which: str = "magnitude",
+    max_products: int = 1000,
+    basis: int = 256,
+    generator: torch.Generator | None = None,
+) -> Ritz:
+    r"""Add the copies of multiple eigenvalues that one start cannot see.
+
+    The Krylov space of one vector holds a single direction of each
+    eigenspace. So the space of the pairs found, :math:`V`, is taken out,
+    :math:`PHP` with :math:`P=I-V^\top V`, and another random vector looks
+    for a pair there that belongs before the last one; until none comes.
+
+    Args:
+        matvec: the product with a vector of shape (n,).
+        found: k pairs.
+        tol: bound of the relative residual.
+        which: "magnitude", "largest" or "smallest".
+        max_products: give up after this many, those of ``found`` included.
+        basis: as in :func:`lanczos`.
+        generator: where the new vectors come from.
+
+    Returns:
+        The k pairs wanted most, in order.
+
+    References:
+        Parlett, "The Symmetric Eigenvalue Problem", SIAM 1998, chapter 13.
+
+    Example:
+        >>> a = torch.diag(torch.tensor([3.0, 3.0, 1.0, 0.5]))
+        >>> one = lanczos(lambda v: a @ v, torch.ones(4), 2, 1e-6)
+        >>> g = torch.Generator().manual_seed(0)
+        >>> multiple(lambda v: a @ v, one, 1e-6, generator=g).values
+        tensor([3.0000, 3.0000], dtype=torch.float64)
+    """
+    k, n = found.vectors.shape
+    while k < n and found.products < max_products:
+        rows = found.vectors
+
+        def outside(v: Tensor, rows: Tensor = rows) -> Tensor:
+            for _ in range(2):
+                v = v - rows.T @ (rows @ v)
+            return v
+
+        start = torch.randn(n, generator=generator).to(rows)
+        start = outside(start)
+        last = float(_rank(found.values[-1:], which))
+        more = lanczos(
+            lambda v: outside(matvec(v)),
+            start,
+            1,
+            tol,
+            which=which,
+            enough=last - 2 * tol * abs(last),
+            max_products=max_products - found.products,
+            basis=basis,
+            generator=generator,
+        )
+        spent = found.products + more.products
+        new = float(_rank(more.values, which)[0])
+        better = new > last + 2 * tol * abs(last)
+        values, vectors = found.values, rows
+        if better:
+            values = torch.cat([values, more.values])
+            vector = outside(more.vectors[0])
+            vectors = torch.cat([rows, (vector / vector.norm())[None]])
+            order = _order(values, which)[:k]
+            values, vectors = values[order], vectors[order.to(rows.device)]
+        found = replace(
+            found,
+            values=values,
+            vectors=vectors,
+            products=spent,
+            converged=found.converged and (more.converged or not better),
+        )
+        if not better:
+            break
+    return found
+
+
+def _rank(values: Tensor, which: str) -> Tensor:
+    """What is largest for the pair that is wanted most."""
+    if which == "magnitude":
+        return values.abs()
+    return values if which == "largest" else -values
+
+
 def _order(values: Tensor, which: str) -> Tensor:
-    if which == "largest":
-        return values.argsort(descending=True)
-    if which == "smallest":
-        return values.argsort()
-    return values.abs().argsort(descending=True)
+    return _rank(values, which).argsort(descending=True)

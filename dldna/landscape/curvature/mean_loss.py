@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dldna import batches as bt
 from dldna import checks, params
-from dldna.guard import untouched
+from dldna.guard import differentiable, untouched
 from dldna.landscape.evaluate.weights import batch_weight, reduction
 from dldna.landscape.inputs import check_model
 from dldna.records import Provenance
@@ -154,6 +154,7 @@ class MeanLoss:
         return self._mean_loss(point, self.batches)
 
     @untouched()
+    @differentiable()
     def gradient(self, point: Mapping[str, Tensor] | None = None) -> Tensor:
         """The gradient of the mean loss.
 
@@ -340,8 +341,13 @@ def _chosen(model: nn.Module, names: Sequence[str] | None) -> list[str]:
     if names is None:
         free = [k for k, p in named.items() if p.requires_grad]
         return free or list(named)
-    wanted = {names} if isinstance(names, str) else set(names)
+    wanted = {names} if isinstance(names, str) else {*names}
     for name in wanted:
+        if not isinstance(name, str):
+            raise TypeError(
+                "params must be names of parameters, as in "
+                f"model.named_parameters(), not a {type(name).__name__}"
+            )
         checks.choice("parameter", name, list(named))
     if not wanted:
         raise ValueError("params names no parameter; leave it out for all")
