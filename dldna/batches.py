@@ -125,25 +125,37 @@ def _copy(value: Any) -> Any:
 
 
 def size(batch: Batch) -> int:
-    """Number of samples: the length of the first tensor found.
+    """Number of samples: the length of the target.
 
-    Where the inputs' axis 1, and not axis 0, is as long as the target (a
-    recurrent network without ``batch_first``), it is the target's length.
+    Where there is no target, or none of the inputs has an axis of its
+    length, it is the length that most of the inputs share, or that of the
+    first. Numbers without axes have no length.
 
     Example:
-        >>> size((torch.zeros(5, 2), torch.zeros(5)))
-        5
         >>> size((torch.zeros(12, 5, 2), torch.zeros(5)))
         5
+        >>> size({"bag": torch.zeros(40), "x": torch.zeros(4, 2),
+        ...       "label": torch.zeros(4)})
+        4
+
+    Raises:
+        TypeError: there is no tensor.
     """
-    for tensor in tensors(batch):
-        n = len(tensor) if tensor.ndim else 1
-        if n > 1 and tensor.ndim > 1:
-            second = _ends(batch)[1]
-            if second not in (None, n) and tensor.shape[1] == second:
-                return second
-        return n
-    raise TypeError("the batch holds no tensor, so it has no size")
+    shapes = [t.shape for t in tensors(batch) if t.ndim]
+    try:
+        inputs, target = split(batch)
+    except TypeError:
+        inputs, target = batch, None
+    known = {n for t in tensors(inputs) for n in t.shape[:2]}
+    for tensor in tensors(target):
+        if tensor.ndim and (len(tensor) in known or not known):
+            return len(tensor)
+    lengths = [len(t) for t in tensors(inputs) if t.ndim]
+    if lengths:
+        return max(lengths, key=lengths.count)  # the first of the most
+    if not shapes and next(tensors(batch), None) is None:
+        raise TypeError("the batch holds no tensor, so it has no size")
+    return shapes[0][0] if shapes else 1
 
 
 def sliced(batch: Batch) -> bool:
@@ -259,6 +271,9 @@ def loss_caller(loss_fn: Callable) -> Callable[[Any, Batch], Tensor]:
         try:
             return _number(loss_fn(output, batch))
         except (TypeError, AttributeError) as error:
+            about = (type(batch).__name__, "positional argument")
+            if not any(word in str(error) for word in about):
+                raise
             raise TypeError(
                 f"{error}. If the loss wants the target alone: a loss of "
                 "your own is called as loss(output, batch), unless its "

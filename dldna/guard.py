@@ -1,5 +1,6 @@
 """The promise that the user's model and random state stay as they were."""
 
+import operator
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +14,9 @@ from torch import nn
 def untouched(*models: nn.Module) -> Iterator[None]:
     """Put models and all global random states back, whatever happens.
 
-    Parameters, buffers, gradients, ``requires_grad``, the train or eval
-    mode of every submodule, and the random states of Python, NumPy and
+    Parameters, buffers, gradients, ``requires_grad``, the attributes of
+    every submodule (its train or eval mode among them; lists, dicts and
+    sets hold what they held), and the random states of Python, NumPy and
     torch (CPU and CUDA) are bit-identical afterwards, also after an
     exception or Ctrl-C. Buffers and parameters keep their identity: the
     old values are copied back into the same tensors.
@@ -71,7 +73,7 @@ class _Kept:
 
     def __init__(self, model: nn.Module):
         modules = list(model.modules())
-        self.modes = [(m, m.training) for m in modules]
+        self.attributes = [_Attributes(m) for m in modules]
         self.buffers = [
             (m, name, buffer, None if buffer is None else buffer.clone())
             for m in modules
@@ -91,8 +93,8 @@ class _Kept:
 
     def put_back(self) -> None:
         with torch.no_grad():
-            for module, mode in self.modes:
-                module.training = mode
+            for attributes in self.attributes:
+                attributes.put_back()
             for module, name, buffer, value in self.buffers:
                 module._buffers[name] = buffer
                 if buffer is not None:
@@ -111,6 +113,68 @@ class _Kept:
                 p.grad = grad
                 if grad is not None:
                     grad.copy_(old)
+
+
+@contextmanager
+def attributes_kept(model: nn.Module) -> Iterator[None]:
+    """Put back what a forward writes into its modules beside tensors' bits.
+
+    Modes, counters, lists that grow, activations that are kept: each
+    attribute is the same object afterwards, and lists, dicts and sets hold
+    what they held. Parameters, buffers and submodules are not looked at.
+
+    Args:
+        model: the module to watch, with all modules inside.
+
+    Example:
+        >>> layer = nn.ReLU()
+        >>> layer.seen = []
+        >>> with attributes_kept(layer):
+        ...     layer.seen.append(1)
+        ...     layer.training = False
+        >>> layer.seen, layer.training
+        ([], True)
+    """
+    kept = [_Attributes(module) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for attributes in kept:
+            attributes.put_back()
+
+
+_TENSORS = ("_parameters", "_buffers", "_modules")
+
+
+class _Attributes:
+    """One module's attributes as they were, but for its tensors."""
+
+    def __init__(self, module: nn.Module):
+        self.home = vars(module)
+        self.before = {k: v for k, v in self.home.items() if k not in _TENSORS}
+        self.contents = [
+            (v, v.copy())
+            for v in self.before.values()
+            if isinstance(v, (list, dict, set))
+        ]
+
+    def put_back(self) -> None:
+        for name in [k for k in self.home if k not in _TENSORS]:
+            if name not in self.before:
+                del self.home[name]
+        self.home.update(self.before)
+        for container, content in self.contents:
+            if _same_content(container, content):
+                continue
+            container.clear()
+            add = getattr(container, "extend", None) or container.update
+            add(content)
+
+
+def _same_content(a: list | dict | set, b: list | dict | set) -> bool:
+    if isinstance(a, dict):
+        a, b = [*a.keys(), *a.values()], [*b.keys(), *b.values()]
+    return len(a) == len(b) and all(map(operator.is_, a, b))
 
 
 _WHOLE = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}

@@ -24,12 +24,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dldna import batches as batching
 from dldna import params
 from dldna.checks import choice, whole
 from dldna.landscape.checkpoints import bare, inner, read_checkpoint
 from dldna.landscape.normalise import filter_normalise, layer_normalise
 from dldna.landscape.plane import Direction, Plane, orthogonalise
+from dldna.objective import Objective
 from dldna.params import Params
 
 HALF = 2e-3  # float16 keeps weights to about 5e-4
@@ -449,40 +449,20 @@ def match(state: dict[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
 
 
 def full_gradient(model: nn.Module, loss_fn: Callable, data: Any) -> Params:
-    """Mean gradient over all batches, in eval mode, model untouched."""
-    from dldna.guard import untouched
-    from dldna.landscape.evaluate.weights import batch_weight, reduction
+    """Mean gradient over all batches, in eval mode, model untouched.
 
-    weighted = [(b, batch_weight(loss_fn, b)) for b in batching.held(data)]
-    call = batching.loss_caller(loss_fn)
-    total = sum(weight for _, weight in weighted)
-    summed = reduction(loss_fn) == "sum"
-    point = {k: v.requires_grad_() for k, v in _copies(model).items()}
-    out = {k: torch.zeros_like(v) for k, v in point.items()}
-    with untouched(model), torch.enable_grad():
-        model.eval()
+    It is zero for frozen parameters, unless all are frozen.
+    """
+    f = Objective(model, loss_fn, data, dtype=own_dtype(model))
+    found = f.cut(f.gradient())
+    own = params.of(model)
+    return {k: found.get(k, torch.zeros_like(v)).to(v) for k, v in own.items()}
 
-        def run(*args, **kwargs):
-            return params.call(model, point, args, kwargs)
 
-        for batch, weight in weighted:
-            if not weight:  # every target is ignored
-                continue
-            inputs, _ = batching.split(batch)
-            loss = call(batching.apply(run, inputs), batch).mean()
-            if not loss.requires_grad:
-                raise ValueError(
-                    "the loss has no gradient: it returns a plain number, "
-                    "or a tensor without its history (.item(), .detach())"
-                )
-            grads = torch.autograd.grad(
-                loss, list(point.values()), allow_unused=True
-            )
-            share = (1 if summed else weight) / total
-            for name, g in zip(point, grads, strict=True):
-                if g is not None:
-                    out[name] += share * g
-    return out
+def own_dtype(model: nn.Module) -> torch.dtype:
+    """The type in which a model's gradients are calculated."""
+    wide = next(model.parameters()).dtype == torch.float64
+    return torch.float64 if wide else torch.float32
 
 
 def _copies(model: nn.Module) -> Params:

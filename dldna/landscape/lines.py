@@ -24,11 +24,6 @@ from dldna.landscape.evaluate import choose
 from dldna.landscape.grid import axis, line_axis
 from dldna.landscape.inputs import (
     buffer_steps,
-    check_call,
-    check_loss,
-    check_model,
-    loss_name,
-    name_of,
     named_metrics,
     statistics_of,
     way_for,
@@ -41,6 +36,13 @@ from dldna.landscape.probe import (
     how_close,
     probe,
     same_twice,
+)
+from dldna.objective import (
+    check_call,
+    check_loss,
+    check_model,
+    loss_name,
+    name_of,
 )
 from dldna.progress import announce, track
 from dldna.records import Line, Provenance

@@ -10,9 +10,7 @@ import torch
 from torch import nn
 
 from dldna import batches as batching
-from dldna.landscape.evaluate import Slow, task
-from dldna.landscape.evaluate.weights import batch_weight, reduction
-from dldna.params import Params
+from dldna.objective import batch_weight, in_place, reduction
 
 CLOSE = {  # relative and absolute
     "float64": (1e-9, 1e-14),
@@ -67,10 +65,10 @@ def direct_loss(model: nn.Module, loss_fn: Callable, held: list[Any]) -> float:
     """
     call = batching.loss_caller(loss_fn)
     summed = reduction(loss_fn) == "sum"
-    model.eval()
     total = count = 0.0
     device = next(model.parameters()).device
-    with torch.no_grad():
+    with torch.no_grad(), in_place(model) as put:
+        put({}, dict(model.named_buffers()))
         for batch in held:
             batch = batching.to(batch, device=device)
             output = batching.apply(model, batching.split(batch)[0])
@@ -81,18 +79,6 @@ def direct_loss(model: nn.Module, loss_fn: Callable, held: list[Any]) -> float:
                 total += float(value) * (1 if summed else weight)
                 count += weight
     return total / count if count else math.nan
-
-
-def loss_at(
-    model: nn.Module,
-    loss_fn: Callable,
-    held: list[Any],
-    point: Params,
-    **kwargs,
-) -> float:
-    """The loss at some weights, by the slow path."""
-    slow = Slow(task(model, loss_fn, held, point, [point], **kwargs))
-    return float(slow(torch.zeros(1, 1))["loss"][0])
 
 
 def how_close(model: nn.Module, precision: str) -> str:

@@ -17,11 +17,6 @@ from dldna.landscape.directions import Given
 from dldna.landscape.grid import axes
 from dldna.landscape.inputs import (
     buffer_steps,
-    check_call,
-    check_loss,
-    check_model,
-    loss_name,
-    name_of,
     named_metrics,
     statistics_of,
     way_for,
@@ -32,6 +27,13 @@ from dldna.landscape.remember import remembered
 from dldna.landscape.running import LEAST_SAMPLES, Run
 from dldna.landscape.trajectory import Trajectory
 from dldna.landscape.workers import Job, workers
+from dldna.objective import (
+    check_call,
+    check_loss,
+    check_model,
+    loss_name,
+    name_of,
+)
 from dldna.progress import duration
 from dldna.records import Provenance, Surface
 

@@ -21,7 +21,7 @@ from dldna.landscape.curvature import (
 )
 from dldna.landscape.directions import full_gradient
 from dldna.landscape.evaluate import choose
-from dldna.landscape.evaluate.weights import batch_weight, reduction
+from dldna.objective import batch_weight, reduction
 
 WEIGHT = torch.tensor([0.2, 1.0, 3.0], dtype=torch.float64)
 CUTS = [(12,), (5, 7), (1, 2, 3, 6), (4, 4, 4)]

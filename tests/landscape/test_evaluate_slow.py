@@ -105,21 +105,27 @@ def test_train_takes_each_batch_own_statistics(case):
     assert abs(got[0] - evaluate(case)[0]).max() > 1e-3
 
 
-def test_recalibrate_equals_update_bn(case):
+@pytest.mark.parametrize("sizes", [None, (1, 11), (5, 5, 2), (12,)])
+def test_recalibrate_takes_the_statistics_of_all_data(case, sizes):
+    model, data, origin, directions = case
+    x, y = (torch.cat(t) for t in zip(*data, strict=True))
+
     def prepare(m):
         m.eval()
         m.norm.train()
-        xs = [x for x, _ in case[1]]
-        m.norm.momentum = None
-        m.norm.reset_running_stats()
+        m.norm.momentum = 1.0
         with torch.no_grad():
-            for x in xs:
-                m(x)
+            m(x)
         m.eval()
 
     true = all_by_hand(case, prepare)
-    got = evaluate(case, statistics="recalibrate")
-    np.testing.assert_allclose(got, true, rtol=1e-6)
+    if sizes:
+        sizes = (*sizes[:-1], len(x) - sum(sizes[:-1]))
+        data = [*zip(x.split(sizes), y.split(sizes), strict=True)]
+    got = evaluate(
+        (model, data, origin, directions), statistics="recalibrate"
+    )
+    np.testing.assert_allclose(got, true, rtol=2e-6)
 
 
 def test_recalibrate_leaves_other_momenta_alone(case):

@@ -16,8 +16,9 @@ from dldna.guard import untouched
 from dldna.landscape.directions import point_of
 from dldna.landscape.evaluate import choose
 from dldna.landscape.evaluate.task import norms
+from dldna.landscape.inputs import named_metrics
 from dldna.landscape.plane import Direction, Plane, orthogonalise
-from dldna.landscape.surfaces import check_model, loss_name, named_metrics
+from dldna.objective import check_model, loss_name
 from dldna.params import Params
 from dldna.records import Line, Provenance
 

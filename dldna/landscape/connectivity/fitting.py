@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dldna import batches as batching
+from dldna import batches as bt
 from dldna import checks, params
 from dldna.guard import untouched
 from dldna.landscape.connectivity.curves import (
@@ -19,9 +19,10 @@ from dldna.landscape.connectivity.curves import (
 )
 from dldna.landscape.directions import point_of
 from dldna.landscape.evaluate.losses import mean
-from dldna.landscape.evaluate.slow import forward
-from dldna.landscape.evaluate.task import norms, task
-from dldna.landscape.surfaces import check_model, loss_name
+from dldna.landscape.evaluate.slow import forward, placed
+from dldna.landscape.evaluate.task import Task, norms, task
+from dldna.objective import check_model, loss_name
+from dldna.params import Params
 from dldna.records import Provenance
 
 Maker = Callable[[list[Tensor]], torch.optim.Optimizer]
@@ -104,8 +105,8 @@ def fit_curve(
     free = [v.requires_grad_() for p in inner for v in p.values()]
     make = optimizer or (lambda given: torch.optim.Adam(given, lr=1e-2))
     generator = torch.Generator().manual_seed(seed)
-    with untouched(model), torch.enable_grad():
-        held = batching.held(data, limit)
+    with untouched(model):
+        held = bt.held(data, limit)
         job = task(
             model,
             loss_fn,
@@ -134,7 +135,7 @@ def fit_curve(
 
 
 def _descend(
-    job: Any,
+    job: Task,
     points: Sequence[dict[str, Tensor]],
     kind: str,
     optimizer: torch.optim.Optimizer,
@@ -154,13 +155,11 @@ def _descend(
         i = order.pop()
 
         def closure(i=i, shares=shares):
-            optimizer.zero_grad()
-            state = mix(points, shares) | job.buffers_at([0.0])
-            output = forward(job, state, job.batches[i])
-            value = mean(job.loss(output, job.batches[i]))
-            value = value / job.sizes[i] if job.summed else value
-            value.backward()
-            return value
+            loss, slope = _slope(job, job.batches[i], mix(points, shares))
+            for point, share in zip(points[1:-1], shares[1:-1], strict=True):
+                for name, v in point.items():
+                    v.grad = share * slope[name].to(v)
+            return torch.tensor(loss)
 
         loss = optimizer.step(closure)
         losses[step] = float(loss.detach())
@@ -170,3 +169,16 @@ def _descend(
                 f"{float(t):.3f}): lower the optimizer's learning rate"
             )
     return losses
+
+
+def _slope(job: Task, batch: Any, point: Params) -> tuple[float, Params]:
+    """Loss and gradient of a batch, with the point in the model itself."""
+    named = dict(job.model.named_parameters())
+    with placed(job, needs=tuple(point)) as put:
+        put(point, job.buffers_at([0.0]))
+        value = mean(job.loss(forward(job, batch), batch))
+        value = value / bt.size(batch) if job.summed else value
+        found = torch.autograd.grad(
+            value, [named[k] for k in point], materialize_grads=True
+        )
+    return float(value.detach()), dict(zip(point, found, strict=True))

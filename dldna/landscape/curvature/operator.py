@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from dldna import checks
 from dldna.guard import differentiable, untouched
 from dldna.landscape.curvature import products
-from dldna.landscape.curvature.mean_loss import MeanLoss
 from dldna.landscape.curvature.watch import watch
+from dldna.objective import Objective
 from dldna.records import Provenance
 
 MATRICES = ("hessian", "gauss-newton")
@@ -27,11 +27,11 @@ TRACE_AFTER = 8192  # samples times products, before "auto" traces
 MANY = 64  # batches; with more, error bars come from joined ones
 
 
-class Operator(MeanLoss):
+class Operator(Objective):
     r"""The Hessian or Gauss-Newton matrix of a mean loss, as products.
 
     With :math:`L(w)=\sum_b \frac{m_b}{m} L_b(w)` over batches that count
-    :math:`m_b` (see :class:`MeanLoss`), the Hessian is
+    :math:`m_b` (see :class:`Objective`), the Hessian is
     :math:`H=\nabla^2 L` and the Gauss-Newton matrix is
     :math:`G=\sum_b \frac{m_b}{m} J_b^\top (\nabla^2_z \ell_b) J_b`, where
     :math:`J_b` is the Jacobian of the outputs :math:`z`. The loss is a
@@ -58,8 +58,8 @@ class Operator(MeanLoss):
     all batches together save at most 2 GiB. In eval mode small batches
     are joined up to 256 samples, which changes nothing but the speed.
 
-    The operator works on detached copies of the parameters: the model is
-    evaluated through ``torch.func.functional_call`` and is not written to.
+    The point is that of the model when the operator was made, which the
+    model's own tensors hold during each product (see :class:`Objective`).
     A tied parameter counts once.
 
     Args:
@@ -103,8 +103,8 @@ class Operator(MeanLoss):
     def __init__(
         self,
         model: nn.Module,
-        loss_fn: Callable,
-        data: Any,
+        loss_fn: Callable | None = None,
+        data: Any = None,
         *,
         matrix: str = "hessian",
         params: Sequence[str] | None = None,
@@ -134,6 +134,7 @@ class Operator(MeanLoss):
         self.adaptive = adaptive
         self._scale = self.flat(self.point).abs() if adaptive else None
         self._kept: dict[int, products.Product] = {}
+        self._versions: list[int] = []
         self._held_to: set[int] = set()  # batches where a way was tried
         self._insisted = way != "auto"
         self.passed_over = ""
@@ -292,6 +293,10 @@ class Operator(MeanLoss):
         return make(self, batch, keep)
 
     def _product(self, i: int) -> products.Product:
+        versions = [p._version for p in self.model.parameters()]
+        if versions != self._versions:  # graphs refuse tensors written to
+            self._kept.clear()
+            self._versions = versions
         if i in self._kept:
             return self._kept[i]
         batch = self.batches[i]

@@ -8,14 +8,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import get_gradient_edge
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from dldna.landscape.curvature.mean_loss import MeanLoss
+from dldna.objective import Objective
 
 Product = Callable[[Tensor], Tensor]
 
 
-def reverse(f: MeanLoss, batch: Any, keep: bool = True) -> Product:
+def reverse(f: Objective, batch: Any, keep: bool = True) -> Product:
     r"""Hessian products by a second backward pass, :math:`\nabla(g^\top v)`.
 
     Args:
@@ -26,28 +27,20 @@ def reverse(f: MeanLoss, batch: Any, keep: bool = True) -> Product:
     Returns:
         The product with a vector (n,).
     """
-    leaves = _leaves(f)
-    slopes = _gradients(
-        f.batch_loss(dict(zip(f.names, leaves, strict=True)), batch), leaves
-    )
+    with f.placed() as leaves:
+        edges = [get_gradient_edge(p) for p in leaves]
+        slopes = _gradients(f.batch_loss(batch), leaves)
 
     def product(v: Tensor) -> Tensor:
         if not slopes:
             return torch.zeros_like(v)
-        parts = list(f.cut(v).values())
-        hv = torch.autograd.grad(
-            list(slopes.values()),
-            leaves,
-            [parts[i] for i in slopes],
-            retain_graph=keep,
-            materialize_grads=True,
-        )
-        return _flat(hv)
+        with f.placed():
+            return _back(f, slopes, edges, v, keep)
 
     return product
 
 
-def gauss_newton(f: MeanLoss, batch: Any, keep: bool = True) -> Product:
+def gauss_newton(f: Objective, batch: Any, keep: bool = True) -> Product:
     r"""Gauss-Newton products :math:`J^\top(\nabla^2_z\ell)Jv`, all backward.
 
     :math:`Jv` is the derivative of :math:`u\mapsto v^\top J^\top u`, which
@@ -62,34 +55,42 @@ def gauss_newton(f: MeanLoss, batch: Any, keep: bool = True) -> Product:
         The product with a vector (n,).
 
     Raises:
-        TypeError: the model returns something else than one tensor.
+        TypeError: the model returns something else than one tensor, or the
+            loss reads the model past its output.
     """
-    leaves = _leaves(f)
-    z = f.output(dict(zip(f.names, leaves, strict=True)), batch)
-    if not isinstance(z, Tensor):
+    if f.reads_model(batch):
         raise TypeError(
-            "the Gauss-Newton matrix needs a model that returns one "
-            f"tensor, not {type(z).__name__}"
+            "the loss reads the network itself, so it is no function of the "
+            "outputs alone, and there is no Gauss-Newton matrix: take "
+            'matrix="hessian", or leave the penalty out of the loss'
         )
-    u = torch.zeros_like(z, requires_grad=True)
-    jtu = _gradients(z, leaves, u)
-    at = z.detach().requires_grad_()
-    loss = f.value(at, batch)
-    (slope,) = torch.autograd.grad(loss, at, create_graph=True)
+    with f.placed() as leaves:
+        edges = [get_gradient_edge(p) for p in leaves]
+        z = f.output(batch)
+        if not isinstance(z, Tensor):
+            raise TypeError(
+                "the Gauss-Newton matrix needs a model that returns one "
+                f"tensor, not {type(z).__name__}"
+            )
+        u = torch.zeros_like(z, requires_grad=True)
+        jtu = _gradients(z, leaves, u)
+        at = z.detach().requires_grad_()
+        loss = f.value(at, batch)
+        (slope,) = torch.autograd.grad(loss, at, create_graph=True)
 
     def product(v: Tensor) -> Tensor:
         if not jtu or not slope.requires_grad:
             return torch.zeros_like(v)  # a loss linear in the outputs
-        parts = list(f.cut(v).values())
-        (jv,) = torch.autograd.grad(
-            list(jtu.values()), u, [parts[i] for i in jtu], retain_graph=keep
-        )
-        (hjv,) = torch.autograd.grad(slope, at, jv, retain_graph=keep)
-        return _flat(
-            torch.autograd.grad(
-                z, leaves, hjv, retain_graph=keep, materialize_grads=True
+        with f.placed():
+            starts = _parts(f, jtu, v)
+            (jv,) = torch.autograd.grad(
+                list(jtu.values()), u, starts, retain_graph=keep
             )
-        )
+            (hjv,) = torch.autograd.grad(slope, at, jv, retain_graph=keep)
+            found = torch.autograd.grad(
+                z, edges, hjv, retain_graph=keep, allow_unused=True
+            )
+        return _flat(f, found)
 
     return product
 
@@ -117,7 +118,7 @@ transpose.int unsqueeze.default view.default zeros_like.default
 TRACED = {f"aten.{name}" for name in TRACED_NAMES.split()}
 
 
-def linearize(f: MeanLoss, batch: Any) -> Product | None:
+def linearize(f: Objective, batch: Any) -> Product | None:
     """Hessian products by the gradient's forward derivative, traced once.
 
     It is tried on networks alone whose gradient is made of operations that
@@ -131,8 +132,8 @@ def linearize(f: MeanLoss, batch: Any) -> Product | None:
         The product with a vector (n,), or None where an operation is not
         among those.
     """
-    slope = torch.func.grad(lambda p: f.batch_loss(p, batch))
-    with warnings.catch_warnings():
+    slope = torch.func.grad(lambda p: f.functional(p, batch))
+    with f.placed(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.fx about its own graph
         calls = [
             node.target
@@ -171,7 +172,7 @@ def agrees(fast: Product, plain: Product, like: Tensor) -> float:
     return worst
 
 
-def forward(f: MeanLoss, batch: Any) -> Product:
+def forward(f: Objective, batch: Any) -> Product:
     """Hessian products forward over reverse; nothing is kept.
 
     Args:
@@ -181,10 +182,10 @@ def forward(f: MeanLoss, batch: Any) -> Product:
     Returns:
         The product with a vector (n,).
     """
-    slope = torch.func.grad(lambda p: f.batch_loss(p, batch))
+    slope = torch.func.grad(lambda p: f.functional(p, batch))
 
     def product(v: Tensor) -> Tensor:
-        with warnings.catch_warnings():
+        with f.placed(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch about its own script
             _, hv = torch.func.jvp(slope, (f.point,), (f.cut(v),))
         return f.flat(hv)
@@ -192,13 +193,29 @@ def forward(f: MeanLoss, batch: Any) -> Product:
     return product
 
 
-def _leaves(f: MeanLoss) -> list[Tensor]:
-    return [v.detach().requires_grad_() for v in f.point.values()]
+def _back(f, slopes, edges, v: Tensor, keep: bool) -> Tensor:
+    found = torch.autograd.grad(
+        list(slopes.values()),
+        edges,
+        _parts(f, slopes, v),
+        retain_graph=keep,
+        allow_unused=True,
+    )
+    return _flat(f, found)
 
 
-def _flat(parts: Any) -> Tensor:
+def _parts(f: Objective, slopes: dict[int, Tensor], v: Tensor) -> list[Tensor]:
+    parts = list(f.cut(v).values())
+    return [parts[i].to(g.dtype) for i, g in slopes.items()]
+
+
+def _flat(f: Objective, found: Any) -> Tensor:
     # detached: torch 2.4 fills in zeros that ask for a gradient
-    return torch.cat([x.detach().reshape(-1) for x in parts])
+    parts = [
+        torch.zeros_like(p) if g is None else g.detach()
+        for g, p in zip(found, f.point.values(), strict=True)
+    ]
+    return f.flat(dict(zip(f.names, parts, strict=True)))
 
 
 def _gradients(

@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from dldna import checks, progress
-from dldna.landscape.inputs import check_model
+from dldna.objective import Objective, check_model
 
 
 def check_call(
@@ -35,7 +35,8 @@ def check_call(
         ValueError: unknown option 'limt': did you mean 'limit'? Known: \
 adaptive, dtype, limit, matrix, mode, params, way
     """
-    check_model(model)
+    if not isinstance(model, Objective):
+        check_model(model)
     known = [
         p.name
         for function in functions

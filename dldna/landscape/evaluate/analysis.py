@@ -4,12 +4,12 @@ import torch
 from torch import Tensor, fx, nn
 
 from dldna import batches as bt
+from dldna import params
 from dldna.landscape.evaluate import graph as gr
 from dldna.landscape.evaluate.attention import known
 from dldna.landscape.evaluate.graph import Graph
 from dldna.landscape.evaluate.layers import CONVS, Layer
 from dldna.landscape.evaluate.pooling import copies, window
-from dldna.landscape.evaluate.slow import forward
 from dldna.landscape.evaluate.task import Task
 
 CACHE = 4 * 2**20  # bytes of the largest activation of a tile
@@ -140,7 +140,7 @@ class Plan:
     def _shapes(self) -> dict[str, torch.Size]:
         """Shapes of the modules' outputs for two samples."""
         batch = bt.cut(self.task.batches[0], 0, 2)
-        model, shapes = self.task.model, {}
+        model, shapes = self.task.twin, {}
 
         def look(name):
             def hook(module, inputs, output):
@@ -154,8 +154,12 @@ class Plan:
         ]
         try:
             with torch.no_grad():
-                state = self.task.parameters_at([])
-                forward(self.task, state | self.task.buffers_at([]), batch)
+                state = self.task.origin | self.task.buffers_at([])
+
+                def call(*args, **kwargs):
+                    return params.call(model, state, args, kwargs)
+
+                bt.apply(call, bt.split(batch)[0])
         finally:
             for hook in hooks:
                 hook.remove()

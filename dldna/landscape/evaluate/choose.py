@@ -15,7 +15,7 @@ from dldna.landscape.evaluate.graph import Unsupported
 from dldna.landscape.evaluate.layered import Layered
 from dldna.landscape.evaluate.layers import CONVS
 from dldna.landscape.evaluate.mlp import Mlp
-from dldna.landscape.evaluate.slow import Slow, forward
+from dldna.landscape.evaluate.slow import Slow, forward, placed
 from dldna.landscape.evaluate.stacked import Stacked
 from dldna.landscape.evaluate.task import Evaluator, Task, task
 from dldna.params import Params
@@ -154,19 +154,22 @@ def _order(given: Task) -> Iterator[str]:
 
 
 def operations(given: Task) -> float:
-    """Floating point operations of one point, on all the data."""
+    """Floating point operations of one point, on all the data.
+
+    Infinite where they cannot be counted: in a forward that differentiates
+    itself, say.
+    """
     first = given.batches[0]
-    state = given.origin | given.buffers_at([])
-    for batch in (bt.cut(first, 0, 2), first):
+    for batch in (bt.cut(first, 0, 2), first):  # or bound to its batch size
         counter = FlopCounterMode(display=False)
         try:
-            with torch.no_grad(), counter, torch.random.fork_rng([]):
-                forward(given, state, batch)
-            break
-        except Exception:  # a model that is bound to the size of its batches
-            if batch is first:
-                raise
-    return counter.get_total_flops() * given.samples / bt.size(batch)
+            with counter, placed(given) as put:
+                put({}, given.buffers_at([]))
+                forward(given, batch)
+        except Exception:
+            continue
+        return counter.get_total_flops() * given.samples / bt.size(batch)
+    return float("inf")
 
 
 def _check(given: Task, name: str, memory: float, insisted: bool) -> float:

@@ -7,11 +7,7 @@ import torch
 from torch import fx, nn
 
 from dldna import batches as bt
-from dldna.landscape.evaluate.task import Task
-
-
-class Unsupported(Exception):
-    """A fast path does not apply; the message says why."""
+from dldna.landscape.evaluate.task import Task, Unsupported
 
 
 class Graph:
@@ -27,7 +23,7 @@ class Graph:
 
     def __init__(self, task: Task):
         self.task = task
-        model = task.model
+        model = task.twin
         _refuse_hooks(model)
         self.modules = dict(model.named_modules())
         self.first_name = {}
@@ -58,7 +54,7 @@ class Graph:
 
     def inputs(self, batch: Any) -> dict[str, Any]:
         """Values of the placeholders for one batch."""
-        given = _bind(self.task.model, bt.split(batch)[0])
+        given = _bind(self.task.twin, bt.split(batch)[0])
         for node in self.nodes:
             if node.op == "placeholder" and node.target not in given:
                 # an argument left at its default is traced as name_1

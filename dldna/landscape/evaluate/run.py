@@ -41,7 +41,7 @@ def tile(path: Any, batch: Any) -> Tile:
         elif node.op == "call_method":
             values[node] = getattr(args[0], node.target)(*args[1:], **kwargs)
         else:
-            module = path.task.model.get_submodule(node.target)
+            module = path.task.twin.get_submodule(node.target)
             values[node] = module(*args, **kwargs)
     points = [path.task.origin, *path.task.directions]
     first = {}

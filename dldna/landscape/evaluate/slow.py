@@ -3,24 +3,29 @@
 It is the oracle of every other way.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dldna import batches as bt
-from dldna import params
 from dldna.landscape.evaluate.losses import mean, per_sample
 from dldna.landscape.evaluate.task import Task, Total, Values, norms
+from dldna.objective import in_place, join
+from dldna.objective.place import Put
+
+PIECE = 1024  # samples whose statistics are taken at once
 
 
 class Slow:
-    """One point at a time through the model's own forward.
+    """One point at a time, in the model itself.
 
-    Parameters and buffers are handed to the model for the length of a call
-    (``dldna.params.call``); tied weights, parametrisations,
-    recurrent and attention layers work as they are. The model's own
-    tensors and the global random state are not written to.
+    A point's weights are written into the model's own tensors for the
+    length of forward, loss and metrics, so that whatever reads the model
+    sees them; then its own come back, bit by bit.
 
     Args:
         task: what is evaluated.
@@ -41,24 +46,20 @@ class Slow:
         """Loss and metrics at (P, K) coordinates; each (P,) float64."""
         coords = self.task.check(coords)
         total = Total(self.task, len(coords))
-        device = self.task.device
-        devices = [device] if device.type == "cuda" else []
-        with torch.random.fork_rng(devices), torch.no_grad():
+        with placed(self.task) as put:
             for p, point in enumerate(coords.tolist()):
-                self._point(total, p, point)
+                self._point(put, total, p, point)
         return total.means()
 
-    def _point(self, total: Total, p: int, point: list[float]) -> None:
+    def _point(self, put: Put, total: Total, p: int, point: list[float]):
         task = self.task
-        state = task.parameters_at(point)
+        put(task.moving_to(point), task.buffers_at(point))
         if task.statistics == "recalibrate":
-            buffers = recalibrated(task, state)
-        else:
-            buffers = task.buffers_at(point)
-        for batch in task.batches:
-            if task.statistics == "train":  # batch norm writes to these
-                buffers = task.buffers_at(point)
-            output = forward(task, state | buffers, batch)
+            recalibrate(task, put)
+        for i, batch in enumerate(task.batches):
+            if i and task.statistics == "train":  # batch norm writes to these
+                put({}, task.buffers_at(point))
+            output = forward(task, batch)
             if self.exact:
                 output = output.double()
             total.add("loss", p, mean(task.loss(output, batch)), batch)
@@ -66,40 +67,94 @@ class Slow:
                 total.add(name, p, mean(metric(output, batch)), batch)
 
 
-def forward(task: Task, state: dict[str, Tensor], batch: Any) -> Any:
-    """The model's output on a batch, with the tensors of ``state``."""
+@contextmanager
+def placed(task: Task, needs: tuple[str, ...] = ()) -> Iterator[Put]:
+    """The task's model, ready for points to be put into it."""
+    device = task.device
+    devices = [device] if device.type == "cuda" else []
+    training = norms(task.model) if task.statistics == "train" else ()
+    with (
+        torch.random.fork_rng(devices),
+        torch.set_grad_enabled(bool(needs)),
+        in_place(
+            task.model, training=training, needs=needs, write=True
+        ) as put,
+    ):
+        yield put
 
-    def call(*args, **kwargs):
-        return params.call(task.model, state, args, kwargs)
 
+def forward(task: Task, batch: Any) -> Any:
+    """The model's output on a batch, at the point that is in place."""
     half = task.precision == "bfloat16"
     with torch.autocast(task.device.type, torch.bfloat16, enabled=half):
-        output = bt.apply(call, bt.split(batch)[0])
+        output = bt.apply(task.model, bt.split(batch)[0])
     return output.float() if half and isinstance(output, Tensor) else output
 
 
-def recalibrated(task: Task, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Buffers whose running statistics are the data's, at given parameters.
+def recalibrate(task: Task, put: Put) -> None:
+    r"""Put the data's own statistics into the layers that keep some.
 
-    Means and variances of batches are averaged with equal weights, as in
-    ``torch.optim.swa_utils.update_bn``.
+    Means and second moments are pooled over pieces of the data with
+    :math:`n_b` values for each channel,
+
+    .. math:: \mu=\sum_b \tfrac{n_b}{n}\mu_b,\qquad
+        \sigma^2=\tfrac{n}{n-1}\Big(\sum_b \tfrac{n_b}{n}
+        (\tfrac{n_b-1}{n_b}\sigma_b^2+\mu_b^2)-\mu^2\Big),
+
+    and the pieces do not depend on how a loader cuts the data, where its
+    batches can be joined.
+
+    Args:
+        task: what is evaluated, with a point in place.
+        put: as :func:`dldna.objective.in_place` gives it.
     """
-    buffers = {k: v.clone() for k, v in task.buffers.items()}
     layers = norms(task.model)
+    moments: dict[nn.Module, list] = {m: [0.0, 0.0, 0.0] for m in layers}
+
+    def note(layer: nn.Module, args: tuple, _: Tensor) -> None:
+        n = args[0].numel() / layer.num_features
+        mean, var = layer.running_mean.double(), layer.running_var.double()
+        sums = moments[layer]
+        sums[0] += n
+        sums[1] += n * mean
+        sums[2] += (n - 1) * var + n * mean.square()
+
     momenta = [layer.momentum for layer in layers]
-    for key, value in buffers.items():
-        if key.endswith("running_mean") or key.endswith("tracked"):
-            value.zero_()
-        elif key.endswith("running_var"):
-            value.fill_(1)
+    hooks = [layer.register_forward_hook(note) for layer in layers]
     try:
         for layer in layers:
             layer.train()
-            layer.momentum = None
-        for batch in task.batches:
-            forward(task, state | buffers, batch)
+            layer.momentum = 1.0
+        with torch.no_grad():
+            for piece in _pieces(task.batches):
+                forward(task, piece)
     finally:
-        for layer, momentum in zip(layers, momenta, strict=True):
+        for layer, hook, momentum in zip(layers, hooks, momenta, strict=True):
+            hook.remove()
             layer.eval()
             layer.momentum = momentum
-    return buffers
+    fresh = {}
+    for name, layer in task.model.named_modules():
+        n, first, second = moments.get(layer, (0, 0, 0))
+        if not n:  # no batch reached it
+            continue
+        mean = first / n
+        var = (second / n - mean.square()).clamp_min(0) * n / max(n - 1, 1)
+        at = f"{name}." if name else ""
+        fresh[f"{at}running_mean"] = mean.to(layer.running_mean)
+        fresh[f"{at}running_var"] = var.to(layer.running_var)
+    put({}, fresh)
+
+
+def _pieces(batches: list[Any]) -> list[Any]:
+    """The data in nearly equal pieces, whatever the batches were."""
+    if not all(map(bt.sliced, batches)):
+        return batches
+    try:
+        whole = batches[0] if len(batches) == 1 else join(batches)
+    except (RuntimeError, TypeError, KeyError):
+        return batches  # ragged
+    n = bt.size(whole)
+    parts = -(-n // PIECE)
+    edges = [round(i * n / parts) for i in range(parts + 1)]
+    return [bt.cut(whole, a, b) for a, b in pairwise(edges)]

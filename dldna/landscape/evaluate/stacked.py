@@ -66,7 +66,7 @@ class Stacked:
             if isinstance(output, Tensor):
                 size += output.nbytes
 
-        model = self.task.model
+        model = self.task.twin
         handles = [m.register_forward_hook(look) for m in model.modules()]
         try:
             with torch.no_grad():
@@ -113,7 +113,7 @@ class Stacked:
 
         def call(state, inputs):
             def model(*args, **kwargs):
-                return params.call(task.model, state | fixed, args, kwargs)
+                return params.call(task.twin, state | fixed, args, kwargs)
 
             return bt.apply(model, inputs)
 

@@ -1,8 +1,9 @@
 """What is evaluated: a model and a loss on data, over a plane of points."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,8 +12,14 @@ from torch import Tensor, nn
 
 from dldna import batches as bt
 from dldna.checks import choice
-from dldna.landscape.evaluate.weights import batch_weight, reduction
+from dldna.objective import batch_weight, reduction
+from dldna.objective import cast as cast_loss
 from dldna.params import Params, check_same
+
+
+class Unsupported(Exception):
+    """What a way of evaluating cannot do; the next way is tried."""
+
 
 PRECISIONS = {
     "float64": torch.float64,
@@ -49,13 +56,13 @@ class Evaluator(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Task:
     """A model, a loss and data, about an origin and along directions.
 
     Args:
-        model: a private twin: no tensor of it is ever written to, and its
-            modes are set once, here.
+        model: the model itself; whoever runs it puts a point's numbers
+            in place and takes them out again.
         loss: ``f(output, batch) -> scalar``.
         summed: the loss adds over the samples instead of averaging.
         batches: in memory, on the model's device, in the precision.
@@ -84,6 +91,14 @@ class Task:
     statistics: str
     sizes: list[int] = field(default_factory=list)
 
+    @cached_property
+    def twin(self) -> nn.Module:
+        """A copy of the modules, for ways that rearrange the arithmetic.
+
+        No tensor of it is ever written to; its modes are set once, here.
+        """
+        return _twin(self.model, self.statistics)
+
     @property
     def samples(self) -> int:
         """Number of samples in the data."""
@@ -96,7 +111,25 @@ class Task:
 
     def parameters_at(self, coords: Sequence[float]) -> Params:
         """The parameters at one point; coordinate 0 changes no bit."""
-        return _moved(self.origin, self.directions, coords)
+        return dict(self.moving_to(coords))
+
+    def moving_to(
+        self, coords: Sequence[float]
+    ) -> Iterator[tuple[str, Tensor]]:
+        """The parameters at one point, formed one after the other."""
+        moves = [
+            (float(c), d)
+            for c, d in zip(coords, self.directions, strict=False)
+            if c != 0
+        ]
+        for name, value in self.origin.items():
+            for i, (c, direction) in enumerate(moves):
+                step = direction[name]
+                if i:
+                    value.add_(step, alpha=c)
+                else:
+                    value = torch.add(value, step, alpha=c)
+            yield name, value
 
     def buffers_at(self, coords: Sequence[float]) -> dict[str, Tensor]:
         """Fresh buffers for one point: writing to them harms nobody."""
@@ -181,8 +214,7 @@ def task(
     """Check and gather what an evaluator needs.
 
     Args:
-        model: any module; it is not touched, a structural twin that
-            shares its tensors is used.
+        model: any module; it is as it was after each evaluation.
         loss_fn: see :mod:`dldna.batches`. The value at a point is the mean
             over the data: means over batches, weighted by their size or
             as :func:`batch_weight` says, or sums (``reduction="sum"``)
@@ -229,17 +261,23 @@ def task(
         cast["dtype"] = torch.float64
     batches = [bt.to(b, **cast) for b in batches]
 
+    own = {p.untyped_storage().data_ptr() for p in model.parameters()}
+
     def move(tensors):
-        return {
+        moved = {
             k: v.detach().to(
                 **(cast if v.is_floating_point() else {"device": device})
             )
             for k, v in tensors.items()
         }
+        return {  # the model's own memory is written to
+            k: v.clone() if v.untyped_storage().data_ptr() in own else v
+            for k, v in moved.items()
+        }
 
     return Task(
-        model=_twin(model, statistics),
-        loss=bt.loss_caller(loss_fn),
+        model=model,
+        loss=bt.loss_caller(cast_loss(loss_fn, model, **cast)),
         summed=reduction(loss_fn) == "sum",
         batches=batches,
         origin=move(origin),
@@ -296,9 +334,9 @@ def _twin(model: nn.Module, statistics: str) -> nn.Module:
     try:
         twin = copy.deepcopy(model, memo)
     except Exception as error:
-        raise TypeError(
+        raise Unsupported(
             f"{type(model).__name__} cannot be copied with copy.deepcopy "
-            f"({error}); without a copy it could not be left untouched"
+            f"({error})"
         ) from error
     twin.eval()
     if statistics == "train":

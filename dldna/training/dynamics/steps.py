@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from dldna import batches, guard, params
+from dldna import batches, guard
+from dldna.objective import in_place
 from dldna.training.callbacks import State
 
 LAYER = ("layer_grad_norm", "layer_change", "layer_weight_norm")
@@ -107,16 +108,16 @@ class Steps:
 def _loss(state: State, old: dict[int, Tensor]) -> float:
     """The batch's loss in the model's mode; its buffers are copies."""
     model = state.model
-    point = {k: b.clone() for k, b in model.named_buffers()}
-    for name, p in model.named_parameters():
-        point[name] = old[id(p)] if id(p) in old else p.detach().clone()
-    inputs, _ = batches.split(state.batch)
-
-    def call(*args, **kwargs):
-        return params.call(model, point, args, kwargs)
-
-    loss = batches.loss_caller(state.loss_fn)
-    return float(loss(batches.apply(call, inputs), state.batch))
+    modes = [module for module in model.modules() if module.training]
+    point = {
+        name: old.get(id(p), p.detach().clone())
+        for name, p in model.named_parameters()
+    }
+    with in_place(model, training=modes) as put:
+        put(point, dict(model.named_buffers()))
+        output = batches.apply(model, batches.split(state.batch)[0])
+        loss = batches.loss_caller(state.loss_fn)
+        return float(loss(output, state.batch))
 
 
 def _random_state(device: torch.device) -> Tensor:

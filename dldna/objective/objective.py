@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from dldna import batches as bt
 from dldna import checks, params
 from dldna.guard import differentiable, untouched
-from dldna.landscape.evaluate.weights import batch_weight, reduction
-from dldna.landscape.inputs import check_model
+from dldna.objective.inputs import check_call, check_loss, check_model, name_of
+from dldna.objective.place import in_place
+from dldna.objective.reductions import batch_weight, cast, loss_name, reduction
 from dldna.records import Provenance
 
 MODES = ("eval", "train")
@@ -27,34 +28,40 @@ RANDOM = {  # what to do about a loss that is none of the parameters alone
 MERGE = 256  # samples; smaller batches are joined up to this size
 
 
-class MeanLoss:
+class Objective:
     r"""The mean loss :math:`L(w)=\sum_b \frac{m_b}{m} L_b(w)` of a model.
 
     :math:`m_b` is the number of samples of batch :math:`b`, or, for torch's
     cross-entropy with class weights or ignored targets, what torch divides
-    by (see :mod:`dldna.landscape.evaluate.weights`), and :math:`m` is the
-    sum of all. A sum (``reduction="sum"``) is divided by the number of
-    samples, and a vector (``reduction="none"``) stands for its mean, so
-    that no result depends on how the data are cut.
+    by, or what a :class:`Weighed` loss says, and :math:`m` is the sum of
+    all. A sum (``reduction="sum"``) is divided by the number of samples,
+    and a vector (``reduction="none"``) stands for its mean, so that no
+    result depends on how the data are cut.
 
-    The parameters are detached copies, and the model is evaluated with
-    them in place of its own: it is not written to. In eval mode small
-    batches are joined up to 256 samples, where that leaves the loss as it
-    is.
+    At a point the model's own tensors hold the point's numbers while the
+    forward, the loss and the backward pass run (:func:`in_place`), so that
+    whatever reads the model reads the point: a penalty in the loss, hooks,
+    checkpointed layers. The model is as it was afterwards. In eval mode
+    small batches are joined up to 256 samples, where that leaves the loss
+    as it is.
 
     Args:
         model: any ``nn.Module``.
         loss_fn: a torch loss, or a callable ``(output, batch)``.
-        data: a loader, a batch, or tensors; see :mod:`dldna.batches`.
-        names: names of the parameters that may move; by default those
-            with ``requires_grad``, or all, where none has it.
+        data: a loader, a batch, or tensors; see :mod:`dldna.batches`. One
+            pass is kept in memory.
+        names: names of the parameters that may move, taken in the model's
+            order; by default those with ``requires_grad``, or all, where
+            none has it.
         dtype: float32 or float64; by default float32, unless the
-            parameters are float64.
+            parameters are float64. Models that mix types keep each
+            tensor's own.
         mode: "eval" or "train".
         limit: use only this many samples.
 
     Raises:
-        TypeError: the model is no module.
+        TypeError: the model is no module, or model, loss and data do not
+            fit each other; the message says how.
         ValueError: no data, unknown names, parameters without values, or a
             loss that is not finite or not a function of the parameters
             alone.
@@ -63,16 +70,18 @@ class MeanLoss:
         >>> layer = nn.Linear(1, 1, bias=False)
         >>> _ = nn.init.ones_(layer.weight)
         >>> x = torch.tensor([[1.0], [3.0]])
-        >>> f = MeanLoss(layer, nn.MSELoss(), (x, 2 * x))
+        >>> f = Objective(layer, nn.MSELoss(), (x, 2 * x))
         >>> f.loss(), float(f.gradient())
         (5.0, -10.0)
     """
 
+    @untouched()  # by a model that draws from the global generators
+    @differentiable()
     def __init__(
         self,
         model: nn.Module,
-        loss_fn: Callable,
-        data: Any,
+        loss_fn: Callable | None = None,
+        data: Any = None,
         *,
         names: Sequence[str] | None = None,
         dtype: torch.dtype | None = None,
@@ -82,8 +91,10 @@ class MeanLoss:
         self.mode = checks.choice("mode", mode, MODES)
         if limit is not None:
             checks.count("limit", limit)
+        model, loss_fn, data = opened(model, loss_fn, data)
         check_model(model)
-        self.model, self.loss_fn = model, loss_fn
+        check_loss(loss_fn, data)
+        self.model, self.loss_fn, self.data = model, loss_fn, data
         self.names = _chosen(model, names)
         named = dict(model.named_parameters())
         first = named[self.names[0]]
@@ -95,17 +106,23 @@ class MeanLoss:
                 f"dtype must be torch.float32 or torch.float64, not {dtype}"
             )
         self.cast = {"device": self.device, "dtype": self.dtype}
-        self.call = bt.loss_caller(loss_fn)
+        kinds = {p.dtype for p in named.values() if p.is_floating_point()}
+        self.mixed = len(kinds) > 1
+        self.held = bt.held(data, limit)
+        with untouched(model):
+            first_batch = bt.to(self.held[0], dtype=first.dtype)
+            check_call(model, loss_fn, [first_batch], data)
+        self.run_loss = cast(loss_fn, model, **self.cast)
+        self.call = bt.loss_caller(self.run_loss)
         self.point = {
-            k: named[k].detach().to(dtype=self.dtype, copy=True)
-            for k in self.names
+            k: self._typed(named[k].detach()).clone() for k in self.names
         }
         self._rest = {
-            k: _to(p.detach(), self.dtype)
+            k: self._typed(p.detach())
             for k, p in named.items()
             if k not in self.point
         }
-        self.given = [bt.to(b, **self.cast) for b in bt.held(data, limit)]
+        self.given = [bt.to(b, **self.cast) for b in self.held]
         self.n_samples = sum(bt.size(b) for b in self.given)
         self.given = self._counted(self.given)
         self.n = sum(p.numel() for p in self.point.values())
@@ -113,6 +130,13 @@ class MeanLoss:
         self._check_function()
         self.batches = self._joined()
         self.weights = self.shares(self.batches)
+
+    def _typed(self, tensor: Tensor) -> Tensor:
+        if tensor.is_inference():
+            tensor = tensor.clone()
+        if self.mixed or not tensor.is_floating_point():
+            return tensor
+        return tensor.to(self.dtype)
 
     def flat(self, point: Mapping[str, Tensor]) -> Tensor:
         """One vector of shape (n,) out of named tensors, in their order.
@@ -123,7 +147,8 @@ class MeanLoss:
         Returns:
             The vector (n,).
         """
-        return torch.cat([point[k].reshape(-1) for k in self.names])
+        parts = [point[k].reshape(-1).to(self.dtype) for k in self.names]
+        return torch.cat(parts)
 
     def cut(self, vector: Tensor) -> dict[str, Tensor]:
         """Named tensors out of one vector: the inverse of ``flat``.
@@ -136,9 +161,37 @@ class MeanLoss:
         """
         parts = vector.split([p.numel() for p in self.point.values()])
         return {
-            k: part.view(p.shape)
+            k: part.view(p.shape).to(p.dtype)
             for (k, p), part in zip(self.point.items(), parts, strict=True)
         }
+
+    @contextmanager
+    def placed(
+        self, point: Mapping[str, Tensor] | None = None
+    ) -> Iterator[list[Tensor]]:
+        """The model at a point, ready to be differentiated.
+
+        Args:
+            point: parameters by name; by default the model's own.
+
+        Returns:
+            A context; what it gives are the model's own parameters that
+            may move, in the order of ``names``.
+        """
+        point = self.point if point is None else point
+        modules = list(self.model.modules())
+        with (
+            in_place(
+                self.model,
+                training=modules if self.mode == "train" else (),
+                needs=self.names,
+            ) as put,
+            _plain_kernels(),
+        ):
+            moved = {k: self._typed(point[k].detach()) for k in self.names}
+            put(self._rest | moved, dict(self._buffers()))
+            named = dict(self.model.named_parameters())
+            yield [named[k] for k in self.names]
 
     @untouched()
     def loss(self, point: Mapping[str, Tensor] | None = None) -> float:
@@ -150,7 +203,6 @@ class MeanLoss:
         Returns:
             The mean loss over all data.
         """
-        point = self.point if point is None else point
         return self._mean_loss(point, self.batches)
 
     @untouched()
@@ -164,29 +216,61 @@ class MeanLoss:
         Returns:
             The gradient (n,), in the order of ``flat``.
         """
-        point = self.point if point is None else point
         out = torch.zeros(self.n, **self.cast)
         for weight, batch in zip(self.weights, self.batches, strict=True):
-            p = {k: v.detach().requires_grad_() for k, v in point.items()}
-            loss = self.batch_loss(p, batch)
-            if loss.requires_grad:
-                g = torch.autograd.grad(
-                    loss, list(p.values()), materialize_grads=True
-                )
-                # detached: torch 2.4 fills in zeros that ask for a gradient
-                out += weight * torch.cat([x.detach().reshape(-1) for x in g])
+            out += weight * self.slope(batch, point)[1]
         return out
 
+    def slope(
+        self, batch: Any, point: Mapping[str, Tensor] | None = None
+    ) -> tuple[float, Tensor]:
+        """Loss and gradient of one batch.
+
+        Args:
+            batch: one of ``batches``.
+            point: parameters by name; by default the model's.
+
+        Returns:
+            The loss and the gradient (n,).
+        """
+        with self.placed(point) as leaves, differentiable():
+            loss = self.batch_loss(batch)
+            if not loss.requires_grad:
+                return float(loss), torch.zeros(self.n, **self.cast)
+            try:
+                found = torch.autograd.grad(loss, leaves, allow_unused=True)
+            except RuntimeError as error:
+                _reentrant(error)
+                raise
+        parts = [
+            torch.zeros_like(p) if g is None else g
+            for g, p in zip(found, self.point.values(), strict=True)
+        ]
+        return float(loss.detach()), self.flat(
+            dict(zip(self.names, parts, strict=True))
+        )
+
     def provenance(self, made: str, seed: int | None, **notes) -> Provenance:
-        """Where a result of this operator came from."""
+        """Where a result of this objective came from.
+
+        Args:
+            made: what was made, a noun phrase.
+            seed: seed of the random numbers; None where there are none.
+            **notes: what else the record should say (JSON values).
+
+        Returns:
+            The provenance: names of model, data and loss, numbers of
+            parameters and samples, device, dtype, and the seconds since
+            the objective was made.
+        """
         return Provenance(
             made=made,
             seed=seed,
             model=type(self.model).__name__,
             n_params=self.n,
+            data=name_of(self.data),
             n_samples=self.n_samples,
-            loss=getattr(self.loss_fn, "__name__", None)
-            or type(self.loss_fn).__name__,
+            loss=loss_name(self.loss_fn),
             device=str(self.device),
             dtype=str(self.dtype).removeprefix("torch."),
             seconds=time.perf_counter() - self._began,
@@ -198,22 +282,26 @@ class MeanLoss:
             },
         )
 
-    def output(self, point: Mapping[str, Tensor], batch: Any) -> Any:
-        """What the model makes of a batch at a point."""
-        state = {k: _to(b, self.dtype) for k, b in self._buffers()}
-        state.update(self._rest)
-        state.update(point)
-        inputs, _ = bt.split(batch)
+    def output(self, batch: Any) -> Any:
+        """What the model makes of a batch; inside :meth:`placed`."""
+        return bt.apply(self.model, bt.split(batch)[0])
+
+    def batch_loss(self, batch: Any) -> Tensor:
+        """The loss of one batch, a scalar; inside :meth:`placed`."""
+        return self.value(self.output(batch), batch)
+
+    def functional(self, point: Mapping[str, Tensor], batch: Any) -> Tensor:
+        """The loss of a batch for torch's transforms of functions.
+
+        The tensors of ``point`` are handed to the forward alone, so a loss
+        that reads the model does not see them. The transform, too, runs
+        inside :meth:`placed`.
+        """
 
         def call(*args, **kwargs):
-            return params.call(self.model, state, args, kwargs)
+            return params.call(self.model, point, args, kwargs)
 
-        with _mode(self.model, self.mode == "train"), _plain_attention():
-            return bt.apply(call, inputs)
-
-    def batch_loss(self, point: Mapping[str, Tensor], batch: Any) -> Tensor:
-        """The loss of one batch at a point, a scalar that can be derived."""
-        return self.value(self.output(point, batch), batch)
+        return self.value(bt.apply(call, bt.split(batch)[0]), batch)
 
     def value(self, output: Any, batch: Any) -> Tensor:
         """The mean loss of one batch, from the model's output.
@@ -229,23 +317,40 @@ class MeanLoss:
             ValueError: the loss is no tensor.
         """
         loss = self.call(output, batch)
-        if not isinstance(loss, Tensor):
-            raise ValueError(
-                "the loss must be a tensor, one number per batch, not "
-                f"{type(loss).__name__}"
-            )
         if reduction(self.loss_fn) == "sum":
             loss = loss / bt.size(batch)
         return loss.mean()
 
+    def reads_model(self, batch: Any) -> bool:
+        """Whether the loss reads parameters itself, past the output.
+
+        Args:
+            batch: one of ``batches``.
+
+        Returns:
+            True for a penalty on weights, a second forward in the loss,
+            and the like.
+        """
+        with self.placed() as leaves, differentiable():
+            with torch.no_grad():
+                output = self.output(batch)
+            try:
+                loss = self.value(output, batch)
+            except RuntimeError:  # it differentiates the output
+                return True
+            if not loss.requires_grad:
+                return False
+            found = torch.autograd.grad(loss, leaves, allow_unused=True)
+        return any(g is not None for g in found)
+
     def _buffers(self) -> Iterator[tuple[str, Tensor]]:
         for name, buffer in self.model.named_buffers():
-            yield name, buffer.detach().clone()
+            yield name, self._typed(buffer.detach())
 
     def _check_function(self) -> None:
         with torch.no_grad():
             for i, batch in enumerate(self.given):
-                loss = float(self.batch_loss(self.point, batch))
+                loss = self._mean_loss(None, [batch])
                 if not torch.isfinite(torch.tensor(loss)):
                     raise ValueError(
                         f"the loss is {loss} on batch {i}: curvature is not "
@@ -255,7 +360,7 @@ class MeanLoss:
                 if i:
                     continue
                 self._check_gradient(batch)
-                again = float(self.batch_loss(self.point, batch))
+                again = self._mean_loss(None, [batch])
                 noise = 32 * torch.finfo(self.dtype).eps * abs(loss)
                 if abs(again - loss) > noise:
                     raise ValueError(
@@ -266,12 +371,15 @@ class MeanLoss:
 
     @torch.enable_grad()
     def _check_gradient(self, batch: Any) -> None:
-        leaves = {
-            k: v.detach().requires_grad_() for k, v in self.point.items()
-        }
-        output = self.output(leaves, batch)
-        moves = any(t.requires_grad for t in bt.tensors(output))
-        if moves and not self.value(output, batch).requires_grad:
+        with self.placed():
+            output = self.output(batch)
+            moves = any(t.requires_grad for t in bt.tensors(output))
+            try:
+                flat = not self.value(output, batch).requires_grad
+            except RuntimeError as error:
+                _other_tensors(error, self.dtype)
+                raise
+        if moves and flat:
             raise ValueError(
                 "the loss has no gradient, so there is no curvature: it "
                 "returns a plain number, or a tensor without its history "
@@ -299,9 +407,9 @@ class MeanLoss:
             raise ValueError("every target is ignored, so there is no loss")
         return counted
 
-    def _mean_loss(self, point: Mapping, pieces: list[Any]) -> float:
-        with torch.no_grad():
-            each = [float(self.batch_loss(point, piece)) for piece in pieces]
+    def _mean_loss(self, point: Mapping | None, pieces: list[Any]) -> float:
+        with torch.no_grad(), self.placed(point):
+            each = [float(self.batch_loss(piece)) for piece in pieces]
         return sum(
             w * x for w, x in zip(self.shares(pieces), each, strict=True)
         )
@@ -309,10 +417,10 @@ class MeanLoss:
     def adds_up(self, pieces: list[Any]) -> bool:
         """Whether other batches of the same samples have the same mean."""
         try:
-            other = self._mean_loss(self.point, pieces)
+            other = self._mean_loss(None, pieces)
         except (RuntimeError, ValueError):  # a loss bound to its batch size
             return False
-        whole = self._mean_loss(self.point, self.given)
+        whole = self._mean_loss(None, self.given)
         return abs(other - whole) <= 1e-4 * abs(whole)
 
     def _joined(self) -> list[Any]:
@@ -330,14 +438,47 @@ class MeanLoss:
         if len(groups) == len(self.given):
             return self.given
         try:
-            joined = [_cat(group) for group in groups]
+            joined = [join(group) for group in groups]
         except (RuntimeError, TypeError, KeyError):
             return self.given  # ragged, or not made of tensors alone
         return joined if self.adds_up(joined) else self.given
 
 
+def opened(
+    model: Any, loss_fn: Any = None, data: Any = None
+) -> tuple[nn.Module, Callable, Any]:
+    """Model, loss and data of a call, or of the objective in their place.
+
+    Raises:
+        TypeError: a loss or data are missing, or given beside an
+            objective.
+
+    Example:
+        >>> x = torch.ones(3, 1)
+        >>> f = Objective(nn.Linear(1, 1), nn.MSELoss(), (x, x))
+        >>> opened(f)[0] is f.model
+        True
+    """
+    if isinstance(model, Objective):
+        if loss_fn is not None or data is not None:
+            raise TypeError(
+                "an Objective holds its loss and data: give it alone, "
+                "and what follows by keyword"
+            )
+        return model.model, model.loss_fn, model.held
+    if loss_fn is None or data is None:
+        missing = "the loss" if loss_fn is None else "the data"
+        raise TypeError(
+            f"{missing} is missing: give a model, a loss and data, or an "
+            "Objective"
+        )
+    return model, loss_fn, data
+
+
 def _chosen(model: nn.Module, names: Sequence[str] | None) -> list[str]:
-    named = dict(model.named_parameters())
+    named = {
+        k: p for k, p in model.named_parameters() if p.is_floating_point()
+    }
     if names is None:
         free = [k for k, p in named.items() if p.requires_grad]
         return free or list(named)
@@ -354,36 +495,45 @@ def _chosen(model: nn.Module, names: Sequence[str] | None) -> list[str]:
     return [k for k in named if k in wanted]
 
 
-def _cat(group: list[Any]) -> Any:
-    """Some batches of the same make as one."""
+def join(group: list[Any]) -> Any:
+    """Some batches of the same make as one.
+
+    Example:
+        >>> join([(torch.ones(1), 2 * torch.ones(1))] * 2)
+        (tensor([1., 1.]), tensor([2., 2.]))
+    """
     first = group[0]
     if isinstance(first, Tensor):
         return torch.cat(group)
     if isinstance(first, Mapping):
-        return {k: _cat([b[k] for b in group]) for k in first}
+        return {k: join([b[k] for b in group]) for k in first}
     if isinstance(first, (tuple, list)):
-        return tuple(map(_cat, zip(*group, strict=True)))
+        return tuple(map(join, zip(*group, strict=True)))
     raise TypeError(f"cannot join {type(first).__name__}")
 
 
-def _to(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    return tensor.to(dtype) if tensor.is_floating_point() else tensor
+def _other_tensors(error: RuntimeError, dtype: torch.dtype) -> None:
+    """Say so if the loss holds tensors of another type."""
+    if "dtype" in str(error) or "scalar type" in str(error):
+        word = str(dtype).removeprefix("torch.")
+        raise TypeError(
+            f"the loss cannot be calculated in {word} ({error}): a tensor "
+            "that it closes over has another type. Keep it as a buffer of a "
+            "loss module, or take it from the batch, where it is converted"
+        ) from error
+
+
+def _reentrant(error: RuntimeError) -> None:
+    if "heckpoint" in str(error):
+        raise TypeError(
+            "the model checkpoints activations in the re-entrant way, which "
+            "cannot be differentiated by autograd.grad: call checkpoint "
+            "with use_reentrant=False"
+        ) from error
 
 
 @contextmanager
-def _mode(model: nn.Module, training: bool) -> Iterator[None]:
-    before = [(m, m.training) for m in model.modules()]
-    for module, _ in before:
-        module.training = training
-    try:
-        yield
-    finally:
-        for module, mode in before:
-            module.training = mode
-
-
-@contextmanager
-def _plain_attention() -> Iterator[None]:
+def _plain_kernels() -> Iterator[None]:
     """Attention in plain operations: fused kernels lack second derivatives."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 

@@ -1,0 +1,39 @@
+"""The mean loss of one model on one data set.
+
+Whoever needs a loss, a gradient, a check, the number of samples or the
+provenance of a model on data asks an :class:`Objective`.
+"""
+
+from dldna.objective.inputs import (
+    check_call,
+    check_loss,
+    check_model,
+    name_of,
+)
+from dldna.objective.objective import Objective, join, opened
+from dldna.objective.place import in_place
+from dldna.objective.reductions import (
+    Weighed,
+    batch_weight,
+    cast,
+    class_options,
+    loss_name,
+    reduction,
+)
+
+__all__ = [
+    "Objective",
+    "Weighed",
+    "batch_weight",
+    "cast",
+    "check_call",
+    "check_loss",
+    "check_model",
+    "class_options",
+    "in_place",
+    "join",
+    "loss_name",
+    "name_of",
+    "opened",
+    "reduction",
+]

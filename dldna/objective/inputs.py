@@ -1,0 +1,249 @@
+"""What callers give: a model, a loss and data, checked and named."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.parameter import is_lazy
+
+from dldna import batches as batching
+from dldna.batches import TARGETS
+from dldna.objective.place import in_place
+from dldna.objective.reductions import loss_name
+
+WRAPPERS = {
+    "DataParallel": "the network inside, model.module",
+    "DistributedDataParallel": "the network inside, model.module",
+    "FullyShardedDataParallel": "an unsharded copy of the network",
+}
+
+
+def check_model(model: Any, name: str = "the model") -> None:
+    """Refuse what has no parameters to move.
+
+    Args:
+        model: what was given.
+        name: what to call it in the message.
+
+    Raises:
+        TypeError: no module, or a wrapper of one.
+        ValueError: there is no parameter, or one without numbers, or one
+            that holds NaN or infinity.
+    """
+    if isinstance(model, type):
+        raise TypeError(
+            f"{name} must be a torch.nn.Module, not the class "
+            f"{model.__name__}; give one made of it"
+        )
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f"{name} must be a torch.nn.Module, not {type(model).__name__}"
+        )
+    kind = type(model).__name__
+    if kind in WRAPPERS:
+        raise TypeError(f"{name} is wrapped in {kind}; give {WRAPPERS[kind]}")
+    for key, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            where = f" ({key})" if key else ""
+            raise TypeError(
+                f"{name} is compiled by TorchScript{where}, whose tensors "
+                "cannot be exchanged: give the Python module it was made from"
+            )
+    if next(model.parameters(), None) is None:
+        raise ValueError(f"{name} has no parameters to move")
+    for key, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if is_lazy(tensor):
+            raise ValueError(
+                f"{name} has no numbers yet in {key!r}, which belongs to a "
+                "lazy layer: call the model once on a batch first"
+            )
+        if tensor.is_meta:
+            raise ValueError(
+                f"{name} has no numbers in {key!r}, which is on the meta "
+                "device: load its weights first, as by "
+                "model.to_empty(device='cpu') and load_state_dict"
+            )
+    for key, tensor in model.named_parameters():
+        if tensor.is_complex():
+            raise ValueError(
+                f"{name} has complex numbers in {key!r}: directions, lengths "
+                "and curvature are those of real numbers. Keep the real and "
+                "the imaginary part as one real parameter, and make "
+                "torch.view_as_complex of it in forward"
+            )
+        if (
+            type(tensor).__name__ == "DTensor"
+            or "DTensor" in type(tensor.data).__name__
+        ):
+            raise TypeError(
+                f"{name} is sharded over devices in {key!r}: gather it "
+                "(full_tensor()) into an unsharded copy of the network"
+            )
+        if tensor.is_floating_point() and not bool(
+            torch.isfinite(tensor).all()
+        ):
+            raise ValueError(
+                f"{name}'s own weights are not finite in {key!r}: training "
+                "diverged, or the checkpoint is damaged"
+            )
+
+
+def check_call(
+    model: nn.Module, loss_fn: Callable, held: list[Any], data: Any
+) -> None:
+    """Call the model and the loss once, to say clearly what does not fit.
+
+    The first batch alone is looked at. Use inside
+    :func:`dldna.guard.untouched`; random states come back here already.
+
+    Args:
+        model: the network; it is looked at in eval mode.
+        loss_fn: the loss.
+        held: batches in memory.
+        data: what the caller gave, for the message.
+
+    Raises:
+        TypeError: there is no target, or the types do not fit.
+        ValueError: the output and the target have other shapes.
+    """
+    call = batching.loss_caller(loss_fn)
+    weight = next(model.parameters())
+    batch = batching.to(held[0], device=weight.device)
+    inputs, target = batching.split(batch)
+    wanted = batching.wants_target(loss_fn)
+    cuda = [weight.device] if weight.device.type == "cuda" else []
+    with (
+        torch.no_grad(),
+        torch.random.fork_rng(cuda),
+        in_place(model) as put,
+    ):
+        # on copies: a forward may write into parameters, too
+        own = {k: p.detach().clone() for k, p in model.named_parameters()}
+        put(own, dict(model.named_buffers()))
+        try:
+            output = batching.apply(model, inputs)
+        except (RuntimeError, TypeError) as error:
+            _other_type(inputs, weight.dtype, error)
+            raise
+        if wanted and target is None and _is_torchs(loss_fn):
+            raise TypeError(_no_target(loss_fn, data))
+        _check_shapes(loss_fn, output, target)
+        try:
+            call(output, batch)
+        except (RuntimeError, TypeError, AttributeError) as error:
+            if wanted and target is None:
+                raise TypeError(_no_target(loss_fn, data)) from error
+            if wanted and not isinstance(output, torch.Tensor):
+                raise TypeError(
+                    f"{error}. The model returns a {type(output).__name__}, "
+                    "and the loss gets the whole of it: write a loss of "
+                    "your own, loss(output, batch)"
+                ) from error
+            if wanted:
+                _other_target(output, target, error)
+            raise
+
+
+def _other_type(inputs: Any, own: torch.dtype, error: Exception) -> None:
+    """Say so if inputs and weights are of different floating types."""
+    for tensor in batching.tensors(inputs):
+        if tensor.is_floating_point() and tensor.dtype != own:
+            raise TypeError(
+                f"the inputs are {_word(tensor.dtype)} and the model's "
+                f"weights {_word(own)}: convert one of them, as by "
+                f"data.{_METHODS.get(own, 'to(...)')} (a NumPy array: "
+                f"data.astype({_word(own)!r})) or model."
+                f"{_METHODS.get(tensor.dtype, 'to(...)')}"
+            ) from error
+
+
+def _other_target(output: Any, target: Any, error: Exception) -> None:
+    """Say so if the target's type is what the loss cannot take."""
+    if not isinstance(target, torch.Tensor) or "dtype" not in dir(output):
+        return
+    floats = target.is_floating_point()
+    if (floats and target.dtype != output.dtype) or (
+        not floats and target.dtype != torch.int64
+    ):
+        raise TypeError(
+            f"{error}. The target is {_word(target.dtype)} and the output "
+            f"{_word(output.dtype)}: a target of class numbers must be "
+            "int64, as by y.long(); one of values must have the output's "
+            "type"
+        ) from error
+
+
+def _word(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+_METHODS = {
+    torch.float64: "double()",
+    torch.float32: "float()",
+    torch.float16: "half()",
+    torch.bfloat16: "bfloat16()",
+}
+
+
+def _is_torchs(loss_fn: Callable) -> bool:
+    home = type(loss_fn) if isinstance(loss_fn, nn.Module) else loss_fn
+    return str(getattr(home, "__module__", "")).startswith("torch.nn")
+
+
+def _no_target(loss_fn: Callable, data: Any) -> str:
+    said = f"the loss {loss_name(loss_fn)} wants a target, and the data have "
+    said += "none. Give pairs (inputs, target)"
+    if isinstance(data, (tuple, list)) and len(data) > 2:
+        said += (
+            f"; {len(data)} tensors are read as {len(data)} batches of "
+            "inputs. For several targets or inputs give (x, (y1, y2)), "
+            "((x1, x2), y) or dicts, {'name of the input': ..., 'labels': "
+            "...}, with a loss of your own, loss(output, batch)"
+        )
+    elif isinstance(data, Mapping):
+        said += f"; in a dict its name is one of {', '.join(TARGETS)}"
+    else:
+        said += "; for an autoencoder (x, x)"
+    return said
+
+
+PAIRED = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)
+PAIRED_CALLS = (F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss)
+
+
+def _check_shapes(loss_fn: Callable, output: Any, target: Any) -> None:
+    """Refuse to broadcast in losses that compare number with number."""
+    if type(loss_fn) not in PAIRED and loss_fn not in PAIRED_CALLS:
+        return
+    pair = (output, target)
+    if not all(isinstance(t, torch.Tensor) for t in pair):
+        return
+    if output.shape != target.shape:
+        raise ValueError(
+            f"the model's output has shape {tuple(output.shape)} and the "
+            f"target {tuple(target.shape)}; {loss_name(loss_fn)} would "
+            "compare each with each. Give both the same shape, as by "
+            "y.unsqueeze(1) or output.squeeze(1)"
+        )
+
+
+def check_loss(loss_fn: Any, data: Any) -> None:
+    """Refuse a loss that is none; notice if it changed places with data."""
+    if not callable(loss_fn) and callable(data):
+        raise TypeError(
+            "the loss and the data have changed places: the loss "
+            f"({loss_name(data)}) comes first, then the data"
+        )
+    batching.loss_caller(loss_fn)
+
+
+def name_of(data: Any) -> str:
+    """What the data call themselves, as far as they do."""
+    for thing in (data, getattr(data, "dataset", None)):
+        name = getattr(thing, "name", None)
+        if isinstance(name, str) and name:
+            return name
+    inner = getattr(data, "dataset", None)
+    return type(inner).__name__ if inner is not None else ""

@@ -1,0 +1,123 @@
+"""Other numbers in a model's own tensors, for the length of a block.
+
+Whatever reads the model then reads these numbers: its forward and its
+hooks, a loss that closes over it, lists that it keeps of its parameters,
+and a forward that is run again in backward (activation checkpointing).
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dldna.guard import attributes_kept
+
+Put = Callable[..., None]
+
+
+@contextmanager
+def in_place(
+    model: nn.Module,
+    *,
+    training: Collection[nn.Module] = (),
+    needs: Collection[str] = (),
+    write: bool = False,
+) -> Iterator[Put]:
+    """Let a model's own parameters and buffers hold other numbers.
+
+    All is put back, also after an exception: the same tensors with the
+    same bits, gradients asked for as before, the same modes. ``eval()``
+    and ``train()`` are never called, since models may do more in them.
+
+    Args:
+        model: the model.
+        training: the modules that are in training mode; all others are in
+            eval mode.
+        needs: names of the parameters that ask for gradients; all others
+            do not. Hooks on parameters do not run.
+        write: whether numbers are written into the memory of the model's
+            own parameters, where all views of it see them, or their
+            tensors take over the memory that is given (which costs
+            nothing and may change the type).
+
+    Returns:
+        A context; what it gives, ``put(parameters, buffers)``, puts
+        tensors by name in place. Buffers are copied, so that a forward
+        that writes to them harms nobody.
+
+    Example:
+        >>> net = nn.Linear(1, 1, bias=False)
+        >>> before, held = net.weight.item(), list(net.parameters())
+        >>> with in_place(net) as put:
+        ...     put({"weight": torch.full((1, 1), 7.0)})
+        ...     held[0].item()
+        7.0
+        >>> net.weight.item() == before
+        True
+    """
+    named = dict(model.named_parameters())
+    homes = {k: p.data for k, p in named.items()}
+    kept: dict[str, Tensor] = {}
+    before = [(p, p.requires_grad, p._backward_hooks) for p in named.values()]
+    slots = [
+        (m._buffers, name, b)
+        for m in model.modules()
+        for name, b in m._buffers.items()
+    ]
+    buffers = dict(model.named_buffers())
+    modules = list(model.modules())
+    inside = {id(m) for m in training}
+
+    def put(
+        parameters: Mapping[str, Tensor] | Iterator[tuple[str, Tensor]] = (),
+        at: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        items = getattr(parameters, "items", lambda: parameters)()
+        for name, value in items:
+            home = homes[name]
+            if write and value.dtype == home.dtype:
+                if name not in kept:
+                    kept[name] = home.clone()
+                home.copy_(value)
+            else:
+                named[name].data = value
+        if at is None:
+            return
+        fresh = {
+            id(buffers[name]): value.detach().clone()
+            for name, value in at.items()
+            if name in buffers
+        }
+        for owner, name, buffer in slots:
+            if id(buffer) in fresh:
+                owner[name] = fresh[id(buffer)]
+
+    with attributes_kept(model):
+        for module in modules:
+            module.training = id(module) in inside
+        for name, p in named.items():
+            _hooks(p, None)
+            if p.is_floating_point() and p.is_leaf:
+                p.requires_grad_(name in needs)
+        try:
+            yield put
+        finally:
+            with torch.no_grad():
+                for name, p in named.items():
+                    if p.data_ptr() != homes[name].data_ptr():
+                        p.data = homes[name]
+                    if name in kept:
+                        homes[name].copy_(kept[name])
+            for owner, name, buffer in slots:
+                owner[name] = buffer
+            for p, asked, hooks in before:
+                if p.is_leaf:
+                    p.requires_grad_(asked)
+                _hooks(p, hooks)
+
+
+def _hooks(p: Tensor, hooks: Any) -> None:
+    if p._backward_hooks is not hooks and p.is_leaf:
+        p._backward_hooks = hooks
