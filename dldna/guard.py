@@ -1,7 +1,9 @@
 """The promise that the user's model and random state stay as they were."""
 
+import copy
 import operator
 import random
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -62,6 +64,46 @@ def differentiable() -> Iterator[None]:
     """
     with torch.inference_mode(False), torch.enable_grad():
         yield
+
+
+def copy_of(model: nn.Module) -> nn.Module:
+    """A deep copy, also of a model that keeps results of its forward.
+
+    Activations and weights that were computed (of the older weight norm)
+    have a history, which ``copy.deepcopy`` refuses; the copy has them
+    without it.
+
+    Args:
+        model: any module.
+
+    Example:
+        >>> net = nn.ReLU()
+        >>> net.seen = net(torch.ones(2, requires_grad=True))
+        >>> copy_of(net).seen
+        tensor([1., 1.])
+    """
+    memo = {}
+    for module in model.modules():
+        for value in vars(module).values():
+            if isinstance(value, torch.Tensor) and value.grad_fn is not None:
+                memo[id(value)] = value.detach().clone()
+    return copy.deepcopy(model, memo)
+
+
+def outside() -> int:
+    """The ``stacklevel`` of the first line that is not of this package.
+
+    Example:
+        >>> outside() >= 1
+        True
+    """
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and (
+        frame.f_globals.get("__name__", "").split(".")[0] == "dldna"
+        or frame.f_globals.get("__name__") == "contextlib"
+    ):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _cuda_in_use() -> bool:

@@ -6,10 +6,13 @@ loaded without running anything.
 """
 
 import dataclasses
+import importlib
 import json
+import pkgutil
 import platform
 import time
 import zipfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -21,6 +24,7 @@ from dldna import __version__, export
 from dldna.files import write_atomic
 
 FORMAT = 1
+ROOMS = ("landscape", "training", "init")  # whose files hold records
 _TYPES: dict[str, type["Record"]] = {}
 
 
@@ -34,9 +38,26 @@ def versions() -> dict[str, str]:
     }
 
 
+def _class(head: dict[str, Any]) -> type["Record"]:
+    """The class that a file's header names, imported if it is not yet."""
+    name, home = head["type"], str(head.get("module", ""))
+    if name not in _TYPES and home.split(".", maxsplit=1)[0] == "dldna":
+        with suppress(ImportError):
+            importlib.import_module(home)
+    for room in ROOMS:  # written before headers named their module
+        if name in _TYPES:
+            break
+        package = importlib.import_module(f"dldna.{room}")
+        for file in pkgutil.walk_packages(package.__path__, f"dldna.{room}."):
+            importlib.import_module(file.name)
+    return _TYPES[name]
+
+
 @dataclass(frozen=True)
 class Provenance:
     """Where a result came from.
+
+    What is not known is None, or an empty word; nothing is claimed.
 
     Args:
         made: what was computed, in a few words.
@@ -58,14 +79,14 @@ class Provenance:
     made: str = ""
     seed: int | None = None
     model: str = ""
-    n_params: int = 0
+    n_params: int | None = None
     data: str = ""
-    n_samples: int = 0
+    n_samples: int | None = None
     loss: str = ""
-    device: str = "cpu"
-    dtype: str = "float32"
+    device: str | None = None
+    dtype: str | None = None
     threads: int = field(default_factory=torch.get_num_threads)
-    seconds: float = 0.0
+    seconds: float | None = None
     created: str = field(
         default_factory=lambda: time.strftime(
             "%Y-%m-%dT%H:%M:%SZ", time.gmtime()
@@ -107,7 +128,12 @@ class Record:
                 plain[f.name] = dataclasses.asdict(value)
             else:
                 plain[f.name] = value
-        head = {"type": type(self).__name__, "format": FORMAT}
+        kind = type(self)
+        head = {
+            "type": kind.__name__,
+            "module": kind.__module__,
+            "format": FORMAT,
+        }
         text = json.dumps({**head, "fields": plain}, default=_plain)
         arrays["__record__"] = np.frombuffer(text.encode(), dtype=np.uint8)
         path = Path(path)
@@ -131,7 +157,7 @@ class Record:
                 _check_size(file)
                 arrays = {k: file[k] for k in file.files}
             head = json.loads(arrays.pop("__record__").tobytes().decode())
-            found, values = _TYPES[head["type"]], head["fields"]
+            found, values = _class(head), head["fields"]
         except (
             OSError,
             KeyError,

@@ -20,6 +20,7 @@ GROUND = {
     "progress",
     "batches",
     "guard",
+    "objective",
     "book",
     "export",
     "stored",

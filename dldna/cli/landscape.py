@@ -76,7 +76,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     put("--plan", action="store_true", help="only print what it would cost")
     put("--seed", type=int, default=0)
     put(
-        "--statistics", default="eval",
+        "--statistics", default=None,
         help="batch norm: eval (or frozen), train, recalibrate, interpolate",
     )  # fmt: skip
     put("--precision", default="float32")

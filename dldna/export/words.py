@@ -38,18 +38,28 @@ def _what(s: Any) -> Iterator[str]:
     p, notes = s.provenance, s.provenance.notes
     data = f" of {p.data}" if p.data else ""
     yield (
-        f"{p.model or 'A network'} with {p.n_params:,} parameters; "
-        f"{p.loss or 'loss'} on {p.n_samples:,} samples{data}, "
-        f"{len(s.alphas)} x {len(s.betas)} points, {p.dtype} on {p.device}."
+        f"{p.model or 'A network'} with {_known(p.n_params)} parameters; "
+        f"{p.loss or 'loss'} on {_known(p.n_samples)} samples{data}, "
+        f"{len(s.alphas)} x {len(s.betas)} points, "
+        f"{_known(p.dtype)} on {_known(p.device)}."
     )
     if notes.get("points_per_second"):
         yield (
             f"Evaluated by the way {s.path!r} at "
             f"{notes['points_per_second']:.3g} points per second; "
-            f"{p.seconds:.3g} s in all."
+            f"{_known(p.seconds)} s in all."
         )
     if notes.get("subset"):
         yield f"Only {notes['subset']}."
+
+
+def _known(value: Any) -> str:
+    """A fact of the record, or that it is not known."""
+    if value is None:
+        return "unknown"
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _centre(s: Any) -> Iterator[str]:
@@ -110,7 +120,13 @@ def _shape(s: Any) -> Iterator[str]:
             "some of them; training added weight decay, dropout or "
             "augmentation, which this loss leaves out."
         )
-    if high - low < 0.05 * max(abs(low), 1e-12):
+    if high == low and np.isfinite(s.losses).sum() > 1:
+        yield (
+            f"All points have the very same loss, {low:.6g}: the loss does "
+            "not depend on the weights that move along these directions. "
+            "Are they frozen out by what the model calls, or unused?"
+        )
+    elif high - low < 0.05 * max(abs(low), 1e-12):
         yield (
             f"It is nearly flat: from {low:.4g} to {high:.4g}. The extent "
             "is small for these directions; enlarge it."

@@ -7,6 +7,8 @@ import numpy as np
 
 from dldna.checks import count, number
 
+NONE = np.zeros(1)  # the second axis of a line
+
 
 def axis(extent: float | Sequence[float], points: int) -> np.ndarray:
     r"""Evenly spaced coordinates with 0 among them, bit for bit.
@@ -160,7 +162,9 @@ def axes(extent, resolution) -> tuple[np.ndarray, np.ndarray]:
     return axis(first, n), axis(second, m)
 
 
-def coarse_to_fine(alphas: np.ndarray, betas: np.ndarray) -> list[np.ndarray]:
+def coarse_to_fine(
+    alphas: np.ndarray, betas: np.ndarray = NONE
+) -> list[np.ndarray]:
     """Flat indices of a grid in levels, each twice as fine.
 
     All levels together hold every point once. Every level's lattice has
@@ -175,7 +179,8 @@ def coarse_to_fine(alphas: np.ndarray, betas: np.ndarray) -> list[np.ndarray]:
     i = np.abs(np.arange(len(alphas)) - i0)[:, None]
     j = np.abs(np.arange(len(betas)) - j0)[None, :]
     stride = 1
-    while 4 * stride < min(len(alphas), len(betas)):
+    lengths = [n for n in (len(alphas), len(betas)) if n > 1] or [1]
+    while 4 * stride < min(lengths):
         stride *= 2
     left = np.ones((len(alphas), len(betas)), dtype=bool)
     levels = []

@@ -11,7 +11,7 @@ from torch import nn
 
 from dldna import batches as batching
 from dldna import params
-from dldna.checks import whole
+from dldna.checks import folder, processes, whole
 from dldna.guard import untouched
 from dldna.landscape.checkpoints import read_checkpoint
 from dldna.landscape.directions import (
@@ -20,7 +20,6 @@ from dldna.landscape.directions import (
     choose_directions,
     point_of,
 )
-from dldna.landscape.evaluate import choose
 from dldna.landscape.grid import axis, line_axis
 from dldna.landscape.inputs import (
     buffer_steps,
@@ -29,27 +28,21 @@ from dldna.landscape.inputs import (
     way_for,
 )
 from dldna.landscape.plane import Direction
-from dldna.landscape.probe import (
-    arithmetic,
-    direct_loss,
-    finite_counts,
-    how_close,
-    probe,
-    same_twice,
-)
+from dldna.landscape.probe import arithmetic
+from dldna.landscape.running import Scan
+from dldna.landscape.workers import Job
 from dldna.objective import (
+    accepts_objective,
     check_call,
     check_loss,
     check_model,
     loss_name,
     name_of,
 )
-from dldna.progress import announce, track
 from dldna.records import Line, Provenance
 
-PIECE = 64
 
-
+@accepts_objective
 def line(
     model_a: nn.Module,
     model_b: Any,
@@ -64,6 +57,10 @@ def line(
     precision: str = "float32",
     path: str = "auto",
     limit: int | None = None,
+    budget_s: float | None = None,
+    budget_points: int | None = None,
+    out: str | Path | None = None,
+    n_jobs: int | None = None,
     seed: int = 0,
     vectors: str = "zero",
     data_name: str = "",
@@ -100,6 +97,11 @@ def line(
         precision: "float32", "float64" or "bfloat16".
         path: way of evaluating.
         limit: use only the first so many samples.
+        budget_s: seconds this call may take, as in :func:`surface`; what
+            does not fit is NaN.
+        budget_points: evaluate at most so many points, coarse to fine.
+        out: folder for finished points, to resume from.
+        n_jobs: processes, as in :func:`surface`.
         seed: of a random direction.
         vectors: biases in random directions, as in :func:`surface`.
         data_name: what to call the data in the record.
@@ -129,6 +131,9 @@ def line(
     check_model(model_a)
     check_loss(loss_fn, data)
     seed = whole("seed", seed)
+    processes("n_jobs", n_jobs)
+    if out is not None:
+        out = folder("out", out)
     model_b = _end(model_b)
     between = _is_network(model_b, model_a)
     if statistics is None:
@@ -154,23 +159,31 @@ def line(
         steps = None
         if statistics == "interpolate":
             steps = buffer_steps(model_a, [model_b] if between else ())
-        evaluator = choose(
+        job = Job(
             model_a,
             loss_fn,
             held,
             params.copy(given.origin),
             [direction.vector],
-            metrics=named_metrics(metrics),
-            statistics=statistics,
-            precision=precision,
-            path=path,
-            buffer_directions=steps,
+            {
+                "metrics": named_metrics(metrics),
+                "statistics": statistics,
+                "precision": precision,
+                "path": path,
+                "buffer_directions": steps,
+            },
         )
-        notes = _check_ends(
-            evaluator, model_a, model_b, loss_fn, held, data,
-            statistics, how_close(model_a, precision),
-        )  # fmt: skip
-        values = _evaluate(evaluator, grid)
+        scan = Scan(
+            job,
+            data,
+            axes=(grid,),
+            what="line",
+            ends=[((1.0,), model_b)] if between else (),
+            start=start,
+            budget_s=budget_s,
+            budget_points=budget_points,
+        )
+        values = scan.all(out, n_jobs)
     losses = values.pop("loss")
     return Line(
         alphas=grid,
@@ -182,7 +195,7 @@ def line(
             model=type(model_a).__name__,
             n_params=params.count(given.origin),
             data=data_name or name_of(data),
-            n_samples=sum(batching.size(b) for b in held),
+            n_samples=scan.samples,
             loss=loss_name(loss_fn),
             device=str(next(model_a.parameters()).device),
             dtype=arithmetic(model_a, precision),
@@ -191,14 +204,15 @@ def line(
                 "direction": direction.done,
                 "length": params.norm(direction.vector),
                 "statistics": statistics,
-                "path": evaluator.name,
-                **notes,
-                **finite_counts(losses),
+                "path": scan.path,
+                "direct loss at 0": scan.centre,
+                **scan.notes,
             },
         ),
     )
 
 
+@accepts_objective
 def band(
     model: nn.Module,
     loss_fn: Callable,
@@ -319,40 +333,3 @@ def _grid(alphas, extent, resolution, between: bool) -> np.ndarray:
     if between:
         return line_axis((-0.5, 1.5) if extent is None else extent, resolution)
     return axis(1.0 if extent is None else extent, resolution)
-
-
-def _check_ends(
-    evaluator, model_a, model_b, loss_fn, held, data, statistics, how
-) -> dict[str, Any]:
-    """Hold both ends to the networks' own losses."""
-    ends = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
-    got = evaluator(ends)["loss"]
-    own = [direct_loss(model_a, loss_fn, held) for _ in "ab"]
-    notes: dict[str, Any] = {"probe": probe((own[0], own[1]), data, held)}
-    direct = {}
-    if statistics in {"eval", "interpolate"}:
-        direct[0] = own[0]
-        fits = statistics == "interpolate" or not list(model_a.buffers())
-        if isinstance(model_b, nn.Module) and fits:
-            direct[1] = direct_loss(model_b, loss_fn, held)
-    for end, loss in direct.items():
-        notes[f"direct loss at {end}"] = loss
-        if same_twice(*own) and not same_twice(loss, float(got[end]), how):
-            raise RuntimeError(
-                f"the line at {end} ({got[end]:.9g}) is not the network's "
-                f"own loss ({loss:.9g}). If the loss or the model keeps "
-                "state between calls, make it a function of its inputs; "
-                "else try path='slow'"
-            )
-    return notes
-
-
-def _evaluate(evaluator, grid: np.ndarray) -> dict[str, np.ndarray]:
-    coords = torch.from_numpy(grid)[:, None]
-    start = time.perf_counter()
-    evaluator(coords[:1])
-    announce("line", (time.perf_counter() - start) * len(grid))
-    size = max(1, min(PIECE, evaluator.chunk * 4))
-    pieces = [coords[i : i + size] for i in range(0, len(grid), size)]
-    found = [evaluator(piece) for piece in track(pieces, "line")]
-    return {k: np.concatenate([f[k] for f in found]) for k in found[0]}

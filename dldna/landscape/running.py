@@ -4,7 +4,7 @@ import dataclasses
 import math
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ import numpy as np
 import torch
 
 from dldna import batches as batching
+from dldna.guard import outside
+from dldna.landscape.directions import match, point_of, state_of
 from dldna.landscape.evaluate import Evaluator, Slow, task
 from dldna.landscape.evaluate.task import norms
 from dldna.landscape.grid import coarse_to_fine
@@ -42,13 +44,17 @@ TIMING_SECONDS = 1.0
 LEAST_SAMPLES = 512
 
 
-class Run:
-    """One call's work on a grid.
+class Scan:
+    """One call's work on a list of points.
 
     Args:
         job: what is evaluated.
-        axes: both axes of the grid.
+        axes: the axes of the grid whose points are evaluated; or
+        coords: (P, K) the points, the first and the last being ends.
         data: what the caller gave, for the probe.
+        what: what is made, a noun.
+        ends: networks that must be found at points of the job: pairs of
+            coordinates and a model, a state dict or parameters.
         start: when the call began (``time.perf_counter``).
         budget_s: seconds from ``start`` in which to be done, or None.
         budget_points: number of points for this call, or None.
@@ -65,18 +71,26 @@ class Run:
     def __init__(
         self,
         job: Job,
-        axes: tuple[np.ndarray, np.ndarray],
         data: Any,
         *,
+        axes: Sequence[np.ndarray] = (),
+        coords: np.ndarray | None = None,
+        what: str = "surface",
+        ends: Sequence[tuple[Sequence[float], Any]] = (),
         start: float,
         budget_s: float | None = None,
         budget_points: int | None = None,
     ):
-        self.job, self.axes, self.data = job, axes, data
+        job = dataclasses.replace(job, options=dict(job.options))
+        self.job, self.data, self.what, self.ends = job, data, what, ends
         self.start, self.budget_s = start, budget_s
         self.budget_points = budget_points
-        a, b = np.meshgrid(*axes, indexing="ij")
-        self.coords = np.stack([a.ravel(), b.ravel()], axis=1)
+        self.grid = coords is None
+        if coords is None:
+            mesh = np.meshgrid(*axes, indexing="ij")
+            coords = np.stack([m.ravel() for m in mesh], axis=1)
+        self.axes = tuple(axes) or (np.arange(len(coords)),)
+        self.coords = np.asarray(coords, dtype=np.float64)
         self.done = np.zeros(len(self.coords), dtype=bool)
         self.first = job.held[:1]  # a budget may thin the data later
         self.centre = math.nan
@@ -128,7 +142,7 @@ class Run:
         self.path = self.evaluator.name
         seconds = self._seconds_for_a_point()
         self._announce(seconds, n_jobs)
-        self._centre_check()
+        self._check()
         if before is not None:
             return before
         plan = {
@@ -156,7 +170,7 @@ class Run:
             "directions": digest(
                 job.directions, job.options.get("buffer_directions")
             ),
-            "grid": digest(list(self.axes)),
+            "grid": digest(list(self.axes) if self.grid else self.coords),
             "loss or metrics": digest(
                 loss_identity(job.loss_fn),
                 [
@@ -192,44 +206,113 @@ class Run:
         if fits < total:
             self._use(max(LEAST_SAMPLES, fits))
 
-    def _centre_check(self) -> None:
+    def _check(self) -> None:
+        """Hold the values to the model's own, where these are known."""
+        job = self.job
+        own = [direct_loss(job.model, job.loss_fn, job.held[:1]) for _ in "ab"]
+        self.steady = same_twice(*own)
+        self.notes["probe"] = probe((own[0], own[1]), self.data, self.first)
+        self.notes["batch_norm_layers"] = len(norms(job.model))
+        self._truth()
+        if self.grid:
+            self._centre()
+        for coords, end in self.ends:
+            self._hold_end(coords, end)
+        names = self.evaluator.task.negative(self.coords)
+        if names:
+            self.notes["clamped"] = names
+            warnings.warn(
+                "running variances become negative where they are "
+                f"extrapolated ({', '.join(names[:3])}), and are taken as 0 "
+                "there: losses outside the two networks are those of "
+                "statistics that no data have; statistics='recalibrate' "
+                "takes those of the data",
+                stacklevel=outside(),
+            )
+
+    def _slow(self) -> Slow:
+        plain = {k: v for k, v in self.job.options.items() if k != "path"}
+        job = self.job
+        given = (job.model, job.loss_fn, job.held, job.origin, job.directions)
+        return Slow(task(*given, **plain), exact=True)
+
+    def _truth(self) -> None:
+        """Compare one point far off with the weights truly written.
+
+        Where they differ, the slow way is taken for all points.
+        """
+        job = self.job
+        if self.path == "slow" or not self.steady:
+            return
+        far = self.coords[int(np.abs(self.coords).sum(1).argmax())][None]
+        far = torch.from_numpy(far)
+        got = float(self.evaluator(far)["loss"][0])
+        true = float(self._slow()(far)["loss"][0])
+        self.notes["off the centre"] = {"written": true, "evaluated": got}
+        how = how_close(job.model, job.options["precision"])
+        if same_twice(true, got, how, slack=10):
+            return
+        reason = (
+            f"at {far[0].tolist()} it gives {got:.9g}, where the weights "
+            f"written into the model give {true:.9g}"
+        )
+        if job.options["path"] != "auto":
+            raise ValueError(
+                f"path={self.path!r} does not fit this model: {reason}; "
+                "use path='auto'"
+            )
+        passed = {**self.evaluator.notes.get("passed over", {})}
+        passed[self.path] = reason
+        self.job.options["path"] = "slow"
+        self.evaluator = self.job.evaluator()
+        self.evaluator.notes["passed over"] = passed
+        self.path = self.evaluator.name
+
+    def _centre(self) -> None:
         """Hold the centre to the model's own loss."""
         job = self.job
-        zero = torch.zeros(1, 2, dtype=torch.float64)
+        zero = torch.zeros(1, len(job.directions), dtype=torch.float64)
         got = float(self.evaluator(zero)["loss"][0])
-        own = [direct_loss(job.model, job.loss_fn, job.held[:1]) for _ in "ab"]
         self.centre = direct_loss(job.model, job.loss_fn, job.held)
-        if job.options["statistics"] != "eval":
-            plain = {k: v for k, v in job.options.items() if k != "path"}
-            slow = Slow(
-                task(
-                    job.model,
-                    job.loss_fn,
-                    job.held,
-                    job.origin,
-                    job.directions,
-                    **plain,
-                )
-            )
-            self.centre = float(slow(zero)["loss"][0])
-        self.steady = same_twice(*own)
-        said = probe((own[0], own[1]), self.data, self.first, stacklevel=6)
-        self.notes["probe"] = said
-        self.notes["batch_norm_layers"] = len(norms(job.model))
+        if job.options["statistics"] not in {"eval", "interpolate"}:
+            self.centre = float(self._slow()(zero)["loss"][0])
         self.notes["centre"] = {"direct": self.centre, "evaluated": got}
         how = how_close(job.model, job.options["precision"])
         if self.steady and not same_twice(self.centre, got, how):
             raise RuntimeError(
-                f"the centre of the surface ({got:.9g}, way {self.path!r}) "
-                f"is not the model's loss ({self.centre:.9g}). If the loss "
-                "or the model keeps state between calls, make it a "
-                "function of its inputs; else try path='slow'"
+                f"the centre of the {self.what} ({got:.9g}, way "
+                f"{self.path!r}) is not the model's loss "
+                f"({self.centre:.9g}). If the loss or the model keeps state "
+                "between calls, make it a function of its inputs; else try "
+                "path='slow'"
             )
         if not math.isfinite(self.centre):
             warnings.warn(
                 f"the model's own loss is {self.centre}: check its weights "
-                "and the data before trusting this surface",
-                stacklevel=5,
+                f"and the data before trusting this {self.what}",
+                stacklevel=outside(),
+            )
+
+    def _hold_end(self, coords: Sequence[float], end: Any) -> None:
+        """Hold the value at another network's place to its own loss."""
+        job, statistics = self.job, self.job.options["statistics"]
+        at = torch.tensor([list(coords)], dtype=torch.float64)
+        buffers = any(b.is_floating_point() for b in job.model.buffers())
+        if statistics != "interpolate" and buffers:
+            return  # its statistics are not those that are used here
+        state = state_of(end)
+        there = match(state, dict(job.model.named_buffers()))
+        point = point_of(end, job.origin)
+        true = direct_loss(job.model, job.loss_fn, job.held, point, there)
+        got = float(self.evaluator(at)["loss"][0])
+        self.notes[f"direct loss at {_plain(coords)}"] = true
+        how = how_close(job.model, job.options["precision"])
+        if self.steady and not same_twice(true, got, how):
+            raise RuntimeError(
+                f"the {self.what} at {_plain(coords)} ({got:.9g}) is not "
+                f"that network's own loss ({true:.9g}). If the loss or the "
+                "model keeps state between calls, make it a function of its "
+                "inputs; else try path='slow'"
             )
 
     def _seconds_for_a_point(self) -> float:
@@ -267,7 +350,7 @@ class Run:
             size = min(size, max(1, self.budget_points // 8))
         # Fast ways share work along rows. Whole ones also keep the last
         # digits from depending on how fast the machine was just now.
-        row = len(self.axes[1])
+        row = len(self.axes[-1])
         if size < row and (self._limited or row * seconds > ROW_SECONDS):
             return size
         return max(row, size - size % row)
@@ -276,7 +359,7 @@ class Run:
         self.notes["seconds_per_point_estimated"] = seconds
         points = len(self.coords)
         whole = seconds * points / workers(n_jobs)
-        announce(f"surface of {points} points ({self.path})", whole)
+        announce(f"{self.what} of {points} points ({self.path})", whole)
         if self.budget_s is not None and whole > self.budget_s:
             print(
                 f"the budget of {duration(self.budget_s)} is less: the "
@@ -290,7 +373,7 @@ class Run:
         """Indices of each tile's points."""
         levels = [np.arange(len(self.coords))]
         if plan["order"] == "levels":
-            levels = coarse_to_fine(*self.axes)
+            levels = coarse_to_fine(*self.axes[:2])
         size = plan["tile"]
         return [
             level[i : i + size]
@@ -318,7 +401,7 @@ class Run:
         results = self._results(left, n_jobs)
         try:
             for number, got in track(
-                results, "surface", total=len(tiles), start=len(before)
+                results, self.what, total=len(tiles), start=len(before)
             ):
                 index = tiles[number]
                 if store is not None:
@@ -348,7 +431,7 @@ class Run:
 
     def _hold_stored_centre(self, store: Store | None, losses) -> None:
         """What lies in the folder must be this loss, at the centre too."""
-        centre = (self.coords == 0).all(1) & self.done
+        centre = (self.coords == 0).all(1) & self.done & self.grid
         how = how_close(self.job.model, self.job.options["precision"])
         for found in losses[centre] if self.steady else ():
             if not same_twice(float(found), self.centre, how):
@@ -378,6 +461,12 @@ class Run:
             self.done[tiles[number]] = True
             found.add(number)
         return found
+
+
+def _plain(coords: Sequence[float]) -> str:
+    """Coordinates as people write them."""
+    words = [f"{c:g}" for c in coords]
+    return words[0] if len(words) == 1 else f"({', '.join(words)})"
 
 
 def _clock(evaluator: Evaluator, coords: torch.Tensor) -> float:

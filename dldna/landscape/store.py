@@ -54,7 +54,7 @@ class Store:
             found = json.loads(self.plan_file.read_text())
             if found["format"] != FORMAT:
                 raise ValueError(f"format {found['format']}")
-            return found["plan"] | {}
+            return _sound(found)["plan"] | {}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{self.plan_file} is damaged or from another version "
@@ -145,6 +145,29 @@ class Store:
             RuntimeError: on entering, if somebody else is writing here.
         """
         return locked(self.folder, "computing a surface")
+
+
+def _sound(found: dict[str, Any]) -> dict[str, Any]:
+    """A plan as it is written here, and no other.
+
+    Raises:
+        ValueError: a field is missing, or is none of what it can be.
+    """
+    identity, plan = found["identity"], found["plan"]
+    sound = (
+        isinstance(identity, dict)
+        and all(isinstance(v, str) for v in identity.values())
+        and isinstance(plan, dict)
+        and all(
+            isinstance(plan.get(k, 1), int) and plan.get(k, 1) >= 1
+            for k in ("tile", "samples")
+        )
+        and plan.get("order", "rows") in ("rows", "levels")
+        and isinstance(plan.get("path", ""), str)
+    )
+    if not sound:
+        raise ValueError("a field of the plan makes no sense")
+    return found
 
 
 def thin(held: list[Any], samples: int) -> list[Any]:

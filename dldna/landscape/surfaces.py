@@ -24,10 +24,11 @@ from dldna.landscape.inputs import (
 from dldna.landscape.plane import Plane, gram_matrix
 from dldna.landscape.probe import arithmetic
 from dldna.landscape.remember import remembered
-from dldna.landscape.running import LEAST_SAMPLES, Run
+from dldna.landscape.running import LEAST_SAMPLES, Scan
 from dldna.landscape.trajectory import Trajectory
 from dldna.landscape.workers import Job, workers
 from dldna.objective import (
+    accepts_objective,
     check_call,
     check_loss,
     check_model,
@@ -38,6 +39,7 @@ from dldna.progress import duration
 from dldna.records import Provenance, Surface
 
 
+@accepts_objective
 def surface(
     model: nn.Module,
     loss_fn: Callable,
@@ -50,7 +52,7 @@ def surface(
     seed: int = 0,
     *,
     metrics: Any = (),
-    statistics: str = "eval",
+    statistics: str | None = None,
     path: str = "auto",
     precision: str = "float32",
     limit: int | None = None,
@@ -106,8 +108,11 @@ def surface(
             a dict of ``f(output, batch) -> mean``.
         statistics: what batch normalisation uses: "eval", also called
             "frozen" (the running statistics as they are), "train" (each
-            batch's own), "recalibrate" (recomputed at each point) or,
-            towards checkpoints, "interpolate".
+            batch's own), "recalibrate" (recomputed over all data at each
+            point) or, towards checkpoints, "interpolate" (they move with
+            the weights). By default "interpolate" towards checkpoints,
+            "recalibrate" if these directions are made orthogonal, else
+            "eval".
         path: way of evaluating; "auto" takes the fastest that agrees with
             the slow one.
         precision: "float32", "float64" or "bfloat16".
@@ -328,6 +333,11 @@ def _prepare(
         for batch in held:
             batching.check_sliced(batch, f"budget_s={budget_s}")
     check_call(model, loss_fn, held, data)
+    towards = isinstance(directions, str) and directions == "checkpoints"
+    moving = towards and any(b.is_floating_point() for b in model.buffers())
+    if statistics is None:
+        between = "recalibrate" if orthogonal else "interpolate"
+        statistics = between if moving else "eval"
     given = Given(
         model=model,
         loss_fn=loss_fn,
@@ -351,10 +361,15 @@ def _prepare(
     if options["statistics"] == "interpolate":
         options["buffer_directions"] = buffer_steps(model, others)
     job = Job(model, loss_fn, held, plane.origin, plane.vectors, options)
-    run = Run(
+    grid = axes(_extent(extent, shadow), resolution)
+    ends = []
+    if towards and not orthogonal:
+        ends = [*zip(((1.0, 0.0), (0.0, 1.0)), others, strict=True)]
+    run = Scan(
         job,
-        axes(_extent(extent, shadow), resolution),
         data,
+        axes=grid,
+        ends=ends,
         start=start,
         budget_s=budget_s,
         budget_points=budget_points,

@@ -1,6 +1,5 @@
 """The path of a training run: its plane, its shadow, its honesty."""
 
-import copy
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dldna.checks import count, positive
+from dldna.guard import copy_of
 from dldna.landscape.checkpoints import load_into, natural, read_checkpoint
 from dldna.landscape.evaluate import Slow, task
 from dldna.landscape.null import (
@@ -168,7 +168,7 @@ class Trajectory:
         ordered = sorted((Path(f) for f in files), key=natural)
         if not ordered:
             raise ValueError("no checkpoint files were given")
-        twin = copy.deepcopy(model)
+        twin = copy_of(model)
         with Recorder(out, every=1, resume=replace) as recorder:
             for step, file in enumerate(track(ordered, "checkpoints")):
                 load_into(twin, read_checkpoint(file), file)
@@ -302,7 +302,7 @@ class Trajectory:
             >>> twin.weight.tolist()
             [[0.0, 0.0]]
         """
-        twin = copy.deepcopy(model)
+        twin = copy_of(model)
         weights, buffers = self._cut(-1)
         own = dict(twin.named_parameters()) | dict(twin.named_buffers())
         with torch.no_grad():

@@ -10,7 +10,12 @@ from dldna.objective.inputs import (
     check_model,
     name_of,
 )
-from dldna.objective.objective import Objective, join, opened
+from dldna.objective.objective import (
+    Objective,
+    accepts_objective,
+    join,
+    opened,
+)
 from dldna.objective.place import in_place
 from dldna.objective.reductions import (
     Weighed,
@@ -24,6 +29,7 @@ from dldna.objective.reductions import (
 __all__ = [
     "Objective",
     "Weighed",
+    "accepts_objective",
     "batch_weight",
     "cast",
     "check_call",

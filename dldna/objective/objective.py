@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from itertools import pairwise
 from typing import Any
 
@@ -473,6 +474,38 @@ def opened(
             "Objective"
         )
     return model, loss_fn, data
+
+
+def accepts_objective(function: Callable) -> Callable:
+    """Let a public call take an objective in place of model, loss and data.
+
+    The loss and the data come from the objective; what else the call takes
+    goes by keyword.
+
+    Example:
+        >>> @accepts_objective
+        ... def loss_of(model, loss_fn, data, scale=1.0):
+        ...     return scale * Objective(model, loss_fn, data).loss()
+        >>> x = torch.ones(3, 1)
+        >>> f = Objective(nn.Linear(1, 1), nn.MSELoss(), (x, x))
+        >>> loss_of(f, scale=2.0) == 2 * f.loss()
+        True
+    """
+
+    @wraps(function)
+    def call(*args, **kwargs):
+        if args and isinstance(args[0], Objective):
+            given = args[0]
+            for name in ("loss_fn", "data"):
+                if name in kwargs:
+                    raise TypeError(
+                        f"the Objective holds its {name}: give it alone"
+                    )
+            kwargs |= {"loss_fn": given.loss_fn, "data": given.held}
+            args = (given.model, *args[1:])
+        return function(*args, **kwargs)
+
+    return call
 
 
 def _chosen(model: nn.Module, names: Sequence[str] | None) -> list[str]:

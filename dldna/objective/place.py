@@ -94,28 +94,35 @@ def in_place(
             if id(buffer) in fresh:
                 owner[name] = fresh[id(buffer)]
 
+    def restore() -> None:
+        with torch.no_grad():
+            for name, p in named.items():
+                if p.data_ptr() != homes[name].data_ptr():
+                    p.data = homes[name]
+                if name in kept:
+                    homes[name].copy_(kept[name])
+        for owner, name, buffer in slots:
+            owner[name] = buffer
+        for p, asked, hooks in before:
+            if p.is_leaf:
+                p.requires_grad_(asked)
+            _hooks(p, hooks)
+
     with attributes_kept(model):
-        for module in modules:
-            module.training = id(module) in inside
-        for name, p in named.items():
-            _hooks(p, None)
-            if p.is_floating_point() and p.is_leaf:
-                p.requires_grad_(name in needs)
         try:
+            for module in modules:
+                module.training = id(module) in inside
+            for name, p in named.items():
+                _hooks(p, None)
+                if p.is_floating_point() and p.is_leaf:
+                    p.requires_grad_(name in needs)
             yield put
         finally:
-            with torch.no_grad():
-                for name, p in named.items():
-                    if p.data_ptr() != homes[name].data_ptr():
-                        p.data = homes[name]
-                    if name in kept:
-                        homes[name].copy_(kept[name])
-            for owner, name, buffer in slots:
-                owner[name] = buffer
-            for p, asked, hooks in before:
-                if p.is_leaf:
-                    p.requires_grad_(asked)
-                _hooks(p, hooks)
+            try:
+                restore()
+            except BaseException:  # Ctrl-C just now
+                restore()
+                raise
 
 
 def _hooks(p: Tensor, hooks: Any) -> None:

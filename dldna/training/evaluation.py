@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from dldna import batches
 from dldna.guard import untouched
+from dldna.objective import batch_weight, class_options, reduction
 
 
 def evaluate(
@@ -22,11 +23,13 @@ def evaluate(
     Args:
         model: stays as it is, its mode included.
         loader: batches, as :mod:`dldna.batches` reads them.
-        loss_fn: a loss that is a mean over the batch.
+        loss_fn: any loss; batches count as :func:`batch_weight` says, as
+            everywhere in the package.
 
     Returns:
-        The mean loss over all samples, and the accuracy, a fraction; NaN
-        where the answers are not classes.
+        The mean loss over all data, and the accuracy, a fraction of the
+        targets that are not ignored; NaN where the answers are not
+        classes.
 
     Raises:
         ValueError: no data, or labels outside the classes.
@@ -56,11 +59,12 @@ def measure(
     model.eval()
     try:
         for batch in one_or_many(loader):
-            inputs, target = batches.split(batches.to(batch, device))
+            batch = batches.to(batch, device)
+            inputs, target = batches.split(batch)
             output = batches.apply(model, inputs)
             check_labels(output, target, loss_fn)
-            loss = call(output, (inputs, target))
-            total.add(loss.item(), batches.size(batch), output, target)
+            loss = call(output, batch).double().mean().item()
+            total.add(loss, batch, output, target, loss_fn)
     finally:
         for module, mode in modes:
             module.training = mode
@@ -74,24 +78,41 @@ class Tally:
 
     def __init__(self):
         self.loss_sum, self.right = 0.0, 0
-        self.samples, self.answers = 0, 0
+        self.samples, self.weight, self.answers = 0, 0.0, 0
 
-    def add(self, loss: float, n: int, output: Any, target: Any) -> None:
-        """Count one batch of ``n`` samples."""
-        self.loss_sum += loss * n
-        self.samples += n
+    def add(
+        self, loss: float, batch: Any, output: Any, target: Any, loss_fn: Any
+    ) -> None:
+        """Count one batch, and the targets in it that are not ignored."""
+        self.samples += batches.size(batch)
+        weight = batch_weight(loss_fn, batch)
+        if weight:  # else all is ignored, and its mean NaN
+            self.weight += weight
+            summed = reduction(loss_fn) == "sum"
+            self.loss_sum += loss * (1 if summed else weight)
         if is_classes(output, target):
+            counted = target != ignored(loss_fn)
             answers = output.argmax(dim=1)
-            self.right += int((answers == target).sum())
-            self.answers += target.numel()
+            self.right += int(((answers == target) & counted).sum())
+            self.answers += int(counted.sum())
 
     @property
     def loss(self) -> float:
-        return self.loss_sum / self.samples if self.samples else math.nan
+        return self.loss_sum / self.weight if self.weight else math.nan
 
     @property
     def accuracy(self) -> float:
         return self.right / self.answers if self.answers else math.nan
+
+
+def ignored(loss_fn: Callable) -> int:
+    """The label that a loss of classes leaves out.
+
+    Example:
+        >>> ignored(F.cross_entropy), ignored(nn.NLLLoss(ignore_index=0))
+        (-100, 0)
+    """
+    return int((class_options(loss_fn) or {}).get("ignore_index", -100))
 
 
 def is_classes(output: Any, target: Any) -> bool:
@@ -113,7 +134,7 @@ def check_labels(output: Any, target: Any, loss_fn: Callable) -> None:
     """
     if not is_classes(output, target):
         return
-    known = target[target != getattr(loss_fn, "ignore_index", -100)]
+    known = target[target != ignored(loss_fn)]
     if known.numel() == 0:
         return
     low, high = (int(v) for v in known.aminmax())

@@ -90,8 +90,8 @@ class Run:
 
     def count(self, loss: float, batch: Any, output: Any) -> None:
         """A step is done."""
-        n = batches.size(batch)
-        self.tally.add(loss, n, output, batches.split(batch)[1])
+        target = batches.split(batch)[1]
+        self.tally.add(loss, batch, output, target, self.state.loss_fn)
         self.position += 1
         self.step_loss.append(loss)
         state = self.state

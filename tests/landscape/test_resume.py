@@ -238,7 +238,7 @@ def test_a_stored_centre_is_held_to_the_loss(tmp_path, monkeypatch):
     options = {"resolution": 3, "out": tmp_path}
     surface(net, closed_over(1.0), data, **options)
     known = json.loads((tmp_path / "plan.json").read_text())["identity"]
-    monkeypatch.setattr(running.Run, "_identity", lambda self: known)
+    monkeypatch.setattr(running.Scan, "_identity", lambda self: known)
     with pytest.raises(ValueError, match="holds another loss"):
         surface(net, closed_over(3.0), data, **options)
 

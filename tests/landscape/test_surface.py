@@ -425,7 +425,8 @@ def test_a_line_ends_at_both_networks(data):
             p.mul_(1.5)
     b(torch.randn(40, 6) * 5)
     loss = nn.CrossEntropyLoss()
-    got = line(a, b, loss, data, resolution=9, metrics="accuracy")
+    with pytest.warns(UserWarning, match="variances become negative"):
+        got = line(a, b, loss, data, resolution=9, metrics="accuracy")
     for end, net in ((0.0, a), (1.0, b)):
         twin = copy.deepcopy(net).eval()
         want = loss(twin(data[0]), data[1]).item()

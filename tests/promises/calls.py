@@ -17,7 +17,15 @@ import torch
 from torch import nn
 
 import dldna
-from dldna import batches, guard, init, landscape, params, training
+from dldna import (
+    batches,
+    guard,
+    init,
+    landscape,
+    objective,
+    params,
+    training,
+)
 from dldna.chapter_05.experiments import watch
 from dldna.chapter_05.visualization import loss_surface as published
 from dldna.landscape import connectivity, evaluate, weight_space
@@ -50,6 +58,11 @@ CHANGES = {
     "training.State": "a record that holds the model",
     "training.sweep": "takes a factory; the models are its own",
     "training.train": "trains",
+    "objective.check_call": "works under the guard of its caller",
+    "objective.cast": "only looks whether the loss holds the model",
+    "objective.in_place": "puts numbers into the model, and takes them out",
+    "objective.opened": "hands the model on",
+    "guard.attributes_kept": "a guard",
     "models.SimpleNetwork": "builds a network; takes an activation",
 }
 
@@ -300,6 +313,11 @@ CALLS = {
     "landscape.gradient_share": _gradient_share,
     "landscape.keskar_sharpness": _of(landscape.keskar_sharpness, steps=2),
     "landscape.layer_spectra": _of(landscape.layer_spectra),
+    "objective.Objective": lambda c: objective.Objective(
+        c.model, c.loss, c.data
+    ).gradient(),
+    "objective.check_model": lambda c: objective.check_model(c.model),
+    "guard.copy_of": lambda c: guard.copy_of(c.model),
     "landscape.line": _line(),
     "landscape.line, to a state dict": (
         lambda c: landscape.line(

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,20 @@ from dldna import batches as batching
 from dldna import checks, params
 from dldna.guard import untouched
 from dldna.landscape.directions import point_of
-from dldna.landscape.evaluate import choose
 from dldna.landscape.evaluate.task import norms
-from dldna.landscape.inputs import named_metrics
+from dldna.landscape.inputs import named_metrics, statistics_of, way_for
 from dldna.landscape.plane import Direction, Plane, orthogonalise
-from dldna.objective import check_model, loss_name
+from dldna.landscape.probe import arithmetic
+from dldna.landscape.running import Scan
+from dldna.landscape.workers import Job
+from dldna.objective import (
+    accepts_objective,
+    check_call,
+    check_loss,
+    check_model,
+    loss_name,
+    name_of,
+)
 from dldna.params import Params
 from dldna.records import Line, Provenance
 
@@ -185,6 +195,7 @@ def segment(a: Any, b: Any) -> Curve:
     return Curve([start, point_of(b, start)])
 
 
+@accepts_objective
 def walk(
     model: nn.Module,
     curve: Curve,
@@ -195,6 +206,9 @@ def walk(
     metrics: Any = (),
     statistics: str = "recalibrate",
     limit: int | None = None,
+    budget_s: float | None = None,
+    out: str | Path | None = None,
+    n_jobs: int | None = None,
 ) -> Line:
     r"""The loss along a curve, both ends included.
 
@@ -212,9 +226,12 @@ def walk(
         data: a loader, tensors or batches; one pass is kept in memory.
         points: number of positions, evenly spaced in t, at least 2.
         metrics: names ("accuracy") or ``f(output, batch) -> mean``.
-        statistics: "recalibrate", or "eval" for the model's own buffers,
-            or "train" for each batch's own statistics.
+        statistics: "recalibrate", or "eval", also called "frozen", for the
+            model's own buffers, or "train" for each batch's own statistics.
         limit: use only the first so many samples.
+        budget_s: seconds this call may take; what does not fit is NaN.
+        out: folder for finished points, to resume from.
+        n_jobs: processes, as in :func:`dldna.landscape.surface`.
 
     Returns:
         A line over t with m = ``points`` losses; ``metrics["length"]`` is
@@ -244,22 +261,39 @@ def walk(
     started = time.perf_counter()
     checks.count("points", points, least=2)
     check_model(model)
+    check_loss(loss_fn, data)
     controls = [point_of(p, params.of(model)) for p in curve.points]
     ts = np.linspace(0, 1, points)
     rows = coefficients(curve.kind, torch.tensor(ts), len(controls))
     origin = {k: torch.zeros_like(v) for k, v in controls[0].items()}
     with untouched(model):
         held = batching.held(data, limit)
-        run = choose(
+        check_call(model, loss_fn, held, data)
+        job = Job(
             model,
             loss_fn,
             held,
             origin,
             controls,
-            metrics=named_metrics(metrics),
-            statistics=statistics if norms(model) else "eval",
+            {
+                "metrics": named_metrics(metrics),
+                "statistics": statistics_of(statistics)
+                if norms(model)
+                else "eval",
+                "precision": "float32",
+                "path": way_for("auto", held),
+            },
         )
-        values = run(rows)
+        scan = Scan(
+            job,
+            data,
+            coords=rows.numpy(),
+            what="walk",
+            ends=[(rows[i].tolist(), controls[i]) for i in (0, -1)],
+            start=started,
+            budget_s=budget_s,
+        )
+        values = scan.all(out, n_jobs)
     gram = _gram(controls)
     steps = np.diff(rows.numpy(), axis=0)
     lengths = np.sqrt(np.maximum(((steps @ gram) * steps).sum(axis=1), 0))
@@ -273,10 +307,17 @@ def walk(
             made=f"loss along a {curve.kind} of {len(controls)} points",
             model=type(model).__name__,
             n_params=params.count(controls[0]),
-            n_samples=sum(batching.size(b) for b in held),
+            data=name_of(data),
+            n_samples=scan.samples,
             loss=loss_name(loss_fn),
+            device=str(next(model.parameters()).device),
+            dtype=arithmetic(model, "float32"),
             seconds=time.perf_counter() - started,
-            notes={"statistics": statistics if norms(model) else "none"},
+            notes={
+                "statistics": statistics if norms(model) else "none",
+                "path": scan.path,
+                **scan.notes,
+            },
         ),
     )
 

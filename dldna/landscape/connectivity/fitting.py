@@ -21,13 +21,22 @@ from dldna.landscape.directions import point_of
 from dldna.landscape.evaluate.losses import mean
 from dldna.landscape.evaluate.slow import forward, placed
 from dldna.landscape.evaluate.task import Task, norms, task
-from dldna.objective import check_model, loss_name
+from dldna.landscape.probe import arithmetic
+from dldna.objective import (
+    accepts_objective,
+    check_call,
+    check_loss,
+    check_model,
+    loss_name,
+    name_of,
+)
 from dldna.params import Params
 from dldna.records import Provenance
 
 Maker = Callable[[list[Tensor]], torch.optim.Optimizer]
 
 
+@accepts_objective
 def fit_curve(
     model: nn.Module,
     a: Any,
@@ -98,6 +107,7 @@ def fit_curve(
     checks.count("bends", bends)
     checks.count("steps", steps)
     check_model(model)
+    check_loss(loss_fn, data)
     like = params.of(model)
     ends = Curve([params.copy(point_of(end, like)) for end in (a, b)])
     inner = [ends.at((i + 1) / (bends + 1)) for i in range(bends)]
@@ -107,6 +117,7 @@ def fit_curve(
     generator = torch.Generator().manual_seed(seed)
     with untouched(model):
         held = bt.held(data, limit)
+        check_call(model, loss_fn, held, data)
         job = task(
             model,
             loss_fn,
@@ -127,8 +138,11 @@ def fit_curve(
             seed=seed,
             model=type(model).__name__,
             n_params=params.count(points[0]),
+            data=name_of(data),
             n_samples=job.samples,
             loss=loss_name(loss_fn),
+            device=str(job.device),
+            dtype=arithmetic(model, "float32"),
             seconds=time.perf_counter() - started,
         ),
     )

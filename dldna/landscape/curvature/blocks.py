@@ -11,9 +11,11 @@ from dldna import guard, progress
 from dldna.landscape.curvature.eigenpairs import moves, top_eigenpairs
 from dldna.landscape.curvature.operator import Operator
 from dldna.landscape.curvature.watch import check_call
+from dldna.objective import accepts_objective
 from dldna.records import Spectrum
 
 
+@accepts_objective
 def layer_spectra(
     model: nn.Module,
     loss_fn: Callable,
@@ -93,6 +95,7 @@ def layer_spectra(
     return found
 
 
+@accepts_objective
 def gradient_share(
     model: nn.Module,
     loss_fn: Callable,

@@ -11,9 +11,11 @@ from dldna import checks, guard
 from dldna.landscape.curvature.lanczos import tridiagonal
 from dldna.landscape.curvature.operator import Operator
 from dldna.landscape.curvature.watch import check_call
+from dldna.objective import accepts_objective
 from dldna.records import Density
 
 
+@accepts_objective
 def spectral_density(
     model: nn.Module,
     loss_fn: Callable,

@@ -13,6 +13,7 @@ from dldna import checks, guard, params
 from dldna.landscape.curvature.lanczos import WHICH, Ritz, lanczos, multiple
 from dldna.landscape.curvature.operator import Operator
 from dldna.landscape.curvature.watch import check_call
+from dldna.objective import accepts_objective
 from dldna.records import Spectrum
 
 BACKENDS = ("lanczos", "pyhessian")
@@ -43,6 +44,7 @@ class NotConvergedWarning(UserWarning):
     """
 
 
+@accepts_objective
 def top_eigenpairs(
     model: nn.Module,
     loss_fn: Callable,

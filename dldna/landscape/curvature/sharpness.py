@@ -14,7 +14,6 @@ generalisation in modern settings (Andriushchenko et al., ICML 2023,
 arXiv 2302.07011).
 """
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -25,11 +24,13 @@ from torch import Tensor, nn
 from dldna import checks, guard
 from dldna.landscape.curvature.operator import Operator
 from dldna.landscape.curvature.watch import check_call, watch
+from dldna.objective import accepts_objective
 from dldna.records import Sharpness
 
 NORMS = (2, "inf")
 
 
+@accepts_objective
 def keskar_sharpness(
     model: nn.Module,
     loss_fn: Callable,
@@ -97,6 +98,7 @@ def keskar_sharpness(
         )
 
 
+@accepts_objective
 def sam_sharpness(
     model: nn.Module,
     loss_fn: Callable,
@@ -213,7 +215,7 @@ def rescale_relu(
         deep nets", ICML 2017, arXiv 1703.04933.
     """
     checks.positive("a", a)
-    twin = copy.deepcopy(model)
+    twin = guard.copy_of(model)
     layers = {
         name: m
         for name, m in twin.named_modules()

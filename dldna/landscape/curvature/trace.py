@@ -11,11 +11,13 @@ from dldna import checks, guard
 from dldna.landscape.curvature.density import signs
 from dldna.landscape.curvature.operator import Operator
 from dldna.landscape.curvature.watch import check_call
+from dldna.objective import accepts_objective
 from dldna.records import Estimate
 
 METHODS = ("hutchinson", "hutch++")
 
 
+@accepts_objective
 def trace(
     model: nn.Module,
     loss_fn: Callable,
@@ -100,6 +102,7 @@ def trace(
         )
 
 
+@accepts_objective
 def diagonal(
     model: nn.Module,
     loss_fn: Callable,

@@ -107,7 +107,12 @@ def choose(
     if path == "slow":
         return Slow(given)
     passed: dict[str, str] = {}
+    reason = bound(given)
+    if reason:
+        passed = dict.fromkeys(FAST, reason)
     for name in [path] if path != "auto" else _order(given):
+        if name in passed:
+            continue
         try:
             checked = _check(given, name, memory, insisted=path != "auto")
             found = FAST[name](given, memory)
@@ -145,8 +150,9 @@ def free_memory(device: torch.device) -> float:
 def _order(given: Task) -> Iterator[str]:
     """Candidates, the best first."""
     yield "mlp"
-    used = [m for m in given.model.modules() if isinstance(m, MULTIPLIED)]
-    weights = sum(m.weight.numel() for m in used)
+    with placed(given):  # parametrized weights work differently in training
+        used = [m for m in given.model.modules() if isinstance(m, MULTIPLIED)]
+        weights = sum(m.weight.numel() for m in used)
     # each is used at least once for a sample, so counting may be saved
     if 2 * weights * given.samples < SMALL and operations(given) < SMALL:
         yield "stacked"
@@ -170,6 +176,38 @@ def operations(given: Task) -> float:
             continue
         return counter.get_total_flops() * given.samples / bt.size(batch)
     return float("inf")
+
+
+def bound(given: Task) -> str:
+    """Why the weights must be in the model itself, as far as can be seen.
+
+    A loss that reads parameters past the output (a penalty, a second
+    forward), or a forward that writes into them. What cannot be seen is
+    found by comparison.
+    """
+    names = tuple(k for k, v in given.origin.items() if v.is_floating_point())
+    named = dict(given.model.named_parameters())
+    for batch in (bt.cut(given.batches[0], 0, 2), given.batches[0]):
+        try:
+            with placed(given, needs=names) as put:
+                put(given.origin, given.buffers_at([]))
+                before = [p._version for p in named.values()]
+                with torch.no_grad():
+                    output = forward(given, batch)
+                if before != [p._version for p in named.values()]:
+                    return "the forward writes into the parameters"
+                loss = given.loss(output, batch)
+                if not loss.requires_grad:
+                    return ""
+                found = torch.autograd.grad(
+                    loss.sum(), [named[k] for k in names], allow_unused=True
+                )
+        except Exception:  # bound to its batch; or it differentiates
+            continue
+        if any(g is not None for g in found):
+            return "the loss reads the network itself"
+        return ""
+    return ""
 
 
 def _check(given: Task, name: str, memory: float, insisted: bool) -> float:

@@ -123,7 +123,7 @@ class Layer:
         if self.norm is None:
             return None
         var = at(self.terms(path, "running_var", self.norm_name))
-        scale = torch.rsqrt(var + self.norm.eps)
+        scale = torch.rsqrt(var.clamp_min(0) + self.norm.eps)
         gain = self.terms(path, "weight", self.norm_name)
         return scale if gain is None else scale * at(gain)
 

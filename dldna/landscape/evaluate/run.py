@@ -160,7 +160,7 @@ class Run:
         if mean is None:
             raise Unsupported("batch norm without running statistics")
         eps = self.path.graph.modules[node.target].eps
-        scale = torch.rsqrt(self._of(node, "running_var") + eps)
+        scale = torch.rsqrt(self._of(node, "running_var").clamp_min(0) + eps)
         weight, bias = self._of(node, "weight"), self._of(node, "bias")
         scale = scale if weight is None else scale * weight
         shift = -mean * scale

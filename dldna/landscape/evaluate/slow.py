@@ -123,7 +123,7 @@ def recalibrate(task: Task, put: Put) -> None:
     hooks = [layer.register_forward_hook(note) for layer in layers]
     try:
         for layer in layers:
-            layer.train()
+            layer.training = True
             layer.momentum = 1.0
         with torch.no_grad():
             for piece in _pieces(task.batches):
@@ -131,7 +131,7 @@ def recalibrate(task: Task, put: Put) -> None:
     finally:
         for layer, hook, momentum in zip(layers, hooks, momenta, strict=True):
             hook.remove()
-            layer.eval()
+            layer.training = False
             layer.momentum = momentum
     fresh = {}
     for name, layer in task.model.named_modules():

@@ -137,7 +137,32 @@ class Task:
         if self.buffer_directions:
             moving = {k: at[k] for k in self.buffer_directions[0]}
             at |= _moved(moving, self.buffer_directions, coords)
+            for name, value in at.items():
+                if name.endswith("running_var"):
+                    value.clamp_(min=0)
         return at
+
+    def negative(self, coords: np.ndarray) -> list[str]:
+        """Running variances that would be below 0 at some of the points.
+
+        They are linear in the coordinates, so the ends of the range tell.
+        """
+        if not self.buffer_directions:
+            return []
+        coords = np.asarray(coords)
+        ends = {tuple(coords[i]) for i in coords.argmin(0)}
+        ends |= {tuple(coords[i]) for i in coords.argmax(0)}
+        ends.add(tuple(coords[coords.sum(1).argmin()]))
+        ends.add(tuple(coords[coords.sum(1).argmax()]))
+        found = {}
+        for point in ends:
+            moving = {k: self.buffers[k] for k in self.buffer_directions[0]}
+            for name, value in _moved(
+                moving, self.buffer_directions, point
+            ).items():
+                if name.endswith("running_var") and bool((value < 0).any()):
+                    found[name] = None
+        return list(found)
 
     def on(self, subset: list[Any]) -> "Task":
         """The same task on other batches."""
@@ -261,7 +286,8 @@ def task(
         cast["dtype"] = torch.float64
     batches = [bt.to(b, **cast) for b in batches]
 
-    own = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    tensors = [*model.parameters(), *model.buffers()]
+    own = {t.untyped_storage().data_ptr() for t in tensors}
 
     def move(tensors):
         moved = {
@@ -338,10 +364,10 @@ def _twin(model: nn.Module, statistics: str) -> nn.Module:
             f"{type(model).__name__} cannot be copied with copy.deepcopy "
             f"({error})"
         ) from error
-    twin.eval()
-    if statistics == "train":
-        for layer in norms(twin):
-            layer.train()
+    # Flags alone: eval() and train() of some models write into weights.
+    moved = norms(twin) if statistics == "train" else []
+    for module in twin.modules():
+        module.training = module in moved
     return twin
 
 

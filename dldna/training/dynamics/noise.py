@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from dldna import batches as bt
 from dldna import checks, guard
 from dldna.landscape import Operator
+from dldna.objective import accepts_objective
 from dldna.records import Estimate
 
 
+@accepts_objective
 def gradient_noise(
     model: nn.Module,
     loss_fn: Callable,
