@@ -254,15 +254,15 @@ def _path(s: Any) -> Iterator[str]:
 
 def _noise(s: Any) -> Iterator[str]:
     yield from s.provenance.notes.get("probe", [])
-    if s.provenance.n_samples and s.provenance.n_samples < 256:
+    if (s.provenance.n_samples or 0) and (s.provenance.n_samples or 0) < 256:
         yield (
-            f"Only {s.provenance.n_samples} samples: another draw of them "
+            f"Only {(s.provenance.n_samples or 0)} samples: another draw of them "
             "would give another surface."
         )
 
 
 def _limits(s: Any) -> Iterator[str]:
-    n = s.provenance.n_params
+    n = s.provenance.n_params or 0
     if n > 2:
         yield (
             f"It shows 2 of {n:,} directions. The curvature along a random "

@@ -41,6 +41,7 @@ TILE_SECONDS = 2.0
 TILE_MOST = 4096
 ROW_SECONDS = 30.0
 TIMING_SECONDS = 1.0
+QUICK = 1.0  # seconds in all, which need no finer estimate
 LEAST_SAMPLES = 512
 
 
@@ -333,7 +334,8 @@ class Scan:
         while True:
             some = torch.from_numpy(self.coords[:few])
             took = _clock(evaluator, some)
-            if few >= most or 4 * took > TIMING_SECONDS:
+            whole = took / few * len(self.coords)
+            if few >= most or 4 * took > TIMING_SECONDS or whole < QUICK:
                 return took / few
             few = min(4 * few, most)
 
