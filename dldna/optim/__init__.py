@@ -24,7 +24,6 @@ from dldna.optim.clipping import (
 from dldna.optim.entropy_sgd import EntropySGD, entropy_inner, entropy_outer
 from dldna.optim.layerwise import LAMB, LARS, lamb, lars
 from dldna.optim.lion import Lion, lion
-from dldna.optim.make import OPTIMIZERS, VARIANTS, make
 from dldna.optim.memory import StateMemory, state_memory
 from dldna.optim.muon import Muon, muon, newton_schulz
 from dldna.optim.pal import PAL, Parabola, pal
@@ -32,6 +31,7 @@ from dldna.optim.prodigy import DAdaptAdam, Prodigy, dadapt_adam, prodigy
 from dldna.optim.rmsprop import RMSprop, rmsprop
 from dldna.optim.rule import RULES, Rule, register
 from dldna.optim.sam import ASAM, SAM, asam, sam
+from dldna.optim.scaling import scaled_step
 from dldna.optim.schedule_free import (
     ScheduleFreeAdamW,
     ScheduleFreeSGD,
@@ -58,6 +58,7 @@ from dldna.optim.sophia import (
     sophia,
     sophia_curvature,
 )
+from dldna.optim.table import OPTIMIZERS, VARIANTS, Known, find, make
 
 __all__ = [
     "ASAM",
@@ -78,6 +79,7 @@ __all__ = [
     "AdamW",
     "DAdaptAdam",
     "EntropySGD",
+    "Known",
     "Lion",
     "Muon",
     "NAdam",
@@ -111,6 +113,7 @@ __all__ = [
     "dadapt_adam",
     "entropy_inner",
     "entropy_outer",
+    "find",
     "gauss_newton_bartlett",
     "hutchinson",
     "lamb",
@@ -126,6 +129,7 @@ __all__ = [
     "register",
     "rmsprop",
     "sam",
+    "scaled_step",
     "schedule",
     "schedule_free_adamw",
     "schedule_free_sgd",
