@@ -21,6 +21,7 @@ SETTINGS = {"decoupled_weight_decay"}
 MISNOMERS = {
     "learning_rate": "lr",
     "wd": "weight_decay",
+    "decay": "weight_decay",
     "beta1": "betas",
     "beta2": "betas",
     "beta": "betas",
@@ -78,9 +79,9 @@ class Base(torch.optim.Optimizer):
     def _label(self, name: str) -> None:
         """Refuse a group's key that is meant for a setting and is none."""
         near = difflib.get_close_matches(name, self.defaults, 1, 0.8)
-        near = near or [MISNOMERS[name]] * (name in MISNOMERS)
-        if near or name in SETTINGS:
-            hint = f"did you mean {near[0]!r}? " if near else ""
+        near = near or [MISNOMERS.get(name, "")]
+        if near[0] or name in SETTINGS:
+            hint = f"did you mean {near[0]!r}? " if near[0] else ""
             raise TypeError(
                 f"unknown setting {name!r} in a group of "
                 f"{type(self).__name__}: {hint}Known: "

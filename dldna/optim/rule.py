@@ -51,7 +51,7 @@ class Rule:
             >>> RULES["sgd"].check({"lr": -1.0})
             Traceback (most recent call last):
             ...
-            ValueError: lr must be greater than 0, not -1.0
+            ValueError: lr must be 0 or greater, not -1.0
         """
         for name, value in hyper.items():
             if name in self.tests:
