@@ -25,6 +25,7 @@ from dldna.optim.entropy_sgd import EntropySGD, entropy_inner, entropy_outer
 from dldna.optim.layerwise import LAMB, LARS, lamb, lars
 from dldna.optim.lion import Lion, lion
 from dldna.optim.memory import StateMemory, state_memory
+from dldna.optim.mixed import Mixed, hidden_weights, muon_and_adamw
 from dldna.optim.muon import Muon, muon, newton_schulz
 from dldna.optim.pal import PAL, Parabola, pal
 from dldna.optim.prodigy import DAdaptAdam, Prodigy, dadapt_adam, prodigy
@@ -81,6 +82,7 @@ __all__ = [
     "EntropySGD",
     "Known",
     "Lion",
+    "Mixed",
     "Muon",
     "NAdam",
     "Noam",
@@ -115,12 +117,14 @@ __all__ = [
     "entropy_outer",
     "find",
     "gauss_newton_bartlett",
+    "hidden_weights",
     "hutchinson",
     "lamb",
     "lars",
     "lion",
     "make",
     "muon",
+    "muon_and_adamw",
     "nadam",
     "newton_schulz",
     "pal",

@@ -18,7 +18,8 @@ class State:
         epoch: 1-based number of the epoch.
         step: number of steps taken since the very start.
         loss: loss of the last step's batch, before the step.
-        batch: that batch.
+        batch: that batch; where steps accumulate several, all of them
+            joined, or None if they cannot be joined.
         loss_fn: the loss of the run.
         metrics: what a callback puts here in ``on_epoch`` becomes a
             column of the history.

@@ -84,6 +84,8 @@ class Steps:
 
     def _improvement(self, state: State) -> float:
         """Loss of the step's own batch, before minus after."""
+        if state.batch is None:
+            return math.nan
         device = self.params[0].device
         with guard.untouched():
             fresh = _random_state(device)

@@ -310,7 +310,7 @@ def _side_by_side(job: _Job, who: Contestant, rates) -> dict[str, Any]:
         job.make,
         job.train,
         who.rule,
-        [{"lr": lr, **who.fixed} for lr in rates],
+        [{"lr": lr, **who.settings} for lr in rates],
         [job.seed],
         batch_size=job.batch_size,
         epochs=job.epochs,
