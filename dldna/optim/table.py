@@ -36,6 +36,7 @@ ALSO = {
 
 SHORT = {
     "SGD+": "momentum",
+    "SophiaH": "sophia",
     "SophiaG": "sophia_g",
     "EntropySGD": "entropy_sgd",
 }

@@ -152,7 +152,7 @@ class Run:
             "batch_size": getattr(loader, "batch_size", None),
             "batches": len(loader) if sized else None,
             "loader seed": getattr(loader, "seed", None),
-            **({"accumulate": n} if (n := self.accumulate) > 1 else {}),
+            "accumulate": self.accumulate,
         }
 
     def state_dict(self) -> dict[str, Any]:
@@ -201,7 +201,8 @@ class Run:
         put_into(self.model, saved, path)
         if saved.get("training_weights"):
             self.model.load_state_dict(saved["training_weights"], strict=False)
-        check_same(self.settings(), saved["settings"], path)
+        there = {"accumulate": 1, **saved["settings"]}
+        check_same(self.settings(), there, path)
         self.optimizer.load_state_dict(saved["optimizer"])
         if self.scheduler is not None:
             self.scheduler.load_state_dict(saved["scheduler"])

@@ -20,7 +20,7 @@ from torch.func import vmap
 from dldna import checks, params
 from dldna.data import Loader
 from dldna.graph import Graph
-from dldna.optim import RULES
+from dldna.optim import Rule, find
 from dldna.progress import track
 from dldna.records import History, Provenance, Record
 from dldna.training.stacked import Stacked, per_run
@@ -59,8 +59,11 @@ class Sweep(Record):
         loss = self.step_loss[setting, seed]
         n = self.steps_per_epoch
         e = len(self.epochs)
+        size = self.provenance.notes.get("batch_size", 1)
+        counts = np.full(n, float(size))  # the last batch may be smaller
+        counts[-1] = (self.provenance.n_samples or n * size) - size * (n - 1)
         means = [
-            loss[max(0, int(k - 1) * n) : int(k) * n].mean()
+            np.average(loss[int(k - 1) * n : int(k) * n], weights=counts)
             for k in self.epochs
         ]
         each = self.provenance.seconds / self.step_loss[..., 0].size
@@ -102,7 +105,8 @@ def sweep(
         make_model: ``seed -> module``; or a :class:`~dldna.graph.Graph`,
             whose weights start uniform in [0, 1).
         data: training inputs (N, ...) and targets (N, ...).
-        rule: name of a rule in :data:`dldna.optim.RULES`.
+        rule: an optimizer's name, in any spelling that
+            :func:`dldna.optim.find` knows; one that needs gradients only.
         settings: keyword arguments of the rule, one mapping for each
             setting; what is left out takes the rule's default.
         seeds: the seeds.
@@ -136,9 +140,11 @@ def sweep(
         >>> got.step_loss.shape
         (2, 3, 7)
     """
-    checks.choice("rule", rule, RULES)
     if not settings:
         raise ValueError("no settings: a sweep needs at least one")
+    given = settings
+    pure, settings = of_rule(rule, settings)
+    rule = pure.name
     if (epochs is None) == (steps is None):
         raise ValueError("give either epochs or steps")
     x, y = data
@@ -150,7 +156,7 @@ def sweep(
     checks.count("steps", steps)
     start = time.perf_counter()
     job = _job(make_model, seeds, len(settings), x, loss_fn)
-    update = _Update(rule, settings, job, lr_factors or {})
+    update = _Update(pure, settings, job, lr_factors or {})
     losses, marks, tests = [], [], []
     # One generator of orders for all seeds: (K, B) indices for each step.
     order = _orders(loaders, batch_size)
@@ -162,7 +168,7 @@ def sweep(
         losses.append(loss)
         if test is not None and (step + 1) % per_epoch == 0:
             marks.append((step + 1) // per_epoch)
-            tests.append(job.score(*test))
+            tests.append(job.score(update.point(), *test))
     shape = (len(seeds), len(settings))
 
     def arrange(rows: Tensor) -> np.ndarray:
@@ -172,13 +178,13 @@ def sweep(
     scores = torch.stack([t[0] for t in tests], 1) if tests else none
     right = torch.stack([t[1] for t in tests], 1) if tests else none
     return Sweep(
-        settings=[dict(s) for s in settings],
+        settings=[dict(s) for s in given],
         seeds=np.asarray(seeds),
         step_loss=arrange(torch.stack(losses, 1)),
         epochs=np.asarray(marks, dtype=int),
         test_loss=arrange(scores),
         test_accuracy=arrange(right),
-        weights=arrange(job.flat),
+        weights=arrange(update.point()),
         steps_per_epoch=per_epoch,
         provenance=Provenance(
             made=f"sweep of {rule}",
@@ -189,6 +195,28 @@ def sweep(
             notes={"path": job.path, "batch_size": batch_size},
         ),
     )
+
+
+def of_rule(
+    name: str, settings: Sequence[Mapping[str, Any]]
+) -> tuple[Rule, list[dict[str, Any]]]:
+    """The pure rule of an optimizer, and the settings of its variant.
+
+    Raises:
+        ValueError: unknown, or it needs more than gradients.
+    """
+    known = find(name)
+    if known.rule is None or hasattr(known.cls, "needs_curvature"):
+        needs = "an estimate of the curvature"
+        if known.rule is None:
+            needs = "the loss itself, more than once a step"
+        raise ValueError(
+            f"{known.name} needs {needs}; many runs at once have gradients "
+            "only"
+        )
+    defaults = getattr(known.cls, "extras", {})
+    own = {k: v for k, v in defaults.items() if k in known.rule.defaults}
+    return known.rule, [{**own, **known.settings, **s} for s in settings]
 
 
 def _orders(loaders: Sequence[Loader], batch_size: int):
@@ -225,10 +253,10 @@ class _ModelJob:
         return losses.detach(), grad
 
     @torch.no_grad()
-    def score(self, x: Tensor, y: Tensor, most: int = 2048):
-        loss = torch.zeros(len(self.flat), dtype=torch.float64)
+    def score(self, flat: Tensor, x: Tensor, y: Tensor, most: int = 2048):
+        loss = torch.zeros(len(flat), dtype=torch.float64)
         right = torch.zeros_like(loss)
-        views = self.stacked.views(self.flat)
+        views = self.stacked.views(flat)
         for a, b in zip(x.split(most), y.split(most), strict=True):
             inputs = a.expand(self.seeds, *a.shape)
             targets = b.expand(self.seeds, *b.shape)
@@ -265,25 +293,25 @@ class _GraphJob:
         self.flat = torch.stack(starts).repeat_interleave(count, dim=0)
         self.count = count
 
-    def _run(self, x: Tensor):
-        columns = self.flat.unsqueeze(-1).unbind(1)
+    def _run(self, flat: Tensor, x: Tensor):
+        columns = flat.unsqueeze(-1).unbind(1)
         weights = dict(zip(self.graph.weights, columns, strict=True))
         x = x.repeat_interleave(self.count, dim=0)
         inputs = dict(zip(self.graph.inputs, x.unbind(-1), strict=True))
         return weights, self.graph.forward(weights, inputs)
 
     def gradient(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        weights, signals = self._run(x)
+        weights, signals = self._run(self.flat, x)
         y = y.repeat_interleave(self.count, dim=0)
         error = signals[self.output] - y
         outer = {self.output: error * (2 / y.shape[1])}
         grads = self.graph.backward(weights, signals, outer)
         return error.square().mean(1), torch.cat(list(grads.values()), dim=1)
 
-    def score(self, x: Tensor, y: Tensor):
-        seeds = len(self.flat) // self.count
+    def score(self, flat: Tensor, x: Tensor, y: Tensor):
+        seeds = len(flat) // self.count
         x = x.expand(seeds, *x.shape)
-        error = self._run(x)[1][self.output] - y
+        error = self._run(flat, x)[1][self.output] - y
         return error.square().mean(1).double(), torch.full(
             (len(self.flat),), torch.nan, dtype=torch.float64
         )
@@ -297,7 +325,7 @@ class _Update:
     """The rule applied to all runs at once, with one value for each run."""
 
     def __init__(self, rule, settings, job, lr_factors):
-        self.rule, self.job = RULES[rule], job
+        self.rule, self.job = rule, job
         self.flat = self.rule.kind == "elementwise"
         repeat = len(job.flat) // len(settings)
         shape = (-1, 1) if self.flat else (-1,)
@@ -305,7 +333,7 @@ class _Update:
         defaults = dict(self.rule.defaults)
         for setting in settings:
             for key in setting:
-                checks.choice(f"keyword of {rule}", key, defaults)
+                checks.choice(f"keyword of {rule.name}", key, defaults)
             self.rule.check(setting)
         for key, default in defaults.items():
             values = [s.get(key, default) for s in settings]
@@ -328,12 +356,12 @@ class _Update:
         self.shapes = [(-1,)] if whole else [v.shape for v in like]
         self.states = [self._start(w) for w in self._parts(job.flat)]
 
-    def _row(self, rule: str, lr_factors) -> Tensor:
+    def _row(self, rule: Rule, lr_factors) -> Tensor:
         """The factors, one for each number of a run: shape (1, P)."""
         if not self.flat:
             raise ValueError(
                 f"lr_factors= needs a rule that works number by number; "
-                f"{rule!r} looks at whole tensors"
+                f"{rule.name!r} looks at whole tensors"
             )
         like = self.job.like
         for name in lr_factors:
@@ -372,6 +400,22 @@ class _Update:
             )
             new.append(out.reshape(len(flat), -1))
         self.job.flat = new[0] if len(new) == 1 else torch.cat(new, dim=1)
+
+    def point(self) -> Tensor:
+        """The weights to evaluate at: (R, P), for most rules their own."""
+        flat = self.job.flat
+        pairs = zip(self._parts(flat), self.states, strict=True)
+        parts = [self._point(w, state).reshape(len(flat), -1)
+                 for w, state in pairs]  # fmt: skip
+        return torch.cat(parts, dim=1).to(flat.dtype)
+
+    def _point(self, w, state):
+        point, fixed, varied = self.rule.point, self.fixed, self.varied
+        if self.flat:
+            return point(w, state, **fixed, **varied)
+        return vmap(lambda w, s, h: point(w, s, **fixed, **h))(
+            w, state, varied
+        )
 
     def _apply(self, w, g, state, t, fixed, varied):
         rule, dtype = self.rule.update, w.dtype

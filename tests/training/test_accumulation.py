@@ -96,7 +96,7 @@ def test_a_cut_run_ends_bit_for_bit(blobs, tmp_path, name, accumulate, test):
     if accumulate > 1:
         model = network()
         optimizer = optim.make(name, model.parameters(), lr=0.05)
-        with pytest.raises(ValueError, match="accumulate=3, not None"):
+        with pytest.raises(ValueError, match="accumulate=3, not 1"):
             train(
                 model, optimizer, Loader(blobs.train_x, blobs.train_y, 100,
                 True, 5), epochs=2, checkpoint=path, progress=False,
