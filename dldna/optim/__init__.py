@@ -1,4 +1,35 @@
-"""How networks move: optimizers as pure rules, with a full shell each."""
+"""How networks move: optimizers as pure rules, with a full shell each.
+
+**Names.** :func:`find` and :func:`make` take any spelling; so do
+:func:`dldna.training.sweep`, :func:`dldna.walks.walk`, the arena and the
+playground.
+
+**Groups.** Each group may have its own settings. What the network has only
+once (Prodigy's ``d0``, Sophia's ``seed``, the line of PAL) must be the same
+in all groups. A misspelt setting, or one of another optimizer, is refused;
+any other key is a label and is kept. A group whose ``lr`` is 0 stands still
+(LARS lets its momentum run out).
+
+**Saved states.** Where ``torch.optim`` has an optimizer of the same name,
+``state_dict`` uses torch's names, so each loads what the other saved. A
+state that fits neither is refused, and nothing is changed.
+
+**Half precision.** Elementwise rules work in the type of the weights, as
+torch's do. Shampoo and SOAP factor in float32; they, Prodigy and
+D-Adaptation keep their state in float32.
+
+**Gradient scaler.** ``scaler.step(optimizer)`` serves every optimizer that
+steps from gradients. SAM, ASAM, PAL and Entropy-SGD evaluate the loss
+themselves: use :func:`scaled_step`.
+
+**Distributed checkpoints.** ``get_optimizer_state_dict`` and
+``set_optimizer_state_dict`` of ``torch.distributed.checkpoint.state_dict``
+take a step at rate 0 with gradients of 0 when an optimizer has no state
+yet. SAM, ASAM, PAL, Entropy-SGD and Sophia need a closure or a curvature
+for a step and refuse it there: let them take a step of their own first, or
+save their plain ``state_dict``. All others can be used, and no weight
+moves.
+"""
 
 from dldna.optim.adabelief import AdaBelief, adabelief
 from dldna.optim.adafactor import Adafactor, adafactor

@@ -106,6 +106,7 @@ class Run:
         state = self.state
         state.epoch, state.step = self.epoch + 1, state.step + 1
         state.loss, state.batch = loss, joined(several)
+        state.samples = sum(sizes)
 
     def close_epoch(self, test_loss: float, test_accuracy: float) -> None:
         """The epoch and its evaluation are done."""

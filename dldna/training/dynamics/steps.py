@@ -71,6 +71,7 @@ class Steps:
         row = {
             "steps": state.step,
             "epochs": state.epoch,
+            "samples": state.samples,
             "loss": state.loss,
             "grad_norm": grad,
             "param_change": change,
