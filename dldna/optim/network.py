@@ -26,6 +26,13 @@ class NetworkOptimizer(RuleOptimizer):
 
     once: ClassVar = ("d0",)
 
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters that came later; their rate is the network's."""
+        if self.param_groups and isinstance(param_group, dict):
+            rates = [group["lr"] for group in self.param_groups]
+            param_group.setdefault("lr", max(rates))
+        super().add_param_group(param_group)
+
     def check_together(self, groups: list[dict[str, Any]]) -> None:
         """Refuse groups that differ in what the network has only once."""
         super().check_together(groups)

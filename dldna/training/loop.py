@@ -25,11 +25,8 @@ from dldna.training.stepping import (
     accumulated_step,
     evaluation_weights,
     grouped,
-    optimizer_step,
     switch,
 )
-
-__all__ = ["DivergenceWarning", "optimizer_step", "train"]
 
 
 class DivergenceWarning(RuntimeWarning):
