@@ -14,7 +14,7 @@ from dldna.data import Loader
 from dldna.landscape import Slice
 from dldna.progress import track
 from dldna.records import Provenance, Record
-from dldna.training.sweep import _Update, of_rule
+from dldna.training.updates import Update, of_rule
 
 EVERY = ("epoch", "step")
 
@@ -112,7 +112,7 @@ def slice_paths(
     size = n if batch_size is None else min(batch_size, n)
     loader = Loader(part.x, part.y, size, shuffle=size < n, seed=seed)
     job = _Walkers(starts.repeat_interleave(len(settings), dim=0))
-    update = _Update(pure, settings, job, {})
+    update = Update(pure, settings, job, {})
     points, t = [job.flat], 0
     for epoch in track(range(epochs), f"{rule} paths"):
         whole = [None]

@@ -496,3 +496,18 @@ def test_muon_flattens_kernels():
         optim.Muon([kernel])
     with pytest.raises(ValueError, match="AdamW"):
         optim.Muon([nn.Parameter(torch.zeros(3))], flatten=True)
+
+
+@pytest.mark.parametrize("name", ["Prodigy", "DAdaptAdam"])
+def test_a_group_added_late_takes_the_network_s_rate(name):
+    params = tensors()
+    optimizer = made(name, params[:1], lr=1.0)
+    optimizer.param_groups[0]["lr"] = 0.25  # as a schedule leaves it
+    optimizer.add_param_group({"params": params[1:]})
+    assert optimizer.param_groups[1]["lr"] == 0.25
+    run(optimizer, params, 3)
+    optimizer.param_groups[1]["lr"] = 0.5
+    before = copies(params)
+    with pytest.raises(ValueError, match="lr must be the same in all"):
+        run(optimizer, params, 1)
+    assert same(params, before)
