@@ -44,16 +44,25 @@ def number(name: str, value: float) -> float:
     """Return ``value`` if it is a finite number.
 
     Raises:
-        TypeError: not a number.
+        TypeError: not one number: a word, True or False, several numbers.
         ValueError: NaN or infinite.
 
     Example:
         >>> number("lr", 0.1)
         0.1
+        >>> number("lr", True)
+        Traceback (most recent call last):
+        ...
+        TypeError: lr must be a number, not True
     """
+    truth = isinstance(value, bool) or "bool" in str(
+        getattr(value, "dtype", "")
+    )
     try:
+        if truth or getattr(value, "ndim", 0):
+            raise TypeError
         finite = math.isfinite(value)
-    except TypeError:
+    except (TypeError, ValueError, RuntimeError, OverflowError):
         raise TypeError(f"{name} must be a number, not {value!r}") from None
     if not finite:
         raise ValueError(f"{name} must be finite, not {value!r}")

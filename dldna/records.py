@@ -542,6 +542,7 @@ class Motion(Record):
         loss_improvement: (T,) loss of the batch before the step minus
             that of the same batch after it.
         cosine: (T,) of the angle to the step before.
+        samples: (T,) samples in the batch; empty if not known.
         layers: names of the layers, or empty.
         layer_grad_norm: (T, L) as ``grad_norm``, for each layer.
         layer_change: (T, L) as ``param_change``.
@@ -571,6 +572,7 @@ class Motion(Record):
     weight_norm: np.ndarray
     loss_improvement: np.ndarray
     cosine: np.ndarray
+    samples: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=int))
     layers: list[str] = field(default_factory=list)
     layer_grad_norm: np.ndarray = field(default_factory=_no_rows)
     layer_change: np.ndarray = field(default_factory=_no_rows)
@@ -609,12 +611,21 @@ class Motion(Record):
         Returns:
             Lists ``loss``, ``grad_norm``, ``param_change``,
             ``weight_norm`` and ``loss_improvement``, one entry for each
-            epoch; the weight norm is that of its last measured step.
+            epoch. Losses count by the samples of their batch, lengths by
+            steps; the weight norm is that of the last measured step.
         """
+        ones = np.ones(len(self.steps))
+        samples = self.samples if len(self.samples) else ones
+        weights = {"loss": samples, "loss_improvement": samples}
         names = ("loss", "grad_norm", "param_change", "loss_improvement")
         found: dict[str, list[float]] = {
             name: [
-                float(getattr(self, name)[self.epochs == e].mean())
+                float(
+                    np.average(
+                        getattr(self, name)[self.epochs == e],
+                        weights=weights.get(name, ones)[self.epochs == e],
+                    )
+                )
                 for e in np.unique(self.epochs)
             ]
             for name in names

@@ -13,19 +13,9 @@ from torch import Tensor, nn
 
 from dldna import checks
 from dldna.landscape import Slice
-from dldna.optim import RULES, make, sophia_curvature
-from dldna.plotting import COLORS, MARKERS, PLAYERS
+from dldna.optim import SophiaH, find
+from dldna.plotting import COLORS, MARKERS, player
 from dldna.problems import Problem, problem
-
-MAKERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "momentum": ("SGD", {"momentum": 0.9}),
-    "nesterov": ("SGD", {"momentum": 0.9, "nesterov": True}),
-    "signsgd": ("Lion", {"betas": (0.0, 0.0)}),
-    "dadapt_adam": ("DAdaptAdam", {}),
-    "schedule_free_sgd": ("ScheduleFreeSGD", {}),
-    "schedule_free_adamw": ("ScheduleFreeAdamW", {}),
-}
-"""The playground's names that are not an optimizer's own."""
 
 What = str | Problem | Slice | Callable[[Tensor], Tensor]
 
@@ -42,7 +32,8 @@ def walk(
     Args:
         surface: a problem or its name, a slice of a network, or a loss of
             a tensor (2,).
-        optimizer: a name in :data:`dldna.plotting.PLAYERS`.
+        optimizer: one of :data:`dldna.plotting.PLAYERS`, in any spelling
+            that :func:`dldna.optim.find` knows.
         start: where it begins; the problem's or the slice's own start if
             None.
         steps: number of steps.
@@ -62,11 +53,11 @@ def walk(
         >>> round(float(losses[1]), 3)
         0.405
     """
-    checks.choice("optimizer", optimizer, PLAYERS)
+    optimizer = player(optimizer)
     loss, start = _loss_and_start(surface, start)
     shape = (1, 2) if optimizer == "lars" else (2,)
     w = nn.Parameter(torch.tensor(start, dtype=torch.float64).view(shape))
-    step, place = _stepper(optimizer, w, loss, hyper)
+    step, place = _stepper(optimizer, w, surface, loss, hyper)
     points, losses = [], []
     for t in range(steps + 1):
         if t:
@@ -99,12 +90,38 @@ def _loss_and_start(surface: What, start: Any) -> tuple[Callable, list[float]]:
     return loss, [float(v) for v in start]
 
 
-def _stepper(name: str, w: nn.Parameter, loss: Callable, hyper: dict):
+class _ExactSophia(SophiaH):
+    """Sophia with the exact diagonal of the Hessian: ``diagonal(w)``."""
+
+    diagonal: Callable[[Tensor], Tensor]
+
+    def _estimate(self, value: Tensor, owners: list, draw: Any) -> list:
+        return [self.diagonal(p.detach()) for _, p in owners]
+
+
+def _diagonal(surface: What, loss: Callable) -> Callable[[Tensor], Tensor]:
+    """The Hessian's diagonal; of a slice by differences of its gradient."""
+    if not isinstance(surface, Slice):
+        hessian = torch.autograd.functional.hessian
+        return lambda w: hessian(loss, w).diagonal()
+
+    def at(w: Tensor) -> Tensor:
+        move = 1e-4 * torch.eye(2, dtype=w.dtype)
+        (_, up), (_, down) = map(surface.gradient, (w + move, w - move))
+        return (up - down).diagonal() / 2e-4
+
+    return at
+
+
+def _stepper(
+    name: str, w: nn.Parameter, surface: What, loss: Callable, hyper: dict
+):
     """How to take step t, and where the walk then is."""
     if name == "sophia":
-        return _sophia(w, loss, hyper)
-    maker, more = MAKERS.get(name, (name, {}))
-    optimizer = make(maker, [w], **(more | hyper))
+        optimizer: Any = _ExactSophia([w], **hyper)
+        optimizer.diagonal = _diagonal(surface, loss)
+    else:
+        optimizer = find(name).build([w], **hyper)
 
     def closure() -> Tensor:
         optimizer.zero_grad()
@@ -120,25 +137,9 @@ def _stepper(name: str, w: nn.Parameter, loss: Callable, hyper: dict):
             optimizer.train()
         return point
 
-    return lambda t: optimizer.step(closure), place
-
-
-def _sophia(w: nn.Parameter, loss: Callable, hyper: dict):
-    """Sophia's rule with the Hessian's exact diagonal, every 10 steps."""
-    rule, w = RULES["sophia"], w.detach()
-    state = rule.init(w)
-    beta2 = hyper.get("betas", rule.defaults["betas"])[1]
-
-    def step(t: int) -> None:
-        nonlocal state
-        g = torch.autograd.functional.jacobian(loss, w)
-        if t % 10 == 1:
-            h = torch.autograd.functional.hessian(loss, w).diagonal()
-            state = {**state, "h": sophia_curvature(state["h"], h, beta2)}
-        moved, state = rule.update(w, g, state, t, **hyper)
-        w.copy_(moved)
-
-    return step, w.clone
+    looks = hasattr(optimizer, "needs_curvature")
+    more = {"curvature": lambda: loss(w.view(2))} if looks else {}
+    return lambda t: optimizer.step(closure, **more), place
 
 
 def playground_widget(
@@ -153,8 +154,7 @@ def playground_widget(
 
     Args:
         surface: a problem or its name, a slice, or a loss of a tensor (2,).
-        optimizers: learning rates by name, as in
-            :data:`dldna.plotting.PLAYERS`.
+        optimizers: learning rates by name, as in :func:`walk`.
         extent: window (low, high, low, high); the problem's own if None,
             or 5 around the origin.
         steps: where the slider of the steps begins.
@@ -176,7 +176,7 @@ def playground_widget(
     surface = problem(surface) if isinstance(surface, str) else surface
     rates = dict(optimizers or {"sgd": 0.1, "momentum": 0.01, "adam": 0.3})
     for name in rates:
-        checks.choice("optimizer", name, PLAYERS)
+        player(name)
     if extent is None and isinstance(surface, Problem):
         extent = [v for pair in surface.bounds for v in pair]
     a0, a1, b0, b1 = extent or (-5.0, 5.0, -5.0, 5.0)

@@ -33,7 +33,7 @@ ALLOWED = {
     **dict.fromkeys(THINGS, GROUND | THINGS),
     **dict.fromkeys(MEANS, GROUND | THINGS),
     "training": GROUND | THINGS | MEANS,
-    "plotting": {"records", "checks", "files", "problems"},
+    "plotting": {"records", "checks", "files", "problems", "optim"},
 }
 TOP = {"chapter_04", "chapter_05", "cli", "exercises", "walks"}
 ALLOWED |= dict.fromkeys(

@@ -6,7 +6,7 @@ import torch
 
 from dldna import walks
 from dldna.landscape import Slice, toy_network
-from dldna.optim import RULES
+from dldna.optim import RULES, sophia_curvature
 from dldna.plotting import PLAYERS
 from dldna.problems import PROBLEMS
 
@@ -61,7 +61,7 @@ def test_it_stops_where_numbers_end():
 
 
 def test_what_cannot_be_meant_is_named():
-    with pytest.raises(ValueError, match="did you mean 'adam'"):
+    with pytest.raises(ValueError, match="did you mean 'Adam'"):
         walks.walk("golden", "adm")
     with pytest.raises(ValueError, match="give one"):
         walks.walk(lambda w: (w**2).sum(), "sgd")
@@ -89,3 +89,55 @@ def test_the_widget_redraws_what_its_sliders_say(monkeypatch):
 def test_the_widget_draws_other_surfaces(surface):
     box = walks.playground_widget(surface, {"sgd": 0.01}, steps=3)
     assert len(box.children) == 5
+
+
+@pytest.mark.parametrize("k", [1, 5, 10])
+@pytest.mark.parametrize("what", ["rosenbrock", "slice"])
+def test_sophia_takes_all_of_its_settings(k, what):
+    if what == "slice":
+        what = Slice.of(toy_network("tanh", seed=1))
+        start = what.start.tolist()
+
+        def gradient(w):
+            return what.gradient(w[None])[1][0]
+    else:
+        gradient, start = ROSENBROCK.gradient, list(ROSENBROCK.start)
+    hyper = {"lr": 1e-2, "gamma": 0.5, "betas": (0.9, 0.7)}
+    points, _ = walks.walk(what, "sophia", steps=12, k=k, **hyper)
+    rule, w = RULES["sophia"], torch.tensor(start, dtype=torch.float64)
+    state = rule.init(w)
+    for t in range(1, 13):
+        if t % k == 1 or k == 1:
+            rows = []
+            for i in range(2):
+                e = torch.zeros(2).double()
+                e[i] = 1e-5
+                slope = (gradient(w + e) - gradient(w - e)) / 2e-5
+                rows.append(slope[i])
+            h = torch.stack(rows)
+            state = {**state, "h": sophia_curvature(state["h"], h, 0.7)}
+        w, state = rule.update(w, gradient(w), state, t, **hyper)
+    np.testing.assert_allclose(points[-1], w.numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "player"),
+    [
+        ("Adam", "adam"),
+        ("SGD+", "momentum"),
+        ("heavy ball", "momentum"),
+        ("NAG", "nesterov"),
+        ("D-Adaptation", "dadapt_adam"),
+        ("Schedule-Free AdamW", "schedule_free_adamw"),
+        ("SophiaG", "sophia"),
+    ],
+)
+def test_names_in_any_spelling(name, player):
+    a, _ = walks.walk("golden", name, steps=3, lr=0.01)
+    b, _ = walks.walk("golden", player, steps=3, lr=0.01)
+    np.testing.assert_array_equal(a, b)
+
+
+def test_what_does_not_play_is_named():
+    with pytest.raises(ValueError, match="Muon does not play"):
+        walks.walk("golden", "muon")

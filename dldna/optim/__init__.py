@@ -1,4 +1,35 @@
-"""How networks move: optimizers as pure rules, with a full shell each."""
+"""How networks move: optimizers as pure rules, with a full shell each.
+
+**Names.** :func:`find` and :func:`make` take any spelling; so do
+:func:`dldna.training.sweep`, :func:`dldna.walks.walk`, the arena and the
+playground.
+
+**Groups.** Each group may have its own settings. What the network has only
+once (Prodigy's ``d0``, Sophia's ``seed``, the line of PAL) must be the same
+in all groups. A misspelt setting, or one of another optimizer, is refused;
+any other key is a label and is kept. A group whose ``lr`` is 0 stands still
+(LARS lets its momentum run out).
+
+**Saved states.** Where ``torch.optim`` has an optimizer of the same name,
+``state_dict`` uses torch's names, so each loads what the other saved. A
+state that fits neither is refused, and nothing is changed.
+
+**Half precision.** Elementwise rules work in the type of the weights, as
+torch's do. Shampoo and SOAP factor in float32; they, Prodigy and
+D-Adaptation keep their state in float32.
+
+**Gradient scaler.** ``scaler.step(optimizer)`` serves every optimizer that
+steps from gradients. SAM, ASAM, PAL and Entropy-SGD evaluate the loss
+themselves: use :func:`scaled_step`.
+
+**Distributed checkpoints.** ``get_optimizer_state_dict`` and
+``set_optimizer_state_dict`` of ``torch.distributed.checkpoint.state_dict``
+take a step at rate 0 with gradients of 0 when an optimizer has no state
+yet. SAM, ASAM, PAL, Entropy-SGD and Sophia need a closure or a curvature
+for a step and refuse it there: let them take a step of their own first, or
+save their plain ``state_dict``. All others can be used, and no weight
+moves.
+"""
 
 from dldna.optim.adabelief import AdaBelief, adabelief
 from dldna.optim.adafactor import Adafactor, adafactor
@@ -24,14 +55,15 @@ from dldna.optim.clipping import (
 from dldna.optim.entropy_sgd import EntropySGD, entropy_inner, entropy_outer
 from dldna.optim.layerwise import LAMB, LARS, lamb, lars
 from dldna.optim.lion import Lion, lion
-from dldna.optim.make import OPTIMIZERS, VARIANTS, make
 from dldna.optim.memory import StateMemory, state_memory
+from dldna.optim.mixed import Mixed, hidden_weights, muon_and_adamw
 from dldna.optim.muon import Muon, muon, newton_schulz
 from dldna.optim.pal import PAL, Parabola, pal
 from dldna.optim.prodigy import DAdaptAdam, Prodigy, dadapt_adam, prodigy
 from dldna.optim.rmsprop import RMSprop, rmsprop
 from dldna.optim.rule import RULES, Rule, register
 from dldna.optim.sam import ASAM, SAM, asam, sam
+from dldna.optim.scaling import scaled_step
 from dldna.optim.schedule_free import (
     ScheduleFreeAdamW,
     ScheduleFreeSGD,
@@ -58,6 +90,7 @@ from dldna.optim.sophia import (
     sophia,
     sophia_curvature,
 )
+from dldna.optim.table import OPTIMIZERS, VARIANTS, Known, find, make
 
 __all__ = [
     "ASAM",
@@ -78,7 +111,9 @@ __all__ = [
     "AdamW",
     "DAdaptAdam",
     "EntropySGD",
+    "Known",
     "Lion",
+    "Mixed",
     "Muon",
     "NAdam",
     "Noam",
@@ -111,13 +146,16 @@ __all__ = [
     "dadapt_adam",
     "entropy_inner",
     "entropy_outer",
+    "find",
     "gauss_newton_bartlett",
+    "hidden_weights",
     "hutchinson",
     "lamb",
     "lars",
     "lion",
     "make",
     "muon",
+    "muon_and_adamw",
     "nadam",
     "newton_schulz",
     "pal",
@@ -126,6 +164,7 @@ __all__ = [
     "register",
     "rmsprop",
     "sam",
+    "scaled_step",
     "schedule",
     "schedule_free_adamw",
     "schedule_free_sgd",

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dldna import checks
 from dldna.optim.ops import Hyper, State, at_most, decay, ema
-from dldna.optim.rule import register
+from dldna.optim.rule import register, several
 from dldna.optim.shell import RuleOptimizer
 
 
@@ -72,7 +72,7 @@ def init_adafactor(w: Tensor, **_: Any) -> State:
 
 
 def _eps(name: str, value: tuple) -> None:
-    for part in value:
+    for part in several(name, value, 2):
         checks.nonnegative(name, 0.0 if part is None else part)
 
 

@@ -1,6 +1,6 @@
 """Adam and its kin: AdamW, AMSGrad, NAdam, RAdam."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -144,10 +144,11 @@ def radam(
     m = ema(state["m"], g, b1)
     v = ema(state["v"], g * g, b2)
     rho_inf = 2 / (1 - b2) - 1
+    most = at_least(rho_inf, 5)  # below 5 the mean alone steps
     rho = rho_inf - 2 * t * b2**t / (1 - b2**t)
     known = at_least(rho, 5)
-    r = (known - 4) * (known - 2) * rho_inf
-    r = (r / ((rho_inf - 4) * (rho_inf - 2) * known)) ** 0.5
+    r = (known - 4) * (known - 2) * most
+    r = (r / ((most - 4) * (most - 2) * known)) ** 0.5
     u = r * (1 - b2**t) ** 0.5 * m / (v.sqrt() + eps)
     w = w - lr / (1 - b1**t) * pick(rho > 5, u, m)
     return w, {"m": m, "v": v}
@@ -193,6 +194,7 @@ class Adam(RuleOptimizer):
         ICLR, arXiv 1904.09237 (AMSGrad).
     """
 
+    optional: ClassVar = {"v_max": "amsgrad"}
     rule = register(adam, init_adam)
 
 
@@ -220,6 +222,7 @@ class AdamW(RuleOptimizer):
         Loshchilov, Hutter, 2019, ICLR, arXiv 1711.05101.
     """
 
+    optional: ClassVar = {"v_max": "amsgrad"}
     rule = register(adamw, init_adam)
 
 

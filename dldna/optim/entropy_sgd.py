@@ -1,15 +1,14 @@
 """Entropy-SGD: descend on the loss averaged over a neighbourhood."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from dldna import checks
+from dldna.optim.base import Base, listed, refuse_unknown
 from dldna.optim.ops import ema
-from dldna.optim.sam import needed
-from dldna.optim.shell import listed, refuse_unknown
 
 
 def entropy_inner(
@@ -38,7 +37,7 @@ def entropy_outer(x: Tensor, mu: Tensor, *, rate: float) -> Tensor:
     return x - rate * (x - mu)
 
 
-class EntropySGD(torch.optim.Optimizer):
+class EntropySGD(Base):
     r"""Entropy-SGD: gradient descent on the local entropy.
 
     .. math::
@@ -59,7 +58,8 @@ class EntropySGD(torch.optim.Optimizer):
     0.25 in the code.
 
     Args:
-        params: parameters, or dicts of them with their own settings.
+        params: parameters, or dicts of them with their own settings;
+            ``steps`` and ``seed`` are the same for all.
         lr: outer rate :math:`\eta`.
         inner_lr: the walker's rate :math:`\eta'`.
         steps: the walker's steps.
@@ -89,6 +89,7 @@ class EntropySGD(torch.optim.Optimizer):
     """
 
     needs_closure = True
+    once: ClassVar = ("steps", "seed")
 
     def __init__(
         self,
@@ -118,18 +119,22 @@ class EntropySGD(torch.optim.Optimizer):
         refuse_unknown("EntropySGD", unknown, list(defaults))
         super().__init__(listed(params), defaults)
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add parameters that came later, checked like the first ones."""
-        s = self.defaults | param_group
-        for name in ("lr", "inner_lr", "gamma"):
-            checks.positive(name, s[name])
-        for name in ("noise", "scoping"):
-            checks.nonnegative(name, s[name])
-        checks.count("steps", s["steps"])
-        checks.fraction("1 - alpha", 1 - s["alpha"])
-        checks.choice("form", s["form"], ["code", "paper"])
-        super().add_param_group(param_group)
-        real(self)
+    def check(self, hyper: dict[str, Any]) -> None:
+        """Refuse settings that cannot be meant."""
+        for name in ("lr", "noise", "scoping"):
+            checks.nonnegative(name, hyper[name])
+        for name in ("inner_lr", "gamma"):
+            checks.positive(name, hyper[name])
+        checks.count("steps", hyper["steps"])
+        checks.whole("seed", hyper["seed"])
+        checks.fraction(
+            "1 - alpha", 1 - checks.number("alpha", hyper["alpha"])
+        )
+        checks.choice("form", hyper["form"], ["code", "paper"])
+
+    def expected(self, p: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        """The state that this optimizer keeps for a parameter."""
+        return {"step": 0}
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -145,11 +150,13 @@ class EntropySGD(torch.optim.Optimizer):
         Raises:
             ValueError: no closure.
         """
-        evaluate = needed(closure, self)
+        evaluate = self.needed(closure)
+        self.check_together(self.param_groups)
         params = [p for group in self.param_groups for p in group["params"]]
         x = [p.clone() for p in params]
         mu = [p.clone() for p in params]
-        t = 1 + max((s["step"] for s in self.state.values()), default=0)
+        done = (s.get("step", 0) for s in self.state.values())
+        t = 1 + max(done, default=0)
         first = self.param_groups[0]
         draw = torch.Generator().manual_seed(1_000_003 * first["seed"] + t)
         losses = []
@@ -196,15 +203,3 @@ class EntropySGD(torch.optim.Optimizer):
             for p in group["params"]:
                 p.copy_(entropy_outer(p, next(averages), rate=rate))
                 self.state[p]["step"] = t
-
-
-def real(optimizer: torch.optim.Optimizer) -> None:
-    """Refuse the last group if it holds complex or integer tensors."""
-    for p in optimizer.param_groups[-1]["params"]:
-        if not p.is_floating_point():
-            optimizer.param_groups.pop()
-            raise TypeError(
-                f"{type(optimizer).__name__} needs real floating-point "
-                f"parameters, got {p.dtype}: pass torch.view_as_real(p) "
-                "for complex ones"
-            )

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 
-from dldna.optim.make import OPTIMIZERS, VARIANTS, make
+from dldna.optim.table import OPTIMIZERS, make
 
 
 class StateMemory(NamedTuple):
@@ -32,7 +32,7 @@ def state_memory(
     and PAL's copy of the weights, Entropy-SGD's walker) is not counted.
 
     Args:
-        names: optimizers; None for all.
+        names: optimizers; None for every class, SGD+ and AMSGrad.
         shape: of the matrix; it matters for those that keep matrices.
         dtype: of the weights.
 
@@ -45,7 +45,7 @@ def state_memory(
         {'SGD': 0.0, 'SGD+': 1.0, 'Adam': 2.0}
     """
     if names is None:
-        names = [*OPTIMIZERS, *VARIANTS]
+        names = [*OPTIMIZERS, "SGD+", "AMSGrad"]
     return {name: _measure(name, shape, dtype) for name in names}
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dldna import checks
 from dldna.optim.ops import Hyper, State, decay, ema
-from dldna.optim.rule import register, zeros
+from dldna.optim.rule import register, several, zeros
 from dldna.optim.shell import RuleOptimizer
 
 QUINTIC = (3.4445, -4.7750, 2.0315)
@@ -27,6 +27,7 @@ def muon(
     eps: float = 1e-7,
     ns_steps: int = 5,
     adjust_lr_fn: str | None = None,
+    flatten: bool = False,
 ) -> tuple[Tensor, State]:
     r"""Step along the momentum with its singular values set near 1.
 
@@ -35,12 +36,15 @@ def muon(
         W_t = (1 - \eta\lambda) W_{t-1} - \eta s\, \mathrm{NS}(U_t)
 
     with Nesterov's :math:`U_t = \mu B_t + (1 - \mu) G_t`, or
-    :math:`U_t = B_t`, and :math:`s = \sqrt{\max(1, rows/columns)}`.
+    :math:`U_t = B_t`, and :math:`s = \sqrt{\max(1, rows/columns)}`. With
+    ``flatten`` a kernel is the matrix of its output channels' rows.
     """
     B = ema(state["B"], g, momentum)
     U = ema(B, g, momentum) if nesterov else B
+    U = U.flatten(1) if flatten else U
     O = newton_schulz(U, ns_coefficients, ns_steps, eps)
-    s = shape_factor(*w.shape, adjust_lr_fn)
+    s = shape_factor(*U.shape, adjust_lr_fn)
+    O = O.reshape(w.shape) if flatten else O
     return decay(w, lr * weight_decay) - lr * s * O, {"B": B}
 
 
@@ -102,14 +106,17 @@ def _kind(name: str, value: str | None) -> None:
 
 
 class Muon(RuleOptimizer):
-    r"""Muon, for matrices only. Rule: :func:`muon`.
+    r"""Muon, for matrices and kernels. Rule: :func:`muon`.
 
-    Give it the hidden layers' matrices; biases, embeddings and the last
-    layer belong to another optimizer, such as AdamW. The iteration runs in
-    the weights' own type (torch's class rounds it to bfloat16).
+    Give it the hidden layers' weights; biases, embeddings and the last
+    layer belong to another optimizer, such as AdamW:
+    :func:`dldna.optim.muon_and_adamw` sorts a network's parameters. The
+    iteration runs in the weights' own type (torch's class rounds it to
+    bfloat16).
 
     Args:
-        params: matrices, or dicts of them with their own settings.
+        params: matrices (with ``flatten`` also kernels), or dicts of them
+            with their own settings.
         lr: learning rate :math:`\eta`.
         weight_decay: :math:`\lambda`, decoupled.
         momentum: :math:`\mu` in [0, 1).
@@ -119,10 +126,13 @@ class Muon(RuleOptimizer):
         ns_steps: iterations.
         adjust_lr_fn: ``"original"`` (also None) or ``"match_rms_adamw"``,
             with which AdamW's learning rate and decay can be kept.
+        flatten: take a kernel (out, in, height, width) as a matrix
+            (out, in * height * width), as the method's authors do.
         maximize: climb instead of descending.
 
     Raises:
-        ValueError: a parameter is not a matrix.
+        ValueError: a parameter is not a matrix, nor a kernel with
+            ``flatten``.
 
     Example:
         >>> import torch
@@ -142,15 +152,20 @@ class Muon(RuleOptimizer):
         zeros("B"),
         "matrix",
         ns_steps=checks.count,
+        ns_coefficients=lambda name, v: several(name, v, 3),
         adjust_lr_fn=_kind,
     )
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        super().add_param_group(param_group)
-        for p in self.param_groups[-1]["params"]:
-            if p.dim() != 2:
-                self.param_groups.pop()
-                raise ValueError(
-                    "Muon moves matrices only, not a tensor of shape "
-                    f"{tuple(p.shape)}: give biases and the like to AdamW"
-                )
+    def check_parameter(self, p: Tensor, group: dict[str, Any]) -> None:
+        """Refuse what is no matrix."""
+        super().check_parameter(p, group)
+        if p.dim() == 2 or (p.dim() > 2 and group["flatten"]):
+            return
+        hint = "give biases and the like to AdamW"
+        if p.dim() > 2:
+            hint = "flatten=True takes a kernel as the matrix (out, rest)"
+        raise ValueError(
+            "Muon moves matrices only, not a tensor of shape "
+            f"{tuple(p.shape)}: {hint}, or let "
+            "dldna.optim.muon_and_adamw(model) sort them"
+        )

@@ -107,5 +107,24 @@ def scalar(w: Tensor, value: float) -> Tensor:
 
     Being 0-dim it does not widen the type of ``w`` in arithmetic.
     """
-    exact = torch.float32 if w.device.type == "mps" else torch.float64
-    return torch.full((), value, dtype=exact, device=w.device)
+    return torch.full((), value, dtype=exact(w.device), device=w.device)
+
+
+def exact(device: torch.device) -> torch.dtype:
+    """The widest floating type of a device: float64, where it has that."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def wide(x: Tensor) -> Tensor:
+    """``x`` in float32 if its type is a half one, else ``x`` itself.
+
+    Factorizations do not exist in half precision, and squares of small
+    numbers vanish there.
+
+    Example:
+        >>> wide(torch.ones(2, dtype=torch.bfloat16)).dtype
+        torch.float32
+        >>> wide(torch.ones(2, dtype=torch.float64)).dtype
+        torch.float64
+    """
+    return x.float() if x.element_size() < 4 else x

@@ -1,16 +1,15 @@
 """PAL: step to the minimum of a parabola along the gradient."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from dldna import checks
-from dldna.optim.entropy_sgd import real
+from dldna.optim.base import Base, listed, refuse_unknown
 from dldna.optim.ops import pick
-from dldna.optim.sam import length, needed
-from dldna.optim.shell import listed, refuse_unknown
+from dldna.optim.sam import length
 
 
 class Parabola(NamedTuple):
@@ -60,7 +59,7 @@ def pal(
     return s.clamp(max=s_max), a
 
 
-class PAL(torch.optim.Optimizer):
+class PAL(Base):
     r"""Parabolic approximation line search. Rule: :func:`pal`.
 
     A step evaluates the closure at the weights and at the distance ``lr``
@@ -72,7 +71,8 @@ class PAL(torch.optim.Optimizer):
     Args:
         params: parameters, or dicts of them; one line runs through all.
         lr: measuring step :math:`\mu`. On a quadratic the result does
-            not depend on it; 0.1 to 1 is usual.
+            not depend on it; 0.1 to 1 is usual. At 0 nothing is measured
+            and nothing moves.
         alpha: factor on the parabola's minimum, 1 to 1.7.
         beta: the direction follows :math:`q = \beta q + g`, in [0, 1).
         s_max: largest distance.
@@ -96,6 +96,8 @@ class PAL(torch.optim.Optimizer):
     """
 
     needs_closure = True
+    once: ClassVar = ("lr", "alpha", "beta", "s_max")
+    optional: ClassVar = {"q": "beta"}
     last: Parabola | None = None
 
     def __init__(
@@ -111,19 +113,19 @@ class PAL(torch.optim.Optimizer):
         refuse_unknown("PAL", unknown, list(defaults))
         super().__init__(listed(params), defaults)
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add parameters that came later, with the same settings."""
-        settings = {k: param_group.get(k, v) for k, v in self.defaults.items()}
-        for name in ("lr", "alpha", "s_max"):
-            checks.positive(name, settings[name])
-        checks.fraction("beta", settings["beta"])
-        if settings != self.defaults and self.param_groups:
-            raise ValueError(
-                "PAL searches one line through all parameters: all groups "
-                f"need the same settings, {self.defaults}"
-            )
-        super().add_param_group(param_group)
-        real(self)
+    def check(self, hyper: dict[str, Any]) -> None:
+        """Refuse settings that cannot be meant."""
+        checks.nonnegative("lr", hyper["lr"])
+        for name in ("alpha", "s_max"):
+            checks.positive(name, hyper[name])
+        checks.fraction("beta", hyper["beta"])
+
+    def expected(self, p: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        """The state that this optimizer keeps for a parameter."""
+        return {"q": torch.empty_like(p, device="meta")}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"last": self.last}
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -139,7 +141,8 @@ class PAL(torch.optim.Optimizer):
         Raises:
             ValueError: no closure.
         """
-        evaluate = needed(closure, self)
+        evaluate = self.needed(closure)
+        self.check_together(self.param_groups)
         group = self.param_groups[0]
         random = _random_state()
         loss = evaluate()
@@ -149,6 +152,8 @@ class PAL(torch.optim.Optimizer):
             for p in g["params"]
             if p.grad is not None
         ]
+        if not params or float(group["lr"]) == 0:  # nothing to measure
+            return loss
         gradients = [p.grad.clone() for p in params]
         q = self._direction(params, gradients, group["beta"])
         norm = length(q)

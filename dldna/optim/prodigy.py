@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from dldna import checks
-from dldna.optim.ops import Hyper, State, decay, ema, l2, scalar
+from dldna.optim.network import NetworkOptimizer
+from dldna.optim.ops import Hyper, State, decay, ema, l2, scalar, wide
 from dldna.optim.rule import register
-from dldna.optim.shell import NetworkOptimizer
 
 
 def prodigy(
@@ -105,12 +105,12 @@ def grown(d: Tensor, r: Tensor, s: Tensor) -> Tensor:
 
 def init_prodigy(w: Tensor, *, d0: float = 1e-6, **_: Any) -> State:
     """Moments, the weighted sum ``s``, the start ``w0``, ``r`` and ``d``."""
-    return {**init_dadapt_adam(w, d0=d0), "w0": w.detach().clone()}
+    return {**init_dadapt_adam(w, d0=d0), "w0": wide(w).detach().clone()}
 
 
 def init_dadapt_adam(w: Tensor, *, d0: float = 1e-6, **_: Any) -> State:
     """Moments, the weighted sum ``s``, ``r`` and ``d``."""
-    full = {name: torch.zeros_like(w) for name in ("m", "v", "s")}
+    full = {name: torch.zeros_like(wide(w)) for name in ("m", "v", "s")}
     return {**full, "r": scalar(w, 0.0), "d": scalar(w, d0)}
 
 
@@ -118,8 +118,9 @@ class Prodigy(NetworkOptimizer):
     r"""Prodigy. Rule: :func:`prodigy`.
 
     Args:
-        params: parameters, or dicts of them; only ``weight_decay`` may
-            differ between groups, as there is one ``d`` for the network.
+        params: parameters, or dicts of them with their own settings;
+            ``d0``, ``betas[1]`` and ``lr`` (if it is not 0) are the same
+            in all groups, as there is one ``d`` for the network.
         lr: factor :math:`\eta` on the rate that is found; leave it at 1,
             or let a schedule move it.
         betas: :math:`\beta_1, \beta_2`, each in [0, 1).
@@ -148,8 +149,9 @@ class DAdaptAdam(NetworkOptimizer):
     r"""Adam with D-Adaptation. Rule: :func:`dadapt_adam`.
 
     Args:
-        params: parameters, or dicts of them; only ``weight_decay`` may
-            differ between groups, as there is one ``d`` for the network.
+        params: parameters, or dicts of them with their own settings;
+            ``d0``, ``betas[1]`` and ``lr`` (if it is not 0) are the same
+            in all groups, as there is one ``d`` for the network.
         lr: factor :math:`\eta` on the rate that is found.
         betas: :math:`\beta_1, \beta_2`, each in [0, 1).
         eps: :math:`\epsilon`.

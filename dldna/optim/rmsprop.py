@@ -1,6 +1,6 @@
 """RMSProp: AdaGrad with a memory that fades."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -84,10 +84,5 @@ class RMSprop(RuleOptimizer):
         Learning (no paper).
     """
 
+    optional: ClassVar = {"b": "momentum", "mean": "centered"}
     rule = register(rmsprop, init_rmsprop, alpha=checks.fraction)
-
-    def _state(self, p: Tensor, hyper: dict[str, Any]) -> dict[str, Any]:
-        state = super()._state(p, hyper)
-        if "b" not in state and not off(hyper["momentum"]):
-            state["b"] = torch.zeros_like(p)
-        return state

@@ -51,7 +51,7 @@ class Rule:
             >>> RULES["sgd"].check({"lr": -1.0})
             Traceback (most recent call last):
             ...
-            ValueError: lr must be greater than 0, not -1.0
+            ValueError: lr must be 0 or greater, not -1.0
         """
         for name, value in hyper.items():
             if name in self.tests:
@@ -75,14 +75,28 @@ def stay(w: Tensor, state: State, **_: Any) -> Tensor:
     return w
 
 
+def several(name: str, values: Any, count: int) -> tuple:
+    """The values, if they are as many as the rule unpacks.
+
+    Example:
+        >>> several("betas", 0.9, 2)
+        Traceback (most recent call last):
+        ...
+        TypeError: betas must be 2 numbers, not 0.9
+    """
+    if not isinstance(values, (tuple, list)) or len(values) != count:
+        raise TypeError(f"{name} must be {count} numbers, not {values!r}")
+    return tuple(values)
+
+
 def fractions(name: str, values: tuple) -> None:
-    """Check decay rates: each in [0, 1)."""
-    for i, value in enumerate(values):
+    """Check a pair of decay rates: each in [0, 1)."""
+    for i, value in enumerate(several(name, values, 2)):
         checks.fraction(f"{name}[{i}]", value)
 
 
 TESTS: dict[str, Callable[[str, Any], Any]] = {
-    "lr": checks.positive,
+    "lr": checks.nonnegative,  # 0 freezes a group
     "betas": fractions,
     "eps": checks.nonnegative,
     "weight_decay": checks.nonnegative,

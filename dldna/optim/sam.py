@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from dldna import checks
-from dldna.optim.shell import listed
+from dldna.optim import layout
+from dldna.optim.base import Base, listed
+from dldna.optim.ops import wide
 
 
 def sam(w: Tensor, g: Tensor, norm: Tensor, *, rho: float) -> Tensor:
@@ -34,7 +36,7 @@ def size(w: Tensor) -> Tensor:
     return w.abs() + 0.01
 
 
-class SAM(torch.optim.Optimizer):
+class SAM(Base):
     r"""Sharpness-aware minimization around any optimizer. Rule: :func:`sam`.
 
     A step evaluates the closure twice, on the same batch: at the weights,
@@ -47,6 +49,8 @@ class SAM(torch.optim.Optimizer):
         base: name or class of the optimizer that takes the step.
         rho: radius :math:`\rho`.
         **hyper: the base optimizer's arguments.
+
+    With a gradient scaler take :func:`dldna.optim.scaled_step`.
 
     Example:
         >>> w = torch.nn.Parameter(torch.tensor([1.0]))
@@ -75,17 +79,27 @@ class SAM(torch.optim.Optimizer):
         rho: float | None = None,
         **hyper: Any,
     ) -> None:
-        rho = self.default_rho if rho is None else rho
-        from dldna.optim.make import make  # whose table holds this class
+        from dldna.optim.table import find  # whose table holds this class
 
-        params = listed(params)
+        rho = self.default_rho if rho is None else rho
+        groups = listed(params)
+        if not isinstance(groups[0], dict):
+            groups = [{"params": groups}]
+        radii = [_radius(group, rho) for group in groups]
+        groups = [
+            {k: group[k] for k in group if k != "rho"} for group in groups
+        ]
         if isinstance(base, str):
-            self.base = make(base, params, **hyper)
+            self.base = find(base).build(groups, **hyper)
         else:
-            self.base = base(params, **hyper)
-        super().__init__(
-            self.base.param_groups, self.base.defaults | {"rho": rho}
-        )
+            self.base = base(groups, **hyper)
+        for group, radius in zip(self.base.param_groups, radii, strict=True):
+            group["rho"] = radius
+        defaults = self.base.defaults | {"rho": rho}
+        super().__init__(self.base.param_groups, defaults)
+        self._share()
+
+    def _share(self) -> None:
         self.param_groups, self.state = self.base.param_groups, self.base.state
 
     def __getstate__(self) -> dict[str, Any]:
@@ -93,17 +107,49 @@ class SAM(torch.optim.Optimizer):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters that came later."""
-        rho = param_group.setdefault("rho", self.defaults["rho"])
-        checks.nonnegative("rho", rho)
-        if self.param_groups is self.base.param_groups:
-            self.base.add_param_group(param_group)
-        else:
-            super().add_param_group(param_group)
+        if self.param_groups is not self.base.param_groups:  # at the start
+            torch.optim.Optimizer.add_param_group(self, param_group)
+            return
+        radius = _radius(param_group, self.defaults["rho"])
+        rest = {k: v for k, v in param_group.items() if k != "rho"}
+        self.base.add_param_group(rest)
+        self.param_groups[-1]["rho"] = radius
+
+    def state_dict(self) -> dict[str, Any]:
+        """The base optimizer's state, with ``rho`` in its groups."""
+        found = super().state_dict()
+        name = type(self.base).__name__
+        if isinstance(self.base, Base):
+            found["state"] = layout.outward(name, found["state"])
+        return found
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up a saved state, so that the run goes on bit by bit."""
-        self.base.load_state_dict(state_dict)
-        self.param_groups, self.state = self.base.param_groups, self.base.state
+        """Take up a saved state, so that the run goes on bit by bit.
+
+        Args:
+            state_dict: what :meth:`state_dict` gave; or the state of the
+                base optimizer alone, which has no ``rho``.
+
+        Raises:
+            ValueError: another optimizer saved it; nothing is changed.
+        """
+
+        def before(_: Any, given: dict[str, Any]) -> dict[str, Any]:
+            self.base.load_state_dict(given)
+            for group in self.base.param_groups:
+                group.setdefault("rho", self.defaults["rho"])
+            return {**given, "state": {}}
+
+        def after(_: Any) -> None:
+            self._share()
+
+        first = self.register_load_state_dict_pre_hook(before)
+        last = self.register_load_state_dict_post_hook(after, prepend=True)
+        try:
+            torch.optim.Optimizer.load_state_dict(self, state_dict)
+        finally:
+            first.remove()
+            last.remove()
 
     def perturb(
         self, w: Tensor, g: Tensor, norm: Tensor, rho: float
@@ -129,7 +175,7 @@ class SAM(torch.optim.Optimizer):
         Raises:
             ValueError: no closure.
         """
-        evaluate = needed(closure, self)
+        evaluate = self.needed(closure)
         loss = evaluate()
         active = [
             (p, -p.grad if group.get("maximize") else p.grad, group["rho"])
@@ -137,17 +183,21 @@ class SAM(torch.optim.Optimizer):
             for p in group["params"]
             if p.grad is not None
         ]
+        if not active:
+            return loss
         norm = length([self.scaled(p, g) for p, g, _ in active])
         before = [p.clone() for p, _, _ in active]
         try:
             for p, g, rho in active:
-                there = self.perturb(p, g, norm, rho)
-                p.copy_(torch.where(norm > 0, there, p))
+                n = norm.to(p.device)
+                p.copy_(torch.where(n > 0, self.perturb(p, g, n, rho), p))
             evaluate()
         finally:
             for (p, _, _), kept in zip(active, before, strict=True):
                 p.copy_(kept)
-        self.base.step()
+        # The base's own step, without the hooks that this one has run.
+        step = type(self.base).step
+        getattr(step, "__wrapped__", step)(self.base)
         return loss
 
 
@@ -182,24 +232,17 @@ class ASAM(SAM):
         return size(w) * g
 
 
-def needed(
-    closure: Callable[[], Any] | None, owner: torch.optim.Optimizer
-) -> Callable[[], Any]:
-    """The closure with gradients on, or an error that explains it."""
-    if closure is None:
-        raise ValueError(
-            f"{type(owner).__name__} evaluates the loss more than once a "
-            "step: call step(closure), where closure() clears the "
-            "gradients, computes the loss, calls backward and returns it"
-        )
-    return torch.enable_grad()(closure)
+def _radius(group: dict[str, Any], rho: float) -> float:
+    """A group's own radius, or the one of all."""
+    return checks.nonnegative("rho", group.get("rho", rho))
 
 
 def length(tensors: list[Tensor]) -> Tensor:
-    """Euclidean length over all tensors.
+    """Euclidean length over all tensors, on the first one's device.
 
     Example:
         >>> length([torch.tensor([3.0]), torch.tensor([4.0])])
         tensor(5.)
     """
-    return torch.stack([x.norm() for x in tensors]).norm()
+    each = [wide(x).norm().to(tensors[0].device) for x in tensors]
+    return torch.stack(each).norm()

@@ -63,23 +63,32 @@ def schedule_free_adamw(
 def averaged_step(
     y: Tensor, u: Tensor, state: State, lr: Hyper, b: Hyper
 ) -> tuple[Tensor, State]:
-    """Move ``z`` along ``-u``, then the average, then ``y``."""
+    r"""Move ``z`` along ``-u``, then the average, then ``y``.
+
+    Solved for ``y``, so that ``x`` is never recovered from it, and a
+    weight without a gradient does not drift:
+
+    .. math::
+        y_{t+1} = y_t + c\,(z_t - y_t) - \eta\,(1 - \beta (1 - c))\, u
+
+    While every rate so far was 0, ``c`` is 0 and nothing moves.
+    """
     eta = at_least(state["lr_max"], lr)
     total = state["total"] + eta**2
-    c = eta**2 / total
-    z = state["z"] - lr * u
-    x = (1 - c) * average(y, state["z"], b) + c * z
-    return (1 - b) * z + b * x, {"z": z, "lr_max": eta, "total": total}
+    c = torch.where(total > 0, eta**2 / torch.where(total > 0, total, 1), 0)
+    z = state["z"]
+    y = y + c * (z - y) - lr * (1 - b * (1 - c)) * u
+    return y, {"z": z - lr * u, "lr_max": eta, "total": total}
 
 
 def average(y: Tensor, z: Tensor, b: Hyper) -> Tensor:
-    r"""The averaged weights :math:`x = (y - (1 - \beta) z) / \beta`.
+    r"""The averaged weights :math:`x = y + (1 / \beta - 1) (y - z)`.
 
     Example:
         >>> average(torch.tensor(1.5), torch.tensor(3.0), 0.75)
         tensor(1.)
     """
-    return (y - (1 - b) * z) / b
+    return y + (1 / b - 1) * (y - z)
 
 
 def init_schedule_free_sgd(w: Tensor, **_: Any) -> State:
@@ -116,6 +125,7 @@ class _ScheduleFree(RuleOptimizer):
     """Two points to stand at: ``y`` to train, ``x`` to evaluate."""
 
     extras: ClassVar = {"training": True}
+    once: ClassVar = ("training",)
 
     def eval(self) -> None:
         """Put the averaged weights ``x`` into the parameters."""
@@ -123,14 +133,14 @@ class _ScheduleFree(RuleOptimizer):
 
     def train(self) -> None:
         """Put ``y`` back, where gradients are to be taken."""
-        self._move(True, lambda x, z, b: (1 - b) * z + b * x)
+        self._move(True, lambda x, z, b: x + (1 - b) * (z - x))
 
     @torch.no_grad()
     def _move(self, training: bool, to: Any) -> None:
         for group in self.param_groups:
             if group["training"] != training:
                 for p in group["params"]:
-                    if p in self.state:
+                    if self.state.get(p):
                         b = _weight(group)
                         p.copy_(to(p, self.state[p]["z"], b))
                 group["training"] = training

@@ -1,6 +1,6 @@
 """Stochastic gradient descent, with momentum and Nesterov's variant."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -33,8 +33,8 @@ def sgd(
     ``a x + y``.)
     """
     g = l2(w, g, weight_decay)
-    if "b" not in state:
-        return axpy(-lr, g, w), {}
+    if "b" not in state or off(momentum):
+        return axpy(-lr, g, w), dict(state)
     b = axpy(momentum, state["b"], decay(g, dampening * (t > 1)))
     u = axpy(momentum, b, g) if nesterov else b
     return axpy(-lr, u, w), {"b": b}
@@ -77,6 +77,7 @@ class SGD(RuleOptimizer):
         27. Sutskever, Martens, Dahl, Hinton, 2013, ICML.
     """
 
+    optional: ClassVar = {"b": "momentum"}
     rule = register(sgd, init_sgd, dampening=checks.nonnegative)
 
     def check(self, hyper: dict[str, Any]) -> None:
@@ -89,7 +90,8 @@ class SGD(RuleOptimizer):
             )
 
     def _state(self, p: Tensor, hyper: dict[str, Any]) -> dict[str, Any]:
+        began = "b" in self.state.get(p, {})
         state = super()._state(p, hyper)
-        if "b" not in state and not off(hyper["momentum"]):
-            state["b"] = torch.zeros_like(p)
+        if not began:  # the first gradient in a buffer is undamped
+            state["step"] = 0
         return state

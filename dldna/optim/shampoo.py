@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dldna import checks
-from dldna.optim.ops import Hyper, State, l2
+from dldna.optim.ops import Hyper, State, l2, wide
 from dldna.optim.rule import register
 from dldna.optim.shell import RuleOptimizer
 
@@ -29,9 +29,10 @@ def shampoo(
         \quad W_t = W_{t-1} - \eta\, L_t^{-1/4} G_t R_t^{-1/4}
 
     from :math:`L_0 = R_0 = \epsilon I`. A tensor of ``k`` axes has ``k``
-    such matrices ``L0, L1, ...`` with the exponent :math:`-1/2k`.
+    such matrices ``L0, L1, ...`` with the exponent :math:`-1/2k`. Of
+    weights in half precision they are float32.
     """
-    g = U = l2(w, g, weight_decay)
+    g = U = wide(l2(w, g, weight_decay))
     new = {}
     for i in range(g.dim()):
         G = unfold(g, i)
@@ -43,7 +44,7 @@ def shampoo(
         if every > 1:
             new[f"P{i}"] = P
         U = along(P, U, i)
-    return w - lr * U, new
+    return w - (lr * U).to(w.dtype), new
 
 
 def unfold(x: Tensor, axis: int) -> Tensor:
@@ -87,7 +88,7 @@ def init_shampoo(
     """``eps`` times the identity for every axis."""
     state = {}
     for i, n in enumerate(w.shape):
-        eye = torch.eye(n, dtype=w.dtype, device=w.device)
+        eye = torch.eye(n, dtype=wide(w).dtype, device=w.device)
         state[f"L{i}"] = eps * eye
         if every > 1:
             state[f"P{i}"] = torch.zeros_like(eye)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dldna import checks
-from dldna.optim.ops import Hyper, State, decay, ema
+from dldna.optim.ops import Hyper, State, decay, ema, wide
 from dldna.optim.rule import register
 from dldna.optim.shampoo import along, unfold
 from dldna.optim.shell import RuleOptimizer
@@ -35,9 +35,11 @@ def soap(
 
     ``m`` averages the gradient itself. :math:`Q_L, Q_R` are eigenvectors
     of the averages ``L0, L1`` of :math:`G G^\top` and :math:`G^\top G`.
-    The first step only finds them, so ``t - 1`` counts the updates.
+    The first step only finds them, so ``t - 1`` counts the updates. Of
+    weights in half precision all state is float32.
     """
     b1, b2 = betas
+    g = wide(g)
     bases = {k: Q for k, Q in state.items() if k[0] == "Q"}
     sums = {
         k: ema(L, unfold(g, int(k[1:])) @ unfold(g, int(k[1:])).mT, b2)
@@ -51,7 +53,8 @@ def soap(
     v = ema(state["v"], rotate(bases, g) ** 2, b2)
     c1, c2 = 1 - b1 ** (t - 1), 1 - b2 ** (t - 1)
     u = rotate(bases, m) / (v.sqrt() + eps)
-    w = w - lr * c2**0.5 / c1 * rotate(bases, u, back=True)
+    step = lr * c2**0.5 / c1 * rotate(bases, u, back=True)
+    w = w - step.to(w.dtype)
     w = decay(w, lr * weight_decay)
     if (t - 1) % precondition_frequency == 0:
         for k, Q in bases.items():
@@ -90,6 +93,7 @@ def init_soap(
     w: Tensor, *, max_precondition_dim: int = 10_000, **_: Any
 ) -> State:
     """Moments, and ``L``, ``Q`` for each axis of a matrix or more."""
+    w = wide(w)
     state = {"m": torch.zeros_like(w), "v": torch.zeros_like(w)}
     for i, n in enumerate(w.shape):
         if w.dim() > 1 and n <= max_precondition_dim:

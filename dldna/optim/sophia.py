@@ -117,13 +117,18 @@ class _Sophia(RuleOptimizer):
         seed=lambda name, value: checks.count(name, value, 0),
     )
     needs_curvature: ClassVar[str]
+    once: ClassVar = ("seed",)
 
     def due(self) -> bool:
         """Whether the coming step refreshes the curvature."""
-        return self._steps() % self.param_groups[0]["k"] == 0
+        return any(map(self._group_due, self.param_groups))
+
+    def _group_due(self, group: dict[str, Any]) -> bool:
+        return self._steps() % group["k"] == 0
 
     def _steps(self) -> int:
-        return max((s["step"] for s in self.state.values()), default=0)
+        steps = (s.get("step", 0) for s in self.state.values())
+        return max(steps, default=0)
 
     def step(
         self,
@@ -140,7 +145,8 @@ class _Sophia(RuleOptimizer):
                 training batch will do) and returns, with its graph and
                 without calling ``backward``, what ``needs_curvature``
                 says: the ``"loss"`` or the ``"logits"``. It is called on
-                the first of every ``k`` steps only.
+                the first of every ``k`` steps only, for the groups whose
+                ``k`` it is.
 
         Returns:
             The closure's loss, or None.
@@ -152,37 +158,45 @@ class _Sophia(RuleOptimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        if self.due():
-            self._refresh(curvature)
+        self.check_together(self.param_groups)
+        owners = [
+            (group, p)
+            for group in self.param_groups
+            if self._group_due(group)
+            for p in group["params"]
+            if p.grad is not None
+        ]
+        if owners:
+            self._refresh(owners, curvature)
         super().step()
         return loss
 
-    def _refresh(self, curvature: Callable[[], Tensor] | None) -> None:
+    def _refresh(
+        self,
+        owners: list[tuple[dict[str, Any], Tensor]],
+        curvature: Callable[[], Tensor] | None,
+    ) -> None:
         if curvature is None:
             raise ValueError(
                 f"{type(self).__name__} refreshes its curvature on this "
                 "step: call step(closure, curvature=f), where f() returns "
                 f"the {self.needs_curvature} with its graph"
             )
-        owners = [
-            (group, p)
-            for group in self.param_groups
-            for p in group["params"]
-            if p.grad is not None
-        ]
-        params = [p for _, p in owners]
         draw = torch.Generator().manual_seed(
             1_000_003 * self.param_groups[0]["seed"] + self._steps()
         )
         with torch.enable_grad():
-            estimates = self._estimate(curvature(), params, draw)
+            estimates = self._estimate(curvature(), owners, draw)
         with torch.no_grad():
             for (group, p), estimate in zip(owners, estimates, strict=True):
                 h = self._state(p, self._hyper(group))["h"]
                 h.copy_(sophia_curvature(h, estimate, group["betas"][1]))
 
     def _estimate(
-        self, value: Tensor, params: list[Tensor], draw: torch.Generator
+        self,
+        value: Tensor,
+        owners: list[tuple[dict[str, Any], Tensor]],
+        draw: torch.Generator,
     ) -> list[Tensor]:
         raise NotImplementedError
 
@@ -226,18 +240,24 @@ class SophiaH(_Sophia):
     needs_curvature = "loss"
     extras: ClassVar = {"k": 10, "gaussian": False, "seed": 0}
 
-    def _refresh(self, curvature: Callable[[], Tensor] | None) -> None:
+    def _refresh(self, *args: Any) -> None:
         # The fused kernels of attention have no second derivatives.
         with sdpa_kernel(SDPBackend.MATH):
-            super()._refresh(curvature)
+            super()._refresh(*args)
 
     def _estimate(
-        self, value: Tensor, params: list[Tensor], draw: torch.Generator
+        self,
+        value: Tensor,
+        owners: list[tuple[dict[str, Any], Tensor]],
+        draw: torch.Generator,
     ) -> list[Tensor]:
-        z = [torch.randn(p.shape, generator=draw).to(p) for p in params]
-        if not self.param_groups[0]["gaussian"]:
-            z = [torch.where(z_i < 0, -1.0, 1.0).to(z_i) for z_i in z]
-        return hutchinson(value, params, z)
+        directions = []
+        for group, p in owners:
+            z = torch.randn(p.shape, generator=draw).to(p)
+            if not group["gaussian"]:
+                z = torch.where(z < 0, -1.0, 1.0).to(z)
+            directions.append(z)
+        return hutchinson(value, [p for _, p in owners], directions)
 
 
 class SophiaG(_Sophia):
@@ -275,6 +295,9 @@ class SophiaG(_Sophia):
     extras: ClassVar = {"gamma": 0.05, "k": 10, "seed": 0}
 
     def _estimate(
-        self, value: Tensor, params: list[Tensor], draw: torch.Generator
+        self,
+        value: Tensor,
+        owners: list[tuple[dict[str, Any], Tensor]],
+        draw: torch.Generator,
     ) -> list[Tensor]:
-        return gauss_newton_bartlett(value, params, draw)
+        return gauss_newton_bartlett(value, [p for _, p in owners], draw)

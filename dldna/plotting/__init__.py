@@ -20,6 +20,7 @@ from dldna.plotting.paths import path
 from dldna.plotting.planes import contour, levels_of, lift, shade
 from dldna.plotting.playground_page import (
     PLAYERS,
+    player,
     playground,
 )
 from dldna.plotting.relief import contours_3d, mesh_3d
@@ -59,6 +60,7 @@ __all__ = [
     "pairs",
     "path",
     "persistence",
+    "player",
     "playground",
     "ridges",
     "scores",

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from dldna import checks
+from dldna.optim import find
 from dldna.plotting.widget import Widget, filled, in_script, read
 from dldna.problems import PROBLEMS, Problem, problem
 from dldna.records import Surface
@@ -30,6 +31,36 @@ out; so is Entropy-SGD, whose walker is random. LARS takes the two weights
 for one layer; Sophia has the Hessian's exact diagonal."""
 
 What = str | Problem | Surface | Mapping[str, Any]
+
+
+def player(name: str) -> str:
+    """The playground's name of an optimizer, from any spelling.
+
+    Args:
+        name: as :func:`dldna.optim.find` knows it.
+
+    Returns:
+        One of :data:`PLAYERS`.
+
+    Raises:
+        ValueError: unknown, or none that moves two weights.
+
+    Example:
+        >>> player("SGD+"), player("D-Adaptation")
+        ('momentum', 'dadapt_adam')
+        >>> player("Muon")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        ValueError: Muon does not play on two weights: ...
+    """
+    known = find(name)
+    key = "sophia" if known.key.startswith("sophia") else known.key
+    if key not in PLAYERS:
+        raise ValueError(
+            f"{known.name} does not play on two weights: choose from "
+            f"{', '.join(PLAYERS)}"
+        )
+    return key
 
 
 def playground(
@@ -55,7 +86,7 @@ def playground(
             ``dldna.problems.PROBLEMS`` ("all" for all of them), a Problem,
             a Surface (interpolated by cubics), or a slice of a network
             (``dldna.landscape.Slice`` or its ``to_dict()``).
-        optimizers: names in :data:`PLAYERS`, at most 8.
+        optimizers: :data:`PLAYERS` in any spelling, at most 8.
         start: where the paths of the first surface begin.
         settings: hyperparameters by optimizer, as
             ``{"adam": {"lr": 0.1, "betas": [0.9, 0.99]}}``.
@@ -78,7 +109,7 @@ def playground(
         >>> playground("golden", ["adamm"])  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
-        ValueError: unknown optimizer 'adamm': did you mean 'adam'? ...
+        ValueError: unknown optimizer 'adamm': did you mean 'Adam'? ...
     """
     given = list(PROBLEMS) if surface == "all" else surface
     one = isinstance(given, (str, Problem, Surface, Mapping))
@@ -88,14 +119,13 @@ def playground(
         raise ValueError("no surface: give at least one")
     if start is not None:
         surfaces[0]["start"] = [float(v) for v in start]
-    names = [checks.choice("optimizer", n, PLAYERS) for n in optimizers]
+    names = [player(name) for name in optimizers]
     if len(names) > 8 or len(set(names)) < len(names):
         raise ValueError(
             f"at most 8 optimizers, each once, not {', '.join(names)}"
         )
-    settings = {k: dict(v) for k, v in (settings or {}).items()}
-    for name, hyper in settings.items():
-        checks.choice("optimizer", name, PLAYERS)
+    settings = {player(k): dict(v) for k, v in (settings or {}).items()}
+    for hyper in settings.values():
         if "lr" in hyper:
             checks.positive("lr", hyper["lr"])
     content = {

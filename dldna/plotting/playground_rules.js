@@ -219,7 +219,7 @@ const dldnaRules = (function () {
   const average = (y, z, b) => each((p, q) => (p - (1 - b) * q) / b, y, z);
   function averagedStep(y, u, s, lr, b) {
     const eta = Math.max(s.lr_max, lr), total = s.total + eta ** 2;
-    const c = eta ** 2 / total;
+    const c = total > 0 ? eta ** 2 / total : 0;  // no rate yet
     const z = each((p, q) => p - lr * q, s.z, u);
     const x = each((p, q) => (1 - c) * p + c * q, average(y, s.z, b), z);
     const next = each((p, q) => (1 - b) * p + b * q, z, x);

@@ -18,7 +18,9 @@ class State:
         epoch: 1-based number of the epoch.
         step: number of steps taken since the very start.
         loss: loss of the last step's batch, before the step.
-        batch: that batch.
+        batch: that batch; where steps accumulate several, all of them
+            joined, or None if they cannot be joined.
+        samples: number of samples of that batch.
         loss_fn: the loss of the run.
         metrics: what a callback puts here in ``on_epoch`` becomes a
             column of the history.
@@ -31,6 +33,7 @@ class State:
     step: int = 0
     loss: float = float("nan")
     batch: Any = None
+    samples: int = 0
     loss_fn: Callable | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     stop: bool = False

@@ -40,7 +40,10 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         path: a file that :func:`dldna.training.train` wrote.
 
     Returns:
-        The state: ``model``, ``optimizer``, ``scheduler``, ``run``, ...
+        The state: ``model``, the weights to evaluate with;
+        ``training_weights``, the point from which an optimizer with two
+        points (Schedule-Free) trains on, None for others; ``optimizer``,
+        ``scheduler``, ``run``, ...
 
     Raises:
         FileNotFoundError: there is no such file.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
@@ -18,8 +18,15 @@ from dldna.guard import untouched
 from dldna.progress import announce, track
 from dldna.records import History
 from dldna.training.checkpoint import save_checkpoint
-from dldna.training.evaluation import check_labels, measure
+from dldna.training.evaluation import measure
 from dldna.training.run import Run
+from dldna.training.stepping import (
+    Diverged,
+    accumulated_step,
+    evaluation_weights,
+    grouped,
+    switch,
+)
 
 
 class DivergenceWarning(RuntimeWarning):
@@ -37,6 +44,7 @@ def train(
     scheduler: Any = None,
     scheduler_every: str = "epoch",
     clip: float | None = None,
+    accumulate: int = 1,
     callbacks: Sequence[Any] = (),
     checkpoint: str | Path | None = None,
     checkpoint_seconds: float = 60.0,
@@ -63,17 +71,23 @@ def train(
             whose attribute ``needs_closure`` is true gets a closure; one
             with ``needs_curvature`` (Sophia) also what it estimates its
             curvature from, on the batch of the step; one with ``train()``
-            and ``eval()`` is switched around evaluation.
+            and ``eval()`` is evaluated at the weights of ``eval()``, and
+            these are in the model at the end (Schedule-Free: the average;
+            the next call trains on from where this one stopped).
         train_loader: batches, as :mod:`dldna.batches` reads them.
         test_loader: data to evaluate on after each epoch.
         epochs: how often to run through the data, in all.
         loss_fn: a loss that is a mean over the batch.
         scheduler: of the learning rate; its ``step`` is called.
-        scheduler_every: ``"epoch"`` or ``"step"``.
+        scheduler_every: ``"epoch"`` or ``"step"``; ``"plateau"`` watches
+            the test loss (or the training loss) of epochs.
         clip: largest L2 norm of the whole gradient.
+        accumulate: batches to a step, whose gradients are averaged by
+            samples; the step of an epoch's last batches may have fewer.
         callbacks: see :class:`Callback`.
         checkpoint: a file. Where it exists the run goes on from it, and
             ends bit for bit as if it had never been interrupted.
+            :func:`load_checkpoint` says what it holds.
         checkpoint_seconds: also save within an epoch, this often; the end
             of an epoch is always saved.
         on_divergence: what to do at a NaN or infinite loss: ``"warn"``
@@ -104,6 +118,13 @@ def train(
     """
     count("epochs", epochs)
     choice("scheduler_every", scheduler_every, ("epoch", "step"))
+    count("accumulate", accumulate)
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau
+    if isinstance(scheduler, plateau) and scheduler_every == "step":
+        raise ValueError(
+            "the plateau schedule watches a loss that is measured once an "
+            "epoch: give scheduler_every='epoch'"
+        )
     choice("on_divergence", on_divergence, ("warn", "raise", "record"))
     if clip is not None:
         positive("clip", clip)
@@ -112,7 +133,9 @@ def train(
     if device is not None:
         model.to(device)
     _check_parameters(model, optimizer)
-    run = Run(model, optimizer, train_loader, scheduler, callbacks, seed)
+    run = Run(
+        model, optimizer, train_loader, scheduler, callbacks, seed, accumulate
+    )
     run.state.loss_fn = loss_fn
     path = None if checkpoint is None else Path(checkpoint)
     modes = [(module, module.training) for module in model.modules()]
@@ -131,8 +154,8 @@ def train(
                     break
                 _epoch(
                     run,
-                    lambda batch: optimizer_step(
-                        model, optimizer, batch, loss_fn, clip
+                    lambda several: accumulated_step(
+                        model, optimizer, several, loss_fn, clip
                     ),
                     scheduler if scheduler_every == "step" else None,
                     _Saver(run, path, checkpoint_seconds),
@@ -146,6 +169,7 @@ def train(
                     _advance(scheduler, run)
                 if path is not None:
                     save_checkpoint(path, run.state_dict())
+            switch(optimizer, "eval")
     finally:
         for module, mode in modes:
             module.training = mode
@@ -157,20 +181,20 @@ def train(
 def _epoch(run, step, scheduler, saver, estimate) -> None:
     """The rest of an epoch, from where the run stands."""
     run.model.train()
-    _switch(run.optimizer, "train")
-    for batch in run.batches():
-        batch = batches.to(batch, run.device)
+    switch(run.optimizer, "train")
+    for several in grouped(run.batches(), run.accumulate):
+        several = [batches.to(batch, run.device) for batch in several]
         try:
-            loss, output = step(batch)
-        except _Diverged as event:
-            run.count(event.loss, batch, event.output)
+            seen = step(several)
+        except Diverged as event:
+            run.count(event.seen, several)
             run.diverged = {
                 "epoch": run.epoch + 1,
                 "step": run.state.step,
-                "loss": str(event.loss),
+                "loss": str(event.seen[-1][0]),
             }
             return
-        run.count(loss, batch, output)
+        run.count(seen, several)
         if scheduler is not None:
             scheduler.step()
         run.tell("on_step")
@@ -178,58 +202,6 @@ def _epoch(run, step, scheduler, saver, estimate) -> None:
         saver.maybe()
     if run.position == 0:
         raise ValueError("the training loader is empty: not a single batch")
-
-
-def optimizer_step(
-    model: nn.Module,
-    optimizer: Optimizer,
-    batch: Any,
-    loss_fn: Callable,
-    clip: float | None = None,
-) -> tuple[float, Any]:
-    """One step on one batch.
-
-    Returns:
-        The loss and the output at the weights before the step.
-    """
-    inputs, target = batches.split(batch)
-    call = batches.loss_caller(loss_fn)
-    first = []
-
-    @torch.enable_grad()
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        output = batches.apply(model, inputs)
-        if not first:
-            check_labels(output, target, loss_fn)
-        loss = call(output, batch)
-        if not first:
-            first.append((loss.item(), _detached(output)))
-            if not math.isfinite(first[0][0]):
-                raise _Diverged(*first[0])
-        loss.backward()
-        if clip is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), clip)
-        return loss
-
-    def curvature() -> Tensor:
-        output = batches.apply(model, inputs)
-        return output if looks == "logits" else call(output, batch)
-
-    looks = getattr(optimizer, "needs_curvature", None)
-    if looks is not None:
-        optimizer.step(closure, curvature=curvature)
-    elif _needs_closure(optimizer):
-        optimizer.step(closure)
-    else:
-        closure()
-        optimizer.step()
-    return first[0]
-
-
-class _Diverged(Exception):
-    def __init__(self, loss: float, output: Any):
-        self.loss, self.output = loss, output
 
 
 def _check_parameters(model: nn.Module, optimizer: Optimizer) -> None:
@@ -242,25 +214,9 @@ def _check_parameters(model: nn.Module, optimizer: Optimizer) -> None:
         )
 
 
-def _needs_closure(optimizer: Optimizer) -> bool:
-    lbfgs = isinstance(optimizer, torch.optim.LBFGS)
-    return lbfgs or bool(getattr(optimizer, "needs_closure", False))
-
-
-def _detached(output: Any) -> Any:
-    return output.detach() if isinstance(output, Tensor) else None
-
-
-def _switch(optimizer: Optimizer, mode: str) -> None:
-    """Schedule-free optimizers evaluate at other weights than they step."""
-    getattr(optimizer, mode, lambda: None)()
-
-
 def _test(model, optimizer, loader, loss_fn) -> tuple[float, float]:
-    _switch(optimizer, "eval")
-    result = measure(model, loader, loss_fn)
-    _switch(optimizer, "train")
-    return result
+    with evaluation_weights(optimizer):
+        return measure(model, loader, loss_fn)
 
 
 def _advance(scheduler: Any, run: Run) -> None:
@@ -313,5 +269,6 @@ class _Estimate:
             return
         if hasattr(run.loader, "__len__"):
             each = (time.perf_counter() - self.began) / (self.after - 1)
-            left = self.epochs * len(run.loader) - run.state.step
+            steps = math.ceil(len(run.loader) / run.accumulate)
+            left = self.epochs * steps - run.state.step
             announce("training", each * left)

@@ -24,6 +24,7 @@ from dldna.training.checkpoint import (
     set_random_states,
 )
 from dldna.training.evaluation import Tally, home
+from dldna.training.stepping import evaluation_weights, joined, shares_of
 
 COLUMNS = (
     "train_loss",
@@ -44,6 +45,7 @@ class Run:
     scheduler: Any
     callbacks: Sequence[Any]
     seed: int
+    accumulate: int = 1
     epoch: int = 0  # finished epochs
     position: int = 0  # finished batches of the epoch that is under way
     spent: float = 0.0  # seconds of it before an interruption
@@ -88,15 +90,24 @@ class Run:
         generator = getattr(self.loader, "generator", None)
         return None if generator is None else generator.get_state()
 
-    def count(self, loss: float, batch: Any, output: Any) -> None:
-        """A step is done."""
-        target = batches.split(batch)[1]
-        self.tally.add(loss, batch, output, target, self.state.loss_fn)
-        self.position += 1
+    def count(self, seen: list[tuple[float, Any]], several: list) -> None:
+        """A step on some batches is done; the last ones may be unseen."""
+        sizes = [batches.size(batch) for batch in several[: len(seen)]]
+        loss_fn = self.state.loss_fn
+        for (loss, output), batch in zip(seen, several, strict=False):
+            target = batches.split(batch)[1]
+            self.tally.add(loss, batch, output, target, loss_fn)
+        self.position += len(several)
+        loss = seen[0][0]
+        if len(seen) > 1:
+            shares = shares_of(loss_fn, several[: len(seen)])
+            pairs = zip(seen, shares, strict=True)
+            loss = sum(loss * share for (loss, _), share in pairs)
         self.step_loss.append(loss)
         state = self.state
         state.epoch, state.step = self.epoch + 1, state.step + 1
-        state.loss, state.batch = loss, batch
+        state.loss, state.batch = loss, joined(several)
+        state.samples = sum(sizes)
 
     def close_epoch(self, test_loss: float, test_accuracy: float) -> None:
         """The epoch and its evaluation are done."""
@@ -143,6 +154,7 @@ class Run:
             "batch_size": getattr(loader, "batch_size", None),
             "batches": len(loader) if sized else None,
             "loader seed": getattr(loader, "seed", None),
+            "accumulate": self.accumulate,
         }
 
     def state_dict(self) -> dict[str, Any]:
@@ -151,9 +163,18 @@ class Run:
         if self.position:
             spent += time.perf_counter() - self.began
         scheduler = self.scheduler
+        own = dict(self.model.named_parameters())
+        training = None
+        with evaluation_weights(self.optimizer) as differ:
+            weights = dict(self.model.state_dict())
+            if differ:
+                weights = {k: v.clone() for k, v in weights.items()}
+        if differ:
+            training = {k: p.detach() for k, p in own.items()}
         return {
             "settings": self.settings(),
-            "model": dict(self.model.state_dict()),
+            "model": weights,
+            "training_weights": training,
             "optimizer": self.optimizer.state_dict(),
             "scheduler": None if scheduler is None else scheduler.state_dict(),
             "callbacks": [
@@ -180,7 +201,10 @@ class Run:
         """Go on from a checkpoint."""
         saved = load_checkpoint(path)
         put_into(self.model, saved, path)
-        check_same(self.settings(), saved["settings"], path)
+        if saved.get("training_weights"):
+            self.model.load_state_dict(saved["training_weights"], strict=False)
+        there = {"accumulate": 1, **saved["settings"]}
+        check_same(self.settings(), there, path)
         self.optimizer.load_state_dict(saved["optimizer"])
         if self.scheduler is not None:
             self.scheduler.load_state_dict(saved["scheduler"])

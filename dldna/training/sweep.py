@@ -15,15 +15,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import vmap
 
 from dldna import checks, params
 from dldna.data import Loader
 from dldna.graph import Graph
-from dldna.optim import RULES
 from dldna.progress import track
 from dldna.records import History, Provenance, Record
 from dldna.training.stacked import Stacked, per_run
+from dldna.training.updates import Update, of_rule
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +58,11 @@ class Sweep(Record):
         loss = self.step_loss[setting, seed]
         n = self.steps_per_epoch
         e = len(self.epochs)
+        size = self.provenance.notes.get("batch_size", 1)
+        counts = np.full(n, float(size))  # the last batch may be smaller
+        counts[-1] = (self.provenance.n_samples or n * size) - size * (n - 1)
         means = [
-            loss[max(0, int(k - 1) * n) : int(k) * n].mean()
+            np.average(loss[int(k - 1) * n : int(k) * n], weights=counts)
             for k in self.epochs
         ]
         each = self.provenance.seconds / self.step_loss[..., 0].size
@@ -102,7 +104,8 @@ def sweep(
         make_model: ``seed -> module``; or a :class:`~dldna.graph.Graph`,
             whose weights start uniform in [0, 1).
         data: training inputs (N, ...) and targets (N, ...).
-        rule: name of a rule in :data:`dldna.optim.RULES`.
+        rule: an optimizer's name, in any spelling that
+            :func:`dldna.optim.find` knows; one that needs gradients only.
         settings: keyword arguments of the rule, one mapping for each
             setting; what is left out takes the rule's default.
         seeds: the seeds.
@@ -136,9 +139,11 @@ def sweep(
         >>> got.step_loss.shape
         (2, 3, 7)
     """
-    checks.choice("rule", rule, RULES)
     if not settings:
         raise ValueError("no settings: a sweep needs at least one")
+    given = settings
+    pure, settings = of_rule(rule, settings)
+    rule = pure.name
     if (epochs is None) == (steps is None):
         raise ValueError("give either epochs or steps")
     x, y = data
@@ -150,7 +155,7 @@ def sweep(
     checks.count("steps", steps)
     start = time.perf_counter()
     job = _job(make_model, seeds, len(settings), x, loss_fn)
-    update = _Update(rule, settings, job, lr_factors or {})
+    update = Update(pure, settings, job, lr_factors or {})
     losses, marks, tests = [], [], []
     # One generator of orders for all seeds: (K, B) indices for each step.
     order = _orders(loaders, batch_size)
@@ -162,7 +167,7 @@ def sweep(
         losses.append(loss)
         if test is not None and (step + 1) % per_epoch == 0:
             marks.append((step + 1) // per_epoch)
-            tests.append(job.score(*test))
+            tests.append(job.score(update.point(), *test))
     shape = (len(seeds), len(settings))
 
     def arrange(rows: Tensor) -> np.ndarray:
@@ -172,13 +177,13 @@ def sweep(
     scores = torch.stack([t[0] for t in tests], 1) if tests else none
     right = torch.stack([t[1] for t in tests], 1) if tests else none
     return Sweep(
-        settings=[dict(s) for s in settings],
+        settings=[dict(s) for s in given],
         seeds=np.asarray(seeds),
         step_loss=arrange(torch.stack(losses, 1)),
         epochs=np.asarray(marks, dtype=int),
         test_loss=arrange(scores),
         test_accuracy=arrange(right),
-        weights=arrange(job.flat),
+        weights=arrange(update.point()),
         steps_per_epoch=per_epoch,
         provenance=Provenance(
             made=f"sweep of {rule}",
@@ -225,10 +230,10 @@ class _ModelJob:
         return losses.detach(), grad
 
     @torch.no_grad()
-    def score(self, x: Tensor, y: Tensor, most: int = 2048):
-        loss = torch.zeros(len(self.flat), dtype=torch.float64)
+    def score(self, flat: Tensor, x: Tensor, y: Tensor, most: int = 2048):
+        loss = torch.zeros(len(flat), dtype=torch.float64)
         right = torch.zeros_like(loss)
-        views = self.stacked.views(self.flat)
+        views = self.stacked.views(flat)
         for a, b in zip(x.split(most), y.split(most), strict=True):
             inputs = a.expand(self.seeds, *a.shape)
             targets = b.expand(self.seeds, *b.shape)
@@ -265,142 +270,25 @@ class _GraphJob:
         self.flat = torch.stack(starts).repeat_interleave(count, dim=0)
         self.count = count
 
-    def _run(self, x: Tensor):
-        columns = self.flat.unsqueeze(-1).unbind(1)
+    def _run(self, flat: Tensor, x: Tensor):
+        columns = flat.unsqueeze(-1).unbind(1)
         weights = dict(zip(self.graph.weights, columns, strict=True))
         x = x.repeat_interleave(self.count, dim=0)
         inputs = dict(zip(self.graph.inputs, x.unbind(-1), strict=True))
         return weights, self.graph.forward(weights, inputs)
 
     def gradient(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        weights, signals = self._run(x)
+        weights, signals = self._run(self.flat, x)
         y = y.repeat_interleave(self.count, dim=0)
         error = signals[self.output] - y
         outer = {self.output: error * (2 / y.shape[1])}
         grads = self.graph.backward(weights, signals, outer)
         return error.square().mean(1), torch.cat(list(grads.values()), dim=1)
 
-    def score(self, x: Tensor, y: Tensor):
-        seeds = len(self.flat) // self.count
+    def score(self, flat: Tensor, x: Tensor, y: Tensor):
+        seeds = len(flat) // self.count
         x = x.expand(seeds, *x.shape)
-        error = self._run(x)[1][self.output] - y
+        error = self._run(flat, x)[1][self.output] - y
         return error.square().mean(1).double(), torch.full(
             (len(self.flat),), torch.nan, dtype=torch.float64
         )
-
-
-# Numbers that enter as factors: single precision loses nothing.
-_FACTORS = {"lr", "weight_decay", "eps", "momentum"}
-
-
-class _Update:
-    """The rule applied to all runs at once, with one value for each run."""
-
-    def __init__(self, rule, settings, job, lr_factors):
-        self.rule, self.job = RULES[rule], job
-        self.flat = self.rule.kind == "elementwise"
-        repeat = len(job.flat) // len(settings)
-        shape = (-1, 1) if self.flat else (-1,)
-        self.fixed, self.varied = {}, {}
-        defaults = dict(self.rule.defaults)
-        for setting in settings:
-            for key in setting:
-                checks.choice(f"keyword of {rule}", key, defaults)
-            self.rule.check(setting)
-        for key, default in defaults.items():
-            values = [s.get(key, default) for s in settings]
-            if all(v == values[0] for v in values):
-                self.fixed[key] = values[0]
-            else:
-                dtype = job.flat.dtype if key in _FACTORS else torch.float64
-                self.varied[key] = _column(key, values, repeat, shape, dtype)
-        self.exact = not self.varied.keys() <= _FACTORS
-        if lr_factors:
-            rate = self.varied.pop("lr", None)
-            rate = self.fixed.pop("lr") if rate is None else rate
-            self.varied["lr"] = rate * self._row(rule, lr_factors)
-        # A rule for one tensor sees the tensors; any other, all weights.
-        whole = self.rule.kind in ("elementwise", "network")
-        like = job.like.values()
-        self.sizes = (
-            [job.flat.shape[1]] if whole else [v.numel() for v in like]
-        )
-        self.shapes = [(-1,)] if whole else [v.shape for v in like]
-        self.states = [self._start(w) for w in self._parts(job.flat)]
-
-    def _row(self, rule: str, lr_factors) -> Tensor:
-        """The factors, one for each number of a run: shape (1, P)."""
-        if not self.flat:
-            raise ValueError(
-                f"lr_factors= needs a rule that works number by number; "
-                f"{rule!r} looks at whole tensors"
-            )
-        like = self.job.like
-        for name in lr_factors:
-            checks.choice("parameter", name, like)
-        parts = [
-            torch.full((v.numel(),), float(lr_factors.get(k, 1.0)))
-            for k, v in like.items()
-        ]
-        return torch.cat(parts).to(self.job.flat)[None]
-
-    def _parts(self, flat: Tensor) -> list[Tensor]:
-        cut = flat.split(self.sizes, dim=1)
-        return [
-            part.reshape(len(flat), *shape)
-            for part, shape in zip(cut, self.shapes, strict=True)
-        ]
-
-    def _start(self, w: Tensor):
-        if self.flat:
-            return self.rule.init(w, **self.fixed, **self.varied)
-        return vmap(lambda one, h: self.rule.init(one, **self.fixed, **h))(
-            w, self.varied
-        )
-
-    def __call__(self, grad: Tensor, t: int, factor: float) -> None:
-        fixed, varied = dict(self.fixed), dict(self.varied)
-        if factor != 1.0:
-            where = varied if "lr" in varied else fixed
-            where["lr"] = where["lr"] * factor
-        flat = self.job.flat
-        new = []
-        parts = zip(self._parts(flat), self._parts(grad), strict=True)
-        for i, (w, g) in enumerate(parts):
-            out, self.states[i] = self._apply(
-                w, g, self.states[i], t, fixed, varied
-            )
-            new.append(out.reshape(len(flat), -1))
-        self.job.flat = new[0] if len(new) == 1 else torch.cat(new, dim=1)
-
-    def _apply(self, w, g, state, t, fixed, varied):
-        rule, dtype = self.rule.update, w.dtype
-        if self.exact:
-            w, g = w.double(), g.double()
-            state = {k: v.double() for k, v in state.items()}
-        if self.flat:
-            w, state = rule(w, g, state, t, **fixed, **varied)
-        else:
-            w, state = vmap(lambda w, g, s, h: rule(w, g, s, t, **fixed, **h))(
-                w, g, state, varied
-            )
-        return w.to(dtype), {
-            k: v.to(dtype) if v.shape == w.shape else v
-            for k, v in state.items()
-        }
-
-
-def _column(key, values, repeat, shape, dtype):
-    """Values of one keyword, one for each run, ready to broadcast."""
-    if all(isinstance(v, tuple) for v in values):
-        return tuple(
-            _column(key, list(part), repeat, shape, dtype)
-            for part in zip(*values, strict=True)
-        )
-    if any(isinstance(v, (bool, str, type(None))) for v in values):
-        raise ValueError(
-            f"the settings differ in {key!r}, which is not a number: run "
-            "one sweep for each of its values"
-        )
-    column = torch.tensor(values, dtype=dtype).repeat(repeat)
-    return column.view(shape)

@@ -12,17 +12,11 @@ from torch import Tensor
 from dldna import checks
 from dldna.data import Loader
 from dldna.landscape import Slice
-from dldna.optim import RULES
 from dldna.progress import track
 from dldna.records import Provenance, Record
-from dldna.training.sweep import _Update
+from dldna.training.updates import Update, of_rule
 
 EVERY = ("epoch", "step")
-WITHOUT = {
-    "sophia": "an estimate of the curvature",
-    "muon": "a matrix of weights",
-}
-"""Rules that need more than the gradient of two numbers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,9 +65,10 @@ def slice_paths(
 
     Args:
         part: the slice.
-        rule: name of a rule in :data:`dldna.optim.RULES`. A rule that
-            looks at whole tensors sees one of two numbers; "sophia" and
-            "muon" need more than that.
+        rule: an optimizer's name, in any spelling that
+            :func:`dldna.optim.find` knows. A rule that looks at whole
+            tensors sees one of two numbers; Sophia, Muon and those that
+            evaluate the loss themselves need more than that.
         starts: (P, 2) values of the two parameters.
         settings: keyword arguments of the rule, one mapping for each
             setting; what is left out takes the rule's default.
@@ -98,9 +93,11 @@ def slice_paths(
         >>> got.points.shape
         (1, 2, 4, 2)
     """
-    checks.choice("rule", rule, RULES)
-    if rule in WITHOUT:
-        raise ValueError(f"{rule} needs {WITHOUT[rule]}, not two numbers")
+    given = settings
+    pure, settings = of_rule(rule, settings)
+    rule = pure.name
+    if rule == "muon":
+        raise ValueError("Muon needs a matrix of weights, not two numbers")
     checks.choice("every", every, EVERY)
     checks.count("epochs", epochs)
     starts = torch.as_tensor(starts, dtype=torch.float64)
@@ -115,7 +112,7 @@ def slice_paths(
     size = n if batch_size is None else min(batch_size, n)
     loader = Loader(part.x, part.y, size, shuffle=size < n, seed=seed)
     job = _Walkers(starts.repeat_interleave(len(settings), dim=0))
-    update = _Update(rule, settings, job, {})
+    update = Update(pure, settings, job, {})
     points, t = [job.flat], 0
     for epoch in track(range(epochs), f"{rule} paths"):
         whole = [None]
@@ -126,14 +123,14 @@ def slice_paths(
             _, gradient = part.gradient(job.flat, index)
             update(gradient, t, 1.0)
             if every == "step":
-                points.append(job.flat)
+                points.append(update.point())
         if every == "epoch":
-            points.append(job.flat)
+            points.append(update.point())
     shape = (len(starts), len(settings), -1, 2)
     walked = torch.stack(points, 1).view(shape).transpose(0, 1).contiguous()
     return SlicePaths(
         rule=rule,
-        settings=[dict(s) for s in settings],
+        settings=[dict(s) for s in given],
         points=walked.numpy(),
         losses=part.losses(walked[:, :, -1]).numpy(),
         every=every,

@@ -26,10 +26,21 @@ def test_agrees_with_its_oracle(name, problem):
     assert oracles.deviation(case, problem) <= case.bound
 
 
-def test_every_optimizer_is_compared():
+def test_every_optimizer_and_every_rule_is_compared():
+    """A rule counts where a compared optimizer steps by it."""
     compared = {type_of(case) for case in CASES.values()}
     alone = {"SophiaG", "ASAM", "EntropySGD", "PAL"}  # no package to ask
-    assert compared | alone >= set(optim.OPTIMIZERS)
+    rules = {
+        optim.OPTIMIZERS[name].rule.name
+        for name in compared
+        if hasattr(optim.OPTIMIZERS[name], "rule")
+    }
+    missing = set(optim.OPTIMIZERS) - compared - alone
+    missing |= set(optim.RULES) - rules
+    assert not missing, (
+        f"nothing is compared with {sorted(missing)}: add a case to "
+        "benchmarks/optim_oracles.py, in cases()"
+    )
 
 
 def type_of(case):

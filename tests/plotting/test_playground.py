@@ -114,7 +114,7 @@ def test_what_cannot_be_meant_is_named():
     play = plotting.playground
     with pytest.raises(ValueError, match="did you mean 'rosenbrock'"):
         play("rosenbrok")
-    with pytest.raises(ValueError, match="did you mean 'adam'"):
+    with pytest.raises(ValueError, match="did you mean 'Adam'"):
         play("golden", ["adm"])
     with pytest.raises(ValueError, match="at most 8"):
         play("golden", plotting.PLAYERS[:9])

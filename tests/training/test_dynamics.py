@@ -158,6 +158,44 @@ def test_epochs_are_means_over_steps(blobs):
     assert by_epoch["weight_norm"] == found.weight_norm[2::3].tolist()
 
 
+def test_a_smaller_last_batch_counts_less(blobs):
+    """In the losses of an epoch, and in what is measured on data."""
+    pieces = [
+        tuple(t[a:b] for t in blobs) for a, b in ((0, 40), (40, 80), (80, 83))
+    ]
+    watch = Dynamics(pieces, measure_every=1, k=0)
+    model = network()
+    sgd = torch.optim.SGD(model.parameters(), lr=0.0)
+    history = train(model, sgd, pieces, epochs=1, callbacks=[watch],
+                    progress=False)  # fmt: skip
+    found = watch.record()
+    assert found.samples.tolist() == [40, 40, 3]
+    loss = F.cross_entropy(model(blobs[0][:83]), blobs[1][:83])
+    slope = torch.autograd.grad(loss, list(model.parameters()))
+    length = torch.cat([g.flatten() for g in slope]).norm().item()
+    whole = pytest.approx(loss.item(), rel=1e-6)
+    assert found.by_epoch()["loss"] == [whole]
+    assert found.by_epoch()["loss"] == pytest.approx(history.train_loss)
+    assert found.data_loss[0] == whole
+    assert found.data_grad_norm[0] == pytest.approx(length, rel=1e-5)
+
+
+def test_noise_of_a_batch_along_another_axis_is_refused():
+    class Last(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.head = torch.nn.RNN(4, 5), torch.nn.Linear(5, 3)
+
+        def forward(self, x):  # (time, batch, 4)
+            return self.head(self.body(x)[0][-1])
+
+    data = torch.randn(7, 12, 4), torch.randint(3, (12,))
+    with pytest.raises(ValueError, match="put the batch first"):
+        gradient_noise(Last(), F.cross_entropy, data, parts=3)
+    cut = [(data[0][:, i : i + 4], data[1][i : i + 4]) for i in (0, 4, 8)]
+    assert gradient_noise(Last(), F.cross_entropy, cut).value > 0
+
+
 def test_closed_form_of_a_parabola():
     """w halves its distance, or jumps to the other side, as 1 - eta lambda.
 

@@ -232,7 +232,7 @@ def test_optimizers_with_modes_are_switched(blobs):
     optimizer = Leaning(model.parameters(), lr=0.1)
     train(model, optimizer, *blobs.loaders(960), epochs=2)
     epoch = ["train", "step", "eval", "train"]
-    assert optimizer.modes == epoch * 2
+    assert optimizer.modes == [*epoch * 2, "eval"]
 
 
 @pytest.mark.parametrize("every", ["epoch", "step"])

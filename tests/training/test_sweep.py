@@ -149,8 +149,10 @@ def test_the_test_set_is_scored_after_each_epoch(moons):
     assert got.test_accuracy[0, 0, -1] == pytest.approx(right)
     history = got.history(0, 0)
     assert history.test_loss[-1] == got.test_loss[0, 0, -1]
+    sizes = [16] * 6 + [len(x) - 96]  # the last batch is smaller
+    assert sizes[-1] != 16
     assert history.train_loss[0] == pytest.approx(
-        got.step_loss[0, 0, :7].mean()
+        np.average(got.step_loss[0, 0, :7], weights=sizes)
     )
 
 
@@ -201,7 +203,7 @@ def test_a_graph_is_swept_by_hand_as_autograd_would():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"rule": "adm"}, "did you mean 'adam'"),
+        ({"rule": "adm"}, "did you mean 'Adam'"),
         ({"settings": []}, "at least one"),
         ({"settings": [{"lr": 0.1}, {"learning_rate": 1}]}, "keyword of sgd"),
         ({"settings": [{"nesterov": True}, {"nesterov": False}]},
@@ -257,3 +259,57 @@ def test_factors_need_a_known_name_and_an_elementwise_rule(moons):
             net, moons, "muon", settings, SEEDS, steps=1,
             lr_factors={"1.weight": 2.0},
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["ScheduleFreeSGD", "ScheduleFreeAdamW"])
+def test_schedule_free_runs_are_judged_where_they_average(name, moons):
+    package = pytest.importorskip("schedulefree")
+    cls = {
+        "ScheduleFreeSGD": package.SGDScheduleFree,
+        "ScheduleFreeAdamW": package.AdamWScheduleFree,
+    }[name]
+    made = []
+
+    def theirs(groups, **hyper):
+        made.append(cls(groups, **hyper))
+        made[-1].train()
+        return made[-1]
+
+    got = sweep(
+        net, moons, name, [{"lr": 0.1}, {"lr": 0.05}], [4], batch_size=16,
+        epochs=2, test=moons,
+    )  # fmt: skip
+    for i, lr in enumerate((0.1, 0.05)):
+        model = net(4)
+        one_by_one(lambda _, m=model: m, moons, theirs, {"lr": lr}, 4, 14)
+        made[-1].eval()
+        flat = nn.utils.parameters_to_vector(model.parameters())
+        np.testing.assert_allclose(
+            got.weights[i, 0], flat.detach(), rtol=1e-8, atol=1e-10
+        )
+        x, y = moons
+        loss = F.cross_entropy(model(x), y).item()
+        assert got.test_loss[i, 0, -1] == pytest.approx(loss, rel=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("name", "rule", "more"),
+    [
+        ("Adam", "adam", {}),
+        ("SGD+", "sgd", {"momentum": 0.9}),
+        ("Nesterov", "sgd", {"momentum": 0.9, "nesterov": True}),
+        ("AMSGrad", "adam", {"amsgrad": True}),
+        ("D-Adaptation", "dadapt_adam", {}),
+    ],
+)
+def test_names_in_any_spelling(name, rule, more, moons):
+    a = sweep(net, moons, name, [{"lr": 0.1}], [4], steps=3)
+    b = sweep(net, moons, rule, [{"lr": 0.1, **more}], [4], steps=3)
+    np.testing.assert_array_equal(a.weights, b.weights)
+    assert a.settings == [{"lr": 0.1}]
+
+
+@pytest.mark.parametrize("name", ["SAM", "PAL", "EntropySGD", "sophia"])
+def test_what_needs_more_than_gradients_is_refused(name, moons):
+    with pytest.raises(ValueError, match="gradients"):
+        sweep(net, moons, name, [{"lr": 0.1}], [4], steps=1)

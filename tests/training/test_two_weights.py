@@ -158,7 +158,7 @@ def test_paths_can_be_kept(tmp_path):
 
 def test_what_cannot_be_meant_is_refused():
     part = Slice.of(toy_network())
-    with pytest.raises(ValueError, match="did you mean 'adam'"):
+    with pytest.raises(ValueError, match="did you mean 'Adam'"):
         slice_paths(part, "adan", STARTS)
     with pytest.raises(ValueError, match="curvature"):
         slice_paths(part, "sophia", STARTS)

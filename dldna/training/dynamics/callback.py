@@ -18,6 +18,7 @@ from dldna.training.dynamics.steps import LAYER, Steps
 STEP = (
     "steps",
     "epochs",
+    "samples",
     "loss",
     "grad_norm",
     "param_change",
@@ -156,9 +157,10 @@ class Dynamics(Callback):
         if self.instruments is not None:
             blank = self.instruments.blank()
         columns = {
-            name: np.array([row[name] for row in self.rows]) for name in STEP
+            name: np.array([row.get(name, 1) for row in self.rows])
+            for name in STEP
         }
-        for name in ("steps", "epochs"):
+        for name in ("steps", "epochs", "samples"):
             columns[name] = columns[name].astype(int)
         layers = self._steps.names if self.per_layer else []
         for name in LAYER:

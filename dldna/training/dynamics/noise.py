@@ -65,7 +65,8 @@ def gradient_noise(
         ``squared_gradient`` (:math:`|G|^2`) and ``parts``.
 
     Raises:
-        ValueError: fewer than two parts.
+        ValueError: fewer than two parts, or a single batch whose axis 0
+            is not the samples.
 
     Example:
         >>> layer = nn.Linear(1, 1, bias=False)
@@ -137,6 +138,7 @@ def _pieces(operator: Operator, parts: int, seed: int) -> list[Any]:
     if len(operator.given) > 1:
         return operator.given
     (batch,) = operator.given
+    bt.check_sliced(batch, "the gradient noise of a single batch")
     n = bt.size(batch)
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     mixed = _select(batch, order)

@@ -72,6 +72,7 @@ class Steps:
         row = {
             "steps": state.step,
             "epochs": state.epoch,
+            "samples": state.samples,
             "loss": state.loss,
             "grad_norm": grad,
             "param_change": change,
@@ -85,6 +86,8 @@ class Steps:
 
     def _improvement(self, state: State) -> float:
         """Loss of the step's own batch, before minus after."""
+        if state.batch is None:
+            return math.nan
         device = self.params[0].device
         with guard.untouched():
             fresh = _random_state(device)

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from dldna import checks
-from dldna.optim import OPTIMIZERS, make
+from dldna.optim import find, muon_and_adamw
+from dldna.optim.table import plain
 
 GOLDEN = (5**0.5 - 1) / 2
 
@@ -20,7 +20,7 @@ class Contestant:
 
     Args:
         name: how it is called in tables.
-        optimizer: a key of :data:`dldna.optim.OPTIMIZERS`.
+        optimizer: its name, in any spelling of :func:`dldna.optim.find`.
         lr: the learning rate around which rates are drawn.
         fixed: other settings, the same in all trials.
 
@@ -39,29 +39,40 @@ class Contestant:
     )
 
     def __post_init__(self):
-        checks.choice("optimizer", self.optimizer, OPTIMIZERS)
+        find(self.optimizer)
         checks.positive("lr", self.lr)
 
     def build(self, model: nn.Module, lr: float) -> Any:
         """The optimizer for a network's parameters.
 
         Muon moves the hidden matrices alone, and AdamW all the rest, at
-        the same rate.
+        the same rate: :func:`dldna.optim.muon_and_adamw` without kernels.
 
         Raises:
             ValueError: Muon, and the network has no hidden matrix.
         """
-        if self.optimizer == "Muon":
-            return muon_and_adamw(model, lr, self.fixed)
-        return make(self.optimizer, model.parameters(), lr=lr, **self.fixed)
+        known = find(self.optimizer)
+        if known.name == "Muon":
+            fixed = dict(self.fixed)
+            decay = fixed.pop("weight_decay", 0.01)
+            return muon_and_adamw(
+                model, lr, weight_decay=decay, kernels=False, muon=fixed
+            )
+        return known.build(model.parameters(), lr=lr, **self.fixed)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All settings but the rate: the variant's own, and the fixed."""
+        return {**find(self.optimizer).settings, **self.fixed}
 
     @property
     def rule(self) -> str | None:
         """The name of its rule where a sweep can do all of its work."""
-        cls = OPTIMIZERS[self.optimizer]
-        plain = cls.rule.kind in ("elementwise", "tensor")
-        alone = not cls.needs_closure and not hasattr(cls, "needs_curvature")
-        return cls.rule.name if plain and alone else None
+        known = find(self.optimizer)
+        rule = known.rule
+        if rule is None or hasattr(known.cls, "needs_curvature"):
+            return None
+        return rule.name if rule.kind in ("elementwise", "tensor") else None
 
 
 # A decoupled decay is part of four of them; it is 0.01 for each.
@@ -93,10 +104,13 @@ def chosen(
     wanted = CONTESTANTS if optimizers is None else optimizers
     if isinstance(wanted, str):
         wanted = [wanted]
+    names = {plain(name): name for name in CONTESTANTS}
     found = [
         c
         if isinstance(c, Contestant)
-        else CONTESTANTS[checks.choice("contestant", c, CONTESTANTS)]
+        else CONTESTANTS[
+            checks.choice("contestant", names.get(plain(c), c), CONTESTANTS)
+        ]
         for c in wanted
     ]
     names = [c.name for c in found]
@@ -131,78 +145,3 @@ def factors(budget: int, decades: float = 3.0) -> list[float]:
         10.0 ** (decades * ((0.5 + j * GOLDEN) % 1 - 0.5))
         for j in range(budget)
     ]
-
-
-def hidden_matrices(model: nn.Module) -> list[Tensor]:
-    """Weight matrices of a network but for its first and last layer.
-
-    Example:
-        >>> net = nn.Sequential(*(nn.Linear(n, n + 1) for n in (2, 3, 4)))
-        >>> [tuple(w.shape) for w in hidden_matrices(net)]
-        [(4, 3)]
-    """
-    weights = [
-        p
-        for name, p in model.named_parameters()
-        if p.dim() > 1 and name.endswith("weight")
-    ]
-    return [p for p in weights[1:-1] if p.dim() == 2]
-
-
-class Mixed:
-    """Several optimizers that step as one, each with its own parameters.
-
-    It has what :func:`dldna.training.train` asks of an optimizer.
-
-    Args:
-        *parts: the optimizers.
-    """
-
-    def __init__(self, *parts: torch.optim.Optimizer):
-        self.parts = parts
-
-    @property
-    def param_groups(self) -> list[dict[str, Any]]:
-        return [g for part in self.parts for g in part.param_groups]
-
-    @property
-    def state(self) -> dict[Tensor, Any]:
-        return {p: s for part in self.parts for p, s in part.state.items()}
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        for part in self.parts:
-            part.zero_grad(set_to_none)
-
-    def step(self) -> None:
-        for part in self.parts:
-            part.step()
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"parts": [part.state_dict() for part in self.parts]}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        for part, saved in zip(self.parts, state["parts"], strict=True):
-            part.load_state_dict(saved)
-
-
-def muon_and_adamw(
-    model: nn.Module, lr: float, settings: Mapping[str, Any]
-) -> Mixed:
-    """Muon on the hidden matrices and AdamW on the rest, at one rate.
-
-    ``match_rms_adamw`` gives Muon's steps the size of AdamW's.
-    """
-    inner = hidden_matrices(model)
-    if not inner:
-        raise ValueError(
-            "Muon needs a hidden matrix: this network has none between its "
-            "first and its last layer"
-        )
-    taken = {id(p) for p in inner}
-    rest = [p for p in model.parameters() if id(p) not in taken]
-    decay = settings.get("weight_decay", 0.01)
-    matched = {"adjust_lr_fn": "match_rms_adamw", **settings}
-    return Mixed(
-        make("Muon", inner, lr=lr, **matched),
-        make("AdamW", rest, lr=lr, weight_decay=decay),
-    )

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from dldna import checks
 from dldna.guard import untouched
 from dldna.training.evaluation import home
-from dldna.training.loop import optimizer_step
+from dldna.training.stepping import optimizer_step
 from dldna.training.tournament.contestants import Contestant, chosen
 
 

@@ -310,7 +310,7 @@ def _side_by_side(job: _Job, who: Contestant, rates) -> dict[str, Any]:
         job.make,
         job.train,
         who.rule,
-        [{"lr": lr, **who.fixed} for lr in rates],
+        [{"lr": lr, **who.settings} for lr in rates],
         [job.seed],
         batch_size=job.batch_size,
         epochs=job.epochs,
@@ -374,26 +374,31 @@ class _Watch(Callback):
         self.rows: list[list[float]] = []
         self.losses: list[float] = []
         self.norms: list[float] = []
+        self.sizes: list[int] = []
 
     def on_step(self, state: State) -> None:
         self.losses.append(state.loss)
+        self.sizes.append(state.samples)
         grads = [p.grad for p in state.model.parameters()]
         norms = [g.norm() for g in grads if g is not None]
         self.norms.append(float(torch.stack(norms).norm()))
         if state.step in self.marks:
             _, accuracy = measure(state.model, self.valid, F.cross_entropy)
-            means = np.mean(self.losses), np.mean(self.norms)
+            loss = np.average(self.losses, weights=self.sizes)
+            means = loss, np.mean(self.norms)
             self.rows.append([accuracy, *map(float, means)])
-            self.losses, self.norms = [], []
+            self.losses, self.norms, self.sizes = [], [], []
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            "rows": self.rows, "losses": self.losses, "norms": self.norms
+            "rows": self.rows, "losses": self.losses, "norms": self.norms,
+            "sizes": self.sizes,
         }  # fmt: skip
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rows, self.losses = state["rows"], state["losses"]
         self.norms = state["norms"]
+        self.sizes = state.get("sizes", [1] * len(self.losses))
 
 
 class _Store:
