@@ -44,7 +44,7 @@ def number(name: str, value: float) -> float:
     """Return ``value`` if it is a finite number.
 
     Raises:
-        TypeError: not a number.
+        TypeError: not a number; True and False are none.
         ValueError: NaN or infinite.
 
     Example:
@@ -52,6 +52,8 @@ def number(name: str, value: float) -> float:
         0.1
     """
     try:
+        if isinstance(value, bool):
+            raise TypeError
         finite = math.isfinite(value)
     except TypeError:
         raise TypeError(f"{name} must be a number, not {value!r}") from None
