@@ -125,18 +125,12 @@ def _gates(layer: nn.Module) -> int:
 
 
 def ready(layer: nn.Module, name: str) -> Tensor:
-    """A layer's tensor, detached; it must have a shape and numbers."""
+    """A layer's tensor, detached; lazy ones must have met a batch."""
     w = getattr(layer, name)
     if isinstance(w, UninitializedTensorMixin):
         raise ValueError(
             f"{type(layer).__name__}.{name} has no shape yet: run one "
             "batch through the model first"
-        )
-    if w.is_meta:
-        raise ValueError(
-            f"{type(layer).__name__}.{name} is on the meta device, without "
-            "numbers: give the model memory first, by "
-            "model.to_empty(device='cpu')"
         )
     return w.detach()
 
@@ -152,9 +146,14 @@ def check_model(model: nn.Module, meta: bool = False) -> nn.Module:
         raise TypeError(f"expected a module, not {type(model).__name__}")
     for layer in model.modules():
         for name, p in [*layer._parameters.items(), *layer._buffers.items()]:
-            lazy = isinstance(p, UninitializedTensorMixin)
-            if p is not None and (lazy or not meta):
+            if isinstance(p, UninitializedTensorMixin):
                 ready(layer, name)
+            elif p is not None and p.is_meta and not meta:
+                raise ValueError(
+                    f"{type(layer).__name__}.{name} is on the meta device, "
+                    "without numbers: give the model memory first, by "
+                    "model.to_empty(device='cpu')"
+                )
     return model
 
 

@@ -124,7 +124,11 @@ def mup_roles(model: nn.Module, base: nn.Module) -> dict[str, Role]:
             if label in first:
                 role = _role(label, own, layer, narrow[prefix])
                 found[first[label]][label] = role
-    return {name: _common(roles) for name, roles in found.items()}
+    tables = set(_shared_tables(model, first))
+    return {
+        name: _common(roles, any(k in tables for k in roles))
+        for name, roles in found.items()
+    }
 
 
 def _role(label: str, own: str, layer: nn.Module, base: nn.Module) -> Role:
@@ -169,14 +173,14 @@ def _counted(label: str, layer: nn.Module, p, q) -> Role:
         )
     if len(grow) == 2:
         return Role("hidden", fan_in=grow[1], fan_out=grow[0])
-    return Role("vector" if grow else "fixed", 1.0, *grow)
+    return Role("vector" if grow or p.ndim < 2 else "fixed", 1.0, *grow)
 
 
-def _common(roles: dict[str, Role]) -> Role:
+def _common(roles: dict[str, Role], table: bool) -> Role:
     """The one role of a parameter with several owners."""
     kinds = {role.role: role for role in roles.values()}
     if len(set(roles.values())) > 1:
-        if set(kinds) == {"input", "output"}:
+        if table and set(kinds) == {"input", "output"}:
             return kinds["input"]
         said = " and ".join(f"{k!r} ({r.role})" for k, r in roles.items())
         raise ValueError(
