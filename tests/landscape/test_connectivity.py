@@ -380,7 +380,7 @@ def test_a_group_on_two_axes_never_falls_and_reaches_the_best(kind, draw):
     spec, shapes = TWICE[kind]
     g = torch.Generator().manual_seed(2)
     reached = 0
-    for seed in range(12):
+    for seed in range(5):
         a, b = (
             {
                 k: torch.randint(-2, 3, s, generator=g).double()
@@ -409,10 +409,10 @@ def test_a_group_on_two_axes_never_falls_and_reaches_the_best(kind, draw):
                 ]
                 if sum(away) == 2:
                     assert value <= once.after + 1e-9
-        many = match_weights(a, b, spec, tries=40, seed=seed)
+        many = match_weights(a, b, spec, tries=12, seed=seed)
         reached += many.after >= best - 1e-9
         assert many.after >= once.after - 1e-9
-    assert reached >= (10 if kind != "three axes" else 6)  # of 12
+    assert reached >= (4 if kind != "three axes" else 2)  # of 5
 
 
 def test_the_smallest_case_that_fell():
