@@ -2,13 +2,19 @@
 
 Without a generator the numbers come from one that belongs to this room
 (seeded with 0 when the process starts). torch's global generator is never
-read nor moved.
+read nor moved. Numbers are drawn in the order of the indices, whatever
+the order in memory: a seed means the same start in every memory format.
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from dldna import checks
+
 _OWN = torch.Generator().manual_seed(0)
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def check_weight(tensor: Tensor, axes: int = 2) -> Tensor:
@@ -20,6 +26,16 @@ def check_weight(tensor: Tensor, axes: int = 2) -> Tensor:
             f"weights must be floating point, not {tensor.dtype}; "
             "convert first, for example with .float()"
         )
+    if tensor.dtype not in DTYPES:
+        raise TypeError(
+            f"torch draws no random numbers in {tensor.dtype}; initialize "
+            "in float32, then convert"
+        )
+    if tensor.is_meta:
+        raise ValueError(
+            "a tensor on the meta device has no numbers; give it memory "
+            "first, a whole model by model.to_empty(device='cpu')"
+        )
     if tensor.ndim < axes or 0 in tensor.shape:
         raise ValueError(
             f"expected a weight with at least {axes} non-empty axes, "
@@ -28,32 +44,48 @@ def check_weight(tensor: Tensor, axes: int = 2) -> Tensor:
     return tensor
 
 
+def check_generator(generator: torch.Generator | None) -> torch.Generator:
+    """The generator given, else the room's own."""
+    if generator is None:
+        return _OWN
+    if not isinstance(generator, torch.Generator):
+        raise TypeError(
+            "generator must be a torch.Generator, "
+            f"not {type(generator).__name__}; for a number use "
+            "torch.Generator().manual_seed(number)"
+        )
+    return generator
+
+
 def normal_(
     tensor: Tensor, std: float, generator: torch.Generator | None
 ) -> Tensor:
     """Fill with N(0, std^2), in place."""
-    with torch.no_grad():
-        home = generator or _OWN
-        if home.device == tensor.device:
-            return tensor.normal_(0.0, std, generator=home)
-        away = torch.empty(
-            tensor.shape, dtype=tensor.dtype, device=home.device
-        )
-        return tensor.copy_(away.normal_(0.0, std, generator=home))
+    home = check_generator(generator)
+    return _fill(tensor, home, lambda t: t.normal_(0.0, std, generator=home))
 
 
 def uniform_(
     tensor: Tensor, bound: float, generator: torch.Generator | None
 ) -> Tensor:
     """Fill with U(-bound, bound), in place."""
+    home = check_generator(generator)
+    return _fill(
+        tensor, home, lambda t: t.uniform_(-bound, bound, generator=home)
+    )
+
+
+def _fill(
+    tensor: Tensor, home: torch.Generator, draw: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Draw in place, or beside it where order or device differ."""
     with torch.no_grad():
-        home = generator or _OWN
-        if home.device == tensor.device:
-            return tensor.uniform_(-bound, bound, generator=home)
-        away = torch.empty(
+        if home.device == tensor.device and tensor.is_contiguous():
+            return draw(tensor)
+        beside = torch.empty(
             tensor.shape, dtype=tensor.dtype, device=home.device
         )
-        return tensor.copy_(away.uniform_(-bound, bound, generator=home))
+        return tensor.copy_(draw(beside))
 
 
 def make_generator(
@@ -61,7 +93,7 @@ def make_generator(
 ) -> torch.Generator:
     """The generator given, else a new one from the seed (CPU)."""
     if generator is None:
-        return torch.Generator().manual_seed(seed)
+        return torch.Generator().manual_seed(checks.whole("seed", seed))
     if not isinstance(generator, torch.Generator):
         raise TypeError(
             "generator must be a torch.Generator, "

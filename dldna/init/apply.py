@@ -12,7 +12,9 @@ from torch.nn.modules.batchnorm import _NormBase
 from dldna import checks
 from dldna.guard import untouched
 from dldna.init._draw import make_generator, uniform_
-from dldna.init.blocks import Block, layer_blocks, ready
+from dldna.init.blocks import Block, check_model, layer_blocks
+from dldna.init.computed import behind, computed, is_known, padding_rows
+from dldna.init.default import default_bias_bound, default_bound
 from dldna.init.report import InitReport, filled_block, filled_vector
 from dldna.init.schemes import SCHEMES, Scheme
 
@@ -43,14 +45,18 @@ def initialize(
     their true fans), attention projections (query, key and value each as
     a matrix of its own) and recurrent gates are filled by the scheme.
     Norm layers become the identity and forget their running statistics.
-    Everything else, embeddings and PReLU slopes among it, is left and
-    listed. A parameter shared by several layers is filled once. If
-    anything fails, the model is as it was.
+    Everything else is left and listed: embeddings, PReLU slopes, and
+    weights that are computed from others (by weight norm, spectral norm,
+    pruning or another parametrization). A parameter shared by several
+    layers is filled once. Padding rows of embeddings stay 0, whoever
+    fills the table. The start depends on the seed, and not on the memory
+    format. If anything fails, the model is as it was.
 
     Args:
         model: any module.
         scheme: a name from ``SCHEMES``, or ``f(tensor, generator=...)``
             that fills a weight (c_out, c_in, kernel) in place.
+            "torch_default" draws what each layer draws by itself.
         seed: of the random numbers.
         generator: instead of the seed.
         rules: exceptions. A key is a layer type (``nn.Embedding``; the
@@ -58,7 +64,7 @@ def initialize(
             (``"head.*"``; patterns win over types, the first that fits
             counts). A value is a scheme, or None to leave the parameter.
         bias: a constant; None leaves the biases; "auto" is 0, and for
-            "torch_default" U(+-1/sqrt(fan_in)).
+            "torch_default" what the layer draws by itself.
         nonlinearity: passed to schemes that know it, see ``gain_of``.
         slope: negative slope of leaky_relu or prelu.
         gain: factor on the standard deviation.
@@ -68,8 +74,9 @@ def initialize(
         An :class:`InitReport`; print it.
 
     Raises:
-        ValueError: unknown scheme, a rule that fits nothing, or an option
-            that the scheme does not take.
+        ValueError: unknown scheme, a rule that fits nothing, an option
+            that the scheme does not take, or a model without shapes or
+            numbers yet (lazy layers, the meta device).
         TypeError: not a module.
 
     Example:
@@ -80,8 +87,7 @@ def initialize(
         >>> report.left
         {'1.weight': 'no rule for PReLU'}
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"expected a module, not {type(model).__name__}")
+    check_model(model)
     source = make_generator(seed, generator)
     asked = {
         "nonlinearity": nonlinearity,
@@ -90,9 +96,6 @@ def initialize(
         "mode": mode,
     }
     options = {k: v for k, v in asked.items() if v is not None}
-    for layer in model.modules():
-        for own, _ in layer.named_parameters(recurse=False):
-            ready(layer, own)
     default = _resolve(scheme, options)
     chosen = {k: _resolve(v, {}) for k, v in (rules or {}).items()}
     _check_rules(model, chosen)
@@ -151,6 +154,15 @@ def _resolve(rule: Rule, options: dict[str, Any]) -> Named:
     return name, fill
 
 
+def _for_layer(rule: Named, layer: nn.Module, block: Block) -> Named:
+    """The rule for one matrix, with the matrix's name for messages."""
+    label = f"{block.label}: "
+    if rule[0] != "torch_default":
+        return label, rule[1]
+    bound = default_bound(layer, block)
+    return label, lambda view, source: uniform_(view, bound, source)
+
+
 def _check_rules(model: nn.Module, rules: dict[Any, Named]) -> None:
     names = [k for k, _ in model.named_parameters(remove_duplicate=False)]
     for key in rules:
@@ -180,8 +192,10 @@ class _Job:
         self.written: set[str] = set()
         self.kept: set[int] = set()
         self.norms = []
+        self.padding: dict[int, int] = {}
 
     def run(self, model: nn.Module) -> None:
+        self.padding = {id(p): row for p, row in padding_rows(model)}
         first = {id(p): k for k, p in model.named_parameters()}
         done: dict[int, str] = {}
         seen: dict[str, Any] = {}
@@ -235,15 +249,21 @@ class _Job:
             self.left[name] = "left by a rule"
             self.kept.add(id(p))
             return False
+        if not p.numel():
+            self.left[name] = "empty"
+            return False
         if name in groups:
             rule = rule or self.default
             for block in groups[name]:
                 for view in block.views:
-                    rule[1](view, self.source)
+                    self.write(_for_layer(rule, layer, block), view)
+            self.clear_padding(p)
+            for block in groups[name]:
                 self.filled.append(filled_block(block, rule[0]))
             return True
         if rule is not None:
-            rule[1](p.detach(), self.source)
+            self.write((f"{name}: ", rule[1]), p.detach())
+            self.clear_padding(p)
             self.row(name, kind, rule[0], p)
             return True
         if isinstance(layer, NORMS):
@@ -251,23 +271,41 @@ class _Job:
             p.detach().fill_(value)
             self.row(name, kind, f"constant {value:g}", p)
             return True
-        owner = layer_blocks(layer)
-        if owner and p.ndim == 1:
-            return self.fill_bias(layer, name, p, owner[0].fans.fan_in)
-        if nn.utils.parametrize.is_parametrized(layer):
-            kind = f"{kind} (parametrized)"
+        own = name.rpartition(".")[2]
+        hidden = "weight" in own and behind(layer, own)
+        if is_known(layer) and p.ndim == 1 and not hidden:
+            return self.fill_bias(layer, name, p)
+        if hidden:
+            how = ", ".join(computed(layer).values())
+            kind = f"{kind}, whose weight is computed ({how})"
         elif isinstance(layer, nn.utils.parametrize.ParametrizationList):
             kind = "a parametrized weight"
         self.left[name] = f"no rule for {kind}"
         return False
 
-    def fill_bias(self, layer, name, p, fan_in) -> bool:
+    def write(self, named: Named, target: Tensor) -> None:
+        """Fill in the order of the indices, whatever the memory format."""
+        label, fill = named
+        plain = target.contiguous()
+        try:
+            fill(plain, self.source)
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"{label}{error}") from error
+        if plain is not target:
+            target.copy_(plain)
+
+    def clear_padding(self, p: Tensor) -> None:
+        if id(p) in self.padding:
+            p.detach()[self.padding[id(p)]].zero_()
+
+    def fill_bias(self, layer, name, p) -> bool:
         kind = type(layer).__name__
         if self.bias is None:
             self.left[name] = "biases left"
             return False
         if self.bias == "auto" and self.default[0] == "torch_default":
-            uniform_(p.detach(), fan_in**-0.5, self.source)
+            uniform_(p.detach(), default_bias_bound(layer), self.source)
             self.row(name, kind, "torch_default", p)
             return True
         value = 0.0 if self.bias == "auto" else float(self.bias)

@@ -5,7 +5,8 @@ tensor: a grouped convolution holds one matrix per group, a transposed one
 stores its axes the other way round, an attention layer packs query, key
 and value into one tensor, a recurrent layer packs its gates. Each is
 found here as views of the stored weight, so that writing into a view
-writes into the model.
+writes into the model. What is computed from other tensors is told apart
+in :mod:`dldna.init.computed`.
 """
 
 from collections.abc import Iterator
@@ -14,8 +15,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.rnn import RNNBase, RNNCellBase
-from torch.nn.parameter import UninitializedParameter
-from torch.nn.utils import parametrize
+from torch.nn.parameter import UninitializedTensorMixin
 
 from dldna.init.fans import Fans, fans
 
@@ -51,12 +51,22 @@ class Block:
         return fans(self.views[0])
 
 
-def layer_blocks(layer: nn.Module, prefix: str = "") -> list[Block]:
+KNOWN = (nn.Linear, _ConvNd, nn.MultiheadAttention, RNNBase, RNNCellBase)
+
+
+def layer_blocks(
+    layer: nn.Module, prefix: str = "", read: bool = False
+) -> list[Block]:
     """The matrices that a layer itself owns (not its children).
+
+    A weight that is computed from other parameters (by a norm, a mask or
+    another parametrization) cannot be written and is no block, and an
+    empty one holds nothing.
 
     Args:
         layer: any module; unknown kinds own none.
         prefix: the layer's full name in the model.
+        read: give computed weights as well, to be read only.
 
     Example:
         >>> att = nn.MultiheadAttention(8, 2)
@@ -66,36 +76,46 @@ def layer_blocks(layer: nn.Module, prefix: str = "") -> list[Block]:
     dot = f"{prefix}." if prefix else ""
     return [
         Block(dot + name, part, views, layer)
-        for name, part, views in _parts(layer)
+        for name in matrices(layer)
+        if read or name in layer._parameters
+        for part, views in _parts(layer, name)
+        if views[0].numel()
     ]
 
 
-def _parts(layer: nn.Module) -> Iterator[tuple[str, str, list[Tensor]]]:
+def matrices(layer: nn.Module) -> Iterator[str]:
+    """Names of a layer's matrices, whether stored or computed."""
     if isinstance(layer, (nn.Linear, _ConvNd)):
-        if parametrize.is_parametrized(layer, "weight"):
-            return
-        w = ready(layer, "weight")
-        groups = getattr(layer, "groups", 1)
-        views = list(w.chunk(groups, 0)) if groups > 1 else [w]
-        if isinstance(layer, _ConvTransposeNd):
-            views = [v.transpose(0, 1) for v in views]
-        yield "weight", "", views
+        yield "weight"
     elif isinstance(layer, nn.MultiheadAttention):
-        if layer.in_proj_weight is not None:
-            packed = layer.in_proj_weight.detach().chunk(3, 0)
-            for part, view in zip("qkv", packed, strict=True):
-                yield "in_proj_weight", part, [view]
+        if layer._qkv_same_embed_dim:
+            yield "in_proj_weight"
         else:
-            for part in "qkv":
-                name = f"{part}_proj_weight"
-                yield name, part, [getattr(layer, name).detach()]
-    elif isinstance(layer, (RNNBase, RNNCellBase)):
-        gates = _gates(layer)
-        for name, p in layer.named_parameters(recurse=False):
-            if p.ndim == 2:
-                n = 1 if "weight_hr" in name else gates
-                for i, view in enumerate(p.detach().chunk(n, 0)):
-                    yield name, f"gate {i}" if n > 1 else "", [view]
+            yield from (f"{part}_proj_weight" for part in "qkv")
+    elif isinstance(layer, RNNBase):
+        yield from (n for n in layer._flat_weights_names if "weight" in n)
+    elif isinstance(layer, RNNCellBase):
+        yield from ("weight_ih", "weight_hh")
+
+
+def _parts(layer: nn.Module, name: str) -> list[tuple[str, list[Tensor]]]:
+    """What one matrix is made of: part -> views, one for each group."""
+    w = ready(layer, name)
+    if isinstance(layer, nn.MultiheadAttention):
+        if name != "in_proj_weight":
+            return [(name[0], [w])]
+        return [(k, [v]) for k, v in zip("qkv", w.chunk(3), strict=True)]
+    if isinstance(layer, (RNNBase, RNNCellBase)):
+        n = 1 if "weight_hr" in name else _gates(layer)
+        return [
+            (f"gate {i}" if n > 1 else "", [view])
+            for i, view in enumerate(w.chunk(n, 0))
+        ]
+    groups = getattr(layer, "groups", 1)
+    views = list(w.chunk(groups, 0)) if groups > 1 and w.numel() else [w]
+    if isinstance(layer, _ConvTransposeNd):
+        views = [v.transpose(0, 1) for v in views]
+    return [("", views)]
 
 
 def _gates(layer: nn.Module) -> int:
@@ -105,9 +125,9 @@ def _gates(layer: nn.Module) -> int:
 
 
 def ready(layer: nn.Module, name: str) -> Tensor:
-    """A layer's parameter, detached; lazy ones must have met a batch."""
+    """A layer's tensor, detached; lazy ones must have met a batch."""
     w = getattr(layer, name)
-    if isinstance(w, UninitializedParameter):
+    if isinstance(w, UninitializedTensorMixin):
         raise ValueError(
             f"{type(layer).__name__}.{name} has no shape yet: run one "
             "batch through the model first"
@@ -115,11 +135,34 @@ def ready(layer: nn.Module, name: str) -> Tensor:
     return w.detach()
 
 
-def weight_blocks(model: nn.Module) -> list[Block]:
+def check_model(model: nn.Module, meta: bool = False) -> nn.Module:
+    """Refuse what is no module, or has no numbers yet.
+
+    Args:
+        model: any module.
+        meta: shapes suffice, the meta device will do.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"expected a module, not {type(model).__name__}")
+    for layer in model.modules():
+        for name, p in [*layer._parameters.items(), *layer._buffers.items()]:
+            if isinstance(p, UninitializedTensorMixin):
+                ready(layer, name)
+            elif p is not None and p.is_meta and not meta:
+                raise ValueError(
+                    f"{type(layer).__name__}.{name} is on the meta device, "
+                    "without numbers: give the model memory first, by "
+                    "model.to_empty(device='cpu')"
+                )
+    return model
+
+
+def weight_blocks(model: nn.Module, read: bool = False) -> list[Block]:
     """All matrices of a model, each stored weight once.
 
     Args:
         model: any module; it is only read.
+        read: give computed weights as well, see :func:`layer_blocks`.
 
     Returns:
         The blocks in the order of the modules. A tied weight appears
@@ -134,10 +177,26 @@ def weight_blocks(model: nn.Module) -> list[Block]:
     seen, found = set(), []
     for prefix, layer in model.named_modules():
         fresh = []
-        for block in layer_blocks(layer, prefix):
-            owner = getattr(layer, block.param.rpartition(".")[2])
-            if id(owner) not in seen:
-                fresh.append((id(owner), block))
+        for block in layer_blocks(layer, prefix, read):
+            own = block.param.rpartition(".")[2]
+            stored = layer._parameters.get(own)
+            key = (id(layer), own) if stored is None else id(stored)
+            if key not in seen:
+                fresh.append((key, block))
         seen.update(key for key, _ in fresh)
         found.extend(block for _, block in fresh)
     return found
+
+
+def first_names(model: nn.Module) -> dict[str, str]:
+    """Every name of a parameter -> the name that ``named_parameters`` uses.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+        >>> net[1].weight = net[0].weight
+        >>> first_names(net)["1.weight"]
+        '0.weight'
+    """
+    first = {id(p): name for name, p in model.named_parameters()}
+    every = model.named_parameters(remove_duplicate=False)
+    return {name: first[id(p)] for name, p in every}

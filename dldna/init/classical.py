@@ -18,7 +18,12 @@ import torch
 from torch import Tensor
 
 from dldna import checks
-from dldna.init._draw import _OWN, check_weight, normal_, uniform_
+from dldna.init._draw import (
+    check_generator,
+    check_weight,
+    normal_,
+    uniform_,
+)
 from dldna.init.fans import fans
 
 Generator = torch.Generator | None
@@ -29,6 +34,8 @@ TRUNCATED_STD = 0.8796256610342398
 _GAINS = {
     "linear": 1.0,
     "conv": 1.0,
+    **{f"conv{d}d": 1.0 for d in (1, 2, 3)},
+    **{f"conv_transpose{d}d": 1.0 for d in (1, 2, 3)},
     "sigmoid": 1.0,
     "tanh": 5.0 / 3.0,
     "relu": math.sqrt(2.0),
@@ -40,7 +47,8 @@ MODES = ("fan_in", "fan_out", "fan_avg")
 def gain_of(nonlinearity: str = "relu", slope: float | None = None) -> float:
     r"""The customary gain of a nonlinearity.
 
-    1 for linear, conv and sigmoid; 5/3 for tanh; :math:`\sqrt 2` for
+    1 for linear, sigmoid and convolutions ("conv", or torch's names from
+    "conv1d" to "conv_transpose3d"); 5/3 for tanh; :math:`\sqrt 2` for
     relu; :math:`\sqrt{2 / (1 + a^2)}` for leaky_relu and prelu with
     slope ``a``; 3/4 for selu. The values for tanh and selu are custom,
     not theorems.
@@ -287,9 +295,13 @@ def truncated_normal(
 
     Returns:
         The same tensor.
+
+    Raises:
+        TypeError: a tensor that is not floating point.
     """
+    check_weight(tensor, axes=0)
     width = checks.positive("std", std) / TRUNCATED_STD
-    home = generator or _OWN
+    home = check_generator(generator)
     u = torch.empty(tensor.shape, dtype=torch.float64, device=home.device)
     u.uniform_(-1.0, 1.0, generator=home).mul_(math.erf(math.sqrt(2.0)))
     cut = u.erfinv_().mul_(math.sqrt(2.0)).clamp_(-2.0, 2.0)
@@ -301,7 +313,9 @@ def torch_default(tensor: Tensor, *, generator: Generator = None) -> Tensor:
     r"""What ``nn.Linear`` does by itself: :math:`U(\pm 1/\sqrt{n_{in}})`.
 
     The variance is :math:`1/(3 n_{in})`, a third of LeCun's: written in
-    torch as ``kaiming_uniform_(a=sqrt(5))``.
+    torch as ``kaiming_uniform_(a=sqrt(5))``. Transposed convolutions,
+    recurrent and attention layers have rules of their own in torch;
+    :func:`dldna.init.apply.initialize` follows them.
 
     Args:
         tensor: weight (c_out, c_in, \*kernel), filled in place.

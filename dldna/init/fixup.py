@@ -20,7 +20,8 @@ from torch.nn.modules.batchnorm import _NormBase
 from dldna.guard import untouched
 from dldna.init._draw import make_generator
 from dldna.init.apply import NORMS, initialize
-from dldna.init.blocks import layer_blocks
+from dldna.init.blocks import check_model, matrices
+from dldna.init.computed import scaled_blocks
 from dldna.init.report import InitReport, describe
 
 Branches = Sequence[str | Sequence[str]]
@@ -101,8 +102,10 @@ def fixup(
         A report; its notes name normalization layers, if any are there.
 
     Raises:
-        ValueError: no branches, an unknown name, or a branch without
-            layers.
+        ValueError: no branches, an unknown name, a branch without
+            layers, a weight that is computed from others (weight norm,
+            pruning, another parametrization) where Fixup must scale it,
+            or one that is shared with a layer that wants another scale.
 
     Example:
         >>> body = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
@@ -115,7 +118,7 @@ def fixup(
         Zhang, Dauphin, Ma, ICLR 2019, arXiv 1901.09321.
     """
     source = make_generator(seed, generator)
-    parts = _branches(model, branches)
+    parts = _branches(check_model(model), branches)
     inside = {name for part in parts for name in part}
     if classifier is None:
         classifier = _classifier(model, inside)
@@ -124,31 +127,23 @@ def fixup(
             f"no weight layer named {classifier!r}; this model has "
             + ", ".join(_weighted(model))
         )
-    depth, factors = len(parts), {}
-    for part in parts:
-        m = len(part)
-        for name in part[:-1]:
-            factors[name] = depth ** (-1 / (2 * m - 2))
-        factors[part[-1]] = 0.0
-    if classifier is not None:
-        factors[classifier] = 0.0
+    factors = _factors(parts, classifier)
+    blocks = scaled_blocks(model, factors, "Fixup")
     with untouched(model):
         base = initialize(model, "kaiming_normal", generator=source)
         values = {k: p.clone() for k, p in model.named_parameters()}
     how = {f.name: f.scheme for f in base.filled}
     with torch.no_grad():
-        layers = dict(model.named_modules())
         for name, p in model.named_parameters():
             p.copy_(values[name])
-        for name, factor in factors.items():
-            for block in layer_blocks(layers[name], name):
-                for view in block.views:
-                    view.mul_(factor)
-                how[block.label] = (
-                    f"kaiming_normal * {factor:.4g}" if factor else "zeros"
-                )
+        for block, factor in blocks:
+            for view in block.views:
+                view.mul_(factor)
+            how[block.label] = (
+                f"kaiming_normal * {factor:.4g}" if factor else "zeros"
+            )
         left = dict(base.left)
-        for name, layer in layers.items():
+        for name, layer in model.named_modules():
             if isinstance(layer, FixupBlock):
                 _scalars(layer, name, how, left)
             if isinstance(layer, _NormBase) and layer.track_running_stats:
@@ -171,7 +166,21 @@ def fixup(
 
 
 def _weighted(model: nn.Module) -> list[str]:
-    return [n for n, m in model.named_modules() if layer_blocks(m)]
+    every = model.named_modules(remove_duplicate=False)
+    return [n for n, m in every if any(matrices(m))]
+
+
+def _factors(parts, classifier) -> dict[str, float]:
+    """Layer name -> what Kaiming's weight is multiplied by."""
+    depth, factors = len(parts), {}
+    for part in parts:
+        m = len(part)
+        for name in part[:-1]:
+            factors[name] = depth ** (-1 / (2 * m - 2))
+        factors[part[-1]] = 0.0
+    if classifier is not None:
+        factors[classifier] = 0.0
+    return factors
 
 
 def _classifier(model: nn.Module, inside: set[str]) -> str | None:
@@ -195,7 +204,7 @@ def _scalars(block: FixupBlock, name: str, how: dict, left: dict) -> None:
 
 
 def _branches(model, branches) -> list[list[str]]:
-    layers = dict(model.named_modules())
+    layers = dict(model.named_modules(remove_duplicate=False))
     if branches is None:
         branches = [
             f"{n}.layers".lstrip(".")

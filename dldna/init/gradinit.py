@@ -22,6 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from dldna import batches, checks, params
 from dldna.guard import untouched
 from dldna.init._draw import make_generator
+from dldna.init.blocks import check_model
 from dldna.init.report import InitReport, describe
 
 
@@ -77,6 +78,7 @@ def gradinit(
         checks.positive(name, value)
     checks.count("steps", steps)
     source = make_generator(seed, generator)
+    check_model(model)
     held = batches.held(data)
     loss_of = batches.loss_caller(loss_fn)
     begin = time.perf_counter()

@@ -12,6 +12,7 @@ from torch.func import jacrev
 
 from dldna import params
 from dldna.guard import untouched
+from dldna.init.blocks import check_model
 
 
 def jacobian(model: nn.Module, x: Tensor) -> Tensor:
@@ -32,7 +33,7 @@ def jacobian(model: nn.Module, x: Tensor) -> Tensor:
     """
     if not isinstance(x, Tensor) or x.ndim < 2 or len(x) == 0:
         raise ValueError("x must be a batch (B, ...) of at least one sample")
-    with untouched(model):
+    with untouched(check_model(model)):
         model.eval()
         state = {
             **{k: p.detach() for k, p in model.named_parameters()},

@@ -23,6 +23,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from dldna import batches, checks, params
 from dldna.guard import untouched
 from dldna.init._draw import make_generator
+from dldna.init.blocks import check_model
 from dldna.init.report import InitReport, describe
 
 
@@ -111,6 +112,7 @@ def gradient_quotient(
         Dauphin, Schoenholz, MetaInit, NeurIPS 2019.
     """
     checks.positive("eps", eps)
+    check_model(model)
     loss_of = batches.loss_caller(loss_fn)
     inputs = batches.split(batch)[0]
     with untouched(model), sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
@@ -177,6 +179,7 @@ def metainit(
     checks.positive("eps", eps)
     shape = [checks.count("input_shape", n) for n in input_shape]
     source = make_generator(seed, generator)
+    check_model(model)
     start = time.perf_counter()
     with untouched(model), sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
         model.eval()

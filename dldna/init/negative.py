@@ -61,7 +61,7 @@ def constant_variance(
     bound = math.sqrt(6.0 / fans(check_weight(tensor)).fan_in)
     uniform_(tensor, bound, generator)
     with torch.no_grad():
-        spread = tensor.var(correction=0)
+        spread = tensor.contiguous().var(correction=0)
         if spread == 0:  # one single number has no spread to rescale
             return tensor
         return tensor.mul_((variance / spread).sqrt())

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dldna import checks
-from dldna.init._draw import check_weight, normal_
+from dldna.init._draw import check_generator, check_weight, normal_
 
 Generator = torch.Generator | None
 
@@ -43,6 +43,8 @@ def haar(
     References:
         Mezzadri, Notices of the AMS 54, 2007, arXiv math-ph/0609050.
     """
+    checks.count("rows", rows)
+    checks.count("columns", columns)
     flat = torch.empty(rows, columns, dtype=dtype, device=device)
     if dtype in (torch.float16, torch.bfloat16):  # no QR in half precision
         flat = flat.float()
@@ -149,6 +151,8 @@ def delta_orthogonal(
         Xiao, Bahri, Sohl-Dickstein, Schoenholz, Pennington, ICML 2018,
         arXiv 1806.05393.
     """
+    checks.positive("gain", gain)
+    check_generator(generator)
     c_out, c_in, *kernel = check_weight(tensor).shape
     if kernel and c_out < c_in:
         raise ValueError(

@@ -20,6 +20,7 @@ from torch.nn.modules.conv import _ConvNd
 from dldna import batches
 from dldna.guard import untouched
 from dldna.init._draw import make_generator
+from dldna.init.blocks import check_model
 from dldna.init.fans import fans_of
 from dldna.init.gaussian import moments
 from dldna.records import LayerStats, Provenance
@@ -90,6 +91,7 @@ def propagate(
         Schoenholz et al., ICLR 2017, arXiv 1611.01232.
     """
     begin = time.perf_counter()
+    check_model(model)
     inputs = _tracked(batches.split(batch)[0])
     floats = [t for t in batches.tensors(inputs) if t.is_floating_point()]
     first = floats[0] if len(floats) == 1 else None

@@ -51,27 +51,39 @@ SCHEMES: dict[str, Scheme] = {
 NEGATIVE = ("double_counted_orthogonal", "constant_variance")
 
 
-def variance_of(scheme: str, fan_in: float, fan_out: float) -> float:
+def variance_of(
+    scheme: str, fan_in: float, fan_out: float, kernel: int = 1
+) -> float:
     r"""Mean squared entry that a scheme gives, by its definition.
 
-    A semi-orthogonal matrix has :math:`1/\max(n_{in}, n_{out})`. Kaiming
-    is taken with its default gain, the square root of 2.
+    A kernel of k positions is made orthogonal as the matrix
+    (c_out, c_in k), so its entries have the mean square
+    :math:`1/\max(n_{in}, n_{out}/k)`. Kaiming is taken with its default
+    gain, the square root of 2.
 
     Args:
         scheme: a name of ``SCHEMES``, without the deterministic one and
             delta-orthogonal, whose entries are not alike.
         fan_in: number of inputs.
         fan_out: number of outputs.
+        kernel: number of positions k of a convolution's kernel, which
+            both fans count (9 for 3 x 3).
 
     Returns:
         The variance of the entries.
 
+    Raises:
+        ValueError: an unknown scheme, or fans that are not positive.
+
     Example:
         >>> variance_of("kaiming_normal", 100, 50)
         0.02
+        >>> variance_of("orthogonal", 3 * 9, 64 * 9, kernel=9) == 1 / 64
+        True
     """
-    n_in, n_out = fan_in, fan_out
-    wide = max(n_in, n_out)
+    n_in = checks.positive("fan_in", fan_in)
+    n_out = checks.positive("fan_out", fan_out)
+    wide = max(n_in, n_out / checks.count("kernel", kernel))
     table = {
         "lecun_normal": 1 / n_in,
         "lecun_uniform": 1 / n_in,

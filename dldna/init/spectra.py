@@ -23,7 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from dldna import checks
-from dldna.init.blocks import weight_blocks
+from dldna.guard import untouched
+from dldna.init.blocks import check_model, weight_blocks
 
 
 def singular_values(weight: Tensor) -> Tensor:
@@ -199,8 +200,9 @@ def spectral_table(model: nn.Module) -> SpectralTable:
 
     A grouped convolution is one block-diagonal matrix: the singular
     values of its blocks are pooled. The projections of an attention
-    layer are matrices of their own. A tied weight counts once; biases,
-    norm scales and other one-axis parameters not at all.
+    layer are matrices of their own. A tied weight counts once, a
+    parametrized one as it is computed; biases, norm scales and other
+    one-axis parameters not at all.
 
     Args:
         model: any module; it is only read.
@@ -218,15 +220,17 @@ def spectral_table(model: nn.Module) -> SpectralTable:
         >>> spectral_table(net).mean()["spectral_norm"]
         2.0
     """
-    blocks = weight_blocks(model)
-    if not blocks:
-        raise ValueError(
-            f"{type(model).__name__} has no weight matrix to measure"
-        )
-    rows = []
-    for block in blocks:
-        pooled = torch.cat([singular_values(w) for w in block.views])
-        rows.append(pooled.sort(descending=True).values.cpu())
+    with untouched(check_model(model)):
+        model.eval()  # spectral norm iterates when read in training
+        blocks = weight_blocks(model, read=True)
+        if not blocks:
+            raise ValueError(
+                f"{type(model).__name__} has no weight matrix to measure"
+            )
+        rows = []
+        for block in blocks:
+            pooled = torch.cat([singular_values(w) for w in block.views])
+            rows.append(pooled.sort(descending=True).values.cpu())
     measured = [_measure(s) for s in rows]
     return SpectralTable(
         [b.label for b in blocks],

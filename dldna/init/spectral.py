@@ -20,7 +20,8 @@ from torch.nn.utils import parametrizations, parametrize
 
 from dldna import checks
 from dldna.init._draw import check_weight, normal_
-from dldna.init.blocks import weight_blocks
+from dldna.init.blocks import check_model, first_names, weight_blocks
+from dldna.init.computed import TABLES
 from dldna.init.fans import fans
 
 Generator = torch.Generator | None
@@ -61,8 +62,10 @@ def spectral_param_groups(
     r"""One parameter group per matrix, rates by the spectral condition.
 
     SGD's rate is :math:`\eta\, n_{out}/n_{in}`, Adam's
-    :math:`\eta / n_{in}`. A bias counts as a matrix with
-    :math:`n_{in} = 1`. Parameters of unknown layers keep ``lr``.
+    :math:`\eta / n_{in}`. The groups of a convolution count together
+    in :math:`n_{out}`. A bias counts as a matrix with :math:`n_{in} = 1`.
+    Embeddings (whoever shares their table), computed weights and
+    parameters of unknown layers keep ``lr``.
 
     Args:
         model: the model to train.
@@ -83,7 +86,16 @@ def spectral_param_groups(
     """
     checks.positive("lr", lr)
     checks.choice("optimizer", optimizer, ["adam", "sgd"])
-    known = {b.param: b.fans for b in weight_blocks(model)}
+    check_model(model)
+    first = first_names(model)
+    known = {}
+    for block in weight_blocks(model):
+        n_in, n_out = block.fans
+        known[first[block.param]] = n_in, n_out * len(block.views)
+    for prefix, layer in model.named_modules():
+        if isinstance(layer, TABLES):
+            for own in layer._parameters:
+                known.pop(first.get(f"{prefix}.{own}".lstrip(".")), None)
     groups = []
     for name, p in model.named_parameters():
         n_in, n_out = known.get(name, (1, p.numel() if p.ndim == 1 else 1))

@@ -7,12 +7,18 @@ embeddings, by :math:`0.67\,N^{-1/4}` in an encoder.
 """
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dldna.guard import untouched
 from dldna.init._draw import make_generator, normal_
 from dldna.init.apply import initialize
-from dldna.init.blocks import layer_blocks
+from dldna.init.blocks import check_model, matrices
+from dldna.init.computed import (
+    TABLES,
+    clear_padding,
+    computed,
+    scaled_blocks,
+)
 from dldna.init.report import InitReport, describe
 
 LAYERS = (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)
@@ -37,7 +43,8 @@ def tfixup(
         make needless.
 
     Raises:
-        ValueError: no transformer layer.
+        ValueError: no transformer layer, or a weight to scale that is
+            computed from others or shared with another kind of layer.
 
     Example:
         >>> layer = nn.TransformerEncoderLayer(8, 2, 16)
@@ -49,6 +56,7 @@ def tfixup(
         Huang, Perez, Ba, Volkovs, ICML 2020.
     """
     source = make_generator(seed, generator)
+    check_model(model)
     layers = dict(model.named_modules())
     encoder = {k: m for k, m in layers.items() if isinstance(m, LAYERS[0])}
     decoder = {k: m for k, m in layers.items() if isinstance(m, LAYERS[1])}
@@ -64,27 +72,28 @@ def tfixup(
         for name in group:
             dot = f"{name}." if name else ""
             for inner, m in group[name].named_modules():
-                for block in layer_blocks(m, dot + inner):
-                    if block.part not in ("q", "k"):
-                        factors[block.label] = (block, factor)
+                if any(matrices(m)):
+                    factors[dot + inner if inner else name] = factor
+    blocks = scaled_blocks(model, factors, "T-Fixup", skip=("q", "k"))
     with untouched(model):
         base = initialize(model, "xavier_uniform", generator=source)
         for m in model.modules():
-            if isinstance(m, nn.Embedding):
+            if isinstance(m, TABLES):
                 std = m.embedding_dim**-0.5 * in_decoder
-                normal_(m.weight.detach(), std, source)
+                normal_(_table(m), std, source)
+        clear_padding(model)
         values = {k: p.clone() for k, p in model.named_parameters()}
     how = {f.name: f.scheme for f in base.filled}
     left, tied = dict(base.left), dict(base.tied)
     with torch.no_grad():
         for name, p in model.named_parameters():
             p.copy_(values[name])
-        for label, (block, factor) in factors.items():
+        for block, factor in blocks:
             for view in block.views:
                 view.mul_(factor)
-            how[label] = f"xavier_uniform * {factor:.4g}"
+            how[block.label] = f"xavier_uniform * {factor:.4g}"
     for name, m in layers.items():
-        if isinstance(m, nn.Embedding):
+        if isinstance(m, TABLES):
             label = f"{name}.weight".lstrip(".")
             left.pop(label, None)
             if label in tied:  # the head that shares it follows it
@@ -103,3 +112,13 @@ def tfixup(
         notes=notes * bool(norms),
         numbers={"encoder": in_encoder, "decoder": in_decoder},
     )
+
+
+def _table(embedding: nn.Module) -> Tensor:
+    """An embedding's stored table."""
+    for name, how in computed(embedding).items():
+        raise ValueError(
+            f"the {name} of an embedding is computed by {how}, which "
+            "T-Fixup cannot fill: call it first, and put this on afterwards"
+        )
+    return embedding.weight.detach()

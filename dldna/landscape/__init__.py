@@ -15,7 +15,11 @@ from dldna.landscape.curvature import (
 )
 from dldna.landscape.directions import DIRECTIONS, choose_directions
 from dldna.landscape.lines import band, line
-from dldna.landscape.normalise import filter_normalise, layer_normalise
+from dldna.landscape.normalise import (
+    entry_normalise,
+    filter_normalise,
+    layer_normalise,
+)
 from dldna.landscape.plane import Direction, Plane, orthogonalise
 from dldna.landscape.probe import NotAFunction
 from dldna.landscape.recorder import Recorder
@@ -39,6 +43,7 @@ __all__ = [
     "choose_directions",
     "cost",
     "diagonal",
+    "entry_normalise",
     "filter_normalise",
     "gradient_share",
     "keskar_sharpness",

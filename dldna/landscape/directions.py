@@ -27,7 +27,11 @@ from torch import Tensor, nn
 from dldna import params
 from dldna.checks import choice, whole
 from dldna.landscape.checkpoints import bare, inner, read_checkpoint
-from dldna.landscape.normalise import filter_normalise, layer_normalise
+from dldna.landscape.normalise import (
+    entry_normalise,
+    filter_normalise,
+    layer_normalise,
+)
 from dldna.landscape.plane import Direction, Plane, orthogonalise
 from dldna.objective import Objective
 from dldna.params import Params
@@ -84,6 +88,11 @@ def random_filter(given: Given, k: int) -> list[Direction]:
 def random_layer(given: Given, k: int) -> list[Direction]:
     """Gaussian directions, each layer scaled to the weight's length."""
     return _random(given, k, layer_normalise, "layer-normalised")
+
+
+def random_entry(given: Given, k: int) -> list[Direction]:
+    """Gaussian directions, each entry times the size of the weight."""
+    return _random(given, k, entry_normalise, "entry-normalised")
 
 
 def random_raw(given: Given, k: int) -> list[Direction]:
@@ -229,6 +238,7 @@ def _of_plane(plane: Plane, given: Given) -> list[Direction]:
 DIRECTIONS: dict[str, Callable[[Given, int], list[Direction]]] = {
     "random": random_filter,
     "random-layer": random_layer,
+    "random-entry": random_entry,
     "random-raw": random_raw,
     "hessian": hessian,
     "gradient": gradient,
@@ -246,6 +256,8 @@ at the centre and :math:`z \sim \mathcal{N}(0, I)`:
   network's filter (:func:`~dldna.landscape.filter_normalise`).
 - "random-layer": :math:`z` with each tensor scaled to the length of the
   weight (:func:`~dldna.landscape.layer_normalise`).
+- "random-entry": :math:`z` with each entry times the size of the weight
+  there (:func:`~dldna.landscape.entry_normalise`).
 - "random-raw": :math:`z` as drawn.
 - "hessian": eigenvectors :math:`v`, :math:`\nabla^2 L(w) \, v = \lambda v`,
   of the eigenvalues of largest size, at unit length.

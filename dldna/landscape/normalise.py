@@ -26,11 +26,15 @@ def filter_normalise(
     where :math:`w_{ij}` is the j-th slice along axis 0 of the i-th weight:
     a convolution's filter, or a linear layer's row. Afterwards the whole
     tensor has the length of the weight, so a step of 1 is a change of
-    100 %. Pictures are the same for a ReLU network and its twin with one
-    layer multiplied by a number and the next divided by it, and for
-    filters rescaled one by one before batch normalisation. Without that,
-    units rescaled one by one change the picture: the next layer's columns
-    change, and its rows are what is normalised.
+    100 %.
+
+    Filter normalisation undoes two ways to write the same function: a
+    number taken from one whole layer of a ReLU network into the next, and
+    a scale of each filter that is followed at once by normalisation. It
+    does not undo scales that one unit takes into the next layer's column,
+    as each unit of a ReLU network may, or that move from a normalisation
+    layer's own gain into the next layer: rows are normalised, and columns
+    change. :func:`entry_normalise` undoes them all.
 
     Args:
         direction: any direction, one tensor for each weight.
@@ -59,7 +63,7 @@ def filter_normalise(
         Li, Xu, Taylor, Studer, Goldstein, "Visualizing the Loss Landscape
         of Neural Nets", NeurIPS 2018, arXiv 1712.09913.
     """
-    return _scaled(direction, weights, vectors, by_filter=True)
+    return _scaled(direction, weights, vectors, _by_filter)
 
 
 def layer_normalise(
@@ -101,10 +105,53 @@ def layer_normalise(
         of Neural Nets", NeurIPS 2018, arXiv 1712.09913. Their code has
         this scale (``norm='layer'``) beside that of filters.
     """
-    return _scaled(direction, weights, vectors, by_filter=False)
+    return _scaled(direction, weights, vectors, _by_tensor)
 
 
-def _scaled(direction, weights, vectors, by_filter):
+def entry_normalise(
+    direction: Mapping[str, Tensor],
+    weights: Mapping[str, Tensor],
+    vectors: str = "zero",
+) -> Params:
+    r"""Multiply each entry of a direction by the size of the weight there.
+
+    .. math:: d_i \leftarrow d_i \, |w_i|
+
+    This is how ASAM measures a step. Whatever positive numbers are moved
+    between weights without changing the function, from layer to layer,
+    unit by unit, or through a normalisation layer, the direction follows,
+    so all such twins have the same picture. The price: weights near 0
+    hardly move, and those that are 0 (pruned ones, say) stand still. A
+    Gaussian direction has about the length of the weights afterwards.
+
+    Args:
+        direction: any direction, one tensor for each weight.
+        weights: the point it starts from.
+        vectors: "zero", "copy" or "normalise", as in
+            :func:`filter_normalise`.
+
+    Returns:
+        A new direction.
+
+    Raises:
+        ValueError: the two do not belong to one network, or ``vectors`` is
+            not one of the three words.
+
+    Example:
+        >>> w = {"w": torch.tensor([[3.0, -4.0], [0.0, 2.0]])}
+        >>> d = {"w": torch.tensor([[1.0, 1.0], [1.0, -1.0]])}
+        >>> entry_normalise(d, w)["w"]
+        tensor([[ 3.,  4.],
+                [ 0., -2.]])
+
+    References:
+        Kwon, Kim, Park, Choi, "ASAM: Adaptive Sharpness-Aware
+        Minimization", ICML 2021, arXiv 2102.11600.
+    """
+    return _scaled(direction, weights, vectors, lambda d, w: d * w.abs())
+
+
+def _scaled(direction, weights, vectors, rule):
     params.check_same(direction, weights)
     choice("treatment of vectors", vectors, VECTORS)
     out = {}
@@ -115,12 +162,28 @@ def _scaled(direction, weights, vectors, by_filter):
         elif w.ndim < 2 and vectors == "copy":
             out[name] = w.detach().clone()
         else:
-            axes = tuple(range(1, w.ndim)) if by_filter else None
-            out[name] = d * (_length(w, axes) / (_length(d, axes) + TINY))
+            out[name] = rule(d, w)
     return out
 
 
-def _length(tensor: Tensor, axes: tuple[int, ...] | None) -> Tensor:
-    if not axes:  # one number for the whole tensor
-        return torch.linalg.vector_norm(tensor)
-    return torch.linalg.vector_norm(tensor, dim=axes, keepdim=True)
+def _by_filter(d: Tensor, w: Tensor) -> Tensor:
+    axes = tuple(range(1, w.ndim))
+    return d * (_length(w, axes) / (_length(d, axes) + TINY))
+
+
+def _by_tensor(d: Tensor, w: Tensor) -> Tensor:
+    return d * (_length(w, ()) / (_length(d, ()) + TINY))
+
+
+def _length(tensor: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """Euclidean length, also where the squares leave the number range."""
+    axes = axes or tuple(range(tensor.ndim))
+    options = {"dim": axes, "keepdim": True} if axes else {}
+    length = torch.linalg.vector_norm(tensor, **options)
+    good = length.isfinite() & (length > TINY)
+    if not tensor.numel() or good.all():
+        return length
+    top = tensor.abs().amax(**options)
+    unit = torch.where((top > 0) & top.isfinite(), top, 1.0)
+    rescued = unit * torch.linalg.vector_norm(tensor / unit, **options)
+    return torch.where(good, length, rescued)

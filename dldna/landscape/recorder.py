@@ -44,7 +44,9 @@ class Recorder:
         every: record after every so many steps; "epoch" records after
             every epoch.
         dtype: numbers on disk: "float32", "float16" (half the space,
-            weights to 3 digits) or "float64".
+            weights to 3 digits, from 6e-5 to 65504) or "float64". A
+            tensor that would become infinite, or 0 altogether, is
+            refused.
         resume: go on in a folder that holds checkpoints. Those at or after
             the first new step are replaced by the new ones.
 
@@ -191,8 +193,8 @@ class Recorder:
             epoch: number of epochs so far, if known.
 
         Raises:
-            ValueError: another network, or a step that is not above the
-                last one.
+            ValueError: another network, a step that is not above the
+                last one, or weights beyond the range of ``dtype``.
             RuntimeError: at the first checkpoint, if another process is
                 recording into the folder.
             OSError: the disk is full, say; the checkpoints before stay
@@ -291,13 +293,30 @@ class Recorder:
                 f"{self.path} holds another network: its tensors have "
                 "other names or shapes"
             )
-        flat = torch.cat(
-            [t.detach().reshape(-1).cpu() for t in tensors.values()]
+        return b"".join(
+            self._stored(name, t.detach().reshape(-1).cpu()).tobytes()
+            for name, t in tensors.items()
         )
+
+    def _stored(self, name: str, flat: torch.Tensor) -> np.ndarray:
+        """One tensor as it goes to disk, if it survives that."""
         if flat.dtype == torch.bfloat16:  # unknown to NumPy
             flat = flat.float()
-        with np.errstate(over="ignore"):
-            return flat.numpy().astype(self.dtype).tobytes()
+        exact = flat.numpy()
+        with np.errstate(over="ignore", under="ignore"):
+            kept = exact.astype(self.dtype)
+        if np.can_cast(exact.dtype, kept.dtype):
+            return kept
+        finite = np.isfinite(exact)
+        lost = (~np.isfinite(kept[finite])).any()
+        if lost or (exact[finite].any() and not kept.any()):
+            top = np.abs(exact[finite]).max()
+            raise ValueError(
+                f"{name!r} reaches {top:.3g}, which {self.dtype} would "
+                f"store as {'inf' if lost else '0'}: record with dtype="
+                f"{str(exact.dtype)!r}, in a new folder"
+            )
+        return kept
 
     def _open(self, model: nn.Module, step: int) -> None:
         with ExitStack() as stack:

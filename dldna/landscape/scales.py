@@ -1,6 +1,7 @@
 """A surface or a line taken apart by scale, with wavelets."""
 
 import math
+import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,6 +29,8 @@ class Scales(Record):
         roughness: see :func:`decompose`.
         shape: of the surface.
         wavelet: name of the wavelet.
+        mode: how the surface goes on beyond its border, by PyWavelets'
+            name.
         provenance: where it came from.
     """
 
@@ -39,6 +42,7 @@ class Scales(Record):
     roughness: float
     shape: list[int]
     wavelet: str = "haar"
+    mode: str = "symmetric"
     provenance: Provenance = field(default_factory=Provenance)
 
     @property
@@ -50,9 +54,9 @@ class Scales(Record):
     def surplus(self) -> float:
         """Energy of the coefficients over that of the surface, minus 1.
 
-        0 where both sizes are divisible by 2^levels (for Haar); otherwise
-        the border was mirrored, and counts more than once. Where losses
-        are highest at the border, that can be several times over.
+        0 where both sizes are divisible by 2^levels; otherwise the last
+        row or column was repeated, and counts more than once. Where
+        losses are highest at the border, that can be several times over.
         """
         coded = self.approximation_energy + float(self.energies.sum())
         return coded / self.total - 1 if self.total else 0.0
@@ -82,6 +86,7 @@ class Scales(Record):
 
 
 _KINDS = ("alpha", "beta", "both")
+_MODE = "periodization"
 
 
 def decompose(
@@ -90,9 +95,11 @@ def decompose(
     r"""The discrete wavelet transform of a surface.
 
     Details at level j are differences between neighbouring patches of
-    about :math:`2^{j-1}` points a side. For an orthogonal wavelet their
-    energies add up to that of the surface. The roughness index is the
-    share of the energy about the mean that sits at the finest level:
+    about :math:`2^{j-1}` points a side. The surface goes on periodically
+    beyond its border, so that the energies of an orthogonal wavelet add
+    up to that of the surface; wavelets longer than Haar's see a jump
+    where opposite borders differ. The roughness index is the share of the
+    energy about the mean that sits at the finest level:
 
     .. math:: R = \frac{E_1}{\sum_j E_j + \sum (c_A - \bar c_A)^2}
 
@@ -106,7 +113,7 @@ def decompose(
         wavelet: an orthogonal wavelet of PyWavelets ("haar", "db2", ...).
         levels: how many; by default as many as leave at least 4 patches
             a side. Sizes divisible by ``2**levels`` (40, 48, 64) need no
-            mirrored border; see :attr:`Scales.surplus`.
+            repeated border; see :attr:`Scales.surplus`.
 
     Returns:
         The coefficients by level.
@@ -140,6 +147,13 @@ def decompose(
             f"wavelet {wavelet!r} is not orthogonal, so energies would not "
             "add up: take 'haar', or one of the families db, sym, coif"
         )
+    error = _overlap(pywt.Wavelet(wavelet).dec_lo)
+    if error > 1e-6:
+        raise ValueError(
+            f"wavelet {wavelet!r} is orthogonal only to {error:.0e}, though "
+            "PyWavelets calls it so: its parts would not add up to the "
+            "surface. Take 'haar', or one of the families db, sym, coif"
+        )
     most = max(1, pywt.dwtn_max_level(z.shape, wavelet))
     if levels is None:
         levels = min(most, max(1, int(math.log2(min(z.shape) / 4))))
@@ -150,7 +164,11 @@ def decompose(
             f"levels of {wavelet!r}, not {levels}"
         )
     # pywt's list: the approximation, then the coarsest level, ...
-    coded = pywt.wavedec2(z, wavelet, level=levels)
+    with warnings.catch_warnings():
+        # periodic wavelets stay orthogonal also where they are longer
+        # than the surface, of which PyWavelets warns
+        warnings.filterwarnings("ignore", "Level value", UserWarning)
+        coded = pywt.wavedec2(z, wavelet, _MODE, level=levels)
     rest, finest_first = coded[0], coded[:0:-1]
     energies = np.array(
         [sum(float((c**2).sum()) for c in level) for level in finest_first]
@@ -169,8 +187,17 @@ def decompose(
         roughness=_share(energies[0], varying, float((z**2).sum())),
         shape=list(z.shape),
         wavelet=wavelet,
+        mode=_MODE,
         provenance=Provenance(made=f"{wavelet} wavelets, {levels} levels"),
     )
+
+
+def _overlap(taps) -> float:
+    """How far a filter is from orthonormal to its even shifts."""
+    h = np.asarray(taps)
+    products = np.correlate(h, h, "full")[len(h) - 1 :: 2]
+    products[0] -= 1
+    return float(np.abs(products).max())
 
 
 def _share(part: float, whole: float, scale: float) -> float:
@@ -206,7 +233,7 @@ def component(scales: Scales, level: int) -> np.ndarray:
             found = tuple(np.zeros_like(c) for c in found)
         coded.append(found)
     rows, columns = scales.shape
-    return pywt.waverec2(coded, scales.wavelet)[:rows, :columns]
+    return pywt.waverec2(coded, scales.wavelet, scales.mode)[:rows, :columns]
 
 
 @dataclass(frozen=True, eq=False)

@@ -87,7 +87,7 @@ def surface(
             network without ``batch_first``), nothing that cuts the data
             is possible, and the slow way is taken.
         directions: a name of ``DIRECTIONS`` ("random", which is
-            filter-normalised after Li et al.; "random-layer";
+            filter-normalised after Li et al.; "random-layer"; "random-entry";
             "random-raw"; "hessian"; "gradient"; "pca"; "checkpoints"), a
             :class:`Plane`, or two of: names, dicts of tensors, flat
             vectors, lists of tensors. Random directions move frozen

@@ -1,5 +1,6 @@
 """Many checkpoints on one sheet: PCA, t-SNE, jumps, and the null model."""
 
+import math
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -135,7 +136,8 @@ def pca(
     t = len(found["labels"])
     if checks.count("k", k) >= t:
         raise ValueError(f"{t} checkpoints have at most {t - 1} axes, not {k}")
-    coords, explained = _components(found.pop("gram"), k, about)
+    gram, unit = found.pop("gram")
+    coords, explained = _components(gram, k, about, unit)
     null_coords, null_explained = random_walk(found["steps"], k, about)
     return Embedding(
         coords=coords,
@@ -211,7 +213,8 @@ def tsne(
         ).fit_transform(points)
 
     # All components at once keep every distance, in T columns.
-    points, _ = _components(found.pop("gram"), t - 1, "mean")
+    gram, unit = found.pop("gram")
+    points, _ = _components(gram, t - 1, "mean", unit)
     walk, _ = random_walk(found["steps"], t - 1)
     return Embedding(
         coords=embed(points),
@@ -259,10 +262,11 @@ def random_walk(
     """
     checks.choice("origin", about, ABOUT)
     steps = np.asarray(steps, dtype=np.float64)
-    walked = np.append(0.0, np.cumsum(steps**2))
+    unit = _unit(np.abs(steps).max(initial=0.0))
+    walked = np.append(0.0, np.cumsum((steps / unit) ** 2))
     # Positions s <= t share the steps up to s.
     gram = np.minimum.outer(walked, walked)
-    return _components(gram, k, about)
+    return _components(gram, k, about, unit)
 
 
 def clusters(distances: np.ndarray, factor: float = 3.0) -> np.ndarray:
@@ -342,9 +346,11 @@ def _gather(checkpoints: Sequence[Any], labels: Sequence[str] | None) -> dict:
         raise ValueError(f"{len(labels)} labels for {len(given)} checkpoints")
     order = sorted(range(len(given)), key=lambda i: natural_key(labels[i]))
     labels = [labels[i] for i in order]
-    gram, size = _gram([_weights(given[i]) for i in order], labels)
+    gram, unit, size = _gram([_weights(given[i]) for i in order], labels)
     squares = np.diagonal(gram)
-    distances = np.sqrt(np.maximum(squares[:, None] + squares - 2 * gram, 0))
+    distances = unit * np.sqrt(
+        np.maximum(squares[:, None] + squares - 2 * gram, 0)
+    )
     series = [series_of(label) for label in labels]
     names = np.zeros(len(labels), dtype=int)
     jumps = []
@@ -372,7 +378,7 @@ def _gather(checkpoints: Sequence[Any], labels: Sequence[str] | None) -> dict:
         "steps": np.diagonal(distances, 1).copy(),
         "clusters": names,
         "jumps": np.array(jumps, dtype=int),
-        "gram": gram,
+        "gram": (gram, unit),
         "size": size,
     }
 
@@ -393,8 +399,19 @@ def _weights(checkpoint: Any) -> dict[str, Tensor]:
     )
 
 
-def _gram(points: list[dict], labels: list[str]) -> tuple[np.ndarray, int]:
-    """Inner products about the first point, in float64, bit by bit."""
+def _unit(size: float) -> float:
+    """The power of 2 next to a size: dividing by it rounds nothing."""
+    return 2.0 ** min(math.frexp(size)[1], 1023) if size else 1.0
+
+
+def _gram(
+    points: list[dict], labels: list[str]
+) -> tuple[np.ndarray, float, int]:
+    """Inner products about the first point, in float64, chunk by chunk.
+
+    They are in units of the second value, squared, so that none leaves
+    the range of the numbers.
+    """
     for point, label in zip(points, labels, strict=True):
         try:
             params.check_same(points[0], point)
@@ -405,6 +422,17 @@ def _gram(points: list[dict], labels: list[str]) -> tuple[np.ndarray, int]:
             ) from error
         if not all(bool(v.isfinite().all()) for v in point.values()):
             raise ValueError(f"checkpoint {label!r} holds NaN or inf")
+    unit = _unit(
+        max(
+            (
+                float((p[k].cpu() - v.cpu()).abs().max())
+                for p in points
+                for k, v in points[0].items()
+                if v.numel()
+            ),
+            default=0.0,
+        )
+    )
     gram = np.zeros((len(points), len(points)))
     for name in points[0]:
         flat = [p[name].reshape(-1) for p in points]
@@ -412,15 +440,18 @@ def _gram(points: list[dict], labels: list[str]) -> tuple[np.ndarray, int]:
             piece = torch.stack(
                 [v[start : start + _CHUNK].double().cpu() for v in flat]
             )
-            piece = piece - piece[0].clone()
+            piece = (piece - piece[0].clone()) / unit
             gram += (piece @ piece.t()).numpy()
-    return gram, params.count(points[0])
+    return gram, unit, params.count(points[0])
 
 
 def _components(
-    gram: np.ndarray, k: int, about: str
+    gram: np.ndarray, k: int, about: str, unit: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates (T, k) and shares (k,) from inner products."""
+    """Coordinates (T, k) and shares (k,) from inner products.
+
+    The products are in units of ``unit`` squared, the coordinates in 1.
+    """
     t = len(gram)
     shift = np.full(t, 1 / t) if about == "mean" else np.eye(t)[-1]
     centre = np.eye(t) - shift[None, :]  # each row minus the origin
@@ -433,4 +464,4 @@ def _components(
         vectors = vectors * np.where(vectors[0] > 0, -1.0, 1.0)
     total = np.trace(centre @ gram @ centre.T)
     shares = values / total if total > 0 else np.zeros(len(values))
-    return vectors * np.sqrt(values), shares
+    return vectors * np.sqrt(values) * unit, shares

@@ -17,6 +17,10 @@ GAUSSIAN = ("A", "x0", "y0", "sx", "sy", "offset")
 QUADRATIC = ("c", "bx", "by", "hxx", "hxy", "hyy")
 
 
+class PoorFit(UserWarning):
+    """A fit whose numbers say little about the surface."""
+
+
 @dataclass(frozen=True, eq=False)
 class Fit(Record):
     r"""A formula fitted to a surface, and how well it fits.
@@ -152,6 +156,9 @@ def fit_wells(surface) -> Wells:
         RuntimeError: the Gaussian fit does not converge.
         ImportError: SciPy is not installed (extra ``science``).
 
+    Warns:
+        PoorFit: see :func:`fit_gaussian`.
+
     Example:
         >>> x = np.linspace(-1, 1, 15)
         >>> wells = fit_wells(1 + x[:, None] ** 2 + 3 * x**2)
@@ -163,6 +170,11 @@ def fit_wells(surface) -> Wells:
 
 def fit_gaussian(surface, offset: float | None = None) -> Fit:
     """Fit a Gaussian well by least squares.
+
+    The best of several starts counts: at the lowest loss and at the
+    lowest median of three by three points, with narrow and wide wells.
+    Widths below half a step of the grid, which no loss could show, are
+    not searched.
 
     Args:
         surface: a surface, or an (A, B) array of losses.
@@ -177,6 +189,10 @@ def fit_gaussian(surface, offset: float | None = None) -> Fit:
         RuntimeError: it does not converge.
         ImportError: SciPy is not installed (extra ``science``).
 
+    Warns:
+        PoorFit: the well explains next to nothing, or is narrower than
+            a step of the grid.
+
     Example:
         >>> x = np.linspace(-3, 3, 21)
         >>> z = 4 - 2 * np.exp(-(x[:, None] ** 2 + x**2 / 4) / 2)
@@ -188,37 +204,87 @@ def fit_gaussian(surface, offset: float | None = None) -> Fit:
     optimize = checks.need("scipy.optimize", "science", "the Gaussian fit")
     if offset is not None:
         checks.number("offset", offset)
-    lowest = int(z.argmin())
-    start = [
-        max(np.ptp(z), 1e-12),
-        x[lowest],
-        y[lowest],
-        max(np.ptp(x) / 4, 1e-12),
-        max(np.ptp(y) / 4, 1e-12),
-    ]
-    if offset is None:
-        start.append(z.max())
+    steps = np.array([_step(x), _step(y)])
 
     def model(_, a, x0, y0, sx, sy, rim=offset):
         u, v = (x - x0) / sx, (y - y0) / sy
         return rim - a * np.exp(-(u * u + v * v) / 2)
 
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore", optimize.OptimizeWarning)
-        try:
-            found, covariance = optimize.curve_fit(
-                model, None, z, p0=start, maxfev=20_000
-            )
-        except RuntimeError as error:
-            raise RuntimeError(
-                "no Gaussian well was found in this surface; it may have "
-                "no rim, or more than one valley. Compare fit_quadratic, "
-                f"or take another extent ({error})"
-            ) from error
-    found[3:5] = np.abs(found[3:5])
+    def slopes(_, a, x0, y0, sx, sy, rim=None):
+        u, v = (x - x0) / sx, (y - y0) / sy
+        e = np.exp(-(u * u + v * v) / 2)
+        by = np.stack([u / sx, v / sy, u * u / sx, v * v / sy])
+        rows = [-e, *(-a * e * by), *([] if rim is None else [e**0])]
+        return np.stack(rows, axis=1)
+
+    best, found, covariance, errors = np.inf, None, None, []
+    for start in _starts(x, y, z, seen, steps, offset):
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore", optimize.OptimizeWarning)
+            try:
+                point, spread = optimize.curve_fit(
+                    model, None, z, p0=start, jac=slopes, maxfev=2_000
+                )
+            except RuntimeError as error:
+                errors.append(error)
+                continue
+            point[3:5] = np.abs(point[3:5])
+            loss = float(np.square(z - model(None, *point)).sum())
+        # what a start before it found as well is not found anew
+        if loss < best * (1 - 1e-6) and (point[3:5] >= steps / 2).all():
+            best, found, covariance = loss, point, spread
+        if best <= 1e-20 * float(np.square(z - z.mean()).sum()):
+            break  # nothing is left to explain
+    if found is None:
+        raise RuntimeError(
+            "no Gaussian well was found in this surface; it may have "
+            "no rim, or more than one valley. Compare fit_quadratic, "
+            "or take another extent"
+            + "".join(f" ({error})" for error in errors[:1])
+        )
     values = [*found.tolist(), *([] if offset is None else [float(offset)])]
     fitted = model(None, *found)
-    return _fit("gaussian", GAUSSIAN, values, covariance, z - fitted, z, seen)
+    fit = _fit("gaussian", GAUSSIAN, values, covariance, z - fitted, z, seen)
+    doubt = []
+    if fit.r2 < 0.01:
+        doubt.append(f"explains next to nothing (R2 = {fit.r2:.2g})")
+    if (found[3:5] < steps).any():
+        doubt.append("is narrower than a step of the grid")
+    if doubt:
+        warnings.warn(
+            f"the Gaussian well {' and '.join(doubt)}: do not read its "
+            "depth and widths as those of a valley",
+            PoorFit,
+            stacklevel=2,
+        )
+    return fit
+
+
+def _starts(x, y, z, seen, steps, offset):
+    """Where to begin: the old start first, then narrower wells."""
+    grid = np.full(seen.shape, np.inf)
+    grid[seen] = z
+    windows = np.lib.stride_tricks.sliding_window_view(
+        np.pad(grid, 1, constant_values=np.inf), (3, 3)
+    )
+    calm = int(np.median(windows, axis=(2, 3))[seen].argmin())
+    lowest = int(z.argmin())
+    wide = np.array([np.ptp(x), np.ptp(y)])
+    rims = [z.max(), np.median(z)] if offset is None else [offset]
+    for at in dict.fromkeys((lowest, calm)):
+        for rim in rims:
+            depth = max(abs(rim - z[at]), 1e-12)
+            if at == lowest and rim == rims[0]:
+                depth = max(np.ptp(z), 1e-12)
+            for width in (wide / 4, wide / 10, 1.5 * steps, wide):
+                start = [depth, x[at], y[at], *np.maximum(width, 1e-12)]
+                yield [*start, rim] if offset is None else start
+
+
+def _step(v: np.ndarray) -> float:
+    """Smallest step between coordinates; 0 if there is but one."""
+    gaps = np.diff(np.unique(v))
+    return float(gaps.min()) if len(gaps) else 0.0
 
 
 def fit_quadratic(surface) -> Fit:

@@ -78,6 +78,13 @@ def test_gains_as_torch(name, slope):
     assert init.gain_of(name, slope) == pytest.approx(expected, rel=1e-14)
 
 
+@pytest.mark.parametrize("kind", ["conv", "conv_transpose"])
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_gains_of_torchs_convolutions(kind, axes):
+    name = f"{kind}{axes}d"
+    assert init.gain_of(name) == nn.init.calculate_gain(name)
+
+
 # Variance and kurtosis (E x^4 / Var^2) of each family: the sampling
 # variance of a second moment over n entries is Var^2 (kurtosis - 1) / n.
 NORMAL, UNIFORM, TRUNCATED = 3.0, 1.8, 2.37
@@ -123,6 +130,8 @@ def test_variance_within_five_sigma(name, kind):
     w = layer.weight.detach().double().flatten()
     rule, kurtosis = VARIANCES[name]
     var = rule(n_in, n_out)
+    if name == "torch_default" and kind.startswith("transposed"):
+        var = rule(n_out, n_in)  # torch reads the stored shape
     sigma = var * math.sqrt((kurtosis - 1) / w.numel())
     assert abs(float(w.square().mean()) - var) < 5 * sigma
     assert abs(float(w.mean())) < 5 * math.sqrt(var / w.numel())
@@ -131,7 +140,7 @@ def test_variance_within_five_sigma(name, kind):
     )
 
 
-@pytest.mark.parametrize("name", VARIANCES)
+@pytest.mark.parametrize("name", [*VARIANCES][:-1])
 def test_variance_of_attention_projections(name):
     """Fans of q, k and v are (d, d), not those of the packed tensor."""
     layer = nn.MultiheadAttention(120, 4)
@@ -148,14 +157,19 @@ def test_variance_of_attention_projections(name):
 
 
 @pytest.mark.parametrize(
+    "shape",
+    [(300, 200), (200, 300), (64, 3, 3, 3), (16, 64, 3, 3), (60, 50, 7)],
+)
+@pytest.mark.parametrize(
     "name", sorted({*SCHEMES} - {"zero_hadamard", "delta_orthogonal"})
 )
-def test_nominal_variance(name):
-    for shape in ((300, 200), (200, 300)):
+def test_nominal_variance(name, shape):
+    for seed in range(2):
         w = torch.empty(shape, dtype=torch.float64)
-        SCHEMES[name](w, generator=source())
+        SCHEMES[name](w, generator=source(seed))
         n_in, n_out = init.fans(w)
-        nominal = init.variance_of(name, n_in, n_out)
+        kernel = math.prod(shape[2:])
+        nominal = init.variance_of(name, n_in, n_out, kernel)
         assert float(w.square().mean()) == pytest.approx(
             nominal, rel=5 * math.sqrt(2 / w.numel())
         )
@@ -298,8 +312,74 @@ def test_bad_tensors(name):
             SCHEMES[name](torch.empty(5, 4), gain=-1.0)
 
 
+CALLS = {**SCHEMES, "truncated_normal": init.truncated_normal}
+WRONG = [
+    ({"generator": 3}, r"torch.Generator"),
+    ({"gain": -1.0}, "gain must be greater"),
+    ({"gain": True}, "gain must be a number"),
+    ({"dtype": torch.int64}, "floating point"),
+    ({"dtype": torch.complex64}, "floating point"),
+    ({"dtype": torch.float8_e4m3fn}, "draws no random numbers"),
+    ({"device": "meta"}, "meta device"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "error"),
+    [
+        (name, change, error)
+        for name, scheme in CALLS.items()
+        for change, error in WRONG
+        for key in change
+        if key in ("dtype", "device")
+        or key in inspect.signature(scheme).parameters
+        if (name, key) != ("zero_hadamard", "generator")  # draws nothing
+    ],
+    ids=str,
+)
+def test_nothing_is_written_before_a_refusal(name, change, error):
+    scheme = CALLS[name]
+    like = {k: v for k, v in change.items() if k in ("dtype", "device")}
+    options = {} if like else change
+    w = torch.ones(6, 4, 3).to(**like)
+    with pytest.raises((TypeError, ValueError), match=error):
+        scheme(w, **options)
+    if not like.get("device"):
+        assert (w.to(torch.complex64) == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [(n, s) for n in SCHEMES for s in ((8, 6, 3, 5),)]
+)
+def test_a_seed_is_one_start_in_every_memory_format(name, shape):
+    plain = SCHEMES[name](torch.empty(shape), generator=source())
+    layouts = {
+        "channels_last": torch.empty(shape).to(
+            memory_format=torch.channels_last
+        ),
+        "transposed": torch.empty(shape).permute(1, 0, 2, 3).contiguous()
+        .permute(1, 0, 2, 3),
+        "strided": torch.empty(*shape, 2)[..., 1],
+    }  # fmt: skip
+    for other in layouts.values():
+        assert not other.is_contiguous()
+        strides = other.stride()
+        SCHEMES[name](other, generator=source())
+        assert torch.equal(other, plain)
+        assert other.stride() == strides
+
+
 def test_bad_options():
     w = torch.empty(4, 4)
+    for bad in (0, -1, math.nan, True, "3"):
+        with pytest.raises((TypeError, ValueError), match="fan_in"):
+            init.variance_of("lecun_normal", bad, 4)
+        with pytest.raises((TypeError, ValueError), match="fan_out"):
+            init.variance_of("lecun_normal", 4, bad)
+    with pytest.raises(ValueError, match="rows"):
+        init.haar(-1, 2)
+    with pytest.raises(ValueError, match="columns"):
+        init.haar(2, 0)
     with pytest.raises(ValueError, match="did you mean 'fan_in'"):
         init.kaiming_normal(w, mode="fanin")
     with pytest.raises(ValueError, match="did you mean 'leaky_relu'"):

@@ -184,6 +184,221 @@ def test_mup_keeps_the_change_of_features():
     assert ratio["standard"] > 4
 
 
+class Growing(nn.Module):
+    """Parameters of no known layer, and layers whose groups grow."""
+
+    def __init__(self, n):
+        super().__init__()
+        self.hand = nn.Parameter(torch.zeros(n, n))
+        self.place = nn.Parameter(torch.zeros(1, 7, n))
+        self.experts = nn.Parameter(torch.zeros(5, n, 2 * n))
+        self.still = nn.Parameter(torch.zeros(3, 4))
+        self.few = nn.Bilinear(n, 6, n)
+        self.depthwise = nn.Conv2d(n, n, 3, groups=n, bias=False)
+        self.up = nn.ConvTranspose2d(n, n, 3, groups=n)
+        self.grouped = nn.Conv1d(n, 2 * n, 3, groups=4)
+        self.more = nn.Conv1d(n, n, 3, groups=n // 4)
+
+
+# role, and factors of Adam's and SGD's rate, for width 16 -> 64
+FACTORS = {
+    "hand": ("hidden", 1 / 4, 1), "place": ("vector", 1, 4),
+    "experts": ("hidden", 1 / 4, 1), "still": ("fixed", 1, 1),
+    "few.weight": ("hidden", 1 / 4, 1), "few.bias": ("vector", 1, 4),
+    "depthwise.weight": ("vector", 1, 4), "up.weight": ("vector", 1, 4),
+    "up.bias": ("vector", 1, 4), "grouped.weight": ("hidden", 1 / 4, 1),
+    "grouped.bias": ("vector", 1, 4), "more.weight": ("vector", 1, 4),
+    "more.bias": ("vector", 1, 4),
+}  # fmt: skip
+
+
+def test_axes_that_grow_are_counted():
+    roles = init.mup_roles(Growing(64), Growing(16))
+    assert {
+        k: (r.role, r.lr("adam"), r.lr("sgd")) for k, r in roles.items()
+    } == FACTORS
+    for optimizer, place in (("adam", 1), ("sgd", 2)):
+        groups = init.mup_param_groups(
+            Growing(64), Growing(16), 0.1, optimizer=optimizer
+        )
+        for group in groups:
+            for name in group["names"]:
+                assert group["lr"] == 0.1 * FACTORS[name][place]
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda n: nn.Bilinear(n, n, n), "'weight'"),
+        (lambda n: nn.Bilinear(n, n, 3), "'weight'"),
+        (lambda n: nn.ParameterList([torch.zeros(n, n, n)]), "'0'"),
+        (lambda n: nn.Conv2d(3, 8, n // 4), "'weight' has a kernel"),
+        (lambda n: nn.ConvTranspose1d(n, n, n), "'weight' has a kernel"),
+    ],
+)
+def test_growth_without_a_rule_is_refused(make, name):
+    with pytest.raises(ValueError, match=name):
+        init.mup_roles(make(16), make(8))
+
+
+class Steps(nn.Module):
+    """One kind of hidden weight between fixed ends."""
+
+    def __init__(self, n, kind):
+        super().__init__()
+        self.stem = nn.Conv1d(3, n, 1, bias=False)
+        if kind == "depthwise":
+            self.body = nn.Conv1d(n, n, 3, groups=n, bias=False)
+        else:
+            self.body = nn.Parameter(torch.zeros(n, n))
+        self.head = nn.Conv1d(n, 2, 1, bias=False)
+
+    def features(self, x):
+        h = torch.tanh(self.stem(x))
+        if isinstance(self.body, nn.Parameter):
+            return (self.body @ h)[..., 1:-1]
+        return self.body(h)
+
+    def forward(self, x):
+        return self.head(torch.tanh(self.features(x)))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("kind", ["depthwise", "hand-written"])
+def test_a_step_changes_features_alike_at_every_width(kind, optimizer):
+    """Summed up: three steps of the body alone, width 16 to 512."""
+    x = torch.randn(8, 3, 9, generator=source(1))
+    changes = []
+    for n in (32, 512):
+        net, base = Steps(n, kind), Steps(16, kind)
+        init.mup(net, base, seed=2)
+        if kind == "hand-written":
+            init.lecun_normal(net.body.data, generator=source(3))
+        groups = init.mup_param_groups(net, base, 0.02, optimizer=optimizer)
+        body = {"body", "body.weight"}
+        groups = [g for g in groups if body & {*g["names"]}]
+        kinds = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
+        learner = kinds[optimizer](groups)
+        before = net.features(x).detach()
+        for _ in range(3):
+            learner.zero_grad()
+            net(x).sum().backward()
+            learner.step()
+        change = (net.features(x) - before).detach()
+        changes.append(float(change.square().mean().sqrt()))
+    assert 1 / 2.5 < changes[1] / changes[0] < 2.5
+
+
+def language(first, tied=True):
+    """A table and a head that may share it, either one first."""
+
+    def make(n):
+        layers = {"emb": nn.Embedding(50, n), "body": nn.Linear(n, n)}
+        layers["head"] = nn.Linear(n, 50, bias=False)
+        if first == "head":
+            layers = dict(reversed(layers.items()))
+        net = nn.ModuleDict(layers)
+        if tied:
+            net["head"].weight = net["emb"].weight
+        return net
+
+    return make
+
+
+@pytest.mark.parametrize("first", ["emb", "head"])
+def test_a_shared_table_is_an_input_weight_in_either_order(first):
+    make = language(first)
+    net = make(32)
+    table = net["emb"].weight.detach().clone()
+    report = init.mup(net, make(8))
+    assert torch.equal(net["emb"].weight, table)
+    assert "divide the output of its layer by 4" in report.notes[0]
+    (shared,) = (
+        r for k, r in init.mup_roles(net, make(8)).items()
+        if k == f"{first}.weight"
+    )  # fmt: skip
+    assert (shared.role, shared.lr("adam"), shared.lr("sgd")) == (
+        "input", 1, 4,
+    )  # fmt: skip
+    for optimizer in ("adam", "sgd"):
+        groups = init.mup_param_groups(net, make(8), 1.0, optimizer=optimizer)
+        assert sum(len(g["params"]) for g in groups) == 3
+    rates = init.spectral_param_groups(net, 1.0)
+    by_name = {n: g["lr"] for g in rates for n in g["names"]}
+    assert by_name[f"{first}.weight"] == 1.0
+
+
+def test_a_tensor_with_two_roles_is_refused():
+    def make(n):
+        net = nn.ModuleList([nn.Linear(5, n), nn.ConvTranspose1d(n, 5, 1)])
+        net[0].weight = nn.Parameter(torch.zeros(n, 5, 1))
+        net[1].weight = net[0].weight
+        return net
+
+    with pytest.raises(ValueError, match="two roles"):
+        init.mup_roles(make(8), make(4))
+
+
+@pytest.mark.parametrize(
+    "put_on",
+    [
+        nn.utils.spectral_norm,
+        nn.utils.parametrizations.weight_norm,
+        nn.utils.parametrizations.spectral_norm,
+        lambda m: nn.utils.prune.identity(m, "weight"),
+    ],
+)
+def test_mup_refuses_computed_weights(put_on):
+    def make(n, put=lambda m: m):
+        return nn.Sequential(nn.Linear(4, n), put(nn.Linear(n, 2)))
+
+    for call in (
+        init.mup_roles,
+        init.mup,
+        lambda m, b: init.mup_param_groups(m, b, 0.1),
+    ):
+        for pair in (
+            (make(8, put_on), make(4, put_on)),
+            (make(8), make(4, put_on)),
+        ):
+            with pytest.raises(ValueError, match=r"'1\.weight' is computed"):
+                call(*pair)
+
+
+def test_a_base_without_memory_gives_the_shapes():
+    with torch.device("meta"):
+        base = mlp(16)
+    assert init.mup_roles(mlp(64), base) == init.mup_roles(mlp(64), mlp(16))
+    init.mup(mlp(64), base)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_each_group_decays_at_one_speed(optimizer):
+    net = Growing(64)
+    groups = init.mup_param_groups(
+        net, Growing(16), 0.02, optimizer=optimizer, weight_decay=0.3
+    )
+    with torch.no_grad():
+        for p in net.parameters():
+            p.fill_(1.0)
+            p.grad = torch.zeros_like(p)
+    kinds = {"sgd": torch.optim.SGD, "adam": torch.optim.AdamW}
+    kinds[optimizer](groups).step()
+    for p in net.parameters():
+        torch.testing.assert_close(p, torch.full_like(p, 1 - 0.02 * 0.3))
+    plain = init.mup_param_groups(net, Growing(16), 0.02)
+    assert not any("weight_decay" in g for g in plain)
+    with pytest.raises(ValueError, match="weight_decay"):
+        init.mup_param_groups(net, Growing(16), 0.1, weight_decay=-1)
+
+
+@pytest.mark.parametrize("role", ["input", "hidden", "vector", "fixed"])
+@pytest.mark.parametrize("optimizer", ["adamw", "nonsense", None, "Adam"])
+def test_a_role_knows_its_optimizers(role, optimizer):
+    with pytest.raises(ValueError, match="unknown optimizer"):
+        init.Role(role, 2.0, 2.0).lr(optimizer)
+
+
 def test_mup_refusals():
     with pytest.raises(ValueError, match="same architecture"):
         init.mup_roles(mlp(8), nn.Sequential(nn.Linear(8, 8)))
@@ -215,6 +430,15 @@ def test_spectral_condition_at_the_start(shape):
     if len(shape) == 2:
         scaled = init.spectral_norm(w) / math.sqrt(rows / n_in)
         assert 1 < scaled < 2.05
+
+
+@pytest.mark.parametrize("groups", [1, 4, 16])
+def test_spectral_groups_of_a_convolution_count_together(groups):
+    layer = nn.Conv1d(16, 32, 3, groups=groups, bias=False)
+    (sgd,) = init.spectral_param_groups(layer, 1.0)
+    assert sgd["lr"] == 32 / (16 / groups)
+    (adam,) = init.spectral_param_groups(layer, 1.0, optimizer="adam")
+    assert adam["lr"] == 1 / (3 * 16 / groups)
 
 
 def test_spectral_groups():

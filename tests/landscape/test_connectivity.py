@@ -344,6 +344,91 @@ def test_two_layers_reach_the_best_with_tries():
     assert once > 0  # one descent alone ends in a local optimum
 
 
+# a group on two axes of one tensor, as skip connections and recurrent
+# layers have it; with others beside it
+TWICE = {
+    "alone": ({"w": ("h", "h")}, {"w": (4, 4)}),
+    "recurrent": (
+        {"in": ("h", None), "w": ("h", "h"), "b": ("h",), "out": (None, "h")},
+        {"in": (4, 2), "w": (4, 4), "b": (4,), "out": (2, 4)},
+    ),
+    "residual": (
+        {"u": ("h", None), "a": ("k", "h", None), "b": ("h", "k", None),
+         "c": ("h", "h", None)},
+        {"u": (4, 2), "a": (3, 4, 2), "b": (4, 3, 2), "c": (4, 4, 3)},
+    ),
+    "apart": (
+        {"w": ("h", "k", "h"), "v": ("k", None)},
+        {"w": (4, 3, 4), "v": (3, 2)},
+    ),
+    "three axes": ({"w": ("h", "h", "h")}, {"w": (4, 4, 4)}),
+}  # fmt: skip
+
+
+def _orders(spec, shapes):
+    """All permutations of all groups."""
+    sizes = {
+        group: n
+        for name, axes in spec.items()
+        for group, n in zip(axes, shapes[name], strict=True)
+        if group
+    }
+    every = [
+        [torch.tensor(o) for o in itertools.permutations(range(n))]
+        for n in sizes.values()
+    ]
+    for chosen in itertools.product(*every):
+        yield dict(zip(sizes, chosen, strict=True))
+
+
+@pytest.mark.parametrize("kind", TWICE)
+@pytest.mark.parametrize("draw", ["whole", "normal"])
+def test_a_group_on_two_axes_never_falls_and_reaches_the_best(kind, draw):
+    spec, shapes = TWICE[kind]
+    g = torch.Generator().manual_seed(2)
+    reached = 0
+    for seed in range(5):
+        a, b = (
+            {
+                k: torch.randint(-2, 3, s, generator=g).double()
+                if draw == "whole"
+                else torch.randn(s, generator=g, dtype=torch.float64)
+                for k, s in shapes.items()
+            }
+            for _ in range(2)
+        )
+        values = [
+            (params.dot(a, permute(b, spec, o)), o)
+            for o in _orders(spec, shapes)
+        ]
+        best = max(v for v, _ in values)
+        once = match_weights(a, b, spec, seed=seed)
+        assert once.after >= once.before - 1e-9
+        assert once.after == pytest.approx(
+            params.dot(a, once.apply(b)), abs=1e-9
+        )
+        assert once.sweeps < 100
+        if kind != "three axes":  # no exchange of two units helps
+            for value, order in values:
+                away = [
+                    int((order[k] != once.permutations[k]).sum())
+                    for k in order
+                ]
+                if sum(away) == 2:
+                    assert value <= once.after + 1e-9
+        many = match_weights(a, b, spec, tries=12, seed=seed)
+        reached += many.after >= best - 1e-9
+        assert many.after >= once.after - 1e-9
+    assert reached >= (4 if kind != "three axes" else 2)  # of 5
+
+
+def test_the_smallest_case_that_fell():
+    a = torch.tensor([[1.0, -1, 1], [-1, 0, -1], [0, 0, 0]])
+    b = torch.tensor([[-1.0, 1, 1], [-1, -1, 0], [1, -1, -1]])
+    found = match_weights({"w": a}, {"w": b}, {"w": ("h", "h")})
+    assert (found.before, found.after) == (0, 2)
+
+
 class Residual(nn.Module):
     """A convolution, a skip connection and a linear layer."""
 

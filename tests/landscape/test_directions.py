@@ -13,6 +13,7 @@ from dldna.landscape import (
     Direction,
     Plane,
     choose_directions,
+    entry_normalise,
     filter_normalise,
     layer_normalise,
     orthogonalise,
@@ -83,7 +84,114 @@ def test_a_filter_of_zeros_gets_no_direction():
     assert filter_normalise(d, w)["w"][0].tolist() == [0.0, 0.0]
 
 
-@pytest.mark.parametrize("name", ["random", "random-layer", "random-raw"])
+@pytest.mark.parametrize("scale", [1e-30, 1e30, 1e36])
+@pytest.mark.parametrize("vectors", ["zero", "normalise"])
+@pytest.mark.parametrize("rule", [filter_normalise, layer_normalise])
+def test_lengths_beyond_the_range_of_squares(rule, vectors, scale):
+    g = torch.Generator().manual_seed(0)
+    w, d = (
+        {"w": torch.randn(3, 4, generator=g), "b": torch.randn(3, generator=g)}
+        for _ in range(2)
+    )
+    w["w"][1] = 0
+    one = rule(d, w, vectors)
+    far = rule(d, {k: scale * v for k, v in w.items()}, vectors)
+    for name in w:
+        torch.testing.assert_close(far[name] / scale, one[name])
+    if scale > 1:  # shorter than 1e-10 a direction counts as nothing
+        far = rule({k: scale * v for k, v in d.items()}, w, vectors)
+        for name in w:
+            torch.testing.assert_close(far[name], one[name])
+
+
+class Twins(nn.Module):
+    """A convolution before normalisation, then ReLU layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 4, 3, bias=False)
+        self.norm = nn.BatchNorm2d(4)
+        self.next = nn.Conv2d(4, 5, 3)
+        self.one, self.two = nn.Linear(5, 6), nn.Linear(6, 3)
+
+    def forward(self, x):
+        x = torch.relu(self.norm(self.conv(x)))
+        x = torch.relu(self.next(x)).mean((2, 3))
+        return self.two(torch.relu(self.one(x)))
+
+
+def _twin(net, kind):
+    """The same function by other weights, in eval mode."""
+    g = torch.Generator().manual_seed(3)
+    n = 4 if kind in ("filters", "gain") else 6
+    a = torch.exp(2 * torch.rand(n, generator=g) - 1)
+    twin = copy.deepcopy(net)
+    with torch.no_grad():
+        if kind in ("layer", "units"):
+            a = a[:1].expand(6) if kind == "layer" else a
+            twin.one.weight.mul_(a[:, None])
+            twin.one.bias.mul_(a)
+            twin.two.weight.div_(a)
+        elif kind == "filters":
+            twin.conv.weight.mul_(a[:, None, None, None])
+            twin.norm.running_mean.mul_(a)
+            twin.norm.running_var.mul_(a**2)
+        else:
+            twin.norm.weight.mul_(a)
+            twin.norm.bias.mul_(a)
+            twin.next.weight.div_(a[:, None, None])
+    return twin
+
+
+TWINS = ("layer", "units", "filters", "gain")
+UNDONE = {
+    "random-raw": (),
+    "random-layer": ("layer",),
+    "random": ("layer", "filters"),
+    "random-entry": TWINS,
+}
+
+
+@pytest.mark.parametrize("name", UNDONE)
+@pytest.mark.parametrize("kind", TWINS)
+def test_what_each_normalisation_undoes(name, kind):
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        net = Twins().double()
+        x, y = torch.randn(40, 1, 7, 7).double(), torch.randint(3, (40,))
+        net.train()(x)
+        net.norm.eps = 1e-12  # a scale of the filters is undone exactly
+        with torch.no_grad():
+            net.norm.weight.uniform_(0.5, 2)
+            net.norm.bias.normal_()
+        net.eval()
+    twin = _twin(net, kind)
+    torch.testing.assert_close(twin(x), net(x), rtol=1e-6, atol=1e-8)
+    pictures = [
+        surface(
+            m, nn.CrossEntropyLoss(), (x, y), name, 2.0, resolution=5, seed=2
+        ).losses
+        for m in (net, twin)
+    ]
+    ratio = float(np.exp(np.abs(np.log(pictures[0] / pictures[1])).max()))
+    if kind in UNDONE[name]:
+        assert ratio < 1.001
+    else:
+        assert ratio > 1.02
+
+
+def test_entries_at_zero_stand_still():
+    w = {"w": torch.tensor([[0.0, -2.0]]), "b": torch.tensor([3.0])}
+    d = {"w": torch.tensor([[5.0, 5.0]]), "b": torch.tensor([2.0])}
+    assert entry_normalise(d, w)["w"].tolist() == [[0, 10]]
+    assert entry_normalise(d, w)["b"].tolist() == [0]
+    assert entry_normalise(d, w, "copy")["b"].tolist() == [3]
+    assert entry_normalise(d, w, "normalise")["b"].tolist() == [6]
+
+
+@pytest.mark.parametrize(
+    "name", ["random", "random-layer", "random-entry", "random-raw"]
+)
 def test_a_seed_decides_and_the_global_generator_does_not(net, name):
     def draw(seed):
         found = choose_directions(name, Given(net, seed=seed), 2)

@@ -82,6 +82,58 @@ def test_directions_are_named_right():
         assert abs(s.details[kind + "1"]).max() > 0.1
 
 
+@pytest.mark.parametrize("wavelet", ["haar", "db4", "sym5", "coif2"])
+def test_white_noise_has_three_quarters_in_every_wavelet(wavelet):
+    draw = np.random.default_rng(0).standard_normal
+    found = [decompose(draw((64, 64)), wavelet) for _ in range(8)]
+    mean = np.mean([s.roughness for s in found])
+    assert mean == pytest.approx(0.75, abs=0.012)
+    one = decompose(z := draw((64, 64)), wavelet, levels=2)
+    coded = pywt.wavedec2(z, wavelet, "periodization", level=2)
+    np.testing.assert_allclose(one.approximation, coded[0])
+
+
+@pytest.mark.parametrize("wavelet", ["haar", "db4", "db20", "sym8", "coif5"])
+@pytest.mark.parametrize("shape", [(8, 8), (2, 6), (64, 32), (12, 20)])
+def test_energies_add_up_in_every_wavelet(wavelet, shape):
+    """Also where the wavelet is longer than the surface, and no warning."""
+    z = 3 + np.random.default_rng(1).standard_normal(shape)
+    s = decompose(z, wavelet, levels=1)
+    assert s.surplus == pytest.approx(0, abs=1e-8)
+    parts = [component(s, level) for level in range(s.levels + 1)]
+    np.testing.assert_allclose(sum(parts), z, atol=1e-8)
+    gram = np.array([[float((a * b).sum()) for a in parts] for b in parts])
+    assert abs(gram[0, 1]) < 1e-7 * gram[0, 0]
+
+
+def test_haar_has_no_border():
+    z = np.random.default_rng(2).standard_normal((25, 31))
+    s = decompose(z, levels=2)
+    for ours, theirs in zip(
+        (s.approximation, s.detail(2), s.detail(1)),
+        pywt.wavedec2(z, "haar", "symmetric", level=2),
+        strict=True,
+    ):
+        np.testing.assert_allclose(ours, theirs, atol=1e-12)
+
+
+def test_every_orthogonal_wavelet_reconstructs_or_is_refused():
+    z = 1000 + bowl(32, 32)
+    for name in pywt.wavelist(kind="discrete"):
+        if not pywt.Wavelet(name).orthogonal:
+            continue
+        try:
+            s = decompose(z, name)
+        except ValueError as error:
+            assert name == "dmey", error
+            assert "orthogonal only to" in str(error)
+        else:
+            parts = sum(component(s, j) for j in range(s.levels + 1))
+            np.testing.assert_allclose(parts, z, rtol=1e-8)
+            lifted = decompose(z + 1e6, name).roughness
+            assert lifted == pytest.approx(s.roughness, rel=1e-3)
+
+
 @pytest.mark.parametrize("wavelet", ["haar", "db2", "sym4"])
 @pytest.mark.parametrize("shape", [(40, 40), (25, 31), (41, 41)])
 def test_components_add_up(wavelet, shape):

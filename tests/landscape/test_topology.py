@@ -279,6 +279,84 @@ def test_bottleneck_equals_brute_force():
         assert bottleneck(a, b) == pytest.approx(best, abs=1e-9)
 
 
+def _bars(generator, n):
+    births = generator.normal(size=n)
+    return np.column_stack([births, births + generator.exponential(size=n)])
+
+
+def _cheapest(a, b, order):
+    """The Wasserstein distance over all matchings, in logarithms."""
+    from itertools import permutations
+
+    half_a, half_b = (np.ptp(d, axis=1) / 2 for d in (a, b))
+    cost = np.zeros((len(a) + len(b),) * 2)
+    cost[: len(a), : len(b)] = np.abs(a[:, None] - b).max(-1)
+    cost[: len(a), len(b) :] = half_a[:, None]
+    cost[len(a) :, : len(b)] = half_b
+    found = []
+    for p in permutations(range(len(cost))):
+        moves = cost[range(len(cost)), p]
+        top = moves.max()
+        found.append(top * ((moves / top) ** order).sum() ** (1 / order))
+    return min(found)
+
+
+@pytest.mark.parametrize("order", [1.0, 1.5, 2.0, 3.0, 20.0, 500.0])
+def test_wasserstein_keeps_the_unit_of_the_loss(order):
+    generator = np.random.default_rng(1)
+    for i in range(4):
+        a, b = (_bars(generator, n) for n in (i, 3))
+        best = _cheapest(a, b, order)
+        for scale in (1e-150, 1e-9, 1e-4, 1.0, 1e3, 1e150):
+            found = wasserstein(scale * a, scale * b, order=order)
+            assert found == pytest.approx(scale * best, rel=1e-9)
+            never = [[scale * 2.0, INF]]
+            both = wasserstein(
+                [*(scale * a), *never], [*(scale * b), [0, INF]], order=order
+            )
+            top = max(best, 2.0)
+            whole = (best / top) ** order + (2.0 / top) ** order
+            assert both == pytest.approx(
+                scale * top * whole ** (1 / order), rel=1e-9
+            )
+
+
+def test_wasserstein_equals_gudhis():
+    module = pytest.importorskip("gudhi.wasserstein")
+    generator = np.random.default_rng(0)
+    for order in (1.0, 2.0, 3.0):
+        a, b = (_bars(generator, n) for n in (40, 25))
+        expected = module.wasserstein_distance(
+            a, b, order=order, internal_p=np.inf
+        )
+        assert wasserstein(a, b, order=order) == pytest.approx(expected)
+    assert wasserstein(a, a, order=3) == 0
+    assert wasserstein([], [], order=2) == 0
+    assert wasserstein([], [[0, 4]], order=2) == 2
+
+
+@pytest.mark.parametrize("distance", [bottleneck, wasserstein])
+@pytest.mark.parametrize(
+    ("bars", "text"),
+    [
+        ([[0, 1, 2], [3, 4, 5]], r"shape \(n, 2\), not \(2, 3\)"),
+        ([0, 1], r"not \(2,\)"),
+        ([[[0, 1]]], r"not \(1, 1, 2\)"),
+        (np.zeros((0, 3)), r"not \(0, 3\)"),
+        (3.0, r"not \(\)"),
+        ([[2, 1]], r"\[2.0, 1.0\] is not"),
+        ([[0, 1], [0, -INF]], r"\[0.0, -inf\] is not"),
+        ([[-INF, 1]], "finite birth"),
+        ([[INF, INF]], "finite birth"),
+        ([[0, np.nan]], "NaN"),
+    ],
+)
+def test_what_are_no_bars_is_refused(distance, bars, text):
+    for pair in ((bars, [[0, 1]]), ([[0, 1]], bars)):
+        with pytest.raises(ValueError, match=text):
+            distance(*pair)
+
+
 def test_simplify_keeps_the_long_bars():
     for i in range(150):
         z = random_grid(i)

@@ -366,3 +366,51 @@ def test_checkpoint_files_in_numeric_order(tmp_path):
     (tmp_path / "void").mkdir()
     with pytest.raises(FileNotFoundError, match=r"no .pt or .pth"):
         checkpoints_in([tmp_path / "void"])
+
+
+@pytest.mark.parametrize("where", ["1.weight", "bias", "running_var"])
+@pytest.mark.parametrize(
+    ("dtype", "value", "text"),
+    [
+        ("float16", 7e4, "reaches 7e.04, which float16 would store as inf"),
+        ("float16", 1e-8, "reaches 1e-08, which float16 would store as 0"),
+        ("float32", 1e200, "which float32 would store as inf"),
+        ("float32", 1e-200, "which float32 would store as 0"),
+    ],
+)
+def test_a_type_that_cannot_hold_a_tensor_is_refused(
+    tmp_path, dtype, value, text, where
+):
+    model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2), nn.BatchNorm1d(2))
+    if dtype == "float32":
+        model.double()
+    name = {"bias": "0.bias", "running_var": "2.running_var"}.get(where, where)
+    with Recorder(tmp_path, dtype=dtype) as recorder:
+        recorder.record(model, step=0)
+        with torch.no_grad():
+            model.get_parameter(name).fill_(0) if "run" not in name else (
+                model.get_buffer(name).fill_(0)
+            )
+            recorder.record(model, step=1)  # zeros are zeros
+            model.state_dict()[name].view(-1)[0] = value
+        with pytest.raises(ValueError, match=text) as error:
+            recorder.record(model, step=2)
+        assert repr(name) in str(error.value)
+        with torch.no_grad():
+            model.state_dict()[name].fill_(0.5)
+            model.state_dict()[name].view(-1)[0] = float("inf")
+        recorder.record(model, step=3)  # a run that diverged is kept so
+    assert Trajectory(tmp_path).steps.tolist() == [0, 1, 3]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_what_fits_is_stored_to_the_last_digit_of_the_type(tmp_path, dtype):
+    model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+    with torch.no_grad():
+        model[0].weight[0, 0] = 1e-9  # one small number among others
+    with Recorder(tmp_path, dtype=dtype) as recorder:
+        recorder.record(model, step=0)
+        recorder.record(model.bfloat16(), step=1)
+    flat = torch.cat([p.detach().flatten() for p in model.parameters()])
+    rows = np.fromfile(tmp_path / "weights.bin", dtype).reshape(2, -1)
+    np.testing.assert_array_equal(rows[1], flat.float().numpy().astype(dtype))

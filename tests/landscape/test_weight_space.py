@@ -87,6 +87,24 @@ def test_pca_equals_scikit_learn():
     np.testing.assert_allclose(e.steps, np.diagonal(wanted, 1), atol=1e-7)
 
 
+@pytest.mark.parametrize("scale", [2.0**-600, 1e-200, 1e200, 2.0**600])
+@pytest.mark.parametrize("about", ["mean", "last"])
+def test_pca_keeps_the_unit_of_the_weights(scale, about):
+    g = torch.Generator().manual_seed(0)
+    plain = [
+        {"w": torch.randn(5, generator=g, dtype=torch.float64)}
+        for _ in range(6)
+    ]
+    one = pca(plain, about=about)
+    far = pca([{"w": scale * p["w"]} for p in plain], about=about)
+    for name in ("coords", "distances", "steps", "null_coords"):
+        np.testing.assert_allclose(
+            getattr(far, name) / scale, getattr(one, name), atol=1e-9
+        )
+    for name in ("explained", "null_explained"):
+        np.testing.assert_allclose(getattr(far, name), getattr(one, name))
+
+
 def test_pca_about_the_last_keeps_it_at_the_origin():
     points = run(2)
     e = pca(points, NAMES, about="last")

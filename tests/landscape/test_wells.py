@@ -1,10 +1,13 @@
 """Fitted wells against known parameters, autograd and closed forms."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
 
 from dldna.landscape.wells import (
+    PoorFit,
     descend,
     fit_gaussian,
     fit_quadratic,
@@ -188,6 +191,56 @@ def test_holes_are_left_out_and_counted():
     assert np.isnan(fit.residuals).sum() == 3
     assert fit.values["sx"] == pytest.approx(0.08, rel=1e-6)
     assert fit_quadratic(surface(z)).left_out == 3
+
+
+def plain_well(x, x0, y0, s, depth=2.0):
+    return 4 - depth * np.exp(
+        -((x[:, None] - x0) ** 2 + (x - y0) ** 2) / (2 * s * s)
+    )
+
+
+@pytest.mark.parametrize("s", [0.35, 0.6, 1.0, 2.0])
+def test_every_well_that_the_grid_shows_is_found(s):
+    """81 places of each of four widths, on a grid of step 0.3."""
+    x = np.linspace(-3, 3, 21)
+    for x0 in np.linspace(-2, 2, 9):
+        for y0 in np.linspace(-2, 2, 9):
+            fit = fit_gaussian(surface(plain_well(x, x0, y0, s), 3))
+            assert fit.r2 == pytest.approx(1, abs=1e-12), (x0, y0)
+            assert [fit.values[k] for k in ("A", "x0", "y0", "sx", "sy")] == (
+                pytest.approx([2, x0, y0, s, s], abs=1e-6)
+            )
+
+
+@pytest.mark.parametrize("spike", [-3.0, 3.0, 30.0])
+@pytest.mark.parametrize("corner", [(0, 0), (0, -1), (-1, 0), (-1, -1)])
+def test_a_spike_in_a_corner_does_not_hide_the_well(corner, spike):
+    x = np.linspace(-3, 3, 21)
+    z = plain_well(x, -1.0, 0.5, 0.6)
+    z[corner] += spike
+    fit = fit_gaussian(surface(z, 3))
+    assert fit.values["x0"] == pytest.approx(-1, abs=0.02)
+    assert fit.values["sy"] == pytest.approx(0.6, abs=0.1)
+
+
+def test_widths_below_half_a_step_are_not_searched():
+    z = np.full((21, 21), 4.0)
+    z[5, 7] = 2.0
+    with pytest.warns(PoorFit, match="step of the grid"):
+        try:
+            fit = fit_gaussian(surface(z, 3))
+        except RuntimeError:
+            warnings.warn("no well: step of the grid", PoorFit, stacklevel=1)
+        else:
+            assert min(fit.values["sx"], fit.values["sy"]) >= 0.15
+
+
+def test_a_well_that_explains_nothing_says_so():
+    x = np.linspace(-3, 3, 21)
+    waves = np.cos(9 * x)[:, None] * np.cos(9 * x)
+    with pytest.warns(PoorFit, match="next to nothing"):
+        fit = fit_gaussian(surface(waves, 3), offset=20.0)
+    assert fit.r2 < 0.01
 
 
 def test_a_flat_surface():

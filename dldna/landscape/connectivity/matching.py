@@ -10,11 +10,16 @@ from torch import Tensor, nn
 from dldna import batches as batching
 from dldna import checks, params
 from dldna.guard import untouched
-
-Spec = dict[str, tuple[str | None, ...]]
-"""Group names for the axes of parameters and buffers, None where the order
-of units is fixed from outside; ``mlp_spec`` makes one."""
-Permutations = dict[str, Tensor]
+from dldna.landscape.connectivity.exchanges import (
+    exchange,
+    gains,
+    similarity,
+)
+from dldna.landscape.connectivity.permuting import (
+    Permutations,
+    Spec,
+    permute,
+)
 
 
 def mlp_spec(model: nn.Module, inputs: Any = None) -> Spec:
@@ -212,52 +217,6 @@ def group_sizes(spec: Spec, point: Mapping[str, Tensor]) -> dict[str, int]:
     return sizes
 
 
-def permute(
-    point: Mapping[str, Tensor], spec: Spec, permutations: Permutations
-) -> dict[str, Tensor]:
-    r"""Reorder hidden units: new unit i is old unit ``permutations[g][i]``.
-
-    For a chain of layers,
-
-    .. math:: W_l \to P_l W_l P_{l-1}^T, \qquad b_l \to P_l b_l.
-
-    The network's function stays what it was, if the spec is right.
-
-    Args:
-        point: parameters (and buffers) by name.
-        spec: group names for their axes; names it lacks are kept.
-        permutations: (n,) indices for each group, each of 0 to n - 1 once;
-            this is not checked.
-
-    Returns:
-        New tensors, by name.
-
-    Raises:
-        KeyError: a group of the spec has no permutation.
-
-    Example:
-        >>> w = {"w": torch.tensor([[1.0], [2.0]])}
-        >>> permute(w, {"w": ("h", None)}, {"h": torch.tensor([1, 0])})
-        {'w': tensor([[2.],
-                [1.]])}
-
-    References:
-        Entezari, Sedghi, Saukh, Neyshabur, The role of permutation
-        invariance in linear mode connectivity of neural networks, ICLR
-        2022, arXiv 2110.06296.
-        Ainsworth, Hayase, Srinivasa, Git Re-Basin: merging models modulo
-        permutation symmetries, ICLR 2023, arXiv 2209.04836.
-    """
-    moved = {}
-    for name, value in point.items():
-        for axis, group in enumerate(spec.get(name, ())):
-            if group is not None:
-                order = permutations[group].to(value.device)
-                value = value.index_select(axis, order)
-        moved[name] = value.clone()
-    return moved
-
-
 @dataclass(frozen=True, eq=False)
 class Matching:
     r"""The order of B's hidden units that is most like A's.
@@ -331,9 +290,12 @@ def match_weights(
               \sum_l \langle W_l^A, P_l W_l^B P_{l-1}^T \rangle
 
     by coordinate descent: with all other groups fixed, the best order of
-    one group is a linear assignment problem. The sum never falls, and the
-    descent ends in a local optimum. The first sweep goes from input to
-    output, the later ones in random order.
+    one group is a linear assignment problem, unless the group stands on
+    two axes of one tensor (a skip connection, a recurrent layer). There
+    the assignment is a guess; it is taken if the sum itself grows, and
+    else pairs of units are exchanged as long as that helps. The sum never
+    falls, and the descent ends in a local optimum. The first sweep goes
+    from input to output, the later ones in random order.
 
     Args:
         a: parameters of the network that stays.
@@ -385,7 +347,7 @@ def match_weights(
     generator = torch.Generator().manual_seed(seed)
     best = None
     identity = {g: torch.arange(n) for g, n in sizes.items()}
-    before = _similarity(left, right, spec, identity)
+    before = similarity(left, right, spec, identity)
     for number in range(tries):
         start = dict(identity)
         if number:
@@ -396,7 +358,7 @@ def match_weights(
         found, passes = _coordinate_descent(
             left, right, spec, start, sweeps, generator
         )
-        value = _similarity(left, right, spec, found)
+        value = similarity(left, right, spec, found)
         if best is None or value > best.after:
             best = Matching(found, before, value, passes, spec)
     return best
@@ -407,43 +369,27 @@ def _coordinate_descent(left, right, spec, orders, sweeps, generator):
         "scipy.optimize", "science", "matching of weights"
     ).linear_sum_assignment
     groups = list(orders)
+    twice = {g for n in left for g in spec[n] if g and spec[n].count(g) > 1}
     for sweep in range(1, sweeps + 1):
         moved = False
         for group in groups:
-            gain = _gains(left, right, spec, orders, group)
+            gain = gains(left, right, spec, orders, group)
             _, columns = assign(gain.numpy(), maximize=True)
             new = torch.from_numpy(columns)
             units = torch.arange(len(new))
             better = gain[units, new].sum() - gain[units, orders[group]].sum()
-            if better > 1e-12 * gain.abs().max():
+            least = 1e-12 * float(gain.abs().max())
+            if better > least and group in twice:
+                trial = {**orders, group: new}
+                better = similarity(left, right, spec, trial) - similarity(
+                    left, right, spec, orders
+                )
+            if better > least:
                 orders[group], moved = new, True
+            elif group in twice:
+                moved |= exchange(left, right, spec, orders, group, least)
         if not moved:
             return orders, sweep
         shuffled = torch.randperm(len(groups), generator=generator).tolist()
         groups = [groups[i] for i in shuffled]
     return orders, sweeps
-
-
-def _gains(left, right, spec, orders, group) -> Tensor:
-    """(n, n): how alike unit i of A and unit j of B are."""
-    total = 0.0
-    for name, value in left.items():
-        for axis, here in enumerate(spec[name]):
-            if here != group:
-                continue
-            others = {
-                name: tuple(
-                    None if k == axis else g for k, g in enumerate(spec[name])
-                )
-            }
-            other = permute({name: right[name]}, others, orders)[name]
-            n = value.shape[axis]
-            u = value.movedim(axis, 0).reshape(n, -1)
-            v = other.movedim(axis, 0).reshape(n, -1)
-            total = total + u @ v.t()
-    return total
-
-
-def _similarity(left, right, spec, orders) -> float:
-    moved = permute(right, spec, orders)
-    return float(sum((left[n] * moved[n]).sum() for n in left))

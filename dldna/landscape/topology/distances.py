@@ -29,7 +29,8 @@ def bottleneck(a, b, dimension: int = 0) -> float:
         about 12 digits beyond.
 
     Raises:
-        ValueError: ``dimension`` is neither 0 nor 1, or a bar holds NaN.
+        ValueError: ``dimension`` is neither 0 nor 1, bars that are not
+            (n, 2), or a bar that holds NaN or ends before it begins.
         ImportError: gudhi is not installed (extra ``topology``).
 
     Example:
@@ -63,7 +64,8 @@ def wasserstein(a, b, dimension: int = 0, order: float = 1.0) -> float:
         a: a diagram, or (n, 2) bars.
         b: the other.
         dimension: 0 or 1, which bars of a diagram are compared.
-        order: the exponent q, at least 1.
+        order: the exponent q, at least 1. The distance keeps its unit:
+            surfaces times a number have it times that number.
 
     Returns:
         The distance, in units of the loss; inf if the numbers of bars
@@ -71,7 +73,8 @@ def wasserstein(a, b, dimension: int = 0, order: float = 1.0) -> float:
 
     Raises:
         ValueError: ``dimension`` is neither 0 nor 1, ``order`` is below 1,
-            or a bar holds NaN.
+            bars that are not (n, 2), or a bar that holds NaN or ends
+            before it begins.
         ImportError: gudhi or POT is not installed (extra ``topology``).
 
     Example:
@@ -83,18 +86,43 @@ def wasserstein(a, b, dimension: int = 0, order: float = 1.0) -> float:
     """
     if checks.positive("order", order) < 1:
         raise ValueError(f"order must be at least 1, not {order!r}")
-    checks.need("ot", "topology", "the Wasserstein distance")
-    module = checks.need(
-        "gudhi.wasserstein", "topology", "the Wasserstein distance"
-    )
+    transport = checks.need("ot", "topology", "the Wasserstein distance")
+    gudhi = checks.need("gudhi", "topology", "the Wasserstein distance")
     (bars_a, born_a), (bars_b, born_b) = _parts(a, b, dimension)
     if len(born_a) != len(born_b):
         return float("inf")
-    finite = module.wasserstein_distance(
-        bars_a, bars_b, order=order, internal_p=np.inf
+    longest = gudhi.bottleneck_distance(bars_a, bars_b)
+    finite = 0.0
+    if longest > 0:
+        costs = _costs(bars_a, bars_b, longest, order)
+        n, m = len(bars_a), len(bars_b)
+        given, taken = np.ones(n + 1), np.ones(m + 1)
+        given[-1], taken[-1] = m, n  # the diagonal
+        moved = transport.emd2(
+            given / (n + m), taken / (n + m), costs, numItermax=2_000_000
+        )
+        finite = longest * (moved * (n + m)) ** (1 / order)
+    moves = np.append(np.abs(born_a - born_b), finite)
+    top = moves.max()
+    return float(top * ((moves / top) ** order).sum() ** (1 / order)) * (
+        top > 0
     )
-    endless = np.sum(np.abs(born_a - born_b) ** order)
-    return float((finite**order + endless) ** (1 / order))
+
+
+def _costs(a, b, unit: float, order: float) -> np.ndarray:
+    """(n + 1, m + 1) powers of the moves; the last is the diagonal.
+
+    In units of the bottleneck distance the cheapest matching costs n + m
+    at most, so dearer moves, which could overflow, are in none.
+    """
+    costs = np.zeros((len(a) + 1, len(b) + 1))
+    costs[:-1, :-1] = np.abs(a[:, None] - b).max(axis=-1, initial=0.0)
+    costs[:-1, -1] = (a[:, 1] - a[:, 0]) / 2
+    costs[-1, :-1] = (b[:, 1] - b[:, 0]) / 2
+    most = 2.0 * (len(a) + len(b))
+    with np.errstate(divide="ignore"):
+        powers = order * (np.log(costs) - np.log(unit))
+    return np.exp(np.minimum(powers, np.log(most)))
 
 
 def _parts(a, b, dimension: int):
@@ -105,9 +133,24 @@ def _parts(a, b, dimension: int):
     for d in (a, b):
         if isinstance(d, Diagram):
             d = d.h1 if dimension else d.h0
-        bars = np.asarray(d, dtype=np.float64).reshape(-1, 2)
+        bars = np.asarray(d, dtype=np.float64)
+        if bars.shape == (0,):
+            bars = bars.reshape(0, 2)
+        if bars.ndim != 2 or bars.shape[1] != 2:
+            raise ValueError(
+                "expected bars (birth, death) of shape (n, 2), not "
+                f"{bars.shape}"
+            )
         if np.isnan(bars).any():
             raise ValueError("a bar holds NaN")
+        births, deaths = bars.T
+        if np.isinf(births).any() or (deaths < births).any():
+            wrong = bars[np.isinf(births) | (deaths < births)][0].tolist()
+            raise ValueError(
+                f"the bar {wrong} is not (birth, death) with a finite birth "
+                "and a death above it; bars of superlevel sets go the other "
+                "way: give them with both signs turned, (-birth, -death)"
+            )
         ends = np.isfinite(bars[:, 1])
         parts.append((bars[ends], np.sort(bars[~ends, 0])))
     return parts
