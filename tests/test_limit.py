@@ -54,7 +54,11 @@ def limited(seconds, *command):
 def test_what_ends_in_time_keeps_its_status(status):
     code = f"print('said'); raise SystemExit({status})"
     done = limited(60, sys.executable, "-c", code)
-    assert (done.returncode, done.stdout, done.stderr) == (status, "said\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        status,
+        "said\n",
+        "",
+    )
 
 
 def test_what_a_signal_ended_says_so():

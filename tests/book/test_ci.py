@@ -1,4 +1,4 @@
-"""The check of a change: it ends, tells its times, and fails if a part does."""
+"""The check of a change ends, tells its times, and fails if a part does."""
 
 import os
 import re
