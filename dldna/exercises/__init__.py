@@ -3,8 +3,8 @@
 A chapter ends with exercises. Each has the name of its page and a number,
 ``ch05-ex2`` or ``playground-ex1``, shown beside it; :func:`check` compares
 an answer with the right one, within a tolerance, and names the mistake where
-it knows it. Nothing leaves the machine. :func:`quiz` shows a multiple-choice question that works in a
-notebook and in the pages.
+it knows it. Nothing leaves the machine. :func:`quiz` shows a multiple-choice
+question that works in a notebook and in the pages.
 
 The answers of chapter 5 stand in ``dldna/exercises/ch05.py``, those of a
 page without a number in a file of its name: a new exercise is one entry.
