@@ -25,10 +25,14 @@ PIP   := $(PY) -m pip install --quiet
 # Chapters and tests do small work: one thread is fastest, most of all on a
 # busy machine, where threads wait for each other.
 ALONE := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
-BUILD := $(ALONE) $(VENV)/bin/jupyter-book build . --all -n -W --keep-going
 # Two processes instead, each with its share of the tests.
 WORKERS ?= 2
-TESTS := $(ALONE) $(PY) -m pytest
+# Whatever hangs ends: each test has its own limit (pyproject.toml), and this
+# many seconds are for a whole target. A slower machine: make test LIMIT=7200
+LIMIT ?= 3600
+WITHIN := $(ALONE) $(PY) tests/limit.py $(LIMIT)
+TESTS := $(WITHIN) $(PY) -m pytest
+BUILD := $(WITHIN) $(VENV)/bin/jupyter-book build . --all -n -W --keep-going
 SPLIT := -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
@@ -56,10 +60,10 @@ test-pages: $(TEST_READY) ## the rendered book in a browser (after make book)
 	@$(TESTS) -m page tests/pages
 
 test-kill: $(TEST_READY) ## kill -9, fifty times for each kind of job
-	@$(ALONE) $(PY) tests/promises/kill_many.py
+	@$(WITHIN) $(PY) tests/promises/kill_many.py
 
 test-load: $(TEST_READY) ## large jobs within stated bounds of memory
-	@$(ALONE) $(PY) tests/promises/load.py
+	@$(WITHIN) $(PY) tests/promises/load.py
 
 test-repeat: $(TEST_READY) ## every chapter twice, and once on two threads
 	@$(PY) tests/promises/repeat.py
@@ -107,7 +111,8 @@ test -d .venv-$(1) || $$python -m venv .venv-$(1) || exit 1; \
 .venv-$(1)/bin/python -m pip install --quiet --upgrade \
   -r requirements-$(1).txt || exit 1; \
 .venv-$(1)/bin/python -m pip install --quiet --no-deps -e . || exit 1; \
-$(ALONE) .venv-$(1)/bin/python -m pytest -m "not page and not slow" \
+$(ALONE) .venv-$(1)/bin/python tests/limit.py $(LIMIT) \
+  .venv-$(1)/bin/python -m pytest -m "not page and not slow" \
   $(addprefix tests/,$(ROOMS)) dldna --ignore=tests/promises/test_page.py
 endef
 

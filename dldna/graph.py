@@ -335,7 +335,8 @@ def build(expressions: Sequence[str], activation: str = "sigmoid") -> Graph:
         The graph.
 
     Raises:
-        ExpressionError: a line cannot be read.
+        ExpressionError: a line cannot be read, or names a bias, which
+            every neuron adds by itself.
         ValueError: no line; a signal defined twice; the left side is not a
             signal; neurons that read each other in a circle; unknown
             activation.
@@ -364,6 +365,7 @@ def build(expressions: Sequence[str], activation: str = "sigmoid") -> Graph:
         if name in trees:
             raise ValueError(f"the signal {name!r} is defined twice")
         trees[name] = tree
+    _refuse_biases(expressions, {bias(name): name for name in trees})
     order = _in_order(trees)
     read = {n for t in trees.values() for n in _names(t)}
     inputs = [n for n in _once(trees) if is_signal(n) and n not in trees]
@@ -385,6 +387,19 @@ def is_signal(name: str) -> bool:
 def bias(neuron: str) -> str:
     """Name of a neuron's bias."""
     return f"bias_{neuron}"
+
+
+def _refuse_biases(expressions: Sequence[str], biases: Mapping[str, str]):
+    """A bias that a line names would count twice."""
+    for text in expressions:
+        for token in _tokens(text):
+            if token.text in biases:
+                raise ExpressionError(
+                    text,
+                    token.position,
+                    f"{token.text!r} is the bias that {biases[token.text]!r} "
+                    "adds by itself; leave it out, or choose another name",
+                )
 
 
 def _once(trees: Mapping[str, Term]) -> list[str]:

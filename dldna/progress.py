@@ -1,9 +1,58 @@
 """Progress: silence for what is quick, a bar for what is not."""
 
 import os
+import threading
 from collections.abc import Iterable
 
 from tqdm.auto import tqdm
+
+
+class Bar(tqdm):
+    """A bar that appears after two seconds, and leaves nothing behind.
+
+    tqdm guards its bars by a lock that all processes of a tree share: one
+    that is killed while it holds the lock stops every other for good. This
+    bar's lock belongs to its own process, and no thread watches over it
+    (tqdm's looks for bars that count their steps too coarsely; this one
+    counts each).
+
+    Args:
+        items: what to iterate over; None where :meth:`update` is called.
+        what: a noun phrase, shown before the bar.
+        total: number of items, where ``len(items)`` does not tell.
+        start: how many were done before (a resumed job).
+        options: tqdm's own, as ``unit="B"``.
+
+    Example:
+        >>> with Bar(None, "file", 300, unit="B") as bar:
+        ...     bar.update(300)
+    """
+
+    monitor_interval = 0
+    _lock = threading.RLock()
+
+    def __init__(self, items, what: str, total=None, start=0, **options):
+        super().__init__(
+            items,
+            desc=what,
+            total=total,
+            initial=start,
+            delay=2,
+            leave=False,
+            miniters=1,
+            dynamic_ncols=True,
+            disable=os.environ.get("DLDNA_PROGRESS", "1") == "0",
+            **options,
+        )
+
+
+def _fresh_lock() -> None:
+    """In a forked child: the lock's holder may not have come along."""
+    Bar.set_lock(threading.RLock())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_fresh_lock)
 
 
 def track(items: Iterable, what: str, total: int | None = None, start=0):
@@ -25,16 +74,7 @@ def track(items: Iterable, what: str, total: int | None = None, start=0):
         >>> [i * i for i in track(range(3), "squares")]
         [0, 1, 4]
     """
-    return tqdm(
-        items,
-        desc=what,
-        total=total,
-        initial=start,
-        delay=2,
-        leave=False,
-        dynamic_ncols=True,
-        disable=os.environ.get("DLDNA_PROGRESS", "1") == "0",
-    )
+    return Bar(items, what, total, start)
 
 
 def duration(seconds: float) -> str:

@@ -12,7 +12,7 @@ MAX_COUNT = 2_000_000
 
 
 def members(path: Path) -> Iterator[tuple[str, bytes]]:
-    """The regular files in a ``.tar`` or ``.tar.gz``, one after the other.
+    """The files and folders in a ``.tar`` or ``.tar.gz``, one by one.
 
     Nothing is written to disk, and no more than one file is in memory.
 
@@ -20,7 +20,8 @@ def members(path: Path) -> Iterator[tuple[str, bytes]]:
         path: the archive.
 
     Yields:
-        Pairs of name and content.
+        Pairs of name and content; a folder's name ends with ``/``, and
+        its content is empty.
 
     Raises:
         ValueError: the archive is damaged, or does what no archive of
@@ -38,6 +39,8 @@ def members(path: Path) -> Iterator[tuple[str, bytes]]:
                 _check(member, n)
                 if member.isfile():
                     yield member.name, archive.extractfile(member).read()
+                else:
+                    yield f"{member.name}/", b""
                 archive.members.clear()  # or it remembers all of them
             if bounded.last != bytes(tarfile.BLOCKSIZE):
                 raise tarfile.ReadError("it ends in the middle")

@@ -12,7 +12,7 @@ import numpy as np
 from dldna.data.download import writable
 from dldna.files import cache_folder, write_atomic
 
-VERSION = 1
+VERSION = 2
 Arrays = dict[str, np.ndarray]
 
 

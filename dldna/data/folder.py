@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from dldna.data.archive import members
 from dldna.data.cache import cached
@@ -34,7 +34,9 @@ def folder(path: str | Path) -> Dataset:
     Instead of the two folders there may be two archives ``train.tar.gz``
     and ``test.tar.gz`` of the same; they are read as they are and never
     unpacked onto the disk. Images of one size keep it; others are scaled
-    to 32x32. They stay grey where all are grey. Decoded images are kept in
+    to 32x32. They stay grey where all are grey. They are read as a viewer
+    shows them: turned as their camera was held (EXIF), on white where they
+    are transparent, the first frame of several. Decoded images are kept in
     the data folder, so that the next process starts at once.
 
     Args:
@@ -46,8 +48,9 @@ def folder(path: str | Path) -> Dataset:
 
     Raises:
         FileNotFoundError: the folder or a part of it is missing.
-        ValueError: an image is broken (named), a class has none, an
-            archive is damaged or hostile.
+        ValueError: an image is broken (named), a class has none, an image
+            lies elsewhere than in a class's folder, an archive is damaged
+            or hostile.
     """
     root = Path(path).expanduser()
     if not root.is_dir():
@@ -85,27 +88,49 @@ class _Source:
             for file in self.files:
                 yield file.parent.name, str(file), file
             return
-        archive = self.files[0]
+        archive, homes, folders = self.files[0], {}, set()
         for name, data in members(archive):
             inner = PurePosixPath(name)
-            if _is_image(inner) and len(inner.parts) >= 2:
-                yield inner.parts[-2], f"{archive}:{name}", data
+            if name.endswith("/"):
+                folders.add(inner)
+            elif _is_image(inner):
+                homes.setdefault(inner.parent, inner)
+                yield inner.parent.name, f"{archive}:{name}", data
+        above = Counter(home.parent for home in homes)
+        if len(above) > 1 or PurePosixPath() in homes:
+            odd = min(sorted(homes), key=lambda home: above[home.parent])
+            raise ValueError(
+                f"{archive}:{homes[odd]}: {ELSEWHERE}, all of them side by "
+                "side"
+            )
+        for home in sorted(folders - set(homes)):
+            if home.parent in above and not _hidden(home):
+                raise ValueError(f"{archive}:{home} {EMPTY}")
+
+
+ELSEWHERE = "images lie directly in the folder of their class"
+EMPTY = "is the folder of a class, and holds no images; fill or remove it"
 
 
 def _source(root: Path, part: str) -> _Source:
     if (root / part).is_dir():
-        files = sorted(
-            file
-            for label in (root / part).iterdir()
-            if label.is_dir() and not label.name.startswith(".")
-            for file in label.iterdir()
-            if _is_image(file) and file.is_file()
-        )
+        labels = [
+            label
+            for label in sorted((root / part).iterdir())
+            if label.is_dir() and not _hidden(label)
+        ]
+        files = [file for label in labels for file in _images_of(label)]
+        for stray in sorted((root / part).iterdir()):
+            if _is_image(stray) and stray.is_file():
+                raise ValueError(f"{stray}: {ELSEWHERE}, this one in none")
         if not files:
             raise ValueError(
                 f"{root / part} holds no images; it wants a folder for each "
                 f"class, with files {' '.join(sorted(SUFFIXES))}"
             )
+        for label in labels:
+            if not _images_of(label):
+                raise ValueError(f"{label} {EMPTY}")
         return _Source(part, files, False)
     for pattern in ARCHIVES:
         archive = root / pattern.format(part)
@@ -117,9 +142,26 @@ def _source(root: Path, part: str) -> _Source:
     )
 
 
+def _images_of(label: Path) -> list[Path]:
+    """The images of a class, sorted; none may lie deeper."""
+    found = []
+    for path in sorted(label.iterdir()):
+        if path.is_dir() and not _hidden(path):
+            for deep in sorted(path.rglob("*")):
+                if _is_image(deep):
+                    raise ValueError(f"{deep}: {ELSEWHERE}, this one deeper")
+        elif _is_image(path) and path.is_file():
+            found.append(path)
+    return found
+
+
 def _is_image(path: Path | PurePosixPath) -> bool:
-    hidden = path.name.startswith(".")
-    return path.suffix.lower() in SUFFIXES and not hidden
+    return path.suffix.lower() in SUFFIXES and not _hidden(path)
+
+
+def _hidden(path: Path | PurePosixPath) -> bool:
+    """Hidden files, and what macOS puts into archives beside each file."""
+    return path.name.startswith(".") or path.name == "__MACOSX"
 
 
 def _read(sources: dict[str, _Source]) -> dict[str, np.ndarray]:
@@ -159,7 +201,7 @@ class _Differs(Exception):
 
 def _alike(images: list) -> np.ndarray | None:
     """Decode images in the hope that all have one size and one mode."""
-    [(size, mode)] = _each(images[:1], lambda image: (image.size, image.mode))
+    [(size, mode)] = _each(images[:1], _facts)
     if mode not in ("L", "RGB"):
         return None
     try:
@@ -170,10 +212,10 @@ def _alike(images: list) -> np.ndarray | None:
 
 def _common(images: list) -> tuple[tuple[int, int], str]:
     """The size (width, height) and the mode that all images share."""
-    facts = _each(images, lambda image: (image.size, image.mode))
+    facts = _each(images, _facts)
     sizes = Counter(size for size, _ in facts)
     size = next(iter(sizes)) if len(sizes) == 1 else (SIDE, SIDE)
-    grey = all(mode in ("1", "L") for _, mode in facts)
+    grey = all(mode in ("1", "L", "LA", "La") for _, mode in facts)
     return size, "L" if grey else "RGB"
 
 
@@ -190,17 +232,50 @@ def _decode(
         )
 
     def pixels(image: Image.Image) -> np.ndarray:
-        if image.mode != mode or image.size != size:
+        turned, clear = _turned(image), _clear(image)
+        if turned or clear or image.mode != mode or image.size != size:
             if strict:
                 raise _Differs
             if image.mode[0] in "IF":
                 raise ValueError(f"mode {image.mode}: wanted are 8-bit pixels")
-            image = image.convert(mode)
+            image = ImageOps.exif_transpose(image) if turned else image
+            image = (_on_white(image) if clear else image).convert(mode)
             image = image.resize(size, Image.Resampling.BILINEAR)
         return np.asarray(image).reshape(height, width, channels)
 
     stacked = np.stack(_each(images, pixels))
     return np.ascontiguousarray(stacked.transpose(0, 3, 1, 2))
+
+
+def _facts(image: Image.Image) -> tuple[tuple[int, int], str]:
+    """Size and mode of an image, as it is shown."""
+    sideways = _turned(image) >= SIDEWAYS
+    return image.size[:: -1 if sideways else 1], image.mode
+
+
+ORIENTATION, SIDEWAYS = 0x0112, 5  # EXIF: the tag, the first on its side
+
+
+def _turned(image: Image.Image) -> int:
+    """How an image is to be turned or mirrored, 2 to 8; 0 if not at all."""
+    if image.format == "TIFF":
+        image.load()  # which turns it
+    try:
+        told = image.getexif().get(ORIENTATION, 0)
+    except Exception:  # notes that cannot be read say nothing
+        return 0
+    return told if told in range(2, 9) else 0
+
+
+def _clear(image: Image.Image) -> bool:
+    """Whether some of it may be transparent."""
+    return "a" in image.mode.lower()[1:] or "transparency" in image.info
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    image = image.convert("RGBA")
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image)
 
 
 def _each(images: list, look: Callable[[Image.Image], Any]) -> list:

@@ -2,7 +2,9 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,8 +22,8 @@ class Loader:
     again without running through those before it.
 
     Args:
-        x: (N, ...) inputs.
-        y: (N, ...) targets.
+        x: (N, ...) inputs: a tensor, or an array or list that makes one.
+        y: (N, ...) targets, likewise.
         batch_size: samples for each batch; the last one may be smaller.
         shuffle: a new order for each epoch.
         seed: of the order and of the transform.
@@ -30,6 +32,7 @@ class Loader:
         drop_last: leave out a last batch that is not full.
 
     Raises:
+        TypeError: x or y makes no tensor, as samples of several sizes do.
         ValueError: not one batch, or x and y differ in length.
 
     Example:
@@ -50,6 +53,7 @@ class Loader:
         drop_last: bool = False,
     ):
         self.batch_size = count("batch_size", batch_size)
+        x, y = _tensor("x", x), _tensor("y", y)
         if len(x) != len(y):
             raise ValueError(f"{len(x)} inputs, but {len(y)} targets")
         if len(x) == 0:
@@ -116,6 +120,29 @@ class Loader:
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on where another loader over the same data stopped."""
         self.epoch = count("epoch", state["epoch"], least=0)
+
+
+def _tensor(name: str, given: Any) -> Tensor:
+    """A tensor of samples, from an array or a list as well."""
+    if isinstance(given, Tensor) and given.ndim:
+        return given
+    why = ""
+    try:
+        if isinstance(given, list) and given and _all_tensors(given):
+            return torch.stack(given)
+        if isinstance(given, list | np.ndarray) and np.ndim(given):
+            return torch.as_tensor(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        why = f" ({error})"
+    raise TypeError(
+        f"{name} should be a tensor of samples, or an array or list that "
+        f"makes one; this {type(given).__name__} does not{why}. Samples of "
+        "other kinds are batched by torch.utils.data.DataLoader"
+    )
+
+
+def _all_tensors(given: list) -> bool:
+    return all(isinstance(one, Tensor) for one in given)
 
 
 def _generator(*key: int) -> torch.Generator:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import re
 from typing import Any
 
 import dldna.exercises
@@ -12,14 +11,14 @@ from dldna import checks
 from dldna.exercises.kinds import Kind, Verdict
 from dldna.exercises.questions import Question
 
-_CHAPTER = re.compile(r"ch\d\d")
+_NO_PAGES = {"asking", "kinds", "questions"}
 
 
 def _entries(table: str) -> dict[str, Any]:
-    """All chapters' exercises, or questions, by name."""
+    """All pages' exercises, or questions, by name."""
     found: dict[str, Any] = {}
     for module in pkgutil.iter_modules(dldna.exercises.__path__):
-        if _CHAPTER.fullmatch(module.name):
+        if module.name not in _NO_PAGES:
             full = f"dldna.exercises.{module.name}"
             found |= getattr(importlib.import_module(full), table, {})
     return found
@@ -51,13 +50,17 @@ def check(name: str, answer: Any = ...) -> Verdict:
     Returns:
         The verdict, which counts as true if the answer is right.
 
+    Whatever the answer is, it is judged and never an error: an answer of
+    another kind than the one asked for is told so.
+
     Raises:
         ValueError: no exercise has this name; the message suggests one.
-        TypeError: the answer is nothing that can be compared.
 
     Example:
         >>> verdict = check("ch00-ex1", 0.2)
         ch00-ex1: Not yet: too large.
+        >>> verdict = check("ch00-ex1", "a fifth")
+        ch00-ex1: Not yet: a number is asked for; this is text (in quotes).
         >>> assert check("ch00-ex1", 0.064)
         ch00-ex1: Right.
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -41,17 +43,124 @@ def near(given: Any, wanted: Any, rtol: float, atol: float) -> bool:
     )
 
 
+class Unfit(Exception):
+    """An answer of another kind than the one asked for; says which."""
+
+
+MOST_NUMBERS = 10_000_000  # of an answer; nobody is asked for more
+
+
 def as_array(given: Any) -> np.ndarray:
-    """A tensor, list or number as float64, or an error in plain words."""
-    if hasattr(given, "detach"):
-        given = given.detach().cpu().numpy()
+    """A tensor, list or number as float64.
+
+    Raises:
+        Unfit: it is something else, and what.
+    """
     try:
-        return np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"the answer should be a number or an array of numbers, "
-            f"this is {type(given).__name__}"
-        ) from None
+        return _as_array(given)
+    except Unfit:
+        raise
+    except Exception:  # whatever an object of any class may do
+        raise Unfit(f"{_kind(given)} cannot be read as numbers") from None
+
+
+def _as_array(given: Any) -> np.ndarray:
+    if given is None or isinstance(given, str | bytes) or callable(given):
+        raise Unfit(f"this is {_kind(given)}")
+    if hasattr(given, "detach"):
+        if given.is_meta:
+            raise Unfit("this is a tensor without values (on 'meta')")
+        _bounded(given.numel())
+        given = given.detach().cpu()
+        given = given.to_dense() if given.layout != _strided() else given
+        given = given.dequantize() if given.is_quantized else given
+        # bfloat16 and its like are unknown to numpy.
+        wide = given.cfloat if given.is_complex() else given.double
+        given = (given if given.dtype in _known() else wide()).resolve_conj()
+        given = given.resolve_neg().numpy()
+    elif hasattr(given, "__len__"):
+        _bounded(given.size if hasattr(given, "size") else len(given))
+    found = np.asarray(given)
+    if found.dtype.kind == "O":
+        found = np.array([_float(v) for v in found.flat]).reshape(found.shape)
+    if found.dtype.kind == "c":
+        if (found.imag != 0).any():
+            raise Unfit("this is complex, and real numbers are asked for")
+        found = found.real
+    if found.dtype.kind not in "biuf":
+        raise Unfit(f"this is {_kind(found.flat[0])} in an array")
+    if found.dtype.kind == "b" and found.ndim == 0:
+        raise Unfit("this is True or False")
+    return found.astype(np.float64)
+
+
+def _strided() -> Any:
+    import torch
+
+    return torch.strided
+
+
+def _known() -> tuple:
+    import torch
+
+    return (torch.bool, torch.uint8, torch.int64, torch.float64,
+            torch.float32, torch.complex64, torch.complex128)  # fmt: skip
+
+
+def _bounded(n: int) -> None:
+    if n > MOST_NUMBERS:
+        raise Unfit(f"this has {n} entries")
+
+
+def _float(value: Any) -> float:
+    """An exact number of another library, as Decimal; or a complex one."""
+    if value is None or isinstance(value, str | bytes):
+        raise Unfit(f"there is {_kind(value)} in it")
+    try:
+        return complex(value) if isinstance(value, complex) else float(value)
+    except OverflowError:
+        raise Unfit("this is a number beyond all bounds") from None
+    except Exception:
+        raise Unfit(f"there is {_kind(value)} in it") from None
+
+
+def _kind(given: Any) -> str:
+    """What an answer is, in a student's words."""
+    if given is None:
+        return "None"
+    if isinstance(given, str | bytes):
+        return "text (in quotes)"
+    if inspect.isroutine(given):
+        return "a function (call it to get its number)"
+    return f"an object of type {type(given).__name__}"
+
+
+def shown(given: Any, most: int = 120) -> str:
+    """How an object shows itself, short, and whatever it does."""
+    try:
+        text = str(given) if isinstance(given, Exception) else repr(given)
+    except Exception:
+        text = f"<{type(given).__name__}>"
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+def fresh(case: Any) -> Any:
+    """A copy of a case of which no two parts share memory.
+
+    Who is handed it may write into any part.
+
+    Example:
+        >>> a = np.zeros(2)
+        >>> b, c = fresh((a, a[::-1]))
+        >>> b[:] = 1
+        >>> a.tolist(), c.tolist()
+        ([0.0, 0.0], [0.0, 0.0])
+    """
+    if type(case) in (tuple, list):
+        return type(case)(fresh(part) for part in case)
+    if type(case) is dict:
+        return {key: fresh(part) for key, part in case.items()}
+    return copy.deepcopy(case)
 
 
 @dataclass(frozen=True)
@@ -82,7 +191,10 @@ class Number:
     mistakes: Mapping[float, str] = field(default_factory=dict)
 
     def judge(self, given: Any) -> Verdict:
-        value = as_array(given)
+        try:
+            value = as_array(given)
+        except Unfit as error:
+            return Verdict(False, f"Not yet: a number is asked for; {error}.")
         if value.size != 1:
             return Verdict(
                 False,
@@ -141,7 +253,12 @@ class Array:
     atol: float = 1e-9
 
     def judge(self, given: Any) -> Verdict:
-        value = as_array(given)
+        try:
+            value = as_array(given)
+        except Unfit as error:
+            return Verdict(
+                False, f"Not yet: an array of numbers is asked for; {error}."
+            )
         raw = self.answer() if callable(self.answer) else self.answer
         wanted = as_array(raw)
         if value.shape != wanted.shape:
@@ -195,14 +312,14 @@ class Function:
                 "itself, without calling it.",
             )
         for case in self.cases:
-            wanted = as_array(self.reference(*case))
+            wanted = as_array(self.reference(*fresh(case)))
             try:
-                value = given(*case)
-            except Exception as error:
+                value = given(*fresh(case))
+            except (Exception, SystemExit) as error:
                 return Verdict(
                     False,
-                    f"Not yet: for {case} it stops with "
-                    f"{type(error).__name__}: {error}",
+                    f"Not yet: for {shown(case)} it stops with "
+                    f"{type(error).__name__}: {shown(error)}",
                 )
             if value is None:
                 return Verdict(
@@ -217,6 +334,8 @@ class Function:
             if not verdict.right:
                 why = verdict.says.removeprefix("Not yet: ")
                 return Verdict(
-                    False, f"Not yet: for {case} it gives {value}; {why}"
+                    False,
+                    f"Not yet: for {shown(case)} it gives {shown(value)}; "
+                    f"{why}",
                 )
         return Verdict(True, "Right.")

@@ -76,9 +76,10 @@ class Question:
         return dict(zip("abcdefgh", self.options, strict=False))
 
     def judge(self, given: Any) -> Verdict:
-        """Judge a letter."""
+        """Judge a letter, or whatever else was answered."""
         known = self.letters()
-        option = known.get(str(given).strip().lower())
+        letter = given.strip().lower() if isinstance(given, str) else ""
+        option = known.get(letter)
         if option is None:
             listed = ", ".join(known)
             return Verdict(False, f"Not yet: answer one of {listed}.")

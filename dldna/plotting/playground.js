@@ -555,6 +555,7 @@
       return label(n) + " from " + show(l[0]) + " to " + show(l[l.length - 1]);
     }).join("; "));
     numbers();
+    told = 0;
   }
   function numbers() {
     root.querySelector("tbody").replaceChildren(...chosen.map((name) => {
@@ -836,5 +837,6 @@
     { attributes: true, attributeFilter: ["data-theme", "theme"] });
   window.matchMedia("(prefers-color-scheme: dark)")
     .addEventListener("change", retheme);
-  shared[id] = { walks: () => walks, start: () => start, at: () => at };
+  shared[id] = { walks: () => walks, start: () => start, at: () => at,
+    told: () => !told };
 })("PLAY_ID");

@@ -37,7 +37,8 @@ def edition(monkeypatch):
 def test_students_see_a_box_a_fold_and_no_notes(edition):
     edition("student")
     box, fold, note, code = (
-        cell["source"] for cell in chapters.rewrite(notebook(*CELLS))["cells"]
+        cell["source"]
+        for cell in chapters.rewrite(notebook(*CELLS), "05_page")["cells"]
     )
     assert "{admonition} Exercise 5.12: Why?" in box
     assert ":name: ch05-ex12" in box
@@ -51,7 +52,8 @@ def test_students_see_a_box_a_fold_and_no_notes(edition):
 def test_instructors_see_all(edition):
     edition("instructor")
     _, fold, note, _ = (
-        cell["source"] for cell in chapters.rewrite(notebook(*CELLS))["cells"]
+        cell["source"]
+        for cell in chapters.rewrite(notebook(*CELLS), "05_page")["cells"]
     )
     assert ":open:" in fold
     assert "For teachers" in note
@@ -60,7 +62,13 @@ def test_instructors_see_all(edition):
 
 def test_an_exercise_without_a_number_is_an_error():
     with pytest.raises(ValueError, match=r"Exercise 5\.2"):
-        chapters.exercise("What is this?")
+        chapters.exercise("What is this?", "05_page")
+
+
+def test_an_exercise_of_a_page_without_a_number_has_the_page_s_name():
+    box = chapters.exercise("### Exercise 12: Why?\nSay.", "playground")
+    assert "{admonition} Exercise 12: Why?" in box
+    assert ":name: playground-ex12" in box
 
 
 def test_a_figure_cannot_end_its_script_early():

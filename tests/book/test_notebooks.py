@@ -62,19 +62,35 @@ def test_a_figure_of_a_cell_has_no_path_for_words(path):
         assert len(options.get("alt", "long enough")) >= 10
 
 
+def page_of(path):
+    """What the names of a page's exercises begin with: ch05, playground."""
+    number = re.match(r"\d\d(?=_)", path.stem)
+    return f"ch{number[0]}" if number else path.stem
+
+
 @each_notebook
-def test_exercises_are_numbered_and_known(path):
-    notebook = tool.read(path)
-    number = re.match(r"\d\d", path.stem)
+def test_exercises_are_numbered_and_named_by_their_page(path):
+    page = page_of(path)
     known = exercises.names()
-    for one in notebook["cells"]:
+    for one in tool.read(path)["cells"]:
         if "exercise" in tool.tags(one):
             first = tool.source(one).splitlines()[0]
-            found = re.match(r"#+ Exercise (\d+)\.(\d+)\b", first)
+            found = re.match(r"#+ Exercise (?:(\d+)\.)?(\d+)\b", first)
             assert found, first
-            assert number is None or int(found[1]) == int(number[0])
-        for name in re.findall(r"check\(\s*['\"]([\w-]+)", tool.source(one)):
-            assert name in known
+            told = f"ch{int(found[1]):02d}" if found[1] else path.stem
+            assert told == page
+        asked = r"\b(check|quiz)\(\s*['\"]([\w-]+)"
+        for call, name in re.findall(asked, tool.source(one)):
+            assert name.rpartition("-")[0] == page
+            assert call == "quiz" or name in known
+
+
+@pytest.mark.parametrize(
+    ("stem", "page"),
+    [("18_new", "ch18"), ("05_adaptive", "ch05"), ("playground",) * 2],
+)
+def test_the_name_of_a_page(stem, page):
+    assert page_of(Path(f"{stem}.ipynb")) == page
 
 
 @each_notebook

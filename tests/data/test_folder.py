@@ -170,6 +170,163 @@ def test_a_class_only_in_the_test_set(photos):
         load(f"folder:{photos}")
 
 
+# Images as people see them -------------------------------------------------
+
+TURNS = {  # by EXIF's own table: what is to be done for a viewer
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a.swapaxes(0, 1)[::-1, ::-1],
+    8: lambda a: np.rot90(a, 1),
+}
+
+
+def fill(root, save):
+    """The same image everywhere."""
+    for part in ("train", "test"):
+        (root / part / "cat").mkdir(parents=True)
+        save(root / part / "cat" / "0")
+    return root
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tiff"])
+@pytest.mark.parametrize("turn", [*TURNS, 0, 9])
+def test_images_are_turned_as_the_camera_was_held(tmp_path, turn, suffix):
+    flat = np.zeros((16, 24, 3), np.uint8)
+    flat[:8, :8], flat[8:, 16:] = (250, 0, 0), (0, 0, 250)
+    exif = Image.Exif()
+    exif[0x0112] = turn
+
+    def save(path):
+        Image.fromarray(flat).save(
+            path.with_suffix(f".{suffix}"), exif=exif,
+            **({"lossless": True} if suffix == "webp" else {}),
+        )  # fmt: skip
+
+    data = load(f"folder:{fill(tmp_path / 'p', save)}")
+    seen = ((data.train_x[0] + 1) * 127.5).permute(1, 2, 0).numpy()
+    wanted = TURNS.get(turn, TURNS[1])(flat)
+    assert seen.shape == wanted.shape
+    assert np.abs(seen - wanted).mean() < 12  # JPEG is not exact
+
+
+def test_notes_of_a_camera_that_cannot_be_read_say_nothing(tmp_path):
+    def save(path):
+        image = Image.fromarray(picture(1))
+        image.save(path.with_suffix(".jpg"), exif=b"Exif\0\0MM\0\x2a\xff\xff")
+
+    assert load(f"folder:{fill(tmp_path / 'p', save)}").shape == (3, 4, 5)
+
+
+def transparent(kind):
+    """A red or dark image, its left half transparent, by each way there is."""
+    red = np.zeros((4, 6, 4), np.uint8)
+    red[...] = (255, 0, 0, 255)
+    red[:, :3, 3] = 0
+    image = Image.fromarray(red)
+    if kind == "half":
+        red[:, :3, 3] = 128
+        return Image.fromarray(red), {}
+    if kind == "LA":
+        return Image.merge("LA", (image.getchannel("R").point(lambda v: 0),
+                                  image.getchannel("A"))), {}  # fmt: skip
+    index = Image.fromarray((red[..., 3] > 0).astype(np.uint8))
+    if kind == "P":
+        index = index.convert("P")
+        index.putpalette([0, 255, 0, 255, 0, 0])
+        return index, {"transparency": 0}
+    if kind == "RGB":
+        plain = np.where(red[..., 3:] > 0, red[..., :3], (0, 9, 0))
+        return Image.fromarray(plain.astype(np.uint8)), {
+            "transparency": (0, 9, 0)
+        }
+    return image, {}
+
+
+@pytest.mark.parametrize("kind", ["RGBA", "half", "LA", "P", "RGB"])
+def test_what_is_transparent_lies_on_white(tmp_path, kind):
+    image, how = transparent(kind)
+
+    def save(path):
+        image.save(path.with_suffix(".png"), **how)
+
+    data = load(f"folder:{fill(tmp_path / 'p', save)}")
+    x = data.train_x[0]
+    left = {"half": (1.0, -0.0, -0.0)}.get(kind, (1.0,) * 3)
+    right = (-1.0,) if kind == "LA" else (1.0, -1.0, -1.0)
+    assert x.shape[0] == len(right)
+    for c, value in enumerate(right):
+        assert x[c, :, :3].sub(left[c]).abs().max() < 0.01
+        assert x[c, :, 3:].sub(value).abs().max() < 0.01
+
+
+# Where images lie ------------------------------------------------------------
+
+
+def empty_class(root):
+    (root / "train" / "bird").mkdir()
+
+
+def stray(root):
+    Image.fromarray(picture(3)).save(root / "test" / "stray.png")
+
+
+def deeper(root):
+    (root / "train" / "cat" / "more").mkdir()
+    Image.fromarray(picture(3)).save(root / "train" / "cat" / "more" / "1.png")
+
+
+def all_deeper(root):
+    for name in ("cat", "dog"):
+        (root / "train" / name / "sub").mkdir()
+        for path in (root / "train" / name).glob("[0-9].png"):
+            path.rename(path.parent / "sub" / path.name)
+
+
+def emptied(root):
+    for path in (root / "test" / "dog").glob("[0-9].png"):
+        path.unlink()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("change", "named", "says"),
+    [
+        (empty_class, "train/bird", "holds no images"),
+        (emptied, "test/dog", "holds no images"),
+        (stray, "test/stray.png", "lie directly in the folder"),
+        (deeper, "train/cat/more/1.png", "lie directly in the folder"),
+        (all_deeper, "train/cat/sub/0.png", "lie directly in the folder"),
+    ],
+)
+def test_images_that_lie_elsewhere_are_no_secret(
+    photos, tmp_path, change, named, says, packed
+):
+    change(photos)
+    root = photos
+    if packed:
+        root = tmp_path / "packed"
+        root.mkdir()
+        for part in ("train", "test"):
+            pack(photos, part, root / f"{part}.tar.gz")
+    with pytest.raises(ValueError, match=says) as caught:
+        load(f"folder:{root}")
+    assert named in str(caught.value)
+
+
+def test_hidden_folders_and_those_of_macos_are_no_classes(photos):
+    for name in (".ipynb_checkpoints", "__MACOSX"):
+        (photos / "train" / name).mkdir()
+        (photos / "train" / "cat" / name).mkdir()
+        Image.fromarray(picture(3)).save(
+            photos / "train" / "cat" / name / "0.png"
+        )
+    assert load(f"folder:{photos}").classes == ("cat", "dog")
+
+
 # Archives that mean harm ------------------------------------------------
 
 

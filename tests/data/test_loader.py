@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -145,3 +146,43 @@ def test_flip_and_rotate_turns_about_the_centre():
     assert (c > 0).any()
     assert (c < 0).any()
     assert y.min() >= -1 - 1e-9
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]],
+        [torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0]),
+         torch.tensor([5.0, 6.0])],
+        np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], np.float32),
+        [np.array([1.0, 2.0], np.float32), [3.0, 4.0], (5.0, 6.0)],
+    ],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore:Creating a tensor from a list of numpy")
+def test_lists_and_arrays_are_samples_too(given):
+    loader = Loader(given, [0, 1, 2], 2, shuffle=True)
+    x = torch.cat([x for x, _ in loader.batches(0)])
+    y = torch.cat([y for _, y in loader.batches(0)])
+    assert y.dtype == torch.int64
+    assert torch.equal(x.float(), torch.tensor([[1.0, 2], [3, 4], [5, 6]])[y])
+    assert len(loader.dataset) == 3
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "name"),
+    [
+        ([[1.0], [1.0, 2.0]], [0, 1], "x"),
+        ([torch.ones(1), torch.ones(2)], [0, 1], "x"),
+        (["a", "b"], [0, 1], "x"),
+        (torch.ones(2), ["cat", "dog"], "y"),
+        (torch.ones(2), None, "y"),
+        ((torch.ones(2), torch.ones(2)), [0, 1], "x"),
+        ({"ids": torch.ones(2)}, [0, 1], "x"),
+        (torch.tensor(1.0), torch.tensor(1), "x"),
+        (3.0, 4, "x"),
+        (iter([1.0]), [1], "x"),
+    ],
+)
+def test_what_makes_no_tensor_is_refused_by_name(x, y, name):
+    with pytest.raises(TypeError, match=f"^{name} should be a tensor"):
+        Loader(x, y)

@@ -87,6 +87,32 @@ def test_graphs_that_make_no_sense_are_refused(lines, message):
         graph.build(lines)
 
 
+@pytest.mark.parametrize(
+    ("lines", "position"),
+    [
+        (["xb = w*xa + bias_xb"], 12),
+        (["xb = bias_xb*xa"], 5),
+        (["xb = w*xa", "xc = v*(xb - bias_xb)"], 13),
+        (["xc = v*xb + bias_xb", "xb = w*xa"], 12),
+    ],
+)
+def test_a_bias_that_a_line_names_is_refused_with_the_caret(lines, position):
+    with pytest.raises(graph.ExpressionError, match="adds by itself") as found:
+        graph.build(lines, "linear")
+    assert found.value.position == position
+
+
+def test_every_weight_is_listed_once_and_counts_once(float64):
+    """Also one that looks like a bias, in two lines, twice in a term."""
+    lines = ["xb = bias_q*xa*bias_q + w", "xc = bias_q*xb + w"]
+    g = graph.build(lines, "linear")
+    assert g.weights == ("bias_q", "w", "bias_xb", "bias_xc")
+    w = {k: torch.tensor(float(i + 2)) for i, k in enumerate(g.weights)}
+    out = g.forward(w, {"xa": torch.tensor([3.0])})
+    assert out["xb"] == 2 * 3 * 2 + 3 + 4
+    assert out["xc"] == 2 * out["xb"] + 3 + 5
+
+
 def test_missing_values_are_named():
     g = graph.build(ONE)
     w = {k: torch.zeros(1) for k in g.weights}

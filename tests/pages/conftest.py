@@ -25,6 +25,7 @@ FLAGS = [
 ]
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
+PATIENCE = 300_000  # ms for a condition, on a machine that others use too
 
 # What a page says about itself, asked in one go.
 FACTS = """() => {
@@ -119,13 +120,32 @@ def settle(page) -> None:
     )
 
 
+# Resolves when the page's size has been the same for so many frames.
+STILL = """frames => new Promise(done => {
+  let same = 0, last = '';
+  const look = () => {
+    const root = document.documentElement;
+    const now = [innerWidth, root.scrollWidth, root.scrollHeight].join();
+    same = now === last ? same + 1 : 0;
+    last = now;
+    if (same >= frames) done();
+    else requestAnimationFrame(look);
+  };
+  look();
+})"""
+
+
+@pytest.fixture(scope="session")
+def still():
+    """Wait until a page has been laid out and drawn, however slowly."""
+    return lambda page: page.evaluate(STILL, 12)
+
+
 def draw_figures(page) -> None:
     """Scroll to each figure and wait until it is drawn."""
     for box in page.query_selector_all(".dldna-plotly"):
         box.scroll_into_view_if_needed()
-        page.wait_for_function(
-            "box => box.dataset.drawn", arg=box, timeout=30_000
-        )
+        page.wait_for_function("box => box.dataset.drawn", arg=box)
 
 
 @pytest.fixture(scope="session")
@@ -145,6 +165,14 @@ def browser():
         )
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        plain = running.new_context
+
+        def patient(**options):
+            context = plain(**options)
+            context.set_default_timeout(PATIENCE)
+            return context
+
+        running.new_context = patient
         yield running
         running.close()
 
@@ -177,7 +205,7 @@ def served():
 
 
 @pytest.fixture(scope="session")
-def visits(offline):
+def visits(offline, still):
     """Visit a page from disk, once, and keep what was seen."""
 
     @functools.cache
@@ -199,7 +227,7 @@ def visits(offline):
         if "/api/" not in name:  # thousands of words in the same colours
             seen.faults_dark = page.evaluate(AXE_RUN, ["color-contrast"])
         page.set_viewport_size(PHONE)
-        page.wait_for_timeout(150)
+        still(page)
         seen.wide_phone = page.evaluate(WIDE)
         page.close()
         return seen

@@ -77,11 +77,11 @@ def test_the_table_holds_the_grid_s_numbers(lab, grid):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_it_is_accessible_and_fits_a_phone(lab, theme):
+def test_it_is_accessible_and_fits_a_phone(lab, theme, still):
     lab.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
     lab.evaluate(AXE.read_text())
     assert lab.evaluate(AXE_RUN) == []
     lab.set_viewport_size(PHONE)
-    lab.wait_for_timeout(100)
+    still(lab)
     wide = "() => document.documentElement.scrollWidth"
     assert lab.evaluate(wide) <= PHONE["width"]

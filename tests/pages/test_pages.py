@@ -187,12 +187,12 @@ def test_search_finds_a_word(how, browser, offline, served):
     if how == "http":
         base = f"{served}/search.html"
     page.goto(f"{base}?q=optimizer")
-    page.wait_for_selector("#search-results li a", timeout=20_000)
+    page.wait_for_selector("#search-results li a")
     hrefs = [
         a.get_attribute("href")
         for a in page.query_selector_all("#search-results li a")
     ]
-    page.wait_for_timeout(500)
+    page.wait_for_load_state("networkidle")
     assert hrefs
     assert not errors
     page.close()

@@ -20,7 +20,8 @@ PAGE = """<!doctype html><html lang="en" data-theme="light"><head>
 <title>playground</title><style>
 html[data-theme="dark"] { background: #121212; color: #ddd; }</style></head>
 <body><article><h1>Playground</h1>%s</article></body></html>"""
-PATHS = "Object.values(dldnaPlayground)[2].walks()"
+PLAY = "Object.values(dldnaPlayground)[2]"
+PATHS = f"{PLAY}.walks()"
 
 
 @pytest.fixture
@@ -51,14 +52,12 @@ def opened(offline, tmp_path):
 
 def told(page):
     """Wait until the words fit what is drawn, and give them."""
-    page.wait_for_timeout(700)
-    page.wait_for_function(f"() => Object.values({PATHS}).every(p => p.done)")
-    page.wait_for_timeout(700)
+    page.wait_for_function(f"() => {PLAY}.told()")
     return page.inner_text("[data-play=says]")
 
 
 def start(page):
-    return page.evaluate("Object.values(dldnaPlayground)[2].start()")
+    return page.evaluate(f"{PLAY}.start()")
 
 
 def test_a_drag_moves_the_start_and_all_paths(opened):
@@ -103,7 +102,7 @@ def test_the_keyboard_moves_start_rate_and_time(opened):
     assert "SGD at rate 0.1" in told(page)
 
 
-def test_a_finger_drags_near_the_start_only(browser, tmp_path):
+def test_a_finger_drags_near_the_start_only(browser, tmp_path, still):
     path = tmp_path / "touch.html"
     html = plotting.playground("golden").html
     path.write_text(PAGE % html, encoding="utf-8")
@@ -130,7 +129,7 @@ def test_a_finger_drags_near_the_start_only(browser, tmp_path):
         for k in range(1, 8):
             touch("touchMove", x + 2 * k, from_y + 12 * k)
         touch("touchEnd")
-        page.wait_for_timeout(200)
+        still(page)
 
     swipe(y + 5)  # within reach of the ring
     dragged = start(page)
@@ -194,8 +193,9 @@ def test_play_stops_at_the_end_and_respects_still_readers(opened):
     page.emulate_media(reduced_motion="reduce")
     page.click("[data-play=play]")
     page.click("[data-play=play]")
-    page.wait_for_timeout(300)
-    assert page.inner_text("[data-play=at-shown]") == "5"
+    page.wait_for_function(
+        "document.querySelector('[data-play=at-shown]').innerText === '5'"
+    )
     page.emulate_media(reduced_motion="no-preference")
     page.click("[data-play=play]")
     page.wait_for_function(
@@ -215,7 +215,7 @@ def test_it_can_be_heard_and_silenced(opened):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_it_is_accessible_and_fits_a_phone(opened, theme):
+def test_it_is_accessible_and_fits_a_phone(opened, theme, still):
     page = opened("golden")
     page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
     page.evaluate("document.querySelectorAll('details')"
@@ -223,6 +223,6 @@ def test_it_is_accessible_and_fits_a_phone(opened, theme):
     page.evaluate(AXE.read_text())
     assert page.evaluate(AXE_RUN) == []
     page.set_viewport_size(PHONE)
-    page.wait_for_timeout(200)
+    still(page)
     wide = "() => document.documentElement.scrollWidth"
     assert page.evaluate(wide) <= PHONE["width"]

@@ -1,12 +1,13 @@
 """Kill -9 at random moments: nothing is lost, the result is the same.
 
     python tests/promises/kill_many.py            # 50 kills for each job
-    python tests/promises/kill_many.py --kills 4 --seed 1
+    python tests/promises/kill_many.py --kills 4 --seed 1 --job training
 
-Each job runs in a process of its own and is killed after a random time,
-again and again, until it ends. After every kill what is on disk must be
-whole; at the end the result must equal that of a run nobody killed, byte
-for byte. ``make test-kill`` runs this.
+Each job runs in an interpreter of its own, started afresh: a fork would
+share locks with those who live on. It says when it begins its work, and is
+killed a random time later, again and again, until it ends. After every kill
+what is on disk must be whole; at the end the result must equal that of a run
+nobody killed, byte for byte. ``make test-kill`` runs this.
 """
 
 import argparse
@@ -16,12 +17,11 @@ import http.server
 import json
 import os
 import random
-import signal
+import subprocess
 import sys
 import tempfile
 import threading
 import time
-import traceback
 from pathlib import Path
 
 os.environ.setdefault("DLDNA_PROGRESS", "0")
@@ -38,6 +38,12 @@ from dldna.training import load_checkpoint, train
 
 class Job:
     """Something that may be killed and is then started again."""
+
+    whole = b""  # what it gives when nobody kills it
+
+    def asks(self) -> list[str]:
+        """What the next child needs to know."""
+        return []
 
     def work(self, folder: Path) -> bytes:
         """Do the whole of it, or what is left; give the result."""
@@ -171,51 +177,68 @@ class Download(Job):
 
     ways = ("cut", "garbage", "stall", "short", "long")
 
-    def __init__(self, seed):
+    def __init__(self, *urls: str):
+        self.urls = urls
+
+    def serve(self, seed: int) -> None:
+        """Be the server; the children are handed its addresses."""
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
         self.home = f"http://127.0.0.1:{server.server_port}/"
         self.random = random.Random(seed)
 
+    def asks(self):
+        wrong = self.random.sample(self.ways, 2)
+        return [self.home + how for how in (*wrong, "good")]
+
     def work(self, folder):
         download.STALL_S, download.PROBE_S = 0.3, 2.0
-        wrong = self.random.sample(self.ways, 2)
-        urls = [self.home + how for how in (*wrong, "good")]
-        return download.fetch(folder / "file", urls, SUM).read_bytes()
+        return download.fetch(folder / "file", self.urls, SUM).read_bytes()
 
     def check(self, folder):
-        self.random.random()  # other servers next time
         file = folder / "file"
         if file.exists():
             assert file.read_bytes() == BODY
         return bool(list(folder.iterdir()))
 
 
-def start(job: Job, folder: Path) -> int:
-    """Run a job in a child; it leaves its result in a file."""
+JOBS = {
+    "training": Training,
+    "surface evaluation": Landscape,
+    "checkpoint streaming": Streaming,
+    "download": Download,
+}
+
+
+def child(name: str, folder: Path, *known: str) -> None:
+    """Say that the work begins; do it; leave the result in a file."""
+    torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
-    sys.stdout.flush()
-    pid = os.fork()
-    if pid:
-        return pid
-    code = 1
-    try:
-        found = job.work(folder)
-        write_atomic(folder.with_suffix(".out"), lambda f: f.write(found))
-        code = 0
-    except BaseException:
-        traceback.print_exc()
-    os._exit(code)
+    print("begin", flush=True)
+    found = JOBS[name](*known).work(folder)
+    write_atomic(folder.with_suffix(".out"), lambda f: f.write(found))
 
 
-def run(job: Job, folder: Path, kills: int, seed: int) -> dict[str, int]:
+def start(name: str, job: Job, folder: Path) -> subprocess.Popen:
+    """A child that has just begun its work."""
+    process = subprocess.Popen(
+        [sys.executable, __file__, "--child", name, folder, *job.asks()],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "begin\n", "the child did not start"
+    return process
+
+
+def run(name: str, folder: Path, kills: int, seed: int) -> dict[str, int]:
     """Kill a job so many times; count what happened."""
-    (folder / "warm").mkdir()
-    job.work(folder / "warm")  # so that no child imports anything
-    begin = time.monotonic()
-    status = os.waitpid(start(job, folder / "whole"), 0)[1]
-    assert status == 0, "the job fails when nobody kills it"
+    job = JOBS[name]()
+    if isinstance(job, Download):
+        job.serve(seed)
+    process, begin = start(name, job, folder / "whole"), time.monotonic()
+    with process:
+        assert process.wait() == 0, "the job fails when nobody kills it"
     lasts = time.monotonic() - begin
     job.whole = (folder / "whole.out").read_bytes()
     chance = random.Random(seed)
@@ -224,12 +247,12 @@ def run(job: Job, folder: Path, kills: int, seed: int) -> dict[str, int]:
         home = folder / f"run{count['runs']}"
         count["runs"] += 1
         while not home.with_suffix(".out").exists():
-            pid = start(job, home)
-            if count["kills"] < kills:
-                time.sleep(chance.uniform(0, lasts))
-                os.kill(pid, signal.SIGKILL)
-            status = os.waitpid(pid, 0)[1]
-            if os.WIFSIGNALED(status):
+            with start(name, job, home) as process:
+                if count["kills"] < kills:
+                    time.sleep(chance.uniform(0, lasts))
+                    process.kill()
+                status = process.wait()
+            if status < 0:
                 count["kills"] += 1
                 count["found_something"] += job.check(home)
             else:
@@ -239,26 +262,21 @@ def run(job: Job, folder: Path, kills: int, seed: int) -> dict[str, int]:
     return count
 
 
-def jobs(seed: int) -> dict[str, Job]:
-    return {
-        "training": Training(),
-        "surface evaluation": Landscape(),
-        "checkpoint streaming": Streaming(),
-        "download": Download(seed),
-    }
-
-
 def main() -> int:
+    if sys.argv[1:2] == ["--child"]:
+        name, folder, *known = sys.argv[2:]
+        child(name, Path(folder), *known)
+        return 0
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--job", choices=JOBS, help="this one alone")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    torch.set_num_threads(1)
     found = {}
-    for name, job in jobs(given.seed).items():
+    for name in [given.job] if given.job else JOBS:
         with tempfile.TemporaryDirectory() as folder:
-            found[name] = run(job, Path(folder), given.kills, given.seed)
+            found[name] = run(name, Path(folder), given.kills, given.seed)
         if not given.json:
             print(name, found[name], flush=True)
     if given.json:

@@ -3,9 +3,11 @@
 import hashlib
 import os
 import pickle
+import random
 import subprocess
 import sys
 import textwrap
+import time
 import zipfile
 
 import numpy as np
@@ -318,67 +320,58 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 
 
 KILL = """
-    import os, random, signal, sys, time
+    import sys
     from pathlib import Path
     sys.path.insert(0, sys.argv[2])
     import test_checkpoint as t
 
-    def child(path):
-        pid = os.fork()
-        if pid == 0:
-            word = t.run(t.in_memory, path)
-            path.with_suffix(".new").write_text(word)
-            path.with_suffix(".new").rename(path.with_suffix(".txt"))
-            os._exit(0)
-        return pid
-
-    model, optimizer, _ = t.setup(t.in_memory())  # torch's late imports
-    model(t.torch.zeros(2, 2)).sum().item()
-    for p in model.parameters():
-        p.grad = t.torch.zeros_like(p)
-    optimizer.step()
-    random.seed(int(sys.argv[3]))
-    folder = Path(sys.argv[1])
-    path, killed, resumed = folder / "killed.pt", 0, 0
-    def stamp():
-        return path.stat().st_mtime_ns if path.exists() else 0
-
-    while not path.with_suffix(".txt").exists():
-        before, pid = stamp(), child(path)
-        done = 0
-        early = random.random() < 0.3  # before it has saved anything
-        while not (early or done or stamp() != before):
-            done, status = os.waitpid(pid, os.WNOHANG)
-            time.sleep(0.001)
-        if not done:
-            time.sleep(random.uniform(0.0, 0.03))
-            os.kill(pid, signal.SIGKILL)
-            status = os.waitpid(pid, 0)[1]
-        killed += status == signal.SIGKILL
-        resumed += path.exists()
-    os.waitpid(child(folder / "whole.pt"), 0)
-    print(killed, resumed)
+    path = Path(sys.argv[1])
+    print("begin", flush=True)
+    word = t.run(t.in_memory, path)
+    path.with_suffix(".new").write_text(word)
+    path.with_suffix(".new").rename(path.with_suffix(".txt"))
     """
 
 
-def test_kill_minus_nine_at_random_moments(tmp_path):
-    done = subprocess.run(
+def child(path):
+    """A run in an interpreter of its own, about to begin."""
+    process = subprocess.Popen(
         [
             sys.executable,
             "-c",
             textwrap.dedent(KILL),
-            str(tmp_path),
+            str(path),
             os.path.dirname(__file__),
-            "1",
         ],
         env={**os.environ, "OMP_NUM_THREADS": "1", "DLDNA_PROGRESS": "0"},
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
-        check=False,
     )
-    assert done.returncode == 0, done.stderr
-    killed, resumed = (int(n) for n in done.stdout.split())
+    assert process.stdout.readline() == "begin\n"
+    return process
+
+
+def test_kill_minus_nine_at_random_moments(tmp_path):
+    chance = random.Random(1)
+    path = tmp_path / "killed.pt"
+    killed = resumed = 0
+
+    def stamp():
+        return path.stat().st_mtime_ns if path.exists() else 0
+
+    # Before it has saved anything, after it has, and then some time later.
+    for wait in (False, True, True):
+        before = stamp()
+        with child(path) as process:
+            while wait and process.poll() is None and stamp() == before:
+                time.sleep(0.001)
+            time.sleep(chance.uniform(0.0, 0.03) if wait else 0.0)
+            process.kill()
+        killed += process.returncode < 0
+        resumed += path.exists()
+    with child(path) as process:
+        assert process.wait() == 0
     assert killed >= 2
     assert resumed >= 2
     word = (tmp_path / "killed.txt").read_text()
-    assert word == (tmp_path / "whole.txt").read_text() == run(in_memory)
+    assert word == run(in_memory)

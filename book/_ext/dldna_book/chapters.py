@@ -13,7 +13,9 @@ tag            students' edition             instructors' edition
 
 An exercise starts with a line such as ``### Exercise 5.2: Warm-up``; its
 anchor is then ``ch05-ex2``, the name that :func:`dldna.exercises.check`
-knows. Execution sees neither tags nor editions: both share one cache.
+knows. On a page without a number it is ``### Exercise 2: Warm-up``, and the
+anchor begins with the page's name: ``playground-ex2``. Execution sees
+neither tags nor editions: both share one cache.
 """
 
 import json
@@ -24,7 +26,7 @@ from pathlib import Path
 from docutils import nodes
 from docutils.parsers.rst import Directive
 
-EXERCISE = re.compile(r"#+\s*(Exercise (\d+)\.(\d+)\b.*)\n?")
+EXERCISE = re.compile(r"#+\s*(Exercise (?:(\d+)\.)?(\d+)\b.*)\n?")
 FENCE = ":" * 8
 SHOW = "Show the solution's code"
 HIDE = "Hide the solution's code"
@@ -39,29 +41,31 @@ def directive(name: str, title: str, body: str, *options: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def exercise(text: str) -> str:
+def exercise(text: str, page: str) -> str:
     match = EXERCISE.match(text)
     if match is None:
         raise ValueError(
-            "an exercise cell starts with '### Exercise 5.2: its title', "
+            "an exercise cell starts with '### Exercise 5.2: its title' (on "
+            "a page without a number, '### Exercise 2: its title'), "
             f"this one with {text[:40]!r}"
         )
     title, chapter, number = match.groups()
+    owner = page if chapter is None else f"ch{int(chapter):02d}"
     return directive(
         "admonition",
         title,
         text[match.end() :],
         ":class: dldna-exercise",
-        f":name: ch{int(chapter):02d}-ex{number}",
+        f":name: {owner}-ex{number}",
     )
 
 
-def solution(text: str) -> str:
+def solution(text: str, page: str = "") -> str:
     open_ = (":open:",) if instructor() else ()
     return directive("dropdown", "Solution", text, ":icon: check", *open_)
 
 
-def teacher(text: str) -> str:
+def teacher(text: str, page: str = "") -> str:
     if not instructor():
         return ""
     return directive("admonition", "For teachers", text, ":class: note")
@@ -70,20 +74,21 @@ def teacher(text: str) -> str:
 RENDER = {"exercise": exercise, "solution": solution, "teacher": teacher}
 
 
-def rewrite(notebook: dict) -> dict:
+def rewrite(notebook: dict, page: str) -> dict:
     """The notebook with its tagged Markdown cells put into directives."""
     for cell in notebook["cells"]:
         if cell["cell_type"] != "markdown":
             continue
         for tag in cell["metadata"].get("tags", ()):
             if tag in RENDER:
-                cell["source"] = RENDER[tag]("".join(cell["source"]))
+                cell["source"] = RENDER[tag]("".join(cell["source"]), page)
     return notebook
 
 
 def on_source(app, docname, source) -> None:
     if str(app.env.doc2path(docname)).endswith(".ipynb"):
-        source[0] = json.dumps(rewrite(json.loads(source[0])))
+        page = Path(docname).name
+        source[0] = json.dumps(rewrite(json.loads(source[0]), page))
 
 
 def on_doctree(app, doctree) -> None:

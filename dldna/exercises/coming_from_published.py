@@ -24,7 +24,7 @@ def _epochs_to(losses: list[float], level: float) -> float:
 
 
 EXERCISES = {
-    "ch18-ex1": Function(
+    "coming_from_published-ex1": Function(
         _sgd,
         cases=[
             ([1.0], 0.1, 0.9),
@@ -32,7 +32,7 @@ EXERCISES = {
             ([2.0, -1.0, 0.5], 0.01, 0.5),
         ],
     ),
-    "ch18-ex2": Function(
+    "coming_from_published-ex2": Function(
         _epochs_to,
         cases=[
             ([0.9, 0.7, 0.6], 0.8),
@@ -41,27 +41,27 @@ EXERCISES = {
             ([math.nan, math.nan], 1.0),
         ],
     ),
-    "ch18-ex3": Number(
+    "coming_from_published-ex3": Number(
         (6 * 1.41 - 0.25) / 5,
         mistakes={
             (5 * 1.41 - 0.25) / 5: "the mean was over six things.",
             6 * 1.41 / 5: "the slope is part of the sum: take it out.",
         },
     ),
-    "ch18-ex4": Number(
+    "coming_from_published-ex4": Number(
         1e-3 / math.sqrt(2),
         mistakes={1e-3: "that is the right form, with eps outside."},
     ),
-    "ch18-ex5": Number(
+    "coming_from_published-ex5": Number(
         0.01,
         mistakes={
             0.1: "that is the gradient; the weights are longer, too.",
             1.0: "the output stays, but what of its derivative?",
         },
     ),
-    "ch18-ex6": Array([2, 3]),
+    "coming_from_published-ex6": Array([2, 3]),
     # Two axes of a long random walk: 6 / pi^2 (1 + 1/4).
-    "ch18-ex7": Number(
+    "coming_from_published-ex7": Number(
         7.5 / math.pi**2,
         rtol=5e-3,
         mistakes={6 / math.pi**2: "that is the first axis alone."},
@@ -69,7 +69,7 @@ EXERCISES = {
 }
 
 QUIZZES = {
-    "ch18-q1": Question(
+    "coming_from_published-q1": Question(
         "You tuned SGD(lr=0.01, momentum=0.9) with the published package. "
         "What trains in exactly the same way here?",
         (

@@ -4,7 +4,7 @@ from dldna.exercises.kinds import Number
 
 EXERCISES = {
     # Golden: curvatures 1 and 10.
-    "ch20-ex1": Number(
+    "playground-ex1": Number(
         2 / 10,
         mistakes={
             2.0: "that is the limit of the flat direction.",
@@ -12,18 +12,18 @@ EXERCISES = {
         },
     ),
     # Rotated: curvatures 1 and 50, heavy ball 0.9.
-    "ch20-ex2": Number(
+    "playground-ex2": Number(
         2 * (1 + 0.9) / 50,
         mistakes={
             0.04: "that is the limit without momentum.",
             0.4: "a heavy ball does not bear ten times the rate.",
         },
     ),
-    "ch20-ex3": Number(
+    "playground-ex3": Number(
         0.05, mistakes={0.0: "every step is 0.1 long, also the last one."}
     ),
     # Noisy quadratic: lr sigma^2 / (curvature (2 - lr curvature)).
-    "ch20-ex5": Number(
+    "playground-ex5": Number(
         0.1 / (2 - 0.1),
         mistakes={
             (0.1 / 1.9) ** 0.5: "that is the standard deviation.",
