@@ -1,6 +1,9 @@
-"""What is trained: searches of a rate, and trainings, tier by tier."""
+"""What a job is: a search of a rate, a training, or a script's table."""
 
+import dataclasses
+import json
 from dataclasses import dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -11,27 +14,33 @@ class Training:
         name: of the job and of its files.
         tier: A, B or C: the order of the work.
         model: see :func:`benchmarks.studies.networks.build`.
-        rate: largest learning rate, or the name of the search that
-            chooses it.
-        epochs: passes over the images.
-        images: of the training set; all 50,000, or the first so many of
-            those that are not kept for validation.
+        rate: largest learning rate, or the names of the searches that
+            choose it: of several, the one with the lowest loss on
+            validation gives the optimizer, too.
+        epochs: passes over the images; or stretches, see below.
+        images: of the training set: all, or the first so many of those
+            that are not kept for validation.
         batch: images for each step.
         optimizer: ``sgd`` or ``adam``.
         decay: weight decay.
         augment: shifts of up to four pixels, and mirrors.
         seed: of the weights, the order and the augmentation.
+        stretch: steps after which a line of numbers is kept, instead of
+            after a pass over the images.
+        until: end when the mean loss of a stretch is at most this.
+        schedule: ``cycle`` up in the first quarter and down to nothing,
+            or ``constant`` after a rise over 5 % of the steps.
         points: checkpoints of the path in the first epoch, the second,
             ...; the last number holds for all that follow, and none for
             no path.
-        options: more for the network, as pairs.
         precision: of the path on disk.
+        options: more for the network, as pairs.
     """
 
     name: str
     tier: str
     model: str
-    rate: str | float
+    rate: float | tuple[str, ...]
     epochs: int
     images: int = 50_000
     batch: int = 128
@@ -39,20 +48,35 @@ class Training:
     decay: float = 5e-4
     augment: bool = True
     seed: int = 0
+    stretch: int = 0
+    until: float = 0.0
+    schedule: str = "cycle"
     points: tuple[int, ...] = ()
-    options: tuple[tuple[str, int], ...] = ()
     precision: str = "float32"
+    options: tuple[tuple[str, int], ...] = ()
+
+    def steps(self, everything: int = 50_000) -> int:
+        """Steps of an epoch, or of a stretch."""
+        return self.stretch or min(self.images, everything) // self.batch
+
+    def seen(self) -> int:
+        """Images that all steps see."""
+        return self.epochs * self.steps() * self.batch
 
 
 @dataclass(frozen=True)
 class Search:
-    """Rates tried on a part of the data, the best kept on validation.
+    """Rates tried on a part of the data; validation chooses.
 
     Args:
-        of: what is tried; its rate, images and epochs are those below.
-        rates: tried first, in growing order; while the best is at an
-            edge, the next beyond it is tried too.
-        more: at most so many beyond.
+        name: of the job.
+        tier: A, B or C.
+        of: what is tried, but for its rate, images, epochs and points.
+        rates: tried first; while the best is at an edge, the next beyond
+            it is tried too.
+        epochs: of each trial.
+        images: of each trial.
+        more: how many rates beyond the first may be tried.
     """
 
     name: str
@@ -74,44 +98,64 @@ class Search:
             points=(),
         )
 
+    def seen(self) -> int:
+        """Images that all trials see, if the best is not at an edge."""
+        return len(self.rates) * self.trial(self.rates[0]).seen()
 
-Job = Training | Search
-BIG = {"points": (10, 10, 4), "precision": "float16"}
-SMALL = {"points": (10, 10, 4)}
+
+@dataclass(frozen=True)
+class Table:
+    """A piece of another script's work, in a process of its own.
+
+    Args:
+        name: of the job.
+        tier: A, B or C.
+        make: a function of :mod:`benchmarks.studies.tables`.
+        options: its arguments, as pairs.
+        hours: what it took, or about what it will take.
+    """
+
+    name: str
+    tier: str
+    make: str
+    options: tuple[tuple[str, object], ...] = ()
+    hours: float = 1.0
+
+
+Job = Training | Search | Table
+
+
+def asked(job: Job) -> dict[str, Any]:
+    """A job in JSON's types, as results and checkpoints keep it."""
+    return json.loads(json.dumps(dataclasses.asdict(job)))
+
+
+def changed(job: Job, before: dict[str, Any]) -> str | None:
+    """What a job now asks otherwise than it did, in words, or None.
+
+    Its tier and its estimate may change. A setting that did not exist
+    then had its present default.
+    """
+    now = asked(job)
+    for field in dataclasses.fields(job):
+        key = field.name
+        if key in ("tier", "hours"):
+            continue
+        if key == "of":
+            found = changed(job.of, before[key])
+            if found is not None:
+                return found
+            continue
+        was = before.get(key, field.default)
+        if isinstance(was, tuple):
+            was = list(was)
+        if was != now[key]:
+            return f"{key}={was!r}, not {now[key]!r}"
+    return None
 
 
 def searched(of: Training, rates, **options) -> tuple[Search, Training]:
     """A training, and before it the search of its rate."""
     name = f"{of.name}-rate"
     search = Search(name, of.tier, of, tuple(rates), **options)
-    return search, replace(of, rate=name)
-
-
-def tier_a() -> list[Job]:
-    """Both large networks; depth 20 and 56 with and without skips."""
-    resnet, vgg = large()
-    found = [*resnet, *vgg]
-    for depth in (20, 56):
-        for skip in ("", "-noskip"):
-            name = f"resnet{depth}{skip}"
-            of = Training(name, "A", name, 0.1, 20, **SMALL)
-            found += searched(of, (0.03, 0.1, 0.3), epochs=2)
-    return found
-
-
-def large() -> tuple[tuple[Search, Training], ...]:
-    """ResNet-50 and VGG-11, each after its search."""
-    resnet = Training(
-        "resnet50", "A", "resnet50", 1e-3, 10, optimizer="adam",
-        options=(("zero", 1),), **BIG,
-    )  # fmt: skip
-    vgg = Training("vgg11", "A", "vgg11", 0.1, 10, decay=0.0, **BIG)
-    return (
-        searched(resnet, (3e-4, 1e-3, 3e-3)),
-        searched(vgg, (0.01, 0.03, 0.1)),
-    )
-
-
-def jobs() -> list[Job]:
-    """All of the queue, in the order of its work."""
-    return tier_a()
+    return search, replace(of, rate=(name,))

@@ -5,7 +5,9 @@
 ``part/NAME.pt``       the checkpoint of the job that is under way
 ``weights/NAME.pt``    a trained network's last weights
 ``path/NAME/``         points of its path, for ``dldna.landscape``
+``speeds.json``        images a second, by network
 ``running``            the process number of a queue at work
+``standing``           the same, while it is paused
 ``pause``              made by hand: the queue stops at its next step
 ``pause.PID``          the same, while process PID is alive
 =====================  ==============================================
@@ -14,12 +16,15 @@
 import json
 import os
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from dldna.files import write_atomic
+from dldna.landscape.locking import locked
 
-POLL = 1.0  # seconds between two looks for the end of a pause
+POLL = 0.5  # seconds between two looks for the end of a pause
 
 
 def default_folder() -> Path:
@@ -84,10 +89,30 @@ class State:
             alive(file.suffix[1:]) for file in self.folder.glob("pause.*")
         )
 
-    def wait(self) -> None:
-        """Stand still while someone asks for it."""
-        while self.paused():
-            time.sleep(POLL)
+    def wait(self, leaving: Callable[[], bool]) -> None:
+        """Stand still while someone asks for it, or until we leave."""
+        said = self.folder / "standing"
+        said.write_text(str(os.getpid()))
+        try:
+            while self.paused() and not leaving():
+                time.sleep(POLL)
+        finally:
+            said.unlink(missing_ok=True)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Say that a queue is at work here, and keep a second one out.
+
+        Raises:
+            RuntimeError: there is one.
+        """
+        with locked(self.folder, "training the studies"):
+            said = self.folder / "running"
+            said.write_text(str(os.getpid()))
+            try:
+                yield
+            finally:
+                said.unlink(missing_ok=True)
 
 
 def alive(number: str) -> bool:
