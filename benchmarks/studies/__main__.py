@@ -74,8 +74,10 @@ def main(words: list[str] | None = None) -> int:
 
 def train(given: argparse.Namespace, state: State, wanted: list) -> int:
     """Work at the queue until it is done or until asked to leave."""
+    if given.device != "cpu" and not torch.cuda.is_available():
+        sys.exit(f"--device {given.device}: torch finds no GPU here")
     torch.set_num_threads(1)
-    source = "digits" if given.smoke else source_of(given.data)
+    source = "noise" if given.smoke else source_of(given.data)
     dataset = smoke.noise() if given.smoke else data.load(source)
     label = export.label_of(source)
     desk = Desk(

@@ -5,7 +5,9 @@ import re
 import torch
 from torch import Tensor, nn
 
+from benchmarks.studies.state import State
 from dldna import init, models
+from dldna.data import Dataset
 from dldna.models.residual import SmallResNet
 
 COPIES = 49  # pixels that VGG-11's pool makes of one
@@ -28,6 +30,8 @@ def build(
             torch.manual_seed(seed)
             skip = small[2] is None
             return SmallResNet(int(small[1]), shape, classes, skip)
+    if name == "vgg11":
+        return Folded(whole_vgg(shape, classes, seed))
     net = models.make(
         name, seed=seed, in_shape=shape, num_classes=classes, **options
     )
@@ -35,9 +39,6 @@ def build(
         for module in net.modules():
             if hasattr(module, "bn3"):
                 nn.init.zeros_(module.bn3.weight)
-    if name == "vgg11":
-        init.initialize(net, "kaiming_normal", seed=seed)
-        return Folded(net)
     return net
 
 
@@ -96,6 +97,33 @@ def unfolded(folded: Folded, began: nn.Module) -> nn.Module:
     began.features.load_state_dict(folded.features.state_dict())
     began.classifier[1:].load_state_dict(folded.classifier[1:].state_dict())
     return began
+
+
+def trained(state: State, name: str, dataset: Dataset) -> nn.Module:
+    """A finished training's network, VGG-11 with all its columns.
+
+    Raises:
+        LookupError: the training is not finished.
+    """
+    found = state.result(name)
+    if found is None:
+        raise LookupError(f"{name} is not trained yet in {state.folder}")
+    job = found["job"]
+    shape, classes = dataset.shape, len(dataset.classes)
+    net = build(
+        job["model"], shape, classes, job["seed"], **dict(job["options"])
+    )
+    net.load_state_dict(torch.load(state.weights(name), weights_only=True))
+    if isinstance(net, Folded):
+        return unfolded(net, whole_vgg(shape, classes, job["seed"]))
+    return net
+
+
+def whole_vgg(shape: tuple[int, ...], classes: int, seed: int) -> nn.Module:
+    """VGG-11 as it is before it is folded."""
+    net = models.make("vgg11", seed=seed, in_shape=shape, num_classes=classes)
+    init.initialize(net, "kaiming_normal", seed=seed)
+    return net
 
 
 def optimizer(

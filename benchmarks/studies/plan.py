@@ -37,9 +37,19 @@ def jobs() -> list[Job]:
 
 
 def pack() -> list[Job]:
-    """What a GPU does: tiers A and B, then the deepest networks."""
+    """What a GPU does: tiers A and B, the deepest networks, finer planes."""
     first = [job for job in jobs() if job.tier in "AB"]
-    return [*first, *depth(110, "G")]
+    planes = [
+        Table(
+            f"plane-{of}", "G", "plane",
+            (("of", of), ("resolution", 51), ("images", 5_000)), 0.1,
+        )
+        for of in (
+            "resnet50", "vgg11", "resnet56", "resnet56-noskip", "resnet110",
+            "resnet110-noskip",
+        )
+    ]  # fmt: skip
+    return [*first, *depth(110, "G"), *planes]
 
 
 def large() -> list[Job]:

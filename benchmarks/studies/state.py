@@ -24,6 +24,7 @@ from typing import Any
 from dldna.files import write_atomic
 from dldna.landscape.locking import locked
 
+OLD = 12 * 3600  # seconds after which a mark of a process counts no more
 POLL = 0.5  # seconds between two looks for the end of a pause
 
 
@@ -85,9 +86,15 @@ class State:
         """Whether someone asks the queue to stand still."""
         if (self.folder / "pause").exists():
             return True
-        return any(
-            alive(file.suffix[1:]) for file in self.folder.glob("pause.*")
-        )
+        return any(self._holds(m) for m in self.folder.glob("pause.*"))
+
+    def _holds(self, mark: Path) -> bool:
+        """Whether who made a mark is alive; numbers are used again."""
+        try:
+            age = time.time() - mark.stat().st_mtime
+        except FileNotFoundError:
+            return False
+        return age < OLD and alive(mark.suffix[1:])
 
     def wait(self, leaving: Callable[[], bool]) -> None:
         """Stand still while someone asks for it, or until we leave."""

@@ -18,11 +18,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import avg_pool2d
+from torch.nn import functional as F
 
+from benchmarks.studies import networks, smoke
 from benchmarks.studies.desk import Desk, Paused
 from benchmarks.studies.jobs import Table
-from dldna import data, training
+from benchmarks.studies.state import State
+from dldna import data, landscape, training
 from dldna.files import write_atomic
 from dldna.training import tournament
 
@@ -45,9 +47,11 @@ def run_table(desk: Desk, job: Table, source: str) -> dict[str, Any]:
     work = desk.state.folder / "tables" / job.name
     out = work / "found.json"
     options = plain(dict(job.options))
-    if job.make == "tournament":
+    if job.make in ("tournament", "plane"):
         options |= {"source": source, "work": str(work)}
         options["device"] = desk.device
+    if job.make == "plane":
+        options["folder"] = str(desk.state.folder)
     command = [sys.executable, "-m", "benchmarks.studies.tables"]
     command += [job.make, str(out), json.dumps(options)]
     work.mkdir(parents=True, exist_ok=True)
@@ -84,6 +88,11 @@ def plain(value: Any) -> Any:
     return value
 
 
+def images_of(source: str) -> data.Dataset:
+    """The data set of a name; ``noise`` is the smallest."""
+    return smoke.noise() if source == "noise" else data.load(source)
+
+
 def tournament_of(
     source: str, model: str, work: str, device: str, more: dict | None = None,
     images: int = 10_000, tested: int = 5_000, epochs: int = 10,
@@ -92,7 +101,7 @@ def tournament_of(
     """Seven optimizers at equal budgets, resumed from ``work``."""
     from dldna import models
 
-    d = data.load(source)
+    d = images_of(source)
     d = d.take(min(images, len(d.train_x)), n_test=min(tested, len(d.test_x)))
 
     def make(seed: int):
@@ -121,7 +130,7 @@ def mup(kind: str, width: int, images: int = 8_192, epochs: int = 10) -> dict:
     d = data.book_dataset()
     d = d.take(min(images, len(d.train_x)))
     script.EPOCHS = epochs
-    x = avg_pool2d(d.train_x, 4)
+    x = F.avg_pool2d(d.train_x, 4)
     losses = script.losses(kind, width, x, d.train_y)
     return {"rates": script.RATES, "loss": losses, "images": len(x),
             "epochs": epochs, "data": d.name}  # fmt: skip
@@ -151,7 +160,39 @@ def scheme(scheme: str, images: int = 20_000, epochs: int = 15) -> dict:
     }
 
 
-MAKERS = {"tournament": tournament_of, "mup": mup, "scheme": scheme}
+def plane(
+    source: str, work: str, device: str, folder: str, of: str,
+    resolution: int, images: int,
+) -> dict:  # fmt: skip
+    """A random plane through a trained network, resumed from ``work``."""
+    d = images_of(source)
+    net = networks.trained(State(Path(folder)), of, d).to(device).eval()
+    held = slice(0, images)  # of the test images: the order is no order
+    order = torch.randperm(
+        len(d.test_x), generator=torch.Generator().manual_seed(0)
+    )[held]
+    found = landscape.surface(
+        net, F.cross_entropy,
+        (d.test_x[order].to(device), d.test_y[order].to(device)),
+        resolution=resolution, out=work, metrics="accuracy",
+        data_name=d.name,
+    )  # fmt: skip
+    return {
+        "alphas": found.alphas,
+        "betas": found.betas,
+        "losses": found.losses,
+        "centre_loss": found.centre_loss,
+        "way": found.path,
+        "images": len(order),
+    }
+
+
+MAKERS = {
+    "tournament": tournament_of,
+    "mup": mup,
+    "scheme": scheme,
+    "plane": plane,
+}
 
 
 def _follow(parent: int) -> None:
