@@ -24,6 +24,7 @@ def jobs() -> list[Job]:
         *depth(20, "A"),
         *depth(56, "A"),
         *control(),
+        *recipes(),
         *sensitivity(),
         *more_seeds(),
         *depth(32, "B"),
@@ -92,6 +93,20 @@ def control() -> list[Job]:
             batch=batch, optimizer="adam", options=(("zero", 1),),
         )  # fmt: skip
         found += searched(of, ADAM if batch == 128 else (1e-4, 3e-4, 1e-3))
+    return found
+
+
+def recipes() -> list[Job]:
+    """ResNet-50's other recipes, by the search that its own went through."""
+    found = []
+    for kind, zero in (("adam", 0), ("sgd", 0), ("sgd", 1)):
+        of = Training(
+            "", "B", "resnet50", 0.1, 1, optimizer=kind,
+            options=(("zero", 1),) if zero else (),
+        )  # fmt: skip
+        name = f"recipe-resnet50-{kind}" + ("-zero" if zero else "")
+        rates = (1e-3, 3e-3, 9e-3) if kind == "adam" else SGD
+        found.append(Search(name, "B", of, rates))
     return found
 
 
