@@ -87,8 +87,8 @@ serve: $(BOOK_READY) ## the built book at http://localhost:8000
 	@$(PY) -m http.server 8000 --bind 127.0.0.1 --directory $(HTML)
 
 bench: $(TEST_READY) ## ours beside what a user would pick instead
-	@for file in benchmarks/[!_]*.py; do \
-	  echo "== $$file"; $(PY) "$$file" || exit 1; done
+	@sh benchmarks/studies/paused.sh sh -c 'for file in benchmarks/[!_]*.py; \
+	  do echo "== $$file"; $(PY) "$$file" || exit 1; done'
 
 bundle: book ## the book, notebooks and wheels list for a class offline
 	@$(PY) book/tools/bundle.py

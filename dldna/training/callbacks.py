@@ -25,6 +25,8 @@ class State:
         metrics: what a callback puts here in ``on_epoch`` becomes a
             column of the history.
         stop: a callback sets this to end the run after this epoch.
+        save: a callback sets this in ``on_step`` to have the checkpoint
+            written after this step; it is cleared then.
     """
 
     model: nn.Module
@@ -37,6 +39,7 @@ class State:
     loss_fn: Callable | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     stop: bool = False
+    save: bool = False
 
 
 class Callback:

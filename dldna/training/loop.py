@@ -241,7 +241,7 @@ def _say_diverged(event: dict[str, Any], how: str) -> None:
 
 
 class _Saver:
-    """Saves within an epoch, every so many seconds."""
+    """Saves within an epoch, every so many seconds or when asked to."""
 
     def __init__(self, run: Run, path: Path | None, seconds: float):
         self.run, self.path, self.seconds = run, path, seconds
@@ -249,7 +249,10 @@ class _Saver:
 
     def maybe(self) -> None:
         now = time.perf_counter()
-        if self.path is not None and now - self.last >= self.seconds:
+        state = self.run.state
+        due = state.save or now - self.last >= self.seconds
+        state.save = False
+        if self.path is not None and due:
             save_checkpoint(self.path, self.run.state_dict())
             self.last = time.perf_counter()
 

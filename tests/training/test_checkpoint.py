@@ -375,3 +375,23 @@ def test_kill_minus_nine_at_random_moments(tmp_path):
     assert resumed >= 2
     word = (tmp_path / "killed.txt").read_text()
     assert word == run(in_memory)
+
+
+@pytest.mark.parametrize("when", [1, 2, 6, 7])
+def test_a_callback_may_ask_for_a_checkpoint(when, tmp_path):
+    """It is written once, after that very step."""
+
+    class Ask(Stop):
+        def on_step(self, state):
+            state.save |= state.step == when
+            super().on_step(state)
+
+    path = tmp_path / "run.pt"
+    net = nn.Linear(2, 3)
+    sgd = torch.optim.SGD(net.parameters(), 0.1)
+    with pytest.raises(Cut):
+        train(
+            net, sgd, in_memory(), epochs=2, callbacks=[Ask(when + 2)],
+            checkpoint=path, checkpoint_seconds=1e9, progress=False,
+        )  # fmt: skip
+    assert len(load_checkpoint(path)["step_loss"]) == when

@@ -1,0 +1,118 @@
+"""The small results in one file: rates, losses, accuracies, hours."""
+
+import io
+import json
+from collections import Counter
+from pathlib import Path
+
+from PIL import Image
+
+from benchmarks.studies.jobs import Job
+from benchmarks.studies.state import State
+from dldna import stored
+from dldna.data.archive import members
+from dldna.files import write_atomic
+
+COMMAND = "python -m benchmarks.studies"
+
+
+def results(state: State, jobs: list[Job]) -> dict[str, dict]:
+    """What is finished, by name, in the order of the queue."""
+    found = {job.name: state.result(job.name) for job in jobs}
+    return {name: kept for name, kept in found.items() if kept is not None}
+
+
+def to_file(state: State, jobs: list[Job]) -> Path:
+    """All results in one file of the folder, ``studies.json``."""
+    text = json.dumps(results(state, jobs)).encode()
+    path = state.folder / "studies.json"
+    return write_atomic(path, lambda file: file.write(text))
+
+
+def to_package(state: State, jobs: list[Job]) -> str:
+    """Store the results in the package, and say what they are.
+
+    Raises:
+        SystemExit: nothing is finished.
+    """
+    found = results(state, jobs)
+    if not found:
+        raise SystemExit(f"nothing is finished in {state.folder} yet")
+    missing = [job.name for job in jobs if job.name not in found]
+    seconds = sum(kept["seconds"] for kept in found.values())
+    abouts = [kept["about"] for kept in found.values()]
+    stored.store(
+        "studies",
+        {"jobs": found, "missing": missing},
+        command=COMMAND,
+        made="networks trained to their end",
+        seed=0,
+        model="see each job",
+        data=common(abouts, "data"),
+        n_samples=50_000,
+        loss="cross_entropy",
+        seconds=round(seconds, 1),
+        notes={
+            "hours": round(seconds / 3600, 2),
+            "hardware": common(abouts, "hardware"),
+            "weights": "kept in the state folder; the command makes them",
+        },
+    )
+    return table(found)
+
+
+def common(abouts: list[dict], key: str) -> str:
+    """What all results share, or all that there are, joined."""
+    return " and ".join(Counter(about[key] for about in abouts))
+
+
+def table(found: dict[str, dict]) -> str:
+    """The trained networks in Markdown.
+
+    Example:
+        >>> print(table({}))
+        | network | test accuracy | epochs | images | seed | rate | hours |
+        |---|---|---|---|---|---|---|
+    """
+    lines = [
+        "| network | test accuracy | epochs | images | seed | rate | hours |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, kept in found.items():
+        if kept["kind"] != "training":
+            continue
+        job = kept["job"]
+        lines.append(
+            f"| {name} | {100 * kept['test_accuracy']:.2f} % | "
+            f"{len(kept['epochs']['seconds'])} | {job['images']:,} | "
+            f"{job['seed']} | {kept['optimizer']} {kept['rate']:g} | "
+            f"{kept['seconds'] / 3600:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def label_of(source: str) -> str:
+    """What the images are; of JPEGs with the quality that they have."""
+    if not source.startswith("folder:"):
+        return {"CIFAR10": "CIFAR-10"}.get(source, source)
+    folder = Path(source.removeprefix("folder:"))
+    name = folder.name
+    archive = folder / "test.tar.gz"
+    if name != "cifar10-jpeg" or not archive.exists():
+        return name
+    first = next(
+        data for file, data in members(archive) if file.endswith(".jpg")
+    )
+    return f"CIFAR-10 as JPEG, quality {quality(first)}"
+
+
+def quality(data: bytes) -> int:
+    """The quality of a JPEG, from its first quantization step.
+
+    The standard's table begins with 16, scaled by 50 / q below q = 50 and
+    by 2 - q / 50 above.
+    """
+    with Image.open(io.BytesIO(data)) as image:
+        first = image.quantization[0][0]
+    scale = first / 16
+    return round(50 / scale if scale > 1 else 50 * (2 - scale))

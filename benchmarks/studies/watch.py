@@ -1,0 +1,170 @@
+"""What looks in while a network trains."""
+
+import time
+
+from torch import Tensor
+
+from benchmarks.studies.desk import Desk, Paused, log
+from benchmarks.studies.jobs import Training, asked, changed
+from dldna.data import Loader
+from dldna.landscape import Recorder
+
+HALF_MAX = 65_504.0  # the largest number of half precision
+
+
+class Stretched:
+    """A loader cut anew: every "epoch" is the next so many batches.
+
+    Args:
+        loader: the data, pass after pass.
+        steps: batches of a stretch.
+    """
+
+    def __init__(self, loader: Loader, steps: int):
+        self.loader, self.steps = loader, steps
+        self.x, self.seed = loader.x, loader.seed
+        self.batch_size = loader.batch_size
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def batches(self, epoch: int, start: int = 0):
+        """The batches of a stretch, from the one numbered ``start`` on."""
+        k, end = epoch * self.steps + start, (epoch + 1) * self.steps
+        while k < end:
+            passed, at = divmod(k, len(self.loader))
+            for batch in self.loader.batches(passed, at):
+                yield batch
+                k += 1
+                if k == end:
+                    return
+
+
+def marks(points: tuple[int, ...], epochs: int, steps: int) -> set[int]:
+    """The steps after which a point of the path is kept.
+
+    Example:
+        >>> sorted(marks((4, 2), 3, 8))
+        [0, 2, 4, 6, 8, 12, 16, 20, 24]
+    """
+    if not points:
+        return set()
+    found = {0}
+    for epoch in range(epochs):
+        n = min(points[min(epoch, len(points) - 1)], steps)
+        ends = (round(k * steps / n) for k in range(1, n + 1))
+        found |= {epoch * steps + end for end in ends}
+    return found
+
+
+class Watch:
+    """A callback: points of the path, lines of the log, and the pause.
+
+    Args:
+        desk: whom to ask whether to stop.
+        job: what is trained.
+        steps: of an epoch.
+    """
+
+    def __init__(self, desk: Desk, job: Training, steps: int):
+        self.desk, self.job, self.steps = desk, job, steps
+        self.wanted = marks(job.points, job.epochs, steps)
+        self.recorder = None
+        if self.wanted:
+            path = desk.state.path(job.name)
+            self.recorder = Recorder(path, 1, job.precision, resume=True)
+        self.left_out = 0
+        self.stretch_losses: list[float] = []
+        self.said, self.losses = time.monotonic(), []
+        self.asked = False
+
+    def on_start(self, state) -> None:
+        """The first point, if it is not there."""
+        if state.step == 0:
+            self.point(state)
+
+    def on_step(self, state) -> None:
+        """A point where one is due; leave when the checkpoint is written."""
+        if self.asked:
+            raise Paused
+        if state.step in self.wanted:
+            self.point(state)
+        self.stretch_losses.append(state.loss)
+        self.losses.append(state.loss)
+        if time.monotonic() - self.said > self.desk.say_seconds:
+            self.say(state)
+        if self.desk.asked():
+            self.asked = state.save = True
+
+    def on_epoch(self, state) -> None:
+        """End where the loss is low enough."""
+        mean = sum(self.stretch_losses) / len(self.stretch_losses)
+        self.stretch_losses.clear()
+        if mean <= self.job.until:
+            state.stop = True
+
+    def point(self, state) -> None:
+        """Write the weights, where their numbers fit."""
+        if self.recorder is None:
+            return
+        if self.job.precision == "float16" and not fits(state.model):
+            self.left_out += 1
+            return
+        self.recorder.record(state.model, state.step, state.loss, state.epoch)
+
+    def say(self, state) -> None:
+        """One line of the log."""
+        each = (
+            len(self.losses) * self.job.batch / (time.monotonic() - self.said)
+        )
+        log(
+            f"{self.job.name}: step {state.step} of "
+            f"{self.steps * self.job.epochs}, loss "
+            f"{sum(self.losses) / len(self.losses):.3f}, {each:.0f} images/s"
+        )
+        self.desk.state.note_speed(kind_of(self.job, self.desk.device), each)
+        self.said, self.losses = time.monotonic(), []
+
+    def state_dict(self) -> dict:
+        """What a checkpoint keeps of this, and of what was asked for."""
+        return {
+            "left_out": self.left_out,
+            "stretch_losses": list(self.stretch_losses),
+            "job": asked(self.job),
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on, if it is the same job.
+
+        Raises:
+            ValueError: the checkpoint is of another.
+        """
+        other = changed(self.job, state["job"])
+        if other is not None:
+            part = self.desk.state.part(self.job.name)
+            raise ValueError(
+                f"{part} was begun with {other}; remove it to begin anew"
+            )
+        self.left_out = state["left_out"]
+        self.stretch_losses = list(state["stretch_losses"])
+
+    def close(self) -> None:
+        """Close the path's files."""
+        if self.recorder is not None:
+            self.recorder.close()
+
+
+def kind_of(job: Training, device: str) -> str:
+    """What is as fast as this: network, options, size of the batch."""
+    options = "".join(f" {k}={v}" for k, v in job.options)
+    return f"{job.model}{options}, batch {job.batch}, {device}"
+
+
+def fits(model) -> bool:
+    """Whether half precision holds all weights and statistics."""
+    tensors = (t for t in model.state_dict().values() if _counts(t))
+    return all(float(t.abs().max()) < HALF_MAX for t in tensors)
+
+
+def _counts(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() and tensor.numel() > 0
