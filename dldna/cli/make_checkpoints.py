@@ -56,8 +56,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Train what is missing, and say what is there."""
-    from dldna.chapter_04.experiments.model_training import train_model
-    from dldna.chapter_04.utils.metrics import ACTIVATIONS as KNOWN
+    from dldna.published.model_training import train_model
+    from dldna.published.checkpoints import ACTIVATIONS as KNOWN
     from dldna.data import load
     from dldna.models import make
 

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from dldna import optim
-from dldna.chapter_05.optimizers.advanced import AdaFactor, Lion, Sophia
-from dldna.chapter_05.optimizers.basic import (
+from dldna.published.modern import AdaFactor, Lion, Sophia
+from dldna.published.optimizers import (
     SGD,
     AdaGrad,
     Adam,

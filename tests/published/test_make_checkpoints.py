@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dldna.chapter_04.utils.metrics import load_model, load_models_by_pattern
+from dldna.published.checkpoints import load_model, load_models_by_pattern
 from dldna.cli import FAILED, OK, STOPPED, main
 
 COMMAND = [

@@ -7,15 +7,15 @@ import torch
 from torch import nn
 
 from dldna import data, training
-from dldna.chapter_04.experiments.model_training import train_model
-from dldna.chapter_04.models.base import SimpleNetwork
-from dldna.chapter_04.utils.data import (
+from dldna.published.model_training import train_model
+from dldna.models import SimpleNetwork
+from dldna.published.data import (
     get_data_loaders,
     get_dataset,
     get_device,
     usable,
 )
-from dldna.chapter_04.utils.metrics import load_model, load_models_by_pattern
+from dldna.published.checkpoints import load_model, load_models_by_pattern
 from dldna.data import Loader, load
 
 KEYS = [
@@ -92,7 +92,7 @@ def test_cifar100_is_augmented_in_training_only(monkeypatch):
     x = torch.rand(8, 3, 32, 32) * 2 - 1
     y = torch.arange(8)
     fake = data.Dataset("CIFAR100", x, y, x, y, tuple("abcdefgh"))
-    monkeypatch.setattr("dldna.chapter_04.utils.data.load", lambda _: fake)
+    monkeypatch.setattr("dldna.published.data.load", lambda _: fake)
     train, test = get_data_loaders("CIFAR100", 8)
     [(moved, labels)] = list(train)
     assert not torch.equal(moved, x[labels])

@@ -8,13 +8,13 @@ import torch
 from torch import nn
 
 from dldna import init, training
-from dldna.chapter_05.initialization.analysis import (
+from dldna.published.analysis import (
     COLUMNS,
     analyze_initialization,
     create_detailed_analysis_table,
     steps_to,
 )
-from dldna.chapter_05.initialization.base import (
+from dldna.published.schemes import (
     init_methods,
     init_weights_lecun,
     init_weights_lmomentum,

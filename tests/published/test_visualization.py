@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from dldna import landscape, params
-from dldna.chapter_05.optimizers.basic import SGD, Adam, BaseOptimizer
-from dldna.chapter_05.visualization import gaussian_loss_surface as gauss
+from dldna.published.optimizers import SGD, Adam, BaseOptimizer
+from dldna.published import wells as gauss
 from dldna.chapter_05.visualization import loss_surface as ls
-from dldna.chapter_05.visualization.optimization import plot_training_results
-from dldna.chapter_05.visualization.train_dynamics import (
+from dldna.published.curves import plot_training_results
+from dldna.published.dynamics import (
     visualize_training_dynamics,
 )
 from dldna.data import load
@@ -98,7 +98,7 @@ def test_a_line_to_another_activation_says_what_stands_at_its_end(
 
 def test_torchs_own_loaders_will_do(models):
     """And the global random state stays as it was."""
-    from dldna.chapter_04.utils.data import get_dataset
+    from dldna.published.data import get_dataset
 
     few = torch.utils.data.Subset(get_dataset("digits")[1], range(40))
     loader = torch.utils.data.DataLoader(few, batch_size=16)

@@ -220,7 +220,7 @@ def readers_machine(tmp_path, monkeypatch):
     y = torch.arange(24) % 3
     pictures = data.Dataset("CIFAR100", x, y, x[:8], y[:8], tuple("abc"))
     sets = {"FashionMNIST": small, "CIFAR100": pictures}
-    monkeypatch.setattr("dldna.chapter_04.utils.data.load", sets.get)
+    monkeypatch.setattr("dldna.published.data.load", sets.get)
     monkeypatch.setitem(
         MODELS,
         "arena-transformer",

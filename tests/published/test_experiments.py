@@ -9,11 +9,12 @@ import torch
 from torch.nn import functional as F
 
 from dldna import optim, training
-from dldna.chapter_05.experiments import basic, watch
-from dldna.chapter_05.experiments.advanced import run_advanced_experiment
-from dldna.chapter_05.experiments.basic import run_basic_experiment
-from dldna.chapter_05.optimizers.advanced import Sophia
-from dldna.chapter_05.optimizers.basic import SGD, Adam
+from dldna.published import experiments as basic
+from dldna.published import watch
+from dldna.published.arena import run_advanced_experiment
+from dldna.published.experiments import run_basic_experiment
+from dldna.published.modern import Sophia
+from dldna.published.optimizers import SGD, Adam
 from dldna.data import load
 from dldna.models import PatchTransformer, make
 from dldna.training.dynamics import Dynamics
@@ -133,7 +134,7 @@ def test_the_transformer_is_the_rooms(pictures, tmp_path, monkeypatch):
         asked.append((name, options))
         return PatchTransformer(**options, patch=16, width=16)
 
-    monkeypatch.setattr("dldna.chapter_05.experiments.advanced.make", small)
+    monkeypatch.setattr("dldna.published.arena.make", small)
     found = run_advanced_experiment(
         Sophia, "transformer", pictures, pictures, {}, "cpu", epochs=1,
         folder=tmp_path,
