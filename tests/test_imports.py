@@ -41,7 +41,7 @@ ALLOWED |= dict.fromkeys(TOP, BELOW | TOP)
 # paths lead there and hold no work, and one command makes what they load.
 PATHS = {"chapter_04", "chapter_05"}
 ALLOWED |= {"published": BELOW, "cli": ALLOWED["cli"] | {"published"}}
-ALLOWED |= dict.fromkeys(PATHS, {"published", "models"})
+ALLOWED |= {path: {"published", "models"} for path in PATHS}
 
 # The last three come with matplotlib, which cannot work without them.
 LIGHT = {"torch", "numpy", "matplotlib", "tqdm"} | {

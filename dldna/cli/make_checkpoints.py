@@ -56,10 +56,10 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Train what is missing, and say what is there."""
-    from dldna.published.model_training import train_model
-    from dldna.published.checkpoints import ACTIVATIONS as KNOWN
     from dldna.data import load
     from dldna.models import make
+    from dldna.published.checkpoints import ACTIVATIONS as KNOWN
+    from dldna.published.model_training import train_model
 
     count("--epochs", given.epochs)
     for act in given.activations:

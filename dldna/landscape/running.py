@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 
 from dldna import batches as batching
+from dldna.checks import warn
 from dldna.landscape.evaluate import Evaluator, Slow, task
 from dldna.landscape.evaluate.task import norms
 from dldna.landscape.grid import coarse_to_fine
@@ -78,7 +78,7 @@ class Run:
         a, b = np.meshgrid(*axes, indexing="ij")
         self.coords = np.stack([a.ravel(), b.ravel()], axis=1)
         self.done = np.zeros(len(self.coords), dtype=bool)
-        self.first = job.held[:1]  # a budget may thin the data later
+        self.given = job.held  # a budget may thin the data later
         self.centre = math.nan
         self.path = ""
         self.notes: dict[str, Any] = {}
@@ -213,7 +213,7 @@ class Run:
             )
             self.centre = float(slow(zero)["loss"][0])
         self.steady = same_twice(*own)
-        said = probe((own[0], own[1]), self.data, self.first, stacklevel=6)
+        said = probe((own[0], own[1]), self.data, self.given)
         self.notes["probe"] = said
         self.notes["batch_norm_layers"] = len(norms(job.model))
         self.notes["centre"] = {"direct": self.centre, "evaluated": got}
@@ -226,10 +226,9 @@ class Run:
                 "function of its inputs; else try path='slow'"
             )
         if not math.isfinite(self.centre):
-            warnings.warn(
+            warn(
                 f"the model's own loss is {self.centre}: check its weights "
-                "and the data before trusting this surface",
-                stacklevel=5,
+                "and the data before trusting this surface"
             )
 
     def _seconds_for_a_point(self) -> float:

@@ -1,7 +1,6 @@
 """Many checkpoints on one sheet: PCA, t-SNE, jumps, and the null model."""
 
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -355,14 +354,13 @@ def _gather(checkpoints: Sequence[Any], labels: Sequence[str] | None) -> dict:
         if len(leaps):
             jumps += rows[leaps].tolist()
             first = rows[leaps[0]]
-            warnings.warn(
+            checks.warn(
                 f"checkpoints {name!r} fall into {names[rows].max() + 1} "
                 f"clusters far apart; the first leap, from "
                 f"{labels[first]!r} to {labels[rows[leaps[0] + 1]]!r}, is "
                 f"{distances[first, rows[leaps[0] + 1]]:.3g} long: are "
                 "these files of two training runs? Do not join them up",
                 MixedRuns,
-                stacklevel=3,
             )
     return {
         "labels": labels,

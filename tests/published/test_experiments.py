@@ -9,14 +9,14 @@ import torch
 from torch.nn import functional as F
 
 from dldna import optim, training
+from dldna.data import load
+from dldna.models import PatchTransformer, make
 from dldna.published import experiments as basic
 from dldna.published import watch
 from dldna.published.arena import run_advanced_experiment
 from dldna.published.experiments import run_basic_experiment
 from dldna.published.modern import Sophia
 from dldna.published.optimizers import SGD, Adam
-from dldna.data import load
-from dldna.models import PatchTransformer, make
 from dldna.training.dynamics import Dynamics
 
 KEYS = {

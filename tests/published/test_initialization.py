@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from dldna import init, training
+from dldna.data import load
+from dldna.models import SimpleNetwork
 from dldna.published.analysis import (
     COLUMNS,
     analyze_initialization,
@@ -20,8 +22,6 @@ from dldna.published.schemes import (
     init_weights_lmomentum,
     init_weights_scaled_orthogonal,
 )
-from dldna.data import load
-from dldna.models import SimpleNetwork
 
 KEYS = {
     "loss",

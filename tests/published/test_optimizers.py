@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 from dldna import optim
+from dldna.data import load
+from dldna.models import make
 from dldna.published.modern import AdaFactor, Lion, Sophia
 from dldna.published.optimizers import (
     SGD,
@@ -17,8 +19,6 @@ from dldna.published.optimizers import (
     AdamW,
     BaseOptimizer,
 )
-from dldna.data import load
-from dldna.models import make
 from dldna.training import train
 
 PAIRS = [

@@ -7,16 +7,16 @@ import torch
 from torch import nn
 
 from dldna import data, training
-from dldna.published.model_training import train_model
+from dldna.data import Loader, load
 from dldna.models import SimpleNetwork
+from dldna.published.checkpoints import load_model, load_models_by_pattern
 from dldna.published.data import (
     get_data_loaders,
     get_dataset,
     get_device,
     usable,
 )
-from dldna.published.checkpoints import load_model, load_models_by_pattern
-from dldna.data import Loader, load
+from dldna.published.model_training import train_model
 
 KEYS = [
     "epochs",

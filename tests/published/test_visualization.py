@@ -7,17 +7,17 @@ import torch
 from torch import nn
 
 from dldna import landscape, params
-from dldna.published.optimizers import SGD, Adam, BaseOptimizer
-from dldna.published import wells as gauss
 from dldna.chapter_05.visualization import loss_surface as ls
-from dldna.published.curves import plot_training_results
-from dldna.published.dynamics import (
-    visualize_training_dynamics,
-)
 from dldna.data import load
 from dldna.landscape import weight_space
 from dldna.landscape.wells import descend, fit_gaussian
 from dldna.models import SimpleNetwork
+from dldna.published import wells as gauss
+from dldna.published.curves import plot_training_results
+from dldna.published.dynamics import (
+    visualize_training_dynamics,
+)
+from dldna.published.optimizers import SGD, Adam, BaseOptimizer
 from dldna.training import evaluate, train
 from dldna.training.dynamics import Dynamics
 

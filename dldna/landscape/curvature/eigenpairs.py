@@ -1,7 +1,6 @@
 """The largest eigenpairs of a network's curvature, with their residuals."""
 
 import dataclasses
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -35,6 +34,7 @@ class NotConvergedWarning(UserWarning):
     Example:
         >>> layer = nn.Linear(9, 1)
         >>> data = torch.randn(20, 9), torch.randn(20, 1)
+        >>> import warnings
         >>> with warnings.catch_warnings(record=True) as said:
         ...     warnings.simplefilter("always")
         ...     _ = top_eigenpairs(layer, nn.MSELoss(), data, max_products=2)
@@ -238,13 +238,12 @@ def verified(
     late = (residuals > tol) & (gaps > floor)
     notes["converged"] = not bool(late.any())
     if late.any():
-        warnings.warn(
+        checks.warn(
             f"{int(late.sum())} of {len(v)} eigenpairs have a residual above "
             f"{tol:g} (largest {float(residuals[late].max()):.1e}) after "
             f"{found[0].products} products: raise max_products, "
             "raise tol, or take dtype=torch.float64",
             NotConvergedWarning,
-            stacklevel=3,
         )
     return Spectrum(
         eigenvalues=values.cpu().numpy(),
