@@ -7,6 +7,7 @@ first step, so that its steps were 1 - mu times as large; that is
 ``dldna.optim.SGD(..., momentum=mu, dampening=mu)``.
 """
 
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -82,6 +83,12 @@ class Adapter(BaseOptimizer):
         super().__init__(inner.param_groups, inner.param_groups[0]["lr"])
         self.inner = inner
         self.param_groups, self.state = inner.param_groups, inner.state
+
+    @property
+    def acts_as(self) -> torch.optim.Optimizer | None:
+        """The optimizer behind it, unless a subclass steps by itself."""
+        own = inspect.unwrap(type(self).step)
+        return self.inner if own is inspect.unwrap(Adapter.step) else None
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step of the optimizer behind it."""
