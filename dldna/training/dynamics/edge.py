@@ -111,7 +111,7 @@ def _rule(optimizer: Any) -> tuple[str | None, Any]:
     """Which rule moves the weights, and the optimizer that applies it."""
     worker = getattr(optimizer, "acts_as", None)
     worker = optimizer if worker is None else worker
-    step = _own(type(worker), "step")  # MUT
+    step = _own(type(worker), "step")
     if step is _own(optim.RuleOptimizer, "step"):
         return _RULES.get(worker.rule.update), worker
     return _STEPS.get(step), worker
