@@ -1,22 +1,22 @@
-"""Read the checkpoints that ``train_model`` wrote.
+"""Read the checkpoints that ``train_model`` wrote, and those of version 0.1.
 
 The network stands in :mod:`dldna.models`; ``dldna make-checkpoints`` makes
 the files that the chapter takes for granted.
 """
 
-import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules import activation
 
 from dldna import checks
-from dldna.models import SimpleNetwork
-from dldna.published.data import usable
+from dldna.models import SimpleNetwork, make
+from dldna.published import keep
+from dldna.published.data import get_device, usable
 
 REMEDY = "make it with: dldna make-checkpoints"
 ACTIVATIONS = {
@@ -25,6 +25,8 @@ ACTIVATIONS = {
     if name not in ("MultiheadAttention", "Threshold")
 }
 NONE = "No Activation"
+OLD_NAMES = {"Swish": "SiLU"}
+CNN = "CIFAR100CNN"
 
 
 def load_model(
@@ -34,11 +36,15 @@ def load_model(
 ) -> tuple[nn.Module, dict[str, Any]]:
     """One checkpoint and its config.
 
+    Files of version 0.1 are read, too, and so is a plain ``state_dict``
+    beside its ``.config``. Nothing in a file is executed.
+
     Args:
         model_file: such as ``"SimpleNetwork-ReLU.pth"`` or
             ``"SimpleNetwork-ReLU-epoch3.pth"``.
         path: the folder.
-        device: a string or a ``torch.device``; the CPU if None.
+        device: a string or a ``torch.device``; that of ``get_device()``
+            if None.
 
     Returns:
         The model in eval mode, and its config.
@@ -49,35 +55,92 @@ def load_model(
         ValueError: it is damaged, or of another architecture.
     """
     file = Path(path) / model_file
-    name = re.sub(r"(-epoch\d+)?\.pth$", "", file.name)
-    settings = file.with_name(f"{name}.config")
-    for wanted in (file, settings):
-        if not wanted.exists():
-            raise FileNotFoundError(f"no checkpoint at {wanted}; {REMEDY}")
+    state, config = _read(file)
+    if config is None:
+        name = re.sub(r"(-epoch\d+)?\.pth$", "", file.name)
+        settings = file.with_name(f"{name}.config")
+        if not settings.exists():
+            raise FileNotFoundError(f"no checkpoint at {settings}; {REMEDY}")
+        config = keep.read_config(settings)
     try:
-        config = json.loads(settings.read_text(encoding="utf-8"))
         model = _network(config)
-        state = torch.load(file, map_location="cpu", weights_only=True)
-        model.load_state_dict(state)
-    except Exception as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"{file} is damaged or holds another network ({error}); {REMEDY}"
+            f"{file} holds a network that cannot be made from its config "
+            f"({error}): make it yourself, and load the weights with "
+            "torch.load(file, weights_only=True)['model_state_dict']; or "
+            f"{REMEDY}"
         ) from error
-    return model.to(usable(device or "cpu")).eval(), config
+    _put(model, state, file)
+    device = get_device() if device is None else device
+    return model.to(usable(device)).eval(), config
 
 
-def _network(config: dict[str, Any]) -> nn.Module:
-    act = config["act_func"]
+def read_into(model: nn.Module, file: Path) -> None:
+    """Load the weights in a file into a network that is there.
+
+    Raises:
+        ValueError: the file is damaged, or of another architecture.
+    """
+    _put(model, _read(file)[0], file)
+
+
+def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+    """The weights in a file, and the config beside them if there is one."""
+    if not file.exists():
+        raise FileNotFoundError(f"no checkpoint at {file}; {REMEDY}")
+    try:
+        found = torch.load(file, map_location="cpu", weights_only=True)
+        state = found.get("model_state_dict", found)
+        state = {k.removeprefix("module."): v for k, v in state.items()}
+    except Exception as error:  # of a damaged file anything may come
+        first = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"{file} is damaged or holds no weights alone ({first[:120]}); "
+            f"{REMEDY}"
+        ) from error
+    config = found.get("config")
+    return state, dict(config) if isinstance(config, Mapping) else None
+
+
+def _put(model: nn.Module, state: Mapping[str, Any], file: Path) -> None:
+    """Load weights by name; those of the published CNN by their order."""
+    own = model.state_dict()
+    shapes = [getattr(v, "shape", None) for v in state.values()]
+    if own.keys() != state.keys() and shapes == [
+        v.shape for v in own.values()
+    ]:
+        state = dict(zip(own, state.values(), strict=True))
+    try:
+        model.load_state_dict(dict(state))
+    except (RuntimeError, TypeError) as error:
+        what = " ".join(str(error).split())[:300]
+        raise ValueError(
+            f"{file} is damaged or holds another network than "
+            f"{type(model).__name__} ({what}); {REMEDY}"
+        ) from error
+
+
+def _network(config: Mapping[str, Any]) -> nn.Module:
+    name = str(config["model_name"])
+    if name.startswith(CNN):
+        classes = config.get("num_classes", 100)
+        return make("arena-cnn", in_shape=(3, 32, 32), num_classes=classes)
+    act = str(config.get("act_func", "ReLU"))
     plain = act == NONE
     if plain:
-        act = config["model_name"].partition("-")[2]
-    act = checks.choice("activation", act, ACTIVATIONS)
+        act = name.partition("-")[2]
+    act = checks.choice("activation", OLD_NAMES.get(act, act), ACTIVATIONS)
+    made = ACTIVATIONS[act]()
+    wanted = config.get("activation", repr(made))
+    if not plain and act == config.get("act_func") and wanted != repr(made):
+        raise ValueError(f"its activation is {wanted}, not {made!r}")
     with torch.random.fork_rng(devices=[]):
         return SimpleNetwork(
-            ACTIVATIONS[act](),
-            input_shape=config["input_shape"],
-            num_labels=config["num_labels"],
-            hidden_shape=config["hidden_shape"],
+            made,
+            input_shape=config.get("input_shape", 784),
+            num_labels=config.get("num_labels", 10),
+            hidden_shape=config.get("hidden_shape", [256, 192, 128, 64]),
             no_act=plain,
         )
 
@@ -89,6 +152,9 @@ def load_models_by_pattern(
 ) -> tuple[list[nn.Module], list[str]]:
     """The checkpoints of several epochs, in NUMERIC order of the epochs.
 
+    All of one network belong to one run, that of its ``.config``: epochs
+    that an older run left behind are not mixed in.
+
     Args:
         model_dir: the folder.
         activation_types: such as ``["ReLU"]``; all that are there if None.
@@ -98,28 +164,56 @@ def load_models_by_pattern(
         The models, and labels such as ``"ReLU-epoch1"``.
 
     Raises:
-        FileNotFoundError: one that was asked for is not there, or none
-            is; the message names the command that makes them.
+        FileNotFoundError: one that was asked for is not there, or belongs
+            to another run, or none is there; the message names the command
+            that makes them.
+
+    Warns:
+        UserWarning: files of another run are left out.
     """
-    found: dict[str, set[int]] = {}
-    for file in Path(model_dir).glob("SimpleNetwork-*-epoch*.pth"):
+    folder = Path(model_dir)
+    found: dict[str, dict[int, Path]] = {}
+    for file in folder.glob("SimpleNetwork-*-epoch*.pth"):
         match = re.fullmatch(r"SimpleNetwork-(\w+)-epoch(\d+)\.pth", file.name)
         if match is not None:
-            found.setdefault(match[1], set()).add(int(match[2]))
+            found.setdefault(match[1], {})[int(match[2])] = file
     acts = sorted(found) if activation_types is None else activation_types
-    models, labels = [], []
-    for act in acts:
-        there = found.get(act, set())
-        for epoch in sorted(there if epochs is None else set(epochs)):
-            file = f"SimpleNetwork-{act}-epoch{epoch}.pth"
-            models.append(load_model(file, model_dir)[0])
-            labels.append(f"{act}-epoch{epoch}")
-        if not there:
-            break
-    if not models or not set(acts) <= set(found):
-        lack = [a for a in acts if a not in found] or ["*"]
+    lack = [a for a in acts if a not in found] or ([] if acts else ["*"])
+    if lack:
         raise FileNotFoundError(
             f"no checkpoints SimpleNetwork-{lack[0]}-epoch*.pth in "
             f"{model_dir}; {REMEDY}"
         )
+    models, labels = [], []
+    for act in acts:
+        mine = _of_one_run(folder, act, found[act], epochs)
+        for epoch in sorted(mine if epochs is None else set(epochs)):
+            file = f"SimpleNetwork-{act}-epoch{epoch}.pth"
+            models.append(load_model(file, model_dir)[0])
+            labels.append(f"{act}-epoch{epoch}")
     return models, labels
+
+
+def _of_one_run(
+    folder: Path, act: str, files: dict[int, Path], epochs
+) -> dict[int, Path]:
+    """The epochs of the run that the config names."""
+    runs = {k: keep.run_of(f) for k, f in files.items()}
+    current = keep.run_of(folder / f"SimpleNetwork-{act}.config")
+    if current not in runs.values() and len(set(runs.values())) == 1:
+        current = next(iter(runs.values()))
+    mine = {k: f for k, f in files.items() if runs[k] == current}
+    strange = sorted(set(files) - set(mine))
+    asked = [k for k in strange if epochs is not None and k in epochs]
+    if asked or not mine:
+        file = files[(asked or strange)[0]].name
+        raise FileNotFoundError(
+            f"{file} in {folder} belongs to another run than "
+            f"SimpleNetwork-{act}.config, so they are not one path; move "
+            f"the files of one run to a folder of their own, or {REMEDY}"
+        )
+    if strange and epochs is None:
+        names = ", ".join(files[k].name for k in strange[:3])
+        more = ", ..." if len(strange) > 3 else ""
+        checks.warn(f"left out, as files of another run: {names}{more}")
+    return mine
