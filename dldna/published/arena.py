@@ -75,10 +75,23 @@ def run_advanced_experiment(
     stamp = datetime.now().strftime("%Y%m%d_%H%M%S")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(results)
+    writer.writerow(["epoch", *list(results)[1:]])
     writer.writerows(zip(*results.values(), strict=True))
-    write_atomic(
-        Path(folder) / f"{name}_{model_type}_{stamp}.csv",
-        lambda file: file.write(text.getvalue().encode()),
-    )
+    path = unused(Path(folder) / f"{name}_{model_type}_{stamp}.csv")
+    write_atomic(path, lambda file: file.write(text.getvalue().encode()))
+    print(f"Results saved to: {path}")
     return results
+
+
+def unused(path: Path) -> Path:
+    """A name at which no file stands, as near to the one given as can be.
+
+    Example:
+        >>> unused(Path("nothing/here.csv")).name
+        'here.csv'
+    """
+    number, found = 1, path
+    while found.exists() or found.is_symlink():
+        number += 1
+        found = path.with_stem(f"{path.stem}_{number}")
+    return found

@@ -1,12 +1,12 @@
 """Loaders of the published chapter; data sets stand in :mod:`dldna.data`."""
 
 import copy
-import warnings
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from dldna import checks
 from dldna.data import Loader, flip_and_rotate, load
 
 TRANSFORMS = {"CIFAR100": flip_and_rotate}
@@ -41,9 +41,7 @@ def usable(device: str | torch.device) -> torch.device:
     """
     device = torch.device(device)
     if device.type == "cuda" and not torch.cuda.is_available():
-        warnings.warn(
-            "there is no CUDA device here: using the CPU", stacklevel=3
-        )
+        checks.warn("there is no CUDA device here: using the CPU")
         return torch.device("cpu")
     return device
 

@@ -10,11 +10,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from dldna import batches
+from dldna import batches, checks
 from dldna.models import make
+from dldna.published import running
 from dldna.published.data import usable
-from dldna.published.watch import Watch
-from dldna.training import train
+from dldna.published.optimizers import as_optimizer
+from dldna.published.watch import Watch, memory
+
+KINDS = ("allocated", "reserved")
 
 
 def run_basic_experiment(
@@ -44,11 +47,13 @@ def run_basic_experiment(
         Lists with an entry for each epoch: epochs, train_loss, test_loss,
         train_accuracy, test_accuracy (fractions), train_gradient_norm (mean
         L2 norm over the steps), test_gradient_norm (of the mean test loss),
-        memory_allocated and memory_reserved (MiB; without a GPU those of
-        the process: resident now, and at most so far).
+        memory_allocated and memory_reserved (MiB; see
+        :func:`dldna.published.watch.memory`).
     """
     shape, classes = shape_of(train_loader)
-    model = make("mlp", seed=seed, in_shape=shape, num_classes=classes)
+    model = make(
+        "mlp", seed=seed, in_shape=shape, num_classes=classes, act=nn.GELU()
+    )
     return run(
         model,
         optimizer_class,
@@ -70,9 +75,17 @@ def run(
     epochs: int,
 ) -> dict[str, list]:
     """Train any model; see :func:`run_basic_experiment`."""
+    checks.count("epochs", epochs)
     model.to(device)
     optimizer = optimizer_class(model.parameters(), **config)
-    history = train(
+    optimizer = as_optimizer(optimizer, model)
+    name = getattr(optimizer_class, "__name__", type(optimizer).__name__)
+    now = memory(device, model, optimizer, 0)
+    size = sum(p.numel() for p in model.parameters()) / 1000
+    _say(device, f"Optimizer: {name}", "Initial {} Memory Status{}:",
+         f"Allocated: {now[0]:.1f}MB", f"Reserved: {now[1]:.1f}MB",
+         f"Model Size: {size:.1f}K parameters")  # fmt: skip
+    history = running.run(
         model,
         optimizer,
         train_loader,
@@ -81,16 +94,32 @@ def run(
         callbacks=[Watch(test_loader)],
     )
     columns = {k: v.tolist() for k, v in history.metrics.items()}
-    columns["train_gradient_norm"] = columns.pop("gradient_norm", [])
-    columns.pop("lr", None)
+    held, kept = (columns.get(f"memory_{k}", []) for k in KINDS)
+    if held:
+        _say(device, "Final {} Memory Status{}:",
+             f"Peak Allocated: {max(held):.1f}MB",
+             f"Peak Reserved: {max(kept):.1f}MB",
+             f"Current Allocated: {held[-1]:.1f}MB",
+             f"Current Reserved: {kept[-1]:.1f}MB")  # fmt: skip
     return {
         "epochs": history.epochs.tolist(),
         "train_loss": history.train_loss.tolist(),
-        "train_accuracy": history.train_accuracy.tolist(),
         "test_loss": history.test_loss.tolist(),
+        "train_accuracy": history.train_accuracy.tolist(),
         "test_accuracy": history.test_accuracy.tolist(),
-        **columns,
+        "train_gradient_norm": columns.get("gradient_norm", []),
+        "test_gradient_norm": columns.get("test_gradient_norm", []),
+        "memory_allocated": held,
+        "memory_reserved": kept,
     }
+
+
+def _say(device: torch.device, *lines: str) -> None:
+    """The published lines about memory, between rules."""
+    rule, kind = "=" * 50, device.type.upper()
+    which = f" (GPU {device.index})" if device.type == "cuda" else ""
+    said = [line.format(kind, which) for line in lines]
+    print("\n".join(["", rule, *said, rule, ""]))
 
 
 def shape_of(loader: Iterable) -> tuple[tuple[int, ...], int]:

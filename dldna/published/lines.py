@@ -5,7 +5,6 @@ evaluated, and how far it is to be trusted) than fits these returns.
 """
 
 import copy
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -14,7 +13,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from torch import nn
 
-from dldna import batches, plotting
+from dldna import batches, checks, plotting
 from dldna.guard import untouched
 from dldna.landscape import line
 from dldna.published.data import placed
@@ -41,7 +40,8 @@ def linear_interpolation(
         data_loader: batches; one pass is kept in memory.
         loss_func: a loss that is a mean over the batch.
         device: a string or a ``torch.device``.
-        num_points: points from -0.5 to 1.5; 0 and 1 are among them.
+        num_points: points from -0.5 to 1.5, at least 4; both ends, 0 and
+            1 are among them, see :func:`grid`.
 
     Returns:
         Positions, losses and accuracies (fractions), (num_points,) each.
@@ -50,11 +50,10 @@ def linear_interpolation(
     twin = copy.deepcopy(model1)
     twin.load_state_dict(model2.state_dict())
     if not _same_function(twin, model2, data_loader):
-        warnings.warn(
+        checks.warn(
             "the networks differ in more than their weights: at 1 stands "
             f"the first one ({_name(model1)}) with the weights of the second "
-            f"({_name(model2)}), not the second",
-            stacklevel=2,
+            f"({_name(model2)}), not the second"
         )
         model2 = twin
     found = line(
@@ -62,11 +61,37 @@ def linear_interpolation(
         model2,
         loss_func,
         data_loader,
-        extent=(-0.5, 1.5),
-        resolution=num_points,
+        alphas=grid(num_points),
         metrics="accuracy",
     )
     return found.alphas, found.losses, found.metrics["accuracy"]
+
+
+def grid(num_points: int) -> np.ndarray:
+    """Positions from -0.5 to 1.5, with 0 and 1 among them, bit for bit.
+
+    Each of the three parts, outside, between and outside, is evenly
+    spaced; the two spacings are as equal as the number of points lets
+    them be.
+
+    Args:
+        num_points: how many; every fourth and one more (5, 9, ...) make
+            one even spacing.
+
+    Example:
+        >>> grid(5).tolist()
+        [-0.5, 0.0, 0.5, 1.0, 1.5]
+        >>> x = grid(50)
+        >>> len(x), x[0], x[-1], 0.0 in x, 1.0 in x
+        (50, np.float64(-0.5), np.float64(1.5), True, True)
+    """
+    steps = checks.count("num_points", num_points, least=4) - 1
+    outside = max(1, round(steps / 4))
+    step = 0.5 / outside
+    before = -step * np.arange(outside, 0, -1)
+    between = np.linspace(0, 1, steps - 2 * outside + 1)
+    after = 1 + step * np.arange(1, outside + 1)
+    return np.concatenate([before, between, after])
 
 
 def _same_function(a: nn.Module, b: nn.Module, data: Iterable) -> bool:

@@ -6,14 +6,13 @@ refreshed every k steps and clipped; AdaFactor, which the published package
 lacks, never forms an outer product.
 """
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dldna import optim
+from dldna import checks, optim
 from dldna.published.optimizers import Adapter
 
 
@@ -112,11 +111,10 @@ class Sophia(Adapter):
         if curvature is None:
             curvature = self._squares
             if not self.told:
-                warnings.warn(
+                checks.warn(
                     "Sophia was not told how to see the curvature, and "
                     "takes the squared gradient instead; call "
-                    "step(curvature=lambda: loss_fn(model(x), y))",
-                    stacklevel=3,
+                    "step(curvature=lambda: loss_fn(model(x), y))"
                 )
                 self.told = True
         return self.inner.step(closure, curvature=curvature)

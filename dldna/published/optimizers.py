@@ -255,16 +255,18 @@ class AdamW(Adapter):
         beta1, beta2: decay rates of both averages, in [0, 1).
         eps: added to the root.
         weight_decay: decoupled from the gradient, scaled by the rate.
+        maximize: climb instead of descending.
     """
 
     def __init__(
         self,
         params,
-        lr=1e-3,
+        lr,
         beta1=0.9,
         beta2=0.999,
         eps=1e-8,
-        weight_decay=1e-2,
+        weight_decay=0.0,
+        maximize=False,
     ):
         super().__init__(
             optim.AdamW(
@@ -273,5 +275,6 @@ class AdamW(Adapter):
                 betas=(beta1, beta2),
                 eps=eps,
                 weight_decay=weight_decay,
+                maximize=maximize,
             )
         )

@@ -8,30 +8,56 @@ from torch's global generator, so that ``torch.manual_seed`` fixes them.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from dldna import checks
 from dldna.init import SCHEMES
 
 
-def _scheme(name: str, tensor: Tensor) -> Tensor:
-    return SCHEMES[name](tensor, generator=torch.default_generator)
+def _scheme(name: str, tensor: Tensor, **options: Any) -> Tensor:
+    generator = torch.default_generator
+    return SCHEMES[name](tensor, generator=generator, **options)
+
+
+def _or_zero(name: str, tensor: Tensor, **options: Any) -> Tensor:
+    """A scheme for matrices; what is none (a bias) becomes zero."""
+    if tensor.ndim < 2:
+        return nn.init.zeros_(tensor)
+    return _scheme(name, tensor, **options)
 
 
 def init_weights_lecun(tensor: Tensor) -> Tensor:
-    """LeCun's normal scheme, in place: variance 1 / fan_in."""
-    return _scheme("lecun_normal", tensor)
+    """LeCun's normal scheme, in place: variance 1 / fan_in.
+
+    Example:
+        >>> init_weights_lecun(torch.ones(3))
+        tensor([0., 0., 0.])
+    """
+    return _or_zero("lecun_normal", tensor)
 
 
 def init_weights_scaled_orthogonal(tensor: Tensor) -> Tensor:
     """The published form, in place: sqrt(2 / n_in) Q, a negative example."""
-    return _scheme("double_counted_orthogonal", tensor)
+    return _or_zero("double_counted_orthogonal", tensor)
 
 
-def init_weights_lmomentum(tensor: Tensor) -> Tensor:
-    """The published form, in place: variance 0.81, a negative example."""
-    return _scheme("constant_variance", tensor)
+def init_weights_lmomentum(tensor: Tensor, alpha: float = 0.81) -> Tensor:
+    """The published form, in place: a negative example.
+
+    Args:
+        tensor: the weights.
+        alpha: their variance, whatever the fan.
+
+    Example:
+        >>> w = init_weights_lmomentum(torch.empty(300, 200), alpha=0.25)
+        >>> round(float(w.var()), 2)
+        0.25
+    """
+    checks.positive("alpha", alpha)
+    return _or_zero("constant_variance", tensor, variance=alpha)
 
 
 init_methods: dict[str, Callable[[Tensor], Tensor]] = {

@@ -26,6 +26,7 @@ from dldna.published.data import placed, usable
 from dldna.records import Surface
 
 PIECE = 64
+SPAN = np.linspace(-1, 1, 40).astype(np.float32)
 
 
 def hessian_eigenvectors(
@@ -65,8 +66,8 @@ def xy_perturb_loss(
     data_loader: Iterable,
     loss_func: Callable,
     device: str | torch.device,
-    lambda1: Sequence[float],
-    lambda2: Sequence[float],
+    lambda1: Sequence[float] = SPAN,
+    lambda2: Sequence[float] = SPAN,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The loss on a grid around a network.
 
@@ -107,7 +108,7 @@ def xy_perturb_loss(
 
 
 def visualize_loss_surface(
-    data: Sequence[np.ndarray],
+    data: Sequence[Sequence[np.ndarray]],
     act_name: str,
     color: str,
     size: float = 6,
@@ -115,35 +116,95 @@ def visualize_loss_surface(
     levels: int = 20,
     plot_3d: bool = False,
 ) -> list[Axes]:
-    """Draw what :func:`xy_perturb_loss` returned.
+    """Draw surfaces side by side, from above or in space.
 
     Args:
-        data: x, y, z, flat.
-        act_name: for the title.
+        data: a list of tuples (x, y, z), flat, as :func:`xy_perturb_loss`
+            returns them; or one such tuple.
+        act_name: for the titles.
         color: a colour, or the name of a colormap.
-        size: height of the figure in inches.
+        size: height of the figure, and width of each picture, in inches.
         alpha: opacity of the surface.
         levels: number of contours.
-        plot_3d: the surface in space beside its contours.
+        plot_3d: in space, with contours on the floor; from above if False.
 
     Returns:
-        The axes: contours, and the surface if it was asked for.
+        One Axes for each surface.
+
+    Raises:
+        ValueError: there is no surface, or it is no grid.
+
+    Example:
+        >>> x, y = np.meshgrid([0.0, 1.0], [0.0, 1.0])
+        >>> bowl = x.T.ravel(), y.T.ravel(), (x + y).T.ravel()
+        >>> len(visualize_loss_surface([bowl, bowl], "ReLU", "C0"))
+        2
     """
-    x, y, z = grid_of(*data)
-    map_ = colormap(color)
-    wide = 2 if plot_3d else 1
-    figure = plt.figure(figsize=(size * wide, size), layout="constrained")
-    flat = figure.add_subplot(1, wide, 1)
-    filled = flat.contourf(x, y, z, levels=levels, cmap=map_, alpha=alpha)
-    flat.contour(x, y, z, levels=levels, colors="0.3", linewidths=0.4)
-    figure.colorbar(filled, ax=flat, label="loss", shrink=0.8)
-    flat.set(xlabel="direction 1", ylabel="direction 2", title=act_name)
-    if not plot_3d:
-        return [flat]
-    space = figure.add_subplot(1, wide, 2, projection="3d")
-    space.plot_surface(x, y, z, cmap=map_, alpha=alpha, rcount=60, ccount=60)
-    space.set(xlabel="direction 1", ylabel="direction 2", zlabel="loss")
-    return [flat, space]
+    grids = [grid_of(*surface) for surface in surfaces_of(data)]
+    map_, count = colormap(color), len(grids)
+    figure = plt.figure(figsize=(size * count, size), layout="constrained")
+    axes = []
+    for i, (x, y, z) in enumerate(grids):
+        title = act_name
+        if count > 1:  # as the chapter takes them, two by two
+            title += f", directions {2 * i + 1} and {2 * i + 2}"
+        words = {"xlabel": "direction 1", "ylabel": "direction 2"}
+        how = {"levels": levels, "cmap": map_, "alpha": alpha}
+        if plot_3d:
+            ax = figure.add_subplot(1, count, i + 1, projection="3d")
+            ax.plot_surface(
+                x, y, z, cmap=map_, alpha=alpha, rcount=60, ccount=60
+            )
+            if contoured(z):
+                floor = float(np.nanmin(z[np.isfinite(z)]))
+                ax.contour(x, y, z, levels=levels, zdir="z", offset=floor,
+                           cmap=map_, linewidths=0.6)  # fmt: skip
+            words["zlabel"] = "loss"
+        else:
+            ax = figure.add_subplot(1, count, i + 1)
+            if contoured(z):
+                filled = ax.contourf(x, y, z, **how)
+                ax.contour(
+                    x, y, z, levels=levels, colors="0.3", linewidths=0.4
+                )
+            else:  # all losses are equal: there is no contour
+                filled = ax.pcolormesh(x, y, z, cmap=map_, alpha=alpha)
+            figure.colorbar(filled, ax=ax, label="loss", shrink=0.8)
+        ax.set(title=title, **words)
+        axes.append(ax)
+    return axes
+
+
+def contoured(z: np.ndarray) -> bool:
+    """Whether two losses differ, so that a contour can run between them."""
+    z = z[np.isfinite(z)]
+    return len(z) > 0 and float(z.min()) < float(z.max())
+
+
+def surfaces_of(data) -> list:
+    """A list of triples (x, y, z), from such a list or from one triple.
+
+    Raises:
+        ValueError: there is none.
+
+    Example:
+        >>> len(surfaces_of(([0, 1], [2, 2], [3, 4])))
+        1
+        >>> len(surfaces_of([([0, 1], [2, 2], [3, 4])] * 3))
+        3
+    """
+    items = list(data)
+    flat = len(items) == 3 and all(np.ndim(item) == 1 for item in items)
+    mesh = len(items) == 3 and all(
+        np.ndim(item) == 2 and len(item) != 3 for item in items
+    )
+    found = [items] if flat or mesh else items
+    if not found or any(len(surface) != 3 for surface in found):
+        raise ValueError(
+            "data must be a list of tuples (x, y, z) as xy_perturb_loss "
+            f"returns them, or one such tuple, not {len(items)} items"
+        )
+    return found
 
 
 def grid_of(x, y, z) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -186,7 +247,7 @@ def analyze_loss_surface_multiscale(
     loss_func: Callable,
     device: str | torch.device,
     *,
-    resolution: int = 40,
+    resolution: int = 20,
     extent: float = 0.2,
     levels: int = 2,
 ) -> list:

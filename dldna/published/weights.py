@@ -5,7 +5,6 @@ Principal components and t-SNE stand in
 through such points proves.
 """
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -42,10 +41,9 @@ def analyze_weight_space(
         found = pca(models, labels)
     else:
         if perplexity >= len(models):
-            warnings.warn(
+            checks.warn(
                 f"perplexity={perplexity:g} counts neighbours, and there are "
-                f"{len(models)} checkpoints: taking fewer",
-                stacklevel=2,
+                f"{len(models)} checkpoints: taking fewer"
             )
             perplexity = None
         found = tsne(models, labels, perplexity=perplexity)

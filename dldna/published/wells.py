@@ -43,12 +43,15 @@ def get_opt_params(
     Example:
         >>> x, y = np.meshgrid(np.linspace(-1, 1, 9), np.linspace(-1, 1, 9))
         >>> z = 3 - 2 * np.exp(-(x**2 + 4 * y**2))
-        >>> popt, pcov, offset = get_opt_params(x.T, y.T, z.T)
+        >>> popt, pcov, offset = get_opt_params(
+        ...     x.T, y.T, z.T)  # doctest: +ELLIPSIS
+        Function parameters = [...]
         >>> round(float(popt[0]), 6), round(float(offset), 6)
         (2.0, 3.0)
     """
     fit = fit_gaussian(_surface(x, y, z))
     popt = np.array([fit.values[k] for k in GAUSSIAN[:5]])
+    print(f"Function parameters = {popt}")
     return popt, fit.covariance[:5, :5], float(fit.values["offset"])
 
 
@@ -98,47 +101,54 @@ def visualize_gaussian_fit(
     z: np.ndarray,
     popt: Gaussian,
     offset: float,
-    act_name: str = "",
     d_min: float = -1,
     d_max: float = 1,
     d_num: int = 30,
+    figsize: tuple[float, float] = (7, 7),
+    elev: float = 10,
+    azim: float = 100,
+    *,
+    act_name: str = "",
 ) -> list[Axes]:
-    """Draw a surface, the well fitted to it, and what the well misses.
+    """Draw a surface and the well fitted to it, and what the well misses.
 
     Args:
         x, y, z: the surface, flat.
         popt: ``[A, x0, y0, sx, sy]``.
         offset: the rim.
-        act_name: for the title.
         d_min, d_max: range in which the well is drawn.
         d_num: points along each axis of that range.
+        figsize: of the figure in inches.
+        elev, azim: from where the surface is seen, in degrees.
+        act_name: for the title.
 
     Returns:
-        Three axes: losses, well, residuals.
+        Two axes: losses (points) and well in space, and the losses minus
+        the well from above.
     """
     x, y, z = grid_of(x, y, z)
     well = gaussian(popt, offset)
     wx, wy, wz = _drawn(well, d_min, d_max, d_num)
     missed = z - well(torch.from_numpy(np.stack([x, y], -1))).numpy()
-    figure, axes = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained")
-    bound = float(np.abs(missed).max())
-    pictures = [
-        ("losses", x, y, z, {"cmap": "viridis"}),
-        ("fitted well", wx, wy, wz, {"cmap": "viridis"}),
-        (
-            "losses minus well",
-            x,
-            y,
-            missed,
-            {"cmap": "RdBu_r", "vmin": -bound, "vmax": bound},
-        ),
-    ]
-    for ax, (title, a, b, c, how) in zip(axes, pictures, strict=True):
-        filled = ax.pcolormesh(a, b, c, shading="nearest", **how)
-        ax.set(title=f"{act_name} {title}".strip(), xlabel="x", ylabel="y")
-        ax.grid(visible=False)
-        figure.colorbar(filled, ax=ax, shrink=0.8)
-    return list(axes)
+    figure = plt.figure(figsize=figsize, layout="constrained")
+    rows = figure.add_gridspec(2, 1, height_ratios=(5, 2))
+    space = figure.add_subplot(rows[0], projection="3d")
+    space.scatter(
+        x, y, z, s=6, alpha=0.4, color=plotting.COLORS[0], label="losses"
+    )
+    space.plot_surface(wx, wy, wz, alpha=0.5, color=plotting.COLORS[1])
+    space.view_init(elev=elev, azim=azim)
+    title = f"{act_name} losses and fitted well".strip()
+    space.set(xlabel="x", ylabel="y", zlabel="loss", title=title)
+    flat = figure.add_subplot(rows[1])
+    bound = float(np.nanmax(np.abs(missed)))
+    filled = flat.pcolormesh(
+        x, y, missed, shading="nearest", cmap="RdBu_r", vmin=-bound, vmax=bound
+    )
+    flat.set(title="losses minus well", xlabel="x", ylabel="y")
+    flat.grid(visible=False)
+    figure.colorbar(filled, ax=flat)
+    return [space, flat]
 
 
 class Points(np.ndarray):
@@ -178,8 +188,13 @@ def train_loss_surface(
         return _Stepper(made[0])
 
     checks.count("num_iter", num_iter)
-    path = descend(well, init_weights, make, steps=num_iter)[:num_iter]
-    points = path.view(Points)
+    whole = descend(well, init_weights, make, steps=num_iter)
+    name = type(made[0]).__name__
+    print(f"\ntrain_loss_surface: {name}")
+    for k in sorted({0, num_iter - 1}):
+        to = ", ".join(f"{w:.4f}" for w in whole[k + 1, :2])
+        print(f"{name}: Iter={k + 1} loss={whole[k, 2]:.4f} w=[{to}]")
+    points = whole[:num_iter].view(Points)
     points.label = describe(made[0])
     return points
 
@@ -230,7 +245,7 @@ def visualize_optimization_path(
     d_min: float = -1,
     d_max: float = 1,
     d_num: int = 30,
-) -> list[Axes]:
+) -> Axes:
     """Draw optimizers' paths on a well, from above and in space.
 
     A path is drawn until it leaves the range, and its label says when.
@@ -246,7 +261,7 @@ def visualize_optimization_path(
         d_num: points along each axis of that range.
 
     Returns:
-        Two axes: from above, and in space.
+        The axes from above; those in space are the figure's second.
     """
     grid_of(x, y, z)  # it must be a surface
     well = gaussian(popt, offset)
@@ -274,7 +289,7 @@ def visualize_optimization_path(
     flat.set(xlim=(d_min, d_max), ylim=(d_min, d_max))
     space.set(xlabel="x", ylabel="y", zlabel="loss")
     flat.legend(frameon=True, fontsize=8)
-    return [flat, space]
+    return flat
 
 
 def _labelled(paths) -> dict[str, np.ndarray]:

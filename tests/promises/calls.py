@@ -20,7 +20,14 @@ import dldna
 from dldna import batches, guard, init, landscape, params, training
 from dldna.landscape import connectivity, evaluate, weight_space
 from dldna.published import data as published_data
-from dldna.published import lines, surfaces, watch, weights
+from dldna.published import (
+    lines,
+    model_training,
+    running,
+    surfaces,
+    watch,
+    weights,
+)
 from dldna.training import dynamics
 
 # Their job is to change the model, or to hold it for somebody who does.
@@ -41,8 +48,10 @@ CHANGES = {
     "published.analysis.analyze_initialization": "a factory",
     "published.dynamics.visualize_training_dynamics": "trains",
     "published.experiments.run": "trains",
+    "published.optimizers.Foreign": "wraps an optimizer",
     "published.optimizers.as_optimizer": "wraps an optimizer",
     "published.running.run": "trains",
+    "published.checkpoints.read_into": "loads weights",
     "published.keep.save_state": "only writes a file",
     "published.model_training.train_and_keep": "trains",
     "published.model_training.train_model": "trains",
@@ -303,6 +312,15 @@ CALLS = {
     ),
     "published.data.placed": lambda c: published_data.placed(c.model, "cpu"),
     "published.lines.linear_interpolation": _published_line,
+    "published.model_training.config_of": (
+        lambda c: model_training.config_of(c.model)
+    ),
+    "published.model_training.name_of": (
+        lambda c: model_training.name_of(c.model)
+    ),
+    "published.running.foresee": (
+        lambda c: running.foresee(c.model, [c.data], None, c.loss)
+    ),
     "published.surfaces.analyze_loss_surface_multiscale": (
         lambda c: surfaces.analyze_loss_surface_multiscale(
             c.model, [c.data], c.loss, "cpu", resolution=4, levels=1
