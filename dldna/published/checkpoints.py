@@ -106,10 +106,7 @@ def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
 def _put(model: nn.Module, state: Mapping[str, Any], file: Path) -> None:
     """Load weights by name; those of the published CNN by their order."""
     own = model.state_dict()
-    shapes = [getattr(v, "shape", None) for v in state.values()]
-    if own.keys() != state.keys() and shapes == [
-        v.shape for v in own.values()
-    ]:
+    if "conv1.weight" in state and len(state) == len(own):
         state = dict(zip(own, state.values(), strict=True))
     try:
         model.load_state_dict(dict(state))
@@ -130,10 +127,12 @@ def _network(config: Mapping[str, Any]) -> nn.Module:
     plain = act == NONE
     if plain:
         act = name.partition("-")[2]
-    act = checks.choice("activation", OLD_NAMES.get(act, act), ACTIVATIONS)
+    if "activation" not in config:  # of version 0.1
+        act = OLD_NAMES.get(act, act)
+    act = checks.choice("activation", act, ACTIVATIONS)
     made = ACTIVATIONS[act]()
     wanted = config.get("activation", repr(made))
-    if not plain and act == config.get("act_func") and wanted != repr(made):
+    if not plain and wanted != repr(made):
         raise ValueError(f"its activation is {wanted}, not {made!r}")
     with torch.random.fork_rng(devices=[]):
         return SimpleNetwork(

@@ -69,7 +69,9 @@ def config_in(path: Path) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about files that are not ours
-            found = torch.load(path, map_location="cpu", weights_only=True)
+            found = torch.load(
+                path, map_location="cpu", weights_only=True, mmap=True
+            )
         return dict(found["config"])
     except Exception:  # of a file of others anything may come
         return {}

@@ -82,7 +82,8 @@ def train_model(
             return None
         _check_finished(there, epochs)
     finished = not retrain and there.exists()
-    folder = keep.beside(folder, name)
+    if not finished:  # else nothing is written
+        folder = keep.beside(folder, name)
     history = train_and_keep(
         model, optimizer, train_loader, test_loader, folder, name,
         epochs=epochs, batch_size=batch_size, save_epochs=save_epochs,

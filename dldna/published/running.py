@@ -1,7 +1,8 @@
 """Training as the published functions do it: an estimate first, a bar."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -70,22 +71,16 @@ def foresee(
         train_loader, test_loader: the data; their own random states stay.
         loss_fn: the loss.
     """
-    if (
-        not hasattr(train_loader, "__len__")
-        or iter(train_loader) is train_loader
-    ):
+    once = hasattr(train_loader, "__next__")
+    if once or not hasattr(train_loader, "__len__"):
         return 0.0
     device = next(model.parameters()).device
-    own = getattr(train_loader, "generator", None)
-    kept = None if own is None else own.get_state()
     call = batches.loss_caller(loss_fn)
-    with untouched(model):
+    with untouched(model), _as_they_were(train_loader):
         model.train()
         several = getattr(train_loader, "batches", None)
         items = iter(train_loader) if several is None else several(0)
         batch = next(iter(items), None)
-        if own is not None:
-            own.set_state(kept)
         if batch is None:
             return 0.0
         batch = batches.to(batch, device)
@@ -105,6 +100,19 @@ def foresee(
     if hasattr(test_loader, "__len__"):  # forward alone is about a third
         share = len(test_loader) / 3
     return seconds * (len(train_loader) + share)
+
+
+@contextmanager
+def _as_they_were(loader: Iterable) -> Iterator[None]:
+    """Put the random states back that a loader and its sampler hold."""
+    homes = (loader, getattr(loader, "sampler", None))
+    found = [getattr(home, "generator", None) for home in homes]
+    kept = [(g, g.get_state()) for g in found if g is not None]
+    try:
+        yield
+    finally:
+        for generator, state in kept:
+            generator.set_state(state)
 
 
 class _Bar(Callback):

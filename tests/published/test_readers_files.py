@@ -273,6 +273,20 @@ def test_an_activation_with_settings_is_not_taken_for_the_plain_one(tmp_path):
         load_model("SimpleNetwork-LeakyReLU.pth", tmp_path)
 
 
+class Swish(nn.Module):
+    """A reader's own, which is not the one of version 0.1."""
+
+    def forward(self, x):
+        return x * torch.sigmoid(3 * x)
+
+
+def test_a_readers_activation_is_not_taken_for_one_of_that_name(tmp_path):
+    train, test = load("digits").take(60, n_test=40).loaders(30)
+    train_model(net(0, act=Swish()), train, test, epochs=1, save_dir=tmp_path)
+    with pytest.raises(ValueError, match="unknown activation 'Swish'"):
+        load_model("SimpleNetwork-Swish.pth", tmp_path)
+
+
 # Loading instead of training, and runs that are not one ------------------
 
 
@@ -294,6 +308,19 @@ def test_retrain_false_loads_a_readers_network(
     assert "Model file already exists" in capsys.readouterr().out
     wanted = net(2 if case == "version 0.1" else 0)
     assert torch.equal(model.layers[0].weight, wanted.layers[0].weight)
+
+
+def test_retrain_false_loads_ours_beside_a_readers_epoch(
+    tmp_path, monkeypatch
+):
+    run_of_ours(tmp_path, epochs=2)
+    old_file(tmp_path / f"{NAME}-epoch40.pth", net(3))
+    train, test = load("digits").take(60, n_test=40).loaders(30)
+    monkeypatch.setattr(torch.optim.SGD, "step", never)
+    found = train_model(net(5), train, test, epochs=2, save_dir=tmp_path,
+                        retrain=False)  # fmt: skip
+    assert found["epochs"] == [1, 2]
+    assert not (tmp_path / keep.BESIDE).exists()
 
 
 @pytest.mark.parametrize("epochs", [1, 3])

@@ -9,6 +9,7 @@ from torch import nn
 from dldna import data, training
 from dldna.data import Loader, load
 from dldna.models import SimpleNetwork
+from dldna.published import running
 from dldna.published.checkpoints import load_model, load_models_by_pattern
 from dldna.published.data import (
     get_data_loaders,
@@ -251,3 +252,71 @@ def test_a_damaged_checkpoint_is_named(folder):
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(ValueError, match="damaged"):
         load_model(file.name, folder)
+
+
+# An estimate first, and what it leaves behind ----------------------------
+
+
+class Slow(nn.Module):
+    """A network of 30 steps, each of which takes its time by our clock."""
+
+    def __init__(self, clock):
+        super().__init__()
+        self.clock, self.layer = clock, nn.Linear(784, 10)
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, x):
+        self.clock.now += 4.0
+        return self.layer(self.dropout(x.flatten(1)))
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.mark.parametrize("kind", ["ours", "torch's", "torch's, generator"])
+def test_an_estimate_comes_before_the_first_step(kind, monkeypatch, capsys):
+    """And neither the model, nor any random state, has moved by then."""
+    clock = Clock()
+    monkeypatch.setattr("dldna.published.running.time.perf_counter", clock)
+    model, (train, test) = Slow(clock), load("digits").take(60).loaders(20)
+    generator = None
+    if kind != "ours":
+        if "generator" in kind:
+            generator = torch.Generator().manual_seed(5)
+        train = torch.utils.data.DataLoader(
+            train.dataset, batch_size=20, shuffle=True, generator=generator
+        )
+    sgd = torch.optim.SGD(model.parameters(), lr=0.1)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    states = torch.random.get_rng_state()
+    own = None if generator is None else generator.get_state()
+    seen = []
+
+    class First:
+        def on_start(self, state):
+            seen.append(capsys.readouterr().out)
+            for k, v in model.state_dict().items():
+                assert torch.equal(v, before[k])
+            assert all(p.grad is None for p in model.parameters())
+            if own is not None:
+                assert torch.equal(generator.get_state(), own)
+
+    running.run(model, sgd, train, test, epochs=5, callbacks=[First()])
+    # 4 s for a batch of three, a third of it for the one that is tested
+    assert seen == ["training: about 1 min 7 s\n"]
+    assert torch.equal(torch.random.get_rng_state(), states)
+
+
+@pytest.mark.parametrize("data", ["no length", "one pass"])
+def test_data_that_cannot_be_looked_at_twice_are_left_alone(data):
+    train, _ = load("digits").take(60).loaders(20)
+    items = list(train)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    given = iter(items) if data == "one pass" else (b for b in items)
+    loss = torch.nn.functional.cross_entropy
+    assert running.foresee(model, given, None, loss) == 0.0
+    assert len(list(given)) == 3
