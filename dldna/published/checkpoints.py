@@ -5,7 +5,7 @@ the files that the chapter takes for granted.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -146,8 +146,8 @@ def _network(config: Mapping[str, Any]) -> nn.Module:
 
 def load_models_by_pattern(
     model_dir: str | Path = "tmp/models",
-    activation_types: Sequence[str] | None = None,
-    epochs: Sequence[int] | None = None,
+    activation_types: Iterable[str] | str | None = None,
+    epochs: Iterable[int] | None = None,
 ) -> tuple[list[nn.Module], list[str]]:
     """The checkpoints of several epochs, in NUMERIC order of the epochs.
 
@@ -156,7 +156,8 @@ def load_models_by_pattern(
 
     Args:
         model_dir: the folder.
-        activation_types: such as ``["ReLU"]``; all that are there if None.
+        activation_types: such as ``["ReLU"]`` or ``"ReLU"``; all that are
+            there if None.
         epochs: such as ``[1, 2, 15]``; all that are there if None.
 
     Returns:
@@ -176,7 +177,11 @@ def load_models_by_pattern(
         match = re.fullmatch(r"SimpleNetwork-(\w+)-epoch(\d+)\.pth", file.name)
         if match is not None:
             found.setdefault(match[1], {})[int(match[2])] = file
-    acts = sorted(found) if activation_types is None else activation_types
+    if isinstance(activation_types, str):
+        activation_types = [activation_types]
+    acts = list(sorted(found) if activation_types is None
+                else activation_types)  # fmt: skip
+    epochs = None if epochs is None else set(epochs)
     lack = [a for a in acts if a not in found] or ([] if acts else ["*"])
     if lack:
         raise FileNotFoundError(
@@ -186,7 +191,7 @@ def load_models_by_pattern(
     models, labels = [], []
     for act in acts:
         mine = _of_one_run(folder, act, found[act], epochs)
-        for epoch in sorted(mine if epochs is None else set(epochs)):
+        for epoch in sorted(mine if epochs is None else epochs):
             file = f"SimpleNetwork-{act}-epoch{epoch}.pth"
             models.append(load_model(file, model_dir)[0])
             labels.append(f"{act}-epoch{epoch}")

@@ -222,6 +222,29 @@ def test_epochs_come_in_the_order_of_numbers(folder):
     ]
     models, labels = load_models_by_pattern(folder)
     assert len(models) == len(labels) == 14
+    for acts in ("Tanh", ("Tanh",), {"Tanh": 1}, iter(["Tanh"])):
+        _, labels = load_models_by_pattern(folder, acts, (k for k in (2, 1)))
+        assert labels == ["Tanh-epoch1", "Tanh-epoch2"]
+    _, labels = load_models_by_pattern(folder, "ReLU", range(1, 13))
+    assert len(labels) == 12
+
+
+class Config:
+    """A config of another make, which is no dict."""
+
+    model_type = "mine"
+
+
+@pytest.mark.parametrize("config", [None, Config(), {}, {"lr": {1, 2}}, 3])
+def test_a_readers_network_with_any_config_is_kept(config, tmp_path, loaders):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    model.config = config
+    found = train_model(model, *loaders, epochs=1, save_dir=tmp_path / "a b")
+    assert len(found["epochs"]) == 1
+    again = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    train_model(again, *loaders, epochs=1, save_dir=tmp_path / "a b",
+                retrain=False)  # fmt: skip
+    assert torch.equal(model[1].weight, again[1].weight)
 
 
 @pytest.mark.parametrize(
