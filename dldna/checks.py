@@ -1,9 +1,12 @@
 """Checks of arguments: each error says what was wrong and what to do."""
 
+import contextlib
 import difflib
 import math
 import operator
 import os
+import sys
+import warnings
 from collections.abc import Collection
 from pathlib import Path
 
@@ -237,3 +240,26 @@ def need(module: str, extra: str, why: str):
             f"{why} needs {package!r}, which cannot be imported ({error}); "
             f'install it with: pip install "dldna[{extra}]"'
         ) from error
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the reader's line, however deep in this package we are.
+
+    Args:
+        message: what is wrong, and what to do.
+        category: of the warning.
+
+    Example:
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     warn("mind the gap")
+        >>> str(caught[0].message), "checks.py" in caught[0].filename
+        ('mind the gap', False)
+    """
+    torch = getattr(sys.modules.get("torch"), "__file__", __file__)
+    others = (*(str(Path(f).parent) for f in (__file__, torch)),
+              contextlib.__file__)  # fmt: skip
+    level, frame = 2, sys._getframe(1)
+    while frame and frame.f_code.co_filename.startswith(others):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

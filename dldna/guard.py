@@ -3,7 +3,6 @@
 import copy
 import operator
 import random
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -88,22 +87,6 @@ def copy_of(model: nn.Module) -> nn.Module:
             if isinstance(value, torch.Tensor) and value.grad_fn is not None:
                 memo[id(value)] = value.detach().clone()
     return copy.deepcopy(model, memo)
-
-
-def outside() -> int:
-    """The ``stacklevel`` of the first line that is not of this package.
-
-    Example:
-        >>> outside() >= 1
-        True
-    """
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and (
-        frame.f_globals.get("__name__", "").split(".")[0] == "dldna"
-        or frame.f_globals.get("__name__") == "contextlib"
-    ):
-        frame, level = frame.f_back, level + 1
-    return level
 
 
 def _cuda_in_use() -> bool:

@@ -1,7 +1,6 @@
 """``dldna make-checkpoints``: the trained networks that chapters load."""
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,8 @@ examples:
 
 For each activation it writes SimpleNetwork-<Act>.config, .pth and
 -epoch<k>.pth, as the published notebooks load them. What is finished is not
-trained again; after a kill the same command goes on where it was.
+trained again; after a kill the same command goes on where it was. Networks
+of these names that it did not make are yours: it writes nothing over them.
 """
 
 
@@ -56,10 +56,11 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Train what is missing, and say what is there."""
-    from dldna.chapter_04.experiments.model_training import train_model
-    from dldna.chapter_04.utils.metrics import ACTIVATIONS as KNOWN
     from dldna.data import load
     from dldna.models import make
+    from dldna.published.checkpoints import ACTIVATIONS as KNOWN
+    from dldna.published.data import usable
+    from dldna.published.model_training import train_and_keep
 
     count("--epochs", given.epochs)
     for act in given.activations:
@@ -68,6 +69,7 @@ def run(given: argparse.Namespace) -> int:
     if not missing:
         print(f"all are there already, in {given.out}")
         return 0
+    _check_owner(missing, given)
     dataset = load(given.data)
     train, test = dataset.loaders(given.batch_size, given.seed)
 
@@ -89,15 +91,17 @@ def run(given: argparse.Namespace) -> int:
     for act in missing:
         model = network(act)
         model.config["made_with"] = _settings(given)
-        train_model(
+        model.to(usable(given.device))
+        train_and_keep(
             model,
+            torch.optim.Adam(model.parameters()),
             train,
             test,
-            given.device,
+            given.out,
+            _name(act),
             epochs=given.epochs,
             batch_size=given.batch_size,
-            save_dir=given.out,
-            retrain=_other(act, given),
+            go_on=not _other(act, given),
         )
         train.epoch = 0
     print(f"written: {given.out}")
@@ -112,12 +116,38 @@ def _settings(given: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def _name(act: str) -> str:
+    return f"SimpleNetwork-{act}"
+
+
+def _check_owner(missing: list[str], given: argparse.Namespace) -> None:
+    """Write nothing at all where a reader keeps networks of these names.
+
+    Raises:
+        FileExistsError: there are files that this command did not make.
+    """
+    from dldna.published.keep import others
+
+    found = {a: others(given.out, _name(a)) for a in missing}
+    theirs = [act for act, files in found.items() if files]
+    if not theirs:
+        return
+    files = [f.name for act in theirs for f in found[act]]
+    names = ", ".join(files[:4]) + (", ..." if len(files) > 4 else "")
+    rest = [a for a in given.activations if a not in theirs]
+    remedy = "give another folder with --out"
+    if rest:
+        remedy += f", or leave them out: --activations {' '.join(rest)}"
+    raise FileExistsError(
+        f"{given.out} holds networks that this command did not make "
+        f"({names}); they stay as they are and nothing was written: {remedy}"
+    )
+
+
 def _config(act: str, given: argparse.Namespace) -> dict[str, Any]:
-    file = given.out / f"SimpleNetwork-{act}.config"
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+    from dldna.published.keep import read_config
+
+    return read_config(given.out / f"{_name(act)}.config")
 
 
 def _other(act: str, given: argparse.Namespace) -> bool:
@@ -129,11 +159,14 @@ def _other(act: str, given: argparse.Namespace) -> bool:
 
 def _finished(act: str, given: argparse.Namespace) -> bool:
     """Whether all files of an activation are there, made in this way."""
-    name = f"SimpleNetwork-{act}"
+    from dldna.published.keep import run_of
+
+    name, config = _name(act), _config(act, given)
     names = [f"{name}.pth"]
     names += [f"{name}-epoch{k}.pth" for k in range(1, given.epochs + 1)]
-    same = _config(act, given).get("made_with") == _settings(given)
-    return same and all((given.out / n).exists() for n in names)
+    if config.get("made_with") != _settings(given):
+        return False
+    return all(run_of(given.out / n) == config.get("run") for n in names)
 
 
 def _seconds(model: torch.nn.Module, loader: Any, steps: int = 5) -> float:

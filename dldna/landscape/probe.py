@@ -1,8 +1,10 @@
 """Is the loss a function of the weights? Small tests before a long job."""
 
 import math
-import warnings
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from hashlib import blake2b
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dldna import batches as batching
-from dldna.guard import outside
+from dldna.checks import warn
 from dldna.objective import batch_weight, in_place, reduction
 
 CLOSE = {  # relative and absolute
@@ -30,7 +32,8 @@ class NotAFunction(UserWarning):
 
     where :math:`r = 10^{-5}` and :math:`a = 10^{-6}`: something draws
     random numbers in eval mode. Or the data differ from pass to pass: the
-    loader shuffles or augments. The surface is made all the same, from one
+    loader draws or augments its samples anew (another order of the same
+    samples is no other data). The surface is made all the same, from one
     pass over the data that is kept in memory; how to read it stands in the
     message and in the record's notes.
 
@@ -38,6 +41,7 @@ class NotAFunction(UserWarning):
         >>> class Noisy(nn.Linear):
         ...     def forward(self, x):
         ...         return super().forward(x) + torch.randn(len(x), 1)
+        >>> import warnings
         >>> from dldna.landscape import line
         >>> data = torch.ones(8, 1), torch.zeros(8, 1)
         >>> with warnings.catch_warnings(record=True) as caught:
@@ -163,16 +167,16 @@ def probe(
             "of it, and its roughness is noise."
         )
     if _fresh_each_time(data):
-        again = next(iter(data), None)
-        if again is not None and not _same_batch(again, held[0]):
+        if not _same_samples(data, held):
             said.append(
-                "The data change from pass to pass (the loader shuffles or "
-                "augments). One pass is kept in memory and used for every "
-                "point, so this surface is smooth, but another run will "
-                "see other data; use shuffle=False and no augmentation."
+                "The data change from pass to pass (the loader draws or "
+                "augments its samples anew). One pass is kept in memory and "
+                "used for every point, so this surface is smooth, but "
+                "another run will see other data; use the same samples, "
+                "without augmentation, in every pass."
             )
     for sentence in said:
-        warnings.warn(sentence, NotAFunction, stacklevel=outside())
+        warn(sentence, NotAFunction)
     return said
 
 
@@ -182,13 +186,51 @@ def _fresh_each_time(data: Any) -> bool:
     return not plain and iter(data) is not data
 
 
-def _same_batch(a: Any, b: Any) -> bool:
+def _same_samples(data: Any, held: list[Any]) -> bool:
+    """Whether another pass brings what is held, in any order.
+
+    Where the order has not changed, the first batch tells; else the whole
+    pass is compared, sample by sample.
+    """
+    again = iter(data)
+    first = next(again, None)
+    if first is None or _begins(first, held[0]):
+        return True
+    left = Counter(key for batch in held for key in _samples(batch))
+    cut = sum(left.values())
+    for batch in chain([first], again):
+        for key in _samples(batch):
+            if not left[key]:
+                return cut == 0  # more than was held, as far as it goes
+            left[key] -= 1
+            cut -= 1
+    return cut == 0
+
+
+def _begins(a: Any, b: Any) -> bool:
     """Whether ``b`` is the beginning of ``a``."""
     for x, y in zip(batching.tensors(a), batching.tensors(b), strict=False):
         head = x[: len(y)] if y.ndim else x
         if head.shape != y.shape or not torch.equal(head, y.to(head)):
             return False
     return True
+
+
+def _samples(batch: Any) -> Iterator[bytes]:
+    """A digest of each sample; of the whole where axis 0 is not theirs."""
+    found = [t.detach().cpu().contiguous() for t in batching.tensors(batch)]
+    n = batching.size(batch) if batching.sliced(batch) else 1
+    whole = n == 1 or any(len(t) != n if t.ndim else True for t in found)
+    for i in range(1 if whole else n):
+        digest = blake2b(digest_size=16)
+        for t in found:
+            digest.update(_bytes(t if whole else t[i]))
+        yield digest.digest()
+
+
+def _bytes(t: torch.Tensor) -> bytes:
+    dense = t if t.layout == torch.strided else t.to_dense()
+    return dense.reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 def finite_counts(losses: np.ndarray) -> dict[str, int]:

@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 import torch
 
 from dldna import batches as batching
-from dldna.guard import outside
+from dldna.checks import warn
 from dldna.landscape.directions import match, point_of, state_of
 from dldna.landscape.evaluate import Evaluator, Slow, task
 from dldna.landscape.evaluate.task import norms
@@ -93,7 +92,7 @@ class Scan:
         self.axes = tuple(axes) or (np.arange(len(coords)),)
         self.coords = np.asarray(coords, dtype=np.float64)
         self.done = np.zeros(len(self.coords), dtype=bool)
-        self.first = job.held[:1]  # a budget may thin the data later
+        self.given = job.held  # a budget may thin the data later
         self.centre = math.nan
         self.path = ""
         self.notes: dict[str, Any] = {}
@@ -212,7 +211,7 @@ class Scan:
         job = self.job
         own = [direct_loss(job.model, job.loss_fn, job.held[:1]) for _ in "ab"]
         self.steady = same_twice(*own)
-        self.notes["probe"] = probe((own[0], own[1]), self.data, self.first)
+        self.notes["probe"] = probe((own[0], own[1]), self.data, self.given)
         self.notes["batch_norm_layers"] = len(norms(job.model))
         self._truth()
         if self.grid:
@@ -222,13 +221,12 @@ class Scan:
         names = self.evaluator.task.negative(self.coords)
         if names:
             self.notes["clamped"] = names
-            warnings.warn(
+            warn(
                 "running variances become negative where they are "
                 f"extrapolated ({', '.join(names[:3])}), and are taken as 0 "
                 "there: losses outside the two networks are those of "
                 "statistics that no data have; statistics='recalibrate' "
                 "takes those of the data",
-                stacklevel=outside(),
             )
 
     def _slow(self) -> Slow:
@@ -288,10 +286,9 @@ class Scan:
                 "path='slow'"
             )
         if not math.isfinite(self.centre):
-            warnings.warn(
+            warn(
                 f"the model's own loss is {self.centre}: check its weights "
                 f"and the data before trusting this {self.what}",
-                stacklevel=outside(),
             )
 
     def _hold_end(self, coords: Sequence[float], end: Any) -> None:

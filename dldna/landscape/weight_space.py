@@ -2,7 +2,6 @@
 
 import math
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -361,14 +360,13 @@ def _gather(checkpoints: Sequence[Any], labels: Sequence[str] | None) -> dict:
         if len(leaps):
             jumps += rows[leaps].tolist()
             first = rows[leaps[0]]
-            warnings.warn(
+            checks.warn(
                 f"checkpoints {name!r} fall into {names[rows].max() + 1} "
                 f"clusters far apart; the first leap, from "
                 f"{labels[first]!r} to {labels[rows[leaps[0] + 1]]!r}, is "
                 f"{distances[first, rows[leaps[0] + 1]]:.3g} long: are "
                 "these files of two training runs? Do not join them up",
                 MixedRuns,
-                stacklevel=3,
             )
     return {
         "labels": labels,

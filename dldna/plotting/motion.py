@@ -24,8 +24,9 @@ def dynamics(motion: Motion) -> Figure:
     """Draw what was measured of a run, six small panels on one page.
 
     Loss, length of the gradient, of the step and of the weights, and the
-    improvement, over steps; then the sharpness with its threshold, or,
-    where none was measured, the cosine between steps.
+    improvement, over steps; then the sharpness with its threshold (where
+    one is known for the optimizer), or, where no sharpness was measured,
+    the cosine between steps.
 
     Args:
         motion: the record.
@@ -43,9 +44,10 @@ def dynamics(motion: Motion) -> Figure:
             ax.set_yscale("log")
     axes[1, 1].axhline(0, color="0.5", lw=0.8, ls="-")
     last = axes[1, 2]
-    if np.isfinite(motion.edge_ratio).any():
+    if np.isfinite(motion.sharpness).any():
         sharpness(motion, last)
-        last.set_title("sharpness and its edge")
+        known = np.isfinite(motion.edge_ratio).any()
+        last.set_title("sharpness and its edge" if known else "sharpness")
     else:
         last.plot(motion.steps, motion.cosine, lw=0.9, ls="-", color=COLORS[0])
         last.set(title="cosine to the step before", ylim=(-1.05, 1.05))
@@ -63,6 +65,9 @@ def sharpness(
     relative: bool = False,
 ) -> Axes:
     """Draw the sharpness along training, and the threshold of stability.
+
+    Where no threshold is known for the optimizer none is drawn, and the
+    picture says so.
 
     Args:
         motion: the record.
@@ -84,7 +89,12 @@ def sharpness(
         values, edge = motion.edge_ratio, np.ones(len(motion.points))
         words += " / threshold"
     ax.plot(motion.points, values, color=color, ls="-", lw=1.2, label=label)
-    ax.plot(motion.points, edge, color=color, ls="--", lw=0.9)
+    if np.isfinite(motion.threshold).any():
+        ax.plot(motion.points, edge, color=color, ls="--", lw=0.9)
+    else:
+        who = motion.provenance.notes.get("optimizer", "this optimizer")
+        said = f"no threshold is known for {who}"
+        ax.annotate(said, (0.02, 0.98), xycoords="axes fraction", va="top")
     ax.set(xlabel="step", ylabel=words)
     if label is not None:
         ax.legend()

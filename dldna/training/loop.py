@@ -2,7 +2,6 @@
 
 import math
 import time
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from dldna import batches
-from dldna.checks import choice, count, positive
+from dldna.checks import choice, count, positive, warn
 from dldna.guard import untouched
 from dldna.progress import announce, track
 from dldna.records import History
@@ -237,7 +236,7 @@ def _say_diverged(event: dict[str, Any], how: str) -> None:
     if how == "raise":
         raise FloatingPointError(message)
     if how == "warn":
-        warnings.warn(message, DivergenceWarning, stacklevel=3)
+        warn(message, DivergenceWarning)
 
 
 class _Saver:

@@ -355,18 +355,60 @@ def test_dropout_in_eval_is_found(data):
     assert "dropout" in s.provenance.notes["probe"][0]
 
 
-def test_a_shuffling_loader_is_found(data):
-    loader = torch.utils.data.DataLoader(
-        torch.utils.data.TensorDataset(*data), batch_size=8, shuffle=True
-    )
+class Augmented(torch.utils.data.TensorDataset):
+    def __getitem__(self, i):
+        x, y = super().__getitem__(i)
+        return x + 0.1 * torch.rand_like(x), y
+
+
+class Drawn(torch.utils.data.TensorDataset):
+    def __getitem__(self, i):
+        return super().__getitem__(int(torch.randint(len(self), ())))
+
+
+def loader_of(kind, data, **options):
+    options = {"batch_size": 8} | options
+    return torch.utils.data.DataLoader(kind(*data), **options)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "limit"),
+    [
+        (torch.utils.data.TensorDataset, {}, None),
+        (torch.utils.data.TensorDataset, {}, 4),
+        (torch.utils.data.TensorDataset, {"shuffle": True}, None),
+        (torch.utils.data.TensorDataset,
+         {"shuffle": True, "batch_size": 1000}, None),
+        (torch.utils.data.TensorDataset, {"batch_size": 5}, None),
+    ],
+)  # fmt: skip
+def test_another_order_is_no_other_data(data, kind, options, limit):
+    """No warning, which would be an error here."""
+    loader = loader_of(kind, data, **options)
     net, loss = small_net(), nn.CrossEntropyLoss()
-    with pytest.warns(NotAFunction, match="shuffles or augments"):
-        surface(net, loss, loader, resolution=3)
-    steady = torch.utils.data.DataLoader(
-        torch.utils.data.TensorDataset(*data), batch_size=8
-    )
-    surface(net, loss, steady, resolution=3, limit=4)
-    surface(net, loss, iter(list(steady)), resolution=3, limit=4)
+    made = surface(net, loss, loader, resolution=3, limit=limit)
+    assert made.provenance.notes["probe"] == []
+    surface(net, loss, iter(list(loader)), resolution=3, limit=limit)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "limit"),
+    [
+        (Augmented, {}, None),
+        (Augmented, {"shuffle": True}, None),
+        (Drawn, {}, None),
+        (torch.utils.data.TensorDataset, {"shuffle": True}, 5),
+        (torch.utils.data.TensorDataset,
+         {"shuffle": True, "drop_last": True, "batch_size": 7}, None),
+    ],
+)  # fmt: skip
+def test_other_samples_are_found(data, kind, options, limit):
+    loader = loader_of(kind, data, **options)
+    with pytest.warns(NotAFunction, match="draws or augments"):
+        surface(
+            small_net(), nn.CrossEntropyLoss(), loader, resolution=3,
+            limit=limit,
+        )  # fmt: skip
 
 
 # Bad input

@@ -58,6 +58,19 @@ def test_the_threshold_belongs_to_its_sharpness(kind, values):
     assert kind in ax.get_ylabel()
 
 
+def test_a_threshold_that_is_not_known_is_not_drawn():
+    """And the picture says so, once."""
+    record = motion(**{**EDGE, "threshold": np.full_like(EDGE["threshold"],
+                                                         np.nan)})  # fmt: skip
+    figure = plotting.dynamics(record)
+    last = figure.axes[-1]
+    assert last.get_title() == "sharpness"
+    [curve] = last.get_lines()
+    np.testing.assert_array_equal(curve.get_ydata(), record.sharpness)
+    said = [t.get_text() for ax in figure.axes for t in ax.texts]
+    assert sum("no threshold is known" in t for t in said) == 1
+
+
 def test_words_come_from_the_numbers():
     text = plotting.alt_text(motion(**EDGE, threshold_of="sharpness"))
     assert "batch loss from 1 to 0.2" in text

@@ -26,20 +26,20 @@ from dldna import (
     params,
     training,
 )
-from dldna.chapter_05.experiments import watch
-from dldna.chapter_05.visualization import loss_surface as published
 from dldna.landscape import connectivity, evaluate, weight_space
+from dldna.published import data as published_data
+from dldna.published import (
+    lines,
+    model_training,
+    running,
+    surfaces,
+    watch,
+    weights,
+)
 from dldna.training import dynamics
 
 # Their job is to change the model, or to hold it for somebody who does.
 CHANGES = {
-    "chapter_04.experiments.model_training.save_state": "only writes a file",
-    "chapter_04.experiments.model_training.train_model": "trains",
-    "chapter_05.experiments.basic.run": "trains",
-    "chapter_05.initialization.analysis.analyze_initialization": "a factory",
-    "chapter_05.visualization.train_dynamics.visualize_training_dynamics": (
-        "trains"
-    ),
     "init.Block": "a view of one matrix, to be written to",
     "init.FixupBlock": "builds a module of modules",
     "init.fixup": "initialises",
@@ -53,6 +53,16 @@ CHANGES = {
     "landscape.evaluate.Task": "a record that holds the model",
     "landscape.evaluate.choose": "works under the guard of its caller",
     "landscape.evaluate.task": "works under the guard of its caller",
+    "published.analysis.analyze_initialization": "a factory",
+    "published.dynamics.visualize_training_dynamics": "trains",
+    "published.experiments.run": "trains",
+    "published.optimizers.Foreign": "wraps an optimizer",
+    "published.optimizers.as_optimizer": "wraps an optimizer",
+    "published.running.run": "trains",
+    "published.checkpoints.read_into": "loads weights",
+    "published.keep.save_state": "only writes a file",
+    "published.model_training.train_and_keep": "trains",
+    "published.model_training.train_model": "trains",
     "training.arena": "takes a factory; the models are its own",
     "training.step_cost": "takes a factory; the models are its own",
     "training.State": "a record that holds the model",
@@ -219,7 +229,7 @@ def _guarded(case):
 
 
 def _published_line(case):
-    published.linear_interpolation(
+    lines.linear_interpolation(
         case.model, other(case), [case.data], case.loss, "cpu", num_points=3
     )
 
@@ -229,40 +239,12 @@ def _published_plane(case):
     directions = [[p.detach() for p in model.parameters()]] * 2
     directions[1] = [p * torch.linspace(0, 1, p.numel()).view_as(p).to(p)
                      for p in directions[1]]  # fmt: skip
-    published.xy_perturb_loss(
+    surfaces.xy_perturb_loss(
         model, directions, [case.data], case.loss, "cpu", [0, 0.1], [0, 0.1]
     )
 
 
 CALLS = {
-    "chapter_05.experiments.watch.grad_norm": (
-        lambda c: watch.grad_norm(c.model)
-    ),
-    "chapter_05.experiments.watch.loss_grad_norm": (
-        lambda c: watch.loss_grad_norm(c.model, [c.data], c.loss)
-    ),
-    "chapter_05.visualization.loss_surface.analyze_loss_surface_multiscale": (
-        lambda c: published.analyze_loss_surface_multiscale(
-            c.model, [c.data], c.loss, "cpu", resolution=4, levels=1
-        )
-    ),
-    "chapter_05.visualization.loss_surface.analyze_weight_space": (
-        _pca(
-            lambda models: published.analyze_weight_space(
-                models, ["a-epoch1", "a-epoch2", "a-epoch3"]
-            )
-        )
-    ),
-    "chapter_05.visualization.loss_surface.hessian_eigenvectors": (
-        lambda c: published.hessian_eigenvectors(c.model, c.loss, [c.data], 1)
-    ),
-    "chapter_05.visualization.loss_surface.linear_interpolation": (
-        _published_line
-    ),
-    "chapter_05.visualization.loss_surface.placed": (
-        lambda c: published.placed(c.model, "cpu")
-    ),
-    "chapter_05.visualization.loss_surface.xy_perturb_loss": _published_plane,
     "guard.untouched": _guarded,
     "init.fans_of": _fans,
     "init.gradient_quotient": _of(init.gradient_quotient),
@@ -346,6 +328,37 @@ CALLS = {
     "landscape.weight_space.tsne": (
         _pca(functools.partial(weight_space.tsne, perplexity=1.0))
     ),
+    "published.data.placed": lambda c: published_data.placed(c.model, "cpu"),
+    "published.lines.linear_interpolation": _published_line,
+    "published.model_training.config_of": (
+        lambda c: model_training.config_of(c.model)
+    ),
+    "published.model_training.name_of": (
+        lambda c: model_training.name_of(c.model)
+    ),
+    "published.running.foresee": (
+        lambda c: running.foresee(c.model, [c.data], None, c.loss)
+    ),
+    "published.surfaces.analyze_loss_surface_multiscale": (
+        lambda c: surfaces.analyze_loss_surface_multiscale(
+            c.model, [c.data], c.loss, "cpu", resolution=4, levels=1
+        )
+    ),
+    "published.surfaces.hessian_eigenvectors": (
+        lambda c: surfaces.hessian_eigenvectors(c.model, c.loss, [c.data], 1)
+    ),
+    "published.surfaces.xy_perturb_loss": _published_plane,
+    "published.watch.grad_norm": lambda c: watch.grad_norm(c.model),
+    "published.watch.loss_grad_norm": (
+        lambda c: watch.loss_grad_norm(c.model, [c.data], c.loss)
+    ),
+    "published.weights.analyze_weight_space": (
+        _pca(
+            lambda models: weights.analyze_weight_space(
+                models, ["a-epoch1", "a-epoch2", "a-epoch3"]
+            )
+        )
+    ),
     "training.Contestant.build": (
         lambda c: training.CONTESTANTS["Adam"].build(c.model, 0.1)
     ),
@@ -385,7 +398,7 @@ def _public(module):
     """Public callables of a room, and those of chapters, by name."""
     names = getattr(module, "__all__", None)
     room = module.__name__.removeprefix("dldna.")
-    bare = room.startswith("chapter_0") or room in _WITHOUT_ALL
+    bare = room.startswith("published.") or room in _WITHOUT_ALL
     if names is None and bare:
         names = [
             k

@@ -21,13 +21,13 @@ from torch import nn
 
 import dldna
 from dldna import exercises, plotting
-from dldna.chapter_04.utils import metrics
 from dldna.data import Loader, cache
 from dldna.data import load as load_data
 from dldna.landscape import Recorder, Trajectory, remember, surface
 from dldna.landscape.checkpoints import read_checkpoint
 from dldna.landscape.store import Store
 from dldna.plotting.show import table_html
+from dldna.published import checkpoints as metrics
 from dldna.records import Line, Record, Surface
 from dldna.training import load_checkpoint, train
 

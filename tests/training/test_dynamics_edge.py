@@ -116,6 +116,83 @@ def test_what_is_not_known_is_not_guessed():
     assert preconditioner(model, same) is None
 
 
+def of_name(name, base, **body):
+    """A reader's class of some name, with a step of its own or without."""
+    return type(name, (base,), body)
+
+
+def plain_step(self, closure=None):
+    with torch.no_grad():
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.sub_(group["lr"] * p.grad)
+
+
+def plain_init(self, params, lr=0.1):
+    torch.optim.Optimizer.__init__(self, params, {"lr": lr})
+
+
+NAMES = ("SGD", "Adam", "AdamW", "RMSprop", "Mine")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_decides_nothing(name):
+    """Classes with a step of their own are not known, whatever the name."""
+    w = [nn.Parameter(torch.zeros(2))]
+    bare = of_name(
+        name, torch.optim.Optimizer, __init__=plain_init, step=plain_step
+    )
+    own = [bare(w)]
+    for base in (torch.optim.SGD, torch.optim.Adam, torch.optim.RMSprop,
+                 optim.SGD, optim.Adam):  # fmt: skip
+        own.append(of_name(name, base, step=plain_step)(w, lr=0.1))
+        heir = of_name(name, base)(w, lr=0.1)
+        assert stability_threshold(heir) == stability_threshold(base(w, 0.1))
+    for optimizer in own:
+        kind, value = stability_threshold(optimizer)
+        assert (kind, math.isnan(value)) == ("unknown", True)
+        assert preconditioner(nn.Linear(2, 1), optimizer) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        (torch.optim.SGD, ("lr", "momentum", "dampening", "weight_decay")),
+        (optim.SGD, ("lr", "momentum", "dampening", "weight_decay")),
+        (torch.optim.Adam, ("lr", "betas", "amsgrad")),
+        (torch.optim.RMSprop, ("lr", "momentum", "centered")),
+    ],
+)
+def test_a_setting_that_is_missing_is_not_guessed(kind, names):
+    for name in names:
+        optimizer = kind([nn.Parameter(torch.zeros(2))], lr=0.1)
+        assert stability_threshold(optimizer)[0] != "unknown"
+        del optimizer.param_groups[0][name]
+        assert stability_threshold(optimizer)[0] == "unknown"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_readers_optimizer_is_measured_all_the_same(name):
+    torch.manual_seed(0)
+    model = nn.Linear(3, 1)
+    data = torch.randn(16, 3), torch.randn(16, 1)
+    kind = of_name(
+        name, torch.optim.Optimizer, __init__=plain_init, step=plain_step
+    )
+    watch = Dynamics(data, measure_every=1)
+    train(
+        model, kind(model.parameters()), [data], epochs=3,
+        loss_fn=nn.MSELoss(), callbacks=[watch],
+    )  # fmt: skip
+    motion = watch.record()
+    assert np.isfinite(motion.sharpness).all()
+    assert np.isnan(motion.threshold).all()
+    assert motion.threshold_of == "unknown"
+    np.testing.assert_allclose(
+        motion.param_change, 0.1 * motion.grad_norm, rtol=1e-4
+    )
+
+
 def images(n=120):
     """Digits of 7 by 7 points, and ten numbers to be hit."""
     digits = load("digits")

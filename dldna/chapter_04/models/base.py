@@ -1,4 +1,4 @@
-"""The dense network; it stands in :mod:`dldna.models`."""
+"""An import path; the dense network stands in :mod:`dldna.models`."""
 
 from dldna.models import SimpleNetwork
 

@@ -1,4 +1,4 @@
 """Import paths of the published chapter 5, kept for existing notebooks.
 
-The work stands in the topic rooms; each module here says where.
+The work stands in :mod:`dldna.published`.
 """

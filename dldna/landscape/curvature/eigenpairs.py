@@ -1,7 +1,6 @@
 """The largest eigenpairs of a network's curvature, with their residuals."""
 
 import dataclasses
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -36,6 +35,7 @@ class NotConvergedWarning(UserWarning):
     Example:
         >>> layer = nn.Linear(9, 1)
         >>> data = torch.randn(20, 9), torch.randn(20, 1)
+        >>> import warnings
         >>> with warnings.catch_warnings(record=True) as said:
         ...     warnings.simplefilter("always")
         ...     _ = top_eigenpairs(layer, nn.MSELoss(), data, max_products=2)
@@ -247,13 +247,12 @@ def verified(
     notes["converged"] = not bool(late.any())
     wide = operator.dtype == torch.float64
     if late.any():
-        warnings.warn(
+        checks.warn(
             f"{int(late.sum())} of {len(v)} eigenpairs have a residual above "
             f"{tol:g} (largest {float(residuals[late].max()):.1e}) after "
             f"{found[0].products} products: raise max_products"
             + (", raise tol" if wide else ", raise tol, or take float64"),
             NotConvergedWarning,
-            stacklevel=3,
         )
     return Spectrum(
         eigenvalues=values.cpu().numpy(),

@@ -6,22 +6,34 @@ recurrence, which settles exactly if the largest eigenvalue of :math:`H`
 threshold that the hyperparameters alone decide.
 """
 
+import inspect
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from dldna import params
+from dldna import optim, params
 
 SHARPNESS = "sharpness"
 PRECONDITIONED = "preconditioned sharpness"
 UNKNOWN = "unknown"
 
-# Optimizers by the name of their class: torch's and ours.
-_SGD = {"SGD"}
-_ADAM = {"Adam", "AdamW"}
-_RMSPROP = {"RMSprop"}
+# Optimizers by what they do: the rule of ours, the step of torch's.
+_RULES = {
+    optim.sgd: "sgd",
+    optim.rmsprop: "rmsprop",
+    optim.adam: "adam",
+    optim.adamw: "adam",
+}
+_STEPS = {
+    inspect.unwrap(torch.optim.SGD.step): "sgd",
+    inspect.unwrap(torch.optim.RMSprop.step): "rmsprop",
+    inspect.unwrap(torch.optim.Adam.step): "adam",
+    inspect.unwrap(torch.optim.AdamW.step): "adam",
+}
 
 
 def stability_threshold(optimizer: Optimizer) -> tuple[str, float]:
@@ -42,15 +54,22 @@ def stability_threshold(optimizer: Optimizer) -> tuple[str, float]:
     :math:`\lambda` of SGD adds :math:`\lambda` to every eigenvalue of the
     Hessian and is taken off here. Decoupled decay is left out of account.
 
+    Class names decide nothing. What counts is the step that runs: a
+    subclass without a step of its own is what it comes from, and one with
+    a step of its own is not known, whatever it is called.
+
     Args:
-        optimizer: torch's or dldna's SGD, RMSprop, Adam or AdamW.
+        optimizer: torch's or dldna's SGD, RMSprop, Adam or AdamW, or one
+            that leaves the work to such a one and says so by an attribute
+            ``acts_as``.
 
     Returns:
         What to compare ("sharpness", the largest eigenvalue of the
         Hessian, or "preconditioned sharpness", that of
         :math:`P^{-1}H` with :func:`preconditioner`), and the threshold.
         ("unknown", NaN) for other optimizers, for AMSGrad and centred or
-        heavy RMSprop, and where groups differ in their settings.
+        heavy RMSprop, where groups differ in their settings, and where a
+        setting is missing.
 
     Example:
         >>> w = [nn.Parameter(torch.zeros(2))]
@@ -66,19 +85,41 @@ def stability_threshold(optimizer: Optimizer) -> tuple[str, float]:
         arXiv 2103.00065. Cohen et al., "Adaptive gradient methods at the
         edge of stability", 2022, arXiv 2207.14484.
     """
-    kind = type(optimizer).__name__
-    group = _only_group(optimizer)
-    if group is None or group.get("maximize") or not group["lr"] > 0:
-        return UNKNOWN, math.nan
-    lr = float(group["lr"])
-    if kind in _SGD:
-        return SHARPNESS, _sgd(group, lr) - float(group["weight_decay"])
-    if kind in _RMSPROP and not (group["momentum"] or group["centered"]):
-        return PRECONDITIONED, 2 / lr
-    if kind in _ADAM and not group["amsgrad"]:
+    kind, worker = _rule(optimizer)
+    group = _only_group(worker)
+    unknown = UNKNOWN, math.nan
+    if kind is None or group is None:
+        return unknown
+    try:
+        lr = float(group["lr"])
+        if group.get("maximize") or not lr > 0:
+            return unknown
+        if kind == "sgd":
+            return SHARPNESS, _sgd(group, lr) - float(group["weight_decay"])
+        if kind == "rmsprop":
+            plain = not (group["momentum"] or group["centered"])
+            return (PRECONDITIONED, 2 / lr) if plain else unknown
+        if group["amsgrad"]:
+            return unknown
         beta = float(group["betas"][0])
         return PRECONDITIONED, 2 * (1 + beta) / ((1 - beta) * lr)
-    return UNKNOWN, math.nan
+    except (KeyError, TypeError):  # settings of another make
+        return unknown
+
+
+def _rule(optimizer: Any) -> tuple[str | None, Any]:
+    """Which rule moves the weights, and the optimizer that applies it."""
+    worker = getattr(optimizer, "acts_as", None)
+    worker = optimizer if worker is None else worker
+    step = _own(type(worker), "step")
+    if step is _own(optim.RuleOptimizer, "step"):
+        return _RULES.get(worker.rule.update), worker
+    return _STEPS.get(step), worker
+
+
+def _own(kind: type, name: str) -> Callable:
+    """A method as it was written, without what torch wraps around it."""
+    return inspect.unwrap(getattr(kind, name))
 
 
 def preconditioner(
@@ -115,7 +156,7 @@ def preconditioner(
     """
     if stability_threshold(optimizer)[0] != PRECONDITIONED:
         return None
-    adam = type(optimizer).__name__ in _ADAM
+    kind, optimizer = _rule(optimizer)
     group = optimizer.param_groups[0]
     found = {}
     for name, p in model.named_parameters():
@@ -126,7 +167,7 @@ def preconditioner(
                 return None
             continue
         v, t = state[key].detach(), float(state["step"])
-        if adam:
+        if kind == "adam":
             b1, b2 = (float(b) for b in group["betas"])
             root = (v / (1 - b2**t)).sqrt() + group["eps"]
             found[name] = (1 - b1**t) * root

@@ -1,5 +1,6 @@
 """Chapter 5's initialization table: each column means what it says."""
 
+import copy
 import math
 
 import numpy as np
@@ -8,20 +9,20 @@ import torch
 from torch import nn
 
 from dldna import init, training
-from dldna.chapter_05.initialization.analysis import (
+from dldna.data import load
+from dldna.models import SimpleNetwork
+from dldna.published.analysis import (
     COLUMNS,
     analyze_initialization,
     create_detailed_analysis_table,
     steps_to,
 )
-from dldna.chapter_05.initialization.base import (
+from dldna.published.schemes import (
     init_methods,
     init_weights_lecun,
     init_weights_lmomentum,
     init_weights_scaled_orthogonal,
 )
-from dldna.data import load
-from dldna.models import SimpleNetwork
 
 KEYS = {
     "loss",
@@ -102,17 +103,21 @@ def test_the_run_is_that_of_the_training_room(results, loaders):
     torch.manual_seed(7)
     model = make_net()
     with torch.no_grad():
-        for p in model.parameters():
+        for name, p in model.named_parameters():
             if p.ndim > 1:
                 init.SCHEMES["kaiming_normal"](
                     p, generator=torch.default_generator
                 )
-    table = init.spectral_table(model)
+            elif "bias" in name:
+                p.zero_()
+    table, start = init.spectral_table(model), copy.deepcopy(model)
+    steps = Steps()
     history = training.train(
         model,
         torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9),
         *loaders,
         epochs=2,
+        callbacks=[steps],
     )
     r = results["kaiming_normal"]
     assert r["loss"] == history.test_loss[-1]
@@ -122,11 +127,75 @@ def test_the_run_is_that_of_the_training_room(results, loaders):
     assert r["spectral_norm"] == mean["spectral_norm"]
     assert r["condition_number"] == mean["condition_number"]
     assert r["effective_rank_ratio"] == mean["effective_rank_share"]
-    first = r["layer_wise_stats"]["layers.0.weight"]
+    first = r["measures"]["layers.0.weight"]
     assert first["spectral_norm"] == table.columns["spectral_norm"][0]
-    weight = model.layers[0].weight.detach()
     stats = r["weight_stats"]["layers.0.weight"]
+    weight = start.layers[0].weight.detach()
     assert stats["std"] == pytest.approx(float(weight.std(correction=0)))
+    norm = torch.linalg.matrix_norm(weight, 2).item()
+    assert stats["spectral_norm"] == pytest.approx(norm, rel=1e-5)
+    assert set(r["weight_stats"]["layers.1.weight"]) == {"mean", "std"}
+    norms = np.reshape(steps.norms, (2, -1)).mean(1)
+    assert r["gradient_norm"]["layers.0.weight"] == pytest.approx(
+        norms.tolist(), rel=1e-5
+    )
+
+
+class Steps:
+    """Gradient norms of one weight, by hand."""
+
+    def __init__(self):
+        self.norms = []
+
+    def on_step(self, state):
+        self.norms.append(state.model.layers[0].weight.grad.norm().item())
+
+
+def test_tables_of_weights_have_the_published_form(results):
+    """By weight and by epoch from 0, as cells of version 0.1 read them."""
+    for r in results.values():
+        weights = [f"layers.{i}.weight" for i in (0, 1, 2, 4)]
+        assert list(r["gradient_norm"]) == weights
+        assert all(len(v) == 2 for v in r["gradient_norm"].values())
+        assert list(r["layer_wise_stats"]) == [0, 1]
+        for epoch in r["layer_wise_stats"].values():
+            assert list(epoch) == weights
+            for numbers in epoch.values():
+                assert set(numbers) == {"mean", "std", "norm"}
+        keys = {"mean", "std", "spectral_norm", "condition_number",
+                "rank_ratio"}  # fmt: skip
+        assert set(r["weight_stats"]["layers.4.weight"]) == keys
+
+
+def test_the_methods_are_named_as_they_are_tried(loaders, capsys):
+    analyze_initialization(
+        make_net, {"mine": init_weights_lecun}, *loaders, 1, device="cpu"
+    )
+    assert "\nInitialization method: mine\n" in capsys.readouterr().out
+
+
+def test_results_of_version_01_are_not_taken_for_ours():
+    old = {"lecun": {"loss": 0.48, "convergence_speed": 0.33,
+                     "weight_stats": {}, "time": 23.3}}  # fmt: skip
+    with pytest.raises(ValueError, match="no error rate"):
+        create_detailed_analysis_table(old)
+
+
+@pytest.mark.parametrize(
+    "fill",
+    [init_weights_lecun, init_weights_scaled_orthogonal,
+     init_weights_lmomentum],
+)  # fmt: skip
+def test_a_bias_becomes_zero(fill):
+    assert fill(torch.ones(4)).tolist() == [0.0] * 4
+
+
+@pytest.mark.parametrize("alpha", [0.25, 0.81, 4.0])
+def test_l_momentum_has_its_alpha(alpha):
+    one = init_weights_lmomentum(torch.empty(40, 30), alpha)
+    two = init_weights_lmomentum(torch.empty(9, 70), alpha=alpha)
+    for w in (one, two):
+        assert w.square().mean().item() == pytest.approx(alpha, rel=0.02)
 
 
 def test_error_rate_is_an_error_and_not_a_loss(results):

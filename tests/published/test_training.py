@@ -7,16 +7,17 @@ import torch
 from torch import nn
 
 from dldna import data, training
-from dldna.chapter_04.experiments.model_training import train_model
-from dldna.chapter_04.models.base import SimpleNetwork
-from dldna.chapter_04.utils.data import (
+from dldna.data import Loader, load
+from dldna.models import SimpleNetwork
+from dldna.published import running
+from dldna.published.checkpoints import load_model, load_models_by_pattern
+from dldna.published.data import (
     get_data_loaders,
     get_dataset,
     get_device,
     usable,
 )
-from dldna.chapter_04.utils.metrics import load_model, load_models_by_pattern
-from dldna.data import Loader, load
+from dldna.published.model_training import train_model
 
 KEYS = [
     "epochs",
@@ -92,7 +93,7 @@ def test_cifar100_is_augmented_in_training_only(monkeypatch):
     x = torch.rand(8, 3, 32, 32) * 2 - 1
     y = torch.arange(8)
     fake = data.Dataset("CIFAR100", x, y, x, y, tuple("abcdefgh"))
-    monkeypatch.setattr("dldna.chapter_04.utils.data.load", lambda _: fake)
+    monkeypatch.setattr("dldna.published.data.load", lambda _: fake)
     train, test = get_data_loaders("CIFAR100", 8)
     [(moved, labels)] = list(train)
     assert not torch.equal(moved, x[labels])
@@ -118,16 +119,15 @@ def test_cifar100_without_network_names_the_remedy(tmp_path, monkeypatch):
 def test_training_is_that_of_the_training_room(tmp_path, capsys, loaders):
     found = train_model(net(), *loaders, "cpu", epochs=2, save_dir=tmp_path)
     twin = net()
-    history = training.train(
-        twin, torch.optim.Adam(twin.parameters()), *loaders, epochs=2
-    )
+    sgd = torch.optim.SGD(twin.parameters(), lr=1e-3, momentum=0.9)
+    history = training.train(twin, sgd, *loaders, epochs=2)
     assert list(found) == KEYS
     assert found["epochs"] == [1, 2]
     assert found["train_losses"] == history.train_loss.tolist()
     assert found["test_accuracies"] == history.test_accuracy.tolist()
     assert max(found["train_accuracies"]) <= 1
     said = capsys.readouterr().out
-    assert said.startswith("Starting training for SimpleNetwork-ReLU.\n")
+    assert said.startswith("\nStarting training for SimpleNetwork-ReLU.\n")
     assert (
         "Execution completed for SimpleNetwork-ReLU, Execution time = " in said
     )
@@ -164,7 +164,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path, loaders, monkeypatch):
     def no_step(*args, **kwargs):
         raise AssertionError("it trains again")
 
-    monkeypatch.setattr(torch.optim.Adam, "step", no_step)
+    monkeypatch.setattr(torch.optim.SGD, "step", no_step)
     assert train_model(again, *loaders, "cpu", **options) == found
     for a, b in zip(first.parameters(), again.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -222,6 +222,29 @@ def test_epochs_come_in_the_order_of_numbers(folder):
     ]
     models, labels = load_models_by_pattern(folder)
     assert len(models) == len(labels) == 14
+    for acts in ("Tanh", ("Tanh",), {"Tanh": 1}, iter(["Tanh"])):
+        _, labels = load_models_by_pattern(folder, acts, (k for k in (2, 1)))
+        assert labels == ["Tanh-epoch1", "Tanh-epoch2"]
+    _, labels = load_models_by_pattern(folder, "ReLU", range(1, 13))
+    assert len(labels) == 12
+
+
+class Config:
+    """A config of another make, which is no dict."""
+
+    model_type = "mine"
+
+
+@pytest.mark.parametrize("config", [None, Config(), {}, {"lr": {1, 2}}, 3])
+def test_a_readers_network_with_any_config_is_kept(config, tmp_path, loaders):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    model.config = config
+    found = train_model(model, *loaders, epochs=1, save_dir=tmp_path / "a b")
+    assert len(found["epochs"]) == 1
+    again = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    train_model(again, *loaders, epochs=1, save_dir=tmp_path / "a b",
+                retrain=False)  # fmt: skip
+    assert torch.equal(model[1].weight, again[1].weight)
 
 
 @pytest.mark.parametrize(
@@ -252,3 +275,71 @@ def test_a_damaged_checkpoint_is_named(folder):
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(ValueError, match="damaged"):
         load_model(file.name, folder)
+
+
+# An estimate first, and what it leaves behind ----------------------------
+
+
+class Slow(nn.Module):
+    """A network of 30 steps, each of which takes its time by our clock."""
+
+    def __init__(self, clock):
+        super().__init__()
+        self.clock, self.layer = clock, nn.Linear(784, 10)
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, x):
+        self.clock.now += 4.0
+        return self.layer(self.dropout(x.flatten(1)))
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.mark.parametrize("kind", ["ours", "torch's", "torch's, generator"])
+def test_an_estimate_comes_before_the_first_step(kind, monkeypatch, capsys):
+    """And neither the model, nor any random state, has moved by then."""
+    clock = Clock()
+    monkeypatch.setattr("dldna.published.running.time.perf_counter", clock)
+    model, (train, test) = Slow(clock), load("digits").take(60).loaders(20)
+    generator = None
+    if kind != "ours":
+        if "generator" in kind:
+            generator = torch.Generator().manual_seed(5)
+        train = torch.utils.data.DataLoader(
+            train.dataset, batch_size=20, shuffle=True, generator=generator
+        )
+    sgd = torch.optim.SGD(model.parameters(), lr=0.1)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    states = torch.random.get_rng_state()
+    own = None if generator is None else generator.get_state()
+    seen = []
+
+    class First:
+        def on_start(self, state):
+            seen.append(capsys.readouterr().out)
+            for k, v in model.state_dict().items():
+                assert torch.equal(v, before[k])
+            assert all(p.grad is None for p in model.parameters())
+            if own is not None:
+                assert torch.equal(generator.get_state(), own)
+
+    running.run(model, sgd, train, test, epochs=5, callbacks=[First()])
+    # 4 s for a batch of three, a third of it for the one that is tested
+    assert seen == ["training: about 1 min 7 s\n"]
+    assert torch.equal(torch.random.get_rng_state(), states)
+
+
+@pytest.mark.parametrize("data", ["no length", "one pass"])
+def test_data_that_cannot_be_looked_at_twice_are_left_alone(data):
+    train, _ = load("digits").take(60).loaders(20)
+    items = list(train)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    given = iter(items) if data == "one pass" else (b for b in items)
+    loss = torch.nn.functional.cross_entropy
+    assert running.foresee(model, given, None, loss) == 0.0
+    assert len(list(given)) == 3

@@ -7,18 +7,19 @@ import torch
 from torch import nn
 
 from dldna import landscape, params
-from dldna.chapter_05.optimizers.basic import SGD, Adam, BaseOptimizer
-from dldna.chapter_05.visualization import gaussian_loss_surface as gauss
 from dldna.chapter_05.visualization import loss_surface as ls
-from dldna.chapter_05.visualization.optimization import plot_training_results
-from dldna.chapter_05.visualization.train_dynamics import (
-    visualize_training_dynamics,
-)
 from dldna.data import load
 from dldna.landscape import weight_space
 from dldna.landscape.wells import descend, fit_gaussian
 from dldna.models import SimpleNetwork
-from dldna.training import evaluate, train
+from dldna.published import wells as gauss
+from dldna.published.curves import plot_training_results
+from dldna.published.dynamics import (
+    visualize_training_dynamics,
+)
+from dldna.published.lines import grid
+from dldna.published.optimizers import SGD, Adam, BaseOptimizer
+from dldna.training import DivergenceWarning, evaluate, train
 from dldna.training.dynamics import Dynamics
 
 LOSS = nn.CrossEntropyLoss()
@@ -65,11 +66,9 @@ def test_a_line_is_the_rooms(models, batch):
         models[0], models[2], batch, LOSS, torch.device("cpu"), num_points=20
     )
     found = landscape.line(
-        models[0], models[2], LOSS, batch, extent=(-0.5, 1.5), resolution=20,
-        metrics="accuracy",
-    )  # fmt: skip
+        models[0], models[2], LOSS, batch, alphas=a, metrics="accuracy"
+    )
     assert len(a) == len(losses) == len(accuracies) == 20
-    assert {0.0, 1.0} <= set(a.tolist())
     assert np.array_equal(losses, found.losses)
     assert np.array_equal(accuracies, found.metrics["accuracy"])
     for end, model in ((0.0, models[0]), (1.0, models[2])):
@@ -79,6 +78,30 @@ def test_a_line_is_the_rooms(models, batch):
     axes = ls.visualize_linear_interpolation(a, losses, accuracies, "title")
     assert np.array_equal(axes[0].lines[0].get_ydata(), losses)
     assert np.array_equal(axes[1].lines[0].get_ydata(), accuracies)
+
+
+@pytest.mark.parametrize("n", [4, 5, 6, 7, 10, 20, 21, 49, 50, 51, 101])
+def test_a_line_has_both_ends_and_both_networks(n):
+    a = grid(n)
+    assert len(a) == n
+    assert (a[0], a[-1]) == (-0.5, 1.5)
+    assert {0.0, 1.0} <= set(a.tolist())
+    np.testing.assert_allclose(a + a[::-1], 1, atol=1e-15)
+    steps = np.diff(a)
+    outside = steps[a[1:] <= 0]
+    between = steps[(a[1:] > 0) & (a[1:] <= 1)]
+    np.testing.assert_allclose(outside, outside[0])
+    np.testing.assert_allclose(between, between[0])
+    if n % 4 == 1:
+        np.testing.assert_allclose(steps, 2 / (n - 1))
+    if n >= 20:
+        assert 0.8 < outside[0] / between[0] < 1.25
+
+
+@pytest.mark.parametrize("n", [0, 3, 2.5])
+def test_too_few_points_are_refused(n, models, batch):
+    with pytest.raises((ValueError, TypeError), match="num_points"):
+        ls.linear_interpolation(*models[:2], batch, LOSS, "cpu", n)
 
 
 def test_a_line_to_another_activation_says_what_stands_at_its_end(
@@ -98,7 +121,7 @@ def test_a_line_to_another_activation_says_what_stands_at_its_end(
 
 def test_torchs_own_loaders_will_do(models):
     """And the global random state stays as it was."""
-    from dldna.chapter_04.utils.data import get_dataset
+    from dldna.published.data import get_dataset
 
     few = torch.utils.data.Subset(get_dataset("digits")[1], range(40))
     loader = torch.utils.data.DataLoader(few, batch_size=16)
@@ -120,8 +143,7 @@ def test_torchs_own_loaders_will_do(models):
 def test_fifty_points_by_default(models, batch):
     a, _, _ = ls.linear_interpolation(*models[:2], batch, LOSS, "cpu")
     assert len(a) == 50
-    assert a[0] >= -0.5
-    assert a[-1] <= 1.5
+    assert (a[0], a[-1]) == (-0.5, 1.5)
 
 
 def test_weight_space_keeps_the_callers_order(models):
@@ -183,17 +205,95 @@ def test_the_perturbed_loss_is_the_loss_of_the_perturbed(models, batch, pairs):
         assert torch.equal(v, before[k])
 
 
-def test_a_surface_is_drawn(models, batch, pairs):
-    grid = np.linspace(-0.2, 0.2, 5)
+def plate(shift=0.0):
+    x, y = np.meshgrid([0.0, 1.0, 2.0, 3.0], [0.0, 1.0], indexing="ij")
+    return x.ravel(), y.ravel(), (x + y + shift).ravel()
+
+
+FORMS = {
+    "a list of two tuples": [plate(), plate(1)],
+    "a list of one": [plate()],
+    "a list of three": [plate(), plate(1), plate(2)],
+    "a bare tuple": plate(),
+    "a list of lists": [[list(v) for v in plate()]],
+    "a tuple of tuples": (plate(), plate(1)),
+    "one stacked array": np.stack(plate()),
+    "stacked arrays": [np.stack(plate()), np.stack(plate(1))],
+    "tensors": [tuple(torch.tensor(v) for v in plate())],
+    "a generator": (plate(k) for k in range(2)),
+    "a grid": tuple(v.reshape(4, 2) for v in plate()),
+}
+COUNTS = [2, 1, 3, 1, 1, 2, 1, 2, 1, 2, 1]
+
+
+@pytest.mark.parametrize("plot_3d", [False, True])
+@pytest.mark.parametrize(
+    ("form", "count"), list(zip(FORMS, COUNTS, strict=True))
+)
+def test_surfaces_of_every_form_are_drawn(form, count, plot_3d):
+    """One Axes for each tuple, of the kind that was asked for."""
+    data = FORMS[form]
+    if form == "a generator":
+        data = (plate(k) for k in range(2))
+    axes = ls.visualize_loss_surface(data, "Tanh", "C0", plot_3d=plot_3d)
+    assert [ax.name for ax in axes] == [
+        "3d" if plot_3d else "rectilinear"
+    ] * count
+    assert len({ax.figure for ax in axes}) == 1
+    assert all("Tanh" in ax.get_title() for ax in axes)
+    if not plot_3d:
+        low = [ax.collections[0].norm.vmin for ax in axes]
+        assert low == sorted(low)
+
+
+def test_a_surface_of_the_room_is_drawn(models, batch, pairs):
+    axis = np.linspace(-0.2, 0.2, 5)
     data = ls.xy_perturb_loss(
-        models[-1], pairs[1], batch, LOSS, "cpu", grid, grid
+        models[-1], pairs[1], batch, LOSS, "cpu", axis, axis
     )
     [flat] = ls.visualize_loss_surface(data, "Tanh", "C0")
     assert flat.get_title() == "Tanh"
-    axes = ls.visualize_loss_surface(data, "T", "plasma", plot_3d=True)
-    assert [ax.name for ax in axes] == ["rectilinear", "3d"]
+    [space] = ls.visualize_loss_surface([data], "T", "plasma", plot_3d=True)
+    assert space.name == "3d"
     with pytest.raises(ValueError, match="no grid"):
         ls.visualize_loss_surface([v[:-1] for v in data], "T", "C0")
+
+
+@pytest.mark.parametrize("z", ["equal", "with NaN", "with inf"])
+@pytest.mark.parametrize("plot_3d", [False, True])
+def test_a_surface_without_contours_is_drawn(z, plot_3d):
+    x, y, values = plate()
+    if z == "equal":
+        values = np.ones_like(values)
+    else:
+        values[3] = np.nan if z == "with NaN" else np.inf
+    [ax] = ls.visualize_loss_surface([(x, y, values)], "T", "C0",
+                                     plot_3d=plot_3d)  # fmt: skip
+    ax.figure.canvas.draw()
+
+
+@pytest.mark.parametrize("data", [[], [(1, 2)], np.zeros((2, 4))])
+def test_what_is_no_surface_is_refused(data):
+    with pytest.raises(ValueError, match=r"list of tuples \(x, y, z\)"):
+        ls.visualize_loss_surface(data, "T", "C0")
+
+
+def test_the_plane_has_the_published_range(models, batch, pairs, monkeypatch):
+    """40 by 40 from -1 to 1, without being told."""
+    wanted = np.linspace(-1, 1, 40).astype(np.float32)
+    monkeypatch.setattr(
+        "dldna.published.surfaces.choose", lambda *a, **k: Nothing()
+    )
+    x, y, _ = ls.xy_perturb_loss(models[-1], pairs[1], batch, LOSS, "cpu")
+    assert np.array_equal(np.unique(x), wanted.astype(float))
+    assert np.array_equal(y[:40], wanted.astype(float))
+
+
+class Nothing:
+    chunk = 1
+
+    def __call__(self, coords):
+        return {"loss": np.zeros(len(coords))}
 
 
 def test_scales_are_pywavelets_list(models, batch):
@@ -235,10 +335,17 @@ def test_the_well_is_found_with_its_rim():
     assert free[0] == room.values["A"]
     assert rim == room.values["offset"]
     assert abs(free[0] - 2) < abs(held.values["A"] - 2)
-    axes = gauss.visualize_gaussian_fit(x, y, z, popt, offset)
-    assert len(axes) == 3
-    missed = axes[2].collections[0].get_array()
+    space, flat = gauss.visualize_gaussian_fit(x, y, z, popt, offset)
+    missed = flat.collections[0].get_array()
     assert np.abs(missed).max() < 1e-6
+    assert (space.elev, space.azim) == (10, 100)
+    space, _ = gauss.visualize_gaussian_fit(
+        x, y, z, popt, offset, -0.5, 0.5, 12, (4, 5), 30, 45
+    )
+    assert (space.elev, space.azim) == (30, 45)
+    assert space.figure.get_size_inches().tolist() == [4, 5]
+    _, well = space.collections
+    assert well.get_facecolor().shape[0] == 11 * 11
 
 
 class Mine(BaseOptimizer):
@@ -284,24 +391,25 @@ def test_paths_are_labelled_by_their_optimizers():
             lambda p: Mine(p, 0.1),
         )
     ]
-    axes = gauss.visualize_optimization_path(
+    ax = gauss.visualize_optimization_path(
         x, y, z, popt, offset, paths, act_name="Tanh"
     )
-    words = [t.get_text() for t in axes[0].get_legend().get_texts()]
+    assert [a.name for a in ax.figure.axes] == ["rectilinear", "3d"]
+    words = [t.get_text() for t in ax.get_legend().get_texts()]
     assert words == [
         "SGD, lr 0.1",
         "SGD, lr 0.05, momentum 0.8",
         "Adam, lr 0.1",
         "Mine, lr 0.1",
     ]
-    for line, path in zip(axes[0].lines, paths, strict=False):
+    for line, path in zip(ax.lines, paths, strict=False):
         assert np.array_equal(line.get_xdata(), path[:, 0])
-    [flat, _] = gauss.visualize_optimization_path(
+    flat = gauss.visualize_optimization_path(
         x, y, z, popt, offset, paths[:1], "T", d_min=-0.5, d_max=0.81
     )
     said = flat.get_legend().get_texts()[0].get_text()
     assert said == "SGD, lr 0.1: leaves at step 0"
-    [flat, _] = gauss.visualize_optimization_path(
+    flat = gauss.visualize_optimization_path(
         x, y, z, popt, offset, {"one": np.asarray(paths[0])}, "T"
     )
     assert flat.get_legend().get_texts()[0].get_text() == "one"
@@ -314,17 +422,86 @@ def test_wrong_parameters_of_a_well_are_named():
         gauss.gaussian([1, 2, 3])
 
 
-def test_dynamics_are_the_training_rooms():
-    loader = load("digits").take(200).loaders(50)[0]
+def by_hand(model, optimizer, loader, epochs):
+    """Five figures for each epoch, in a plain loop."""
+    rows, start = [], flat_of(model)
+    loader.epoch = 0
+    for _ in range(epochs):
+        total, count, norms = 0.0, 0, []
+        for x, y in loader:
+            optimizer.zero_grad()
+            loss = LOSS(model(x), y)
+            loss.backward()
+            norms.append(
+                torch.cat([p.grad.flatten() for p in model.parameters()])
+                .norm().item()
+            )  # fmt: skip
+            total, count = total + loss.item() * len(x), count + len(x)
+            optimizer.step()
+        now, mean = flat_of(model), total / count
+        gain = rows[-1][0] - mean if rows else 0.0
+        rows.append((mean, np.mean(norms), (now - start).norm().item(),
+                     now.norm().item(), gain))  # fmt: skip
+    return np.array(rows)
+
+
+def flat_of(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+class SelfMade:
+    """A reader's own that comes from nothing at all."""
+
+    def __init__(self, params, lr):
+        self.weights, self.lr = list(params), lr
+
+    def zero_grad(self):
+        for p in self.weights:
+            p.grad = None
+
+    def step(self):
+        with torch.no_grad():
+            for p in self.weights:
+                p -= self.lr * p.grad
+
+
+def _torchs_own(name):
+    """A class of that name from torch's Optimizer, with a plain step."""
+
+    def init(self, params, lr):
+        torch.optim.Optimizer.__init__(self, params, {"lr": lr})
+
+    def step(self, closure=None):
+        with torch.no_grad():
+            for p in self.param_groups[0]["params"]:
+                p -= self.param_groups[0]["lr"] * p.grad
+
+    return type(name, (torch.optim.Optimizer,),
+                {"__init__": init, "step": step})  # fmt: skip
+
+
+def _ours_own(name):
+    return type(name, (BaseOptimizer,), {"step": Mine.step})
+
+
+NAMES = ("SGD", "Adam", "AdamW", "RMSprop", "Momentum")
+READERS = [SGD, torch.optim.SGD, SelfMade]
+READERS += [_torchs_own(name) for name in NAMES]
+READERS += [_ours_own(name) for name in NAMES]
+
+
+@pytest.mark.parametrize("per", ["epoch", "step"])
+@pytest.mark.parametrize(
+    "kind", READERS, ids=lambda k: f"{k.__module__}.{k.__name__}"
+)
+def test_dynamics_take_any_optimizer(kind, per, capsys):
+    """Also one whose class is called SGD and has no momentum."""
+    loader = load("digits").take(120).loaders(50)[0]  # the last has 20
     model, twin = net(), net()
     found = visualize_training_dynamics(
-        model, SGD(model.parameters(), lr=0.1), loader, LOSS, 2, "cpu"
-    )
-    watch = Dynamics()
-    sgd = torch.optim.SGD(twin.parameters(), lr=0.1)
-    loader.epoch = 0
-    train(twin, sgd, loader, epochs=2, loss_fn=LOSS, callbacks=[watch])
-    motion = watch.record()
+        model, kind(model.parameters(), lr=0.1), loader, LOSS, 3, "cpu",
+        per=per,
+    )  # fmt: skip
     assert list(found) == [
         "loss",
         "grad_norm",
@@ -332,15 +509,36 @@ def test_dynamics_are_the_training_rooms():
         "weight_norm",
         "loss_improvement",
     ]
-    for name, values in found.items():
+    sgd = torch.optim.SGD(twin.parameters(), lr=0.1)
+    if per == "epoch":
+        rows = by_hand(twin, sgd, loader, 3)
         np.testing.assert_allclose(
-            values, getattr(motion, name), rtol=1e-4, atol=1e-6
+            np.array(list(found.values())).T, rows, rtol=1e-4, atol=1e-6
         )
-    flat = torch.cat([p.detach().flatten() for p in model.parameters()])
-    assert found["weight_norm"][-1] == pytest.approx(flat.norm().item())
-    np.testing.assert_allclose(
-        found["param_change"], 0.1 * np.array(found["grad_norm"]), rtol=1e-3
-    )
+        assert "Epoch 3/3 - Loss: " in capsys.readouterr().out
+    else:
+        watch = Dynamics()
+        loader.epoch = 0
+        train(twin, sgd, loader, epochs=3, loss_fn=LOSS, callbacks=[watch])
+        for name, values in found.items():
+            np.testing.assert_allclose(
+                values, getattr(watch.record(), name), rtol=1e-4, atol=1e-6
+            )
+
+
+def test_epochs_after_a_divergence_are_nan():
+    loader = load("digits").take(100).loaders(50)[0]
+    model = net()
+    with torch.no_grad():
+        model.layers[0].weight.mul_(1e20)
+        model.layers[2].weight.fill_(1e38)
+    with pytest.warns(DivergenceWarning) as seen:
+        found = visualize_training_dynamics(
+            model, SGD(model.parameters(), lr=1e6), loader, LOSS, 4, "cpu"
+        )
+    assert [w.filename for w in seen] == [__file__]
+    assert all(len(v) == 4 for v in found.values())
+    assert np.isnan(found["loss"][-1])
 
 
 RESULT = {
@@ -357,7 +555,8 @@ RESULT = {
 @pytest.mark.parametrize(
     ("metrics", "mode", "panels"),
     [
-        (None, "all", 6),
+        (None, "all", 4),
+        (["loss", "accuracy", "memory"], "all", 6),
         (["loss"], "all", 2),
         (["loss", "accuracy"], "test", 2),
         (["memory"], "train", 2),

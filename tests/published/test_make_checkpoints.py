@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from dldna.chapter_04.utils.metrics import load_model, load_models_by_pattern
 from dldna.cli import FAILED, OK, STOPPED, main
+from dldna.published.checkpoints import load_model, load_models_by_pattern
 
 COMMAND = [
     "make-checkpoints",

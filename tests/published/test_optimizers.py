@@ -9,16 +9,16 @@ import torch
 from torch import nn
 
 from dldna import optim
-from dldna.chapter_05.optimizers.advanced import AdaFactor, Lion, Sophia
-from dldna.chapter_05.optimizers.basic import (
+from dldna.data import load
+from dldna.models import make
+from dldna.published.modern import AdaFactor, Lion, Sophia
+from dldna.published.optimizers import (
     SGD,
     AdaGrad,
     Adam,
     AdamW,
     BaseOptimizer,
 )
-from dldna.data import load
-from dldna.models import make
 from dldna.training import train
 
 PAIRS = [
@@ -34,8 +34,12 @@ PAIRS = [
     (Adam, {"lr": 0.1, "eps": 1e-2, "beta2": 0.9}, optim.Adam,
      {"lr": 0.1, "eps": 1e-2, "betas": (0.9, 0.9)}),
     (AdaGrad, {}, torch.optim.Adagrad, {"lr": 1e-2, "eps": 1e-10}),
-    (AdamW, {"weight_decay": 0.3}, torch.optim.AdamW,
+    (AdamW, {"lr": 1e-3, "weight_decay": 0.3}, torch.optim.AdamW,
      {"lr": 1e-3, "weight_decay": 0.3}),
+    (AdamW, {"lr": 0.1}, torch.optim.Adam, {"lr": 0.1}),
+    (AdamW, {"lr": 0.1, "maximize": True, "weight_decay": 0.2},
+     torch.optim.AdamW,
+     {"lr": 0.1, "maximize": True, "weight_decay": 0.2}),
     (Lion, {"weight_decay": 0.1}, optim.Lion,
      {"lr": 1e-4, "betas": (0.9, 0.99), "weight_decay": 0.1}),
     # torch before 2.5 has none; the room's own is held to torch's elsewhere

@@ -1,0 +1,213 @@
+"""Train and keep the checkpoints of every epoch.
+
+The loop stands in :func:`dldna.training.train`; here are the published
+call, its printed lines and its files.
+"""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from dldna import checks
+from dldna.published import keep
+from dldna.published.checkpoints import read_into
+from dldna.published.data import usable
+from dldna.published.optimizers import as_optimizer, keeps_state
+from dldna.published.running import run
+from dldna.records import History
+
+
+def train_model(
+    model: nn.Module,
+    train_loader: Iterable,
+    test_loader: Iterable,
+    device: str | torch.device = "cpu",
+    optimizer: torch.optim.Optimizer | None = None,
+    epochs: int = 15,
+    batch_size: int = 128,
+    save_dir: str | Path = "./tmp/models",
+    retrain: bool = True,
+    save_epochs: Sequence[int] | None = None,
+) -> dict[str, list] | None:
+    """Train, print the published lines, write the published files.
+
+    Files of the same names that this package did not make are the
+    reader's and stay: the run is then kept in a folder ``dldna`` beside
+    them, and a warning says so.
+
+    With ``retrain=False`` a network that is there is loaded, not trained;
+    a run that was killed goes on from ``NAME.run``, where after each epoch
+    the whole state of the run is kept, and ends bit for bit as if it had
+    not been. (With an optimizer of the reader's own that keeps its state
+    to itself it begins anew.)
+
+    Args:
+        model: with ``config["model_name"]``; trained in place.
+        train_loader: batches to train on.
+        test_loader: batches to test on.
+        device: a string or a ``torch.device``.
+        optimizer: SGD with rate 0.001 and momentum 0.9 if None.
+        epochs: passes over the data.
+        batch_size: for the config file; the loader decides.
+        save_dir: where ``NAME.config``, ``NAME.pth`` and
+            ``NAME-epoch{k}.pth`` go.
+        retrain: train anew, or load what is there.
+        save_epochs: which epochs to keep; all if None.
+
+    Returns:
+        Lists epochs (1-based), train_losses, train_accuracies (fractions),
+        test_losses and test_accuracies. None if a network was loaded of
+        which the weights alone are there.
+
+    Raises:
+        ValueError: no data, or with ``retrain=False`` a network of another
+            architecture, a run of other settings or of another number of
+            epochs.
+    """
+    checks.count("epochs", epochs)
+    model.to(usable(device))
+    if optimizer is None:
+        optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
+    optimizer = as_optimizer(optimizer, model)
+    name, folder = name_of(model), Path(save_dir)
+    there = folder / f"{name}.pth"
+    if not retrain and there.exists():
+        if keep.run_of(there) is None or not _same_run(folder, name):
+            read_into(model, there)
+            print("Model file already exists. Training stopped.")
+            return None
+        _check_finished(there, epochs)
+    finished = not retrain and there.exists()
+    if not finished:  # else nothing is written
+        folder = keep.beside(folder, name)
+    history = train_and_keep(
+        model, optimizer, train_loader, test_loader, folder, name,
+        epochs=epochs, batch_size=batch_size, save_epochs=save_epochs,
+        go_on=finished or (not retrain and keeps_state(optimizer)),
+    )  # fmt: skip
+    return {
+        "epochs": history.epochs.tolist(),
+        "train_losses": history.train_loss.tolist(),
+        "train_accuracies": history.train_accuracy.tolist(),
+        "test_losses": history.test_loss.tolist(),
+        "test_accuracies": history.test_accuracy.tolist(),
+    }
+
+
+def train_and_keep(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    train_loader: Iterable,
+    test_loader: Iterable,
+    folder: Path,
+    name: str,
+    *,
+    epochs: int,
+    batch_size: int,
+    save_epochs: Sequence[int] | None = None,
+    go_on: bool = False,
+) -> History:
+    """Train, and keep all of it in a folder where this may be written.
+
+    Args:
+        model: trained in place.
+        optimizer: over its parameters.
+        train_loader, test_loader: the data.
+        folder: holds no file of this name that is not ours.
+        name: of the files.
+        epochs: in all.
+        batch_size: for the config file.
+        save_epochs: which epochs to keep; all if None.
+        go_on: from where the last run of this name ended.
+    """
+    resume, last = folder / f"{name}.run", folder / f"{name}.pth"
+    old = None
+    if go_on and resume.exists():
+        old = keep.run_of(folder / f"{name}.config")
+    else:
+        resume.unlink(missing_ok=True)
+    config = keep.marked(
+        config_of(model) | {"epochs": epochs, "batch_size": batch_size}, old
+    )
+    loads = keep.run_of(last) == old is not None and (
+        keep.config_in(last).get("epochs") == epochs
+    )
+    if loads:
+        print("Model file already exists. Training stopped.")
+    else:
+        print(f"\nStarting training for {name}.")
+        keep.save_config(folder / f"{name}.config", config)
+    start = time.perf_counter()
+    history = run(
+        model, optimizer, train_loader, test_loader, epochs=epochs,
+        callbacks=[_Keeper(folder, name, config, save_epochs)],
+        checkpoint=resume, quiet=loads,
+    )  # fmt: skip
+    if not loads:
+        with evaluated(optimizer):
+            keep.save_state(model, last, config)
+        seconds = time.perf_counter() - start
+        print(
+            f"Execution completed for {name}, Execution time = "
+            f"{seconds:.1f} secs"
+        )
+    return history
+
+
+def config_of(model: nn.Module) -> dict:
+    """What a network was made with, as far as it says so itself."""
+    found = getattr(model, "config", None)
+    config = dict(found) if isinstance(found, Mapping) else {}
+    config.setdefault("model_name", type(model).__name__)
+    layers = getattr(model, "layers", None)
+    if isinstance(layers, nn.Sequential) and len(layers) > 1:
+        config["activation"] = repr(layers[1])
+    return config
+
+
+def name_of(model: nn.Module) -> str:
+    """The name of a network's files."""
+    return str(config_of(model)["model_name"])
+
+
+@contextmanager
+def evaluated(optimizer: torch.optim.Optimizer):
+    """At the weights that were evaluated, where these are not the others."""
+    getattr(optimizer, "eval", lambda: None)()
+    yield
+    getattr(optimizer, "train", lambda: None)()
+
+
+def _same_run(folder: Path, name: str) -> bool:
+    """Whether the whole run stands behind the last checkpoint."""
+    files = [folder / f"{name}{end}" for end in (".pth", ".config")]
+    one, two = (keep.run_of(f) for f in files)
+    return one == two and keep.run_of(folder / f"{name}.run") is not None
+
+
+def _check_finished(file: Path, epochs: int) -> None:
+    had = keep.config_in(file).get("epochs")
+    if had != epochs:
+        raise ValueError(
+            f"{file} was trained for {had} epochs, not {epochs}: ask for "
+            f"epochs={had} to load it, give another save_dir, or "
+            "retrain=True to train anew"
+        )
+
+
+class _Keeper:
+    """A callback that keeps the checkpoints of chosen epochs."""
+
+    def __init__(self, folder: Path, name: str, config: dict, epochs):
+        self.folder, self.name = folder, name
+        self.config, self.epochs = config, epochs
+
+    def on_epoch(self, state) -> None:
+        if self.epochs is None or state.epoch in self.epochs:
+            path = self.folder / f"{self.name}-epoch{state.epoch}.pth"
+            with evaluated(state.optimizer):
+                keep.save_state(state.model, path, self.config)

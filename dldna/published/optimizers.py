@@ -1,0 +1,280 @@
+"""The published optimizers as thin adapters over :mod:`dldna.optim`.
+
+``BaseOptimizer`` stays open to a reader's own subclass, as printed in the
+chapter. The momentum of ``SGD`` is the formula's, v = mu v + g, as in
+torch. The published code averaged instead, v = mu v + (1 - mu) g after the
+first step, so that its steps were 1 - mu times as large; that is
+``dldna.optim.SGD(..., momentum=mu, dampening=mu)``.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dldna import checks, optim
+
+
+class BaseOptimizer(torch.optim.Optimizer):
+    """Parameters, a learning rate, ``zero_grad`` and ``step``.
+
+    A subclass writes its own ``step``. It is a ``torch.optim.Optimizer``,
+    so schedulers and :func:`dldna.training.train` take it. What a subclass
+    keeps in attributes of its own is not part of ``state_dict()``.
+
+    Args:
+        params: parameters.
+        lr: learning rate.
+
+    Raises:
+        ValueError: no parameters, or a rate that is not positive.
+
+    Example:
+        >>> class SGD(BaseOptimizer):
+        ...     def __init__(self, params, lr):
+        ...         super().__init__(params, lr)
+        ...
+        ...     def step(self):
+        ...         with torch.no_grad():
+        ...             for p in self.params:
+        ...                 p -= self.lr * p.grad
+        >>> w = torch.nn.Parameter(torch.tensor([1.0]))
+        >>> w.grad = torch.tensor([2.0])
+        >>> SGD([w], lr=0.25).step()
+        >>> w.item()
+        0.5
+    """
+
+    def __init__(self, params: Iterable[Tensor], lr: float):
+        params = list(params)
+        if not params:
+            raise ValueError(
+                "no parameters to optimize: pass model.parameters() afresh "
+                "(a generator is empty after its first use)"
+            )
+        super().__init__(params, {"lr": checks.positive("lr", lr)})
+        self.params = [p for g in self.param_groups for p in g["params"]]
+
+    @property
+    def lr(self) -> float:
+        """The learning rate, of the first group if there are several."""
+        return self.param_groups[0]["lr"]
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        for group in self.param_groups:
+            group["lr"] = value
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Move the parameters; a subclass says how."""
+        raise NotImplementedError("a subclass writes its own step")
+
+
+def keeps_state(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether ``state_dict()`` holds all that the next steps depend on.
+
+    A reader's subclass that keeps buffers or counters in attributes of its
+    own does not: such a run cannot go on where it was killed.
+
+    Example:
+        >>> class Counts(BaseOptimizer):
+        ...     steps = 0
+        >>> mine = Counts([torch.zeros(1)], 0.1)
+        >>> keeps_state(mine)
+        True
+        >>> mine.steps = 1
+        >>> keeps_state(mine)
+        False
+    """
+    if isinstance(optimizer, Foreign):
+        return False
+    if not isinstance(optimizer, BaseOptimizer) or isinstance(
+        optimizer, Adapter
+    ):
+        return True
+    plain = vars(BaseOptimizer([torch.zeros(1)], 1.0))
+    return all(
+        name in plain or isinstance(value, (bool, float, str, type(None)))
+        for name, value in vars(optimizer).items()
+    )
+
+
+def as_optimizer(optimizer: Any, model: nn.Module) -> torch.optim.Optimizer:
+    """An optimizer as the rooms take it, whatever class the reader wrote.
+
+    Args:
+        optimizer: any object with ``step()``; torch's own classes and
+            their subclasses come back as they are.
+        model: whose parameters it moves.
+
+    Raises:
+        TypeError: it has no ``step``.
+
+    Example:
+        >>> class Mine:
+        ...     def __init__(self, params, lr):
+        ...         self.params, self.lr = list(params), lr
+        ...
+        ...     def step(self):
+        ...         for p in self.params:
+        ...             p.data -= self.lr * p.grad
+        >>> net = nn.Linear(1, 1)
+        >>> found = as_optimizer(Mine(net.parameters(), 0.1), net)
+        >>> isinstance(found, torch.optim.Optimizer), found.lr
+        (True, 0.1)
+    """
+    if isinstance(optimizer, torch.optim.Optimizer):
+        return optimizer
+    if not callable(getattr(optimizer, "step", None)):
+        raise TypeError(
+            "an optimizer has step() and zero_grad(), which "
+            f"{type(optimizer).__name__} has not"
+        )
+    if hasattr(optimizer, "param_groups"):  # a wrapper, as of accelerate
+        return optimizer
+    return Foreign(optimizer, model)
+
+
+class Foreign(torch.optim.Optimizer):
+    """A reader's optimizer that comes from nothing of torch's.
+
+    Args:
+        inner: the object; its ``step()`` moves the weights.
+        model: whose parameters it moves.
+    """
+
+    def __init__(self, inner: Any, model: nn.Module):
+        lr = getattr(inner, "lr", None)
+        lr = float(lr) if isinstance(lr, (int, float)) else float("nan")
+        super().__init__(model.parameters(), {"lr": lr})
+        self.inner, self.lr = inner, lr
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Its own, where it has one; and the model's."""
+        getattr(self.inner, "zero_grad", lambda: None)()
+        super().zero_grad(set_to_none)
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step of the reader's."""
+        loss = None if closure is None else closure()
+        self.inner.step()
+        return loss
+
+
+class Adapter(BaseOptimizer):
+    """The published call around one of the package's optimizers.
+
+    Args:
+        inner: the optimizer that does the work.
+    """
+
+    def __init__(self, inner: torch.optim.Optimizer):
+        super().__init__(inner.param_groups, inner.param_groups[0]["lr"])
+        self.inner = inner
+        self.param_groups, self.state = inner.param_groups, inner.state
+
+    @property
+    def acts_as(self) -> torch.optim.Optimizer | None:
+        """The optimizer behind it, unless a subclass steps by itself."""
+        own = inspect.unwrap(type(self).step)
+        return self.inner if own is inspect.unwrap(Adapter.step) else None
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step of the optimizer behind it."""
+        return self.inner.step(closure)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up a saved state."""
+        self.inner.load_state_dict(state_dict)
+        inner = self.inner
+        self.param_groups, self.state = inner.param_groups, inner.state
+
+
+class SGD(Adapter):
+    """SGD; see :class:`dldna.optim.SGD`.
+
+    Args:
+        params: parameters.
+        lr: learning rate.
+        maximize: climb instead of descending.
+        momentum: of the discounted sum of gradients, in [0, 1).
+        weight_decay: added to the gradient, times the weight.
+    """
+
+    def __init__(
+        self, params, lr, maximize=False, momentum=0.0, weight_decay=0.0
+    ):
+        super().__init__(
+            optim.SGD(
+                params,
+                lr=lr,
+                momentum=momentum,
+                weight_decay=weight_decay,
+                maximize=maximize,
+            )
+        )
+
+
+class Adam(Adapter):
+    """Adam; see :class:`dldna.optim.Adam`.
+
+    Args:
+        params: parameters.
+        lr: learning rate.
+        beta1, beta2: decay rates of both averages, in [0, 1).
+        eps: added to the root.
+    """
+
+    def __init__(self, params, lr, beta1=0.9, beta2=0.999, eps=1e-8):
+        super().__init__(
+            optim.Adam(params, lr=lr, betas=(beta1, beta2), eps=eps)
+        )
+
+
+class AdaGrad(Adapter):
+    """AdaGrad; see :class:`dldna.optim.Adagrad`.
+
+    Args:
+        params: parameters.
+        lr: learning rate.
+        eps: added to the root.
+    """
+
+    def __init__(self, params, lr=1e-2, eps=1e-10):
+        super().__init__(optim.Adagrad(params, lr=lr, eps=eps))
+
+
+class AdamW(Adapter):
+    """AdamW; see :class:`dldna.optim.AdamW`.
+
+    Args:
+        params: parameters.
+        lr: learning rate.
+        beta1, beta2: decay rates of both averages, in [0, 1).
+        eps: added to the root.
+        weight_decay: decoupled from the gradient, scaled by the rate.
+        maximize: climb instead of descending.
+    """
+
+    def __init__(
+        self,
+        params,
+        lr,
+        beta1=0.9,
+        beta2=0.999,
+        eps=1e-8,
+        weight_decay=0.0,
+        maximize=False,
+    ):
+        super().__init__(
+            optim.AdamW(
+                params,
+                lr=lr,
+                betas=(beta1, beta2),
+                eps=eps,
+                weight_decay=weight_decay,
+                maximize=maximize,
+            )
+        )
