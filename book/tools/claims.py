@@ -22,8 +22,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from sentences import Sentence, sentences
+from sentences import MARK, Sentence, sentences
 from words import compares, typed
+
+__all__ = ["MARK"]  # the extension reads marks, too
 
 BOOK = Path(__file__).resolve().parents[1]
 NOTEBOOKS = BOOK.parent / "notebooks"
