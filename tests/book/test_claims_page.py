@@ -15,12 +15,14 @@ page = pytest.importorskip("dldna_book.claims")
 
 def test_a_mark_becomes_a_sign_that_leads_to_the_list():
     text = "A is less. <!-- claim: it, w-* --> B. <!-- given: derived -->"
+    assert page.signs("A.\n<!-- given: derived -->\nB", "x") == "A.\nB"
     shown = page.signs(text, "01_x")
     assert "<!--" not in shown
     assert 'id="claim-it"' in shown
     assert 'href="../book/claims.html#01_x-claim-it"' in shown
     assert 'id="claim-w-all"' in shown
-    assert shown.endswith("B.")
+    assert shown.startswith("A is less.<a ")
+    assert shown.endswith("</a> B.")
 
 
 def test_only_markdown_cells_of_chapters_are_turned():

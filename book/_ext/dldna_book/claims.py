@@ -27,7 +27,6 @@ NONE = re.compile(
     r"\b(?:at most|at least|only|by|about|up to|pays?|differs? by)\s"
     r"[-−]?0(?:\.0+)?(?!\d|[.,]\d)(?:\s?%)?"
 )
-GIVEN = re.compile(r"[ \t]*<!--\s*given:[^>]*-->")
 
 
 def tools():
@@ -65,7 +64,7 @@ def signs(text: str, page: str) -> str:
         names = re.split(r"\s*,\s*", mark[2])
         return "".join(tick(page, name) for name in names)
 
-    return tools().MARK.sub(turned, GIVEN.sub("", text))
+    return re.sub(r"\s*" + tools().MARK.pattern, turned, text)
 
 
 def on_source(app, docname, source) -> None:
@@ -100,10 +99,11 @@ class Claims(Directive):
     def run(self):
         tool = tools()
         env = self.state.document.settings.env
-        found, total = [], 0
+        found, total, owed = [], 0, 0
         for path in tool.paths():
             env.note_dependency(str(path))
             here = tool.read(path)
+            owed += here.counts()["unmarked"]
             rows = [
                 (name, sentence)
                 for sentence in here.sentences
@@ -112,7 +112,11 @@ class Claims(Directive):
             if rows:
                 found += chapter(path.stem, rows, here.asserted)
                 total += len(here.asserted)
-        head = nodes.paragraph("", f"{total} claims.")
+        head = nodes.paragraph(
+            "",
+            f"{total} claims so far. {owed} sentences that compare still "
+            "carry no sign.",
+        )
         return [head, *found]
 
 
