@@ -74,7 +74,7 @@ def typed_numbers(body: str) -> list[str]:
     """Digits outside formulas, roles, code, quotations and names."""
     body = re.sub(r'\$[^$]*\$|\{[\w:]+\}`[^`]*`|`[^`]*`|"[^"]*"', " ", body)
     body = re.sub(
-        r"\b(?:chapter|exercise|level|ICLR|PyHessian|P|December)\s?[\d.]+",
+        r"\b(?:chapter|exercise|level|ICLR|PyHessian|P|December|Homework|Spring)\s?[\d.]+",
         " ",
         body,
         flags=re.IGNORECASE,
