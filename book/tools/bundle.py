@@ -75,7 +75,8 @@ def pack(target: Path, wheel: Path) -> Path:
         line="=" * (45 + len(dldna.__version__)),
         data="Fashion-MNIST (MIT License)"
         if data
-        else "none was on disk; the digits of scikit-learn need none",
+        else "the chapters' images are inside the package; the full set was "
+        "not on disk",
         python=".".join(map(str, sys.version_info[:2])),
         wheel=wheel.name,
     )

@@ -102,6 +102,52 @@ class Dataset:
             test_y=self.test_y[test],
         )
 
+    def hold_out(self, n: int, seed: int = 0) -> Self:
+        """Training samples in the place of the test set, to choose by.
+
+        A learning rate is chosen by these, and what is reported comes
+        from the true test set, which the result does not hold. The same
+        call gives the same samples, of all classes alike: each class
+        gives its share of n.
+
+        Args:
+            n: number of samples held out of the training set.
+            seed: which ones.
+
+        Returns:
+            A new data set: the other training samples, and as its test
+            set those held out.
+
+        Raises:
+            ValueError: the training set has no more than n samples.
+
+        Example:
+            >>> from dldna.data import load
+            >>> load("moons").hold_out(160)
+            moons: 800 + 160 samples of shape (2,), 2 classes
+        """
+        if count("n", n) >= len(self.train_x):
+            raise ValueError(
+                f"n={n} of {len(self.train_x)} training samples leaves "
+                "nothing to train on"
+            )
+        generator = torch.Generator().manual_seed(seed)
+        order = torch.randperm(len(self.train_y), generator=generator)
+        # Places within each class, so that every class gives its share.
+        place = torch.empty(len(order))
+        for label in self.train_y.unique():
+            mine = order[self.train_y[order] == label]
+            place[mine] = torch.arange(len(mine)) / len(mine)
+        out = torch.zeros(len(order), dtype=torch.bool)
+        out[order[place[order].argsort(stable=True)[:n]]] = True
+        return replace(
+            self,
+            train_x=self.train_x[~out],
+            train_y=self.train_y[~out],
+            test_x=self.train_x[out],
+            test_y=self.train_y[out],
+        )
+
     def loaders(
         self, batch_size: int = 128, seed: int = 0
     ) -> tuple[Loader, Loader]:

@@ -22,7 +22,7 @@ STALL_S = 15.0  # how long a download may stand still
 _answers: dict[str, str] = {}
 
 REMEDY = (
-    "set DLDNA_DATA to a folder that holds it, or use 'digits', which "
+    "set DLDNA_DATA to a folder that holds it, or use 'clothes', which "
     "needs no network, or your own images with 'folder:PATH'"
 )
 
@@ -120,7 +120,7 @@ def fetch(path: Path, urls: Sequence[str], checksum: str) -> Path:
         raise PermissionError(
             f"{path.name} must be downloaded, but {folder} cannot be "
             "written; set DLDNA_DATA to a folder that can, or "
-            "use 'digits', which needs no file"
+            "use 'clothes', which needs no file"
         )
     reasons = []
     for url in urls:

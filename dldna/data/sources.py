@@ -1,15 +1,17 @@
 """Data sets by name."""
 
+import os
+
 from dldna.checks import choice
-from dldna.data import fashion
 from dldna.data.cifar import cifar
+from dldna.data.clothes import clothes
 from dldna.data.dataset import Dataset
 from dldna.data.digits import digits
-from dldna.data.download import why_offline, writable
+from dldna.data.fashion import fashion_mnist
 from dldna.data.folder import folder
 from dldna.data.toys import TOYS, toy
 
-NAMES = ("FashionMNIST", "CIFAR10", "CIFAR100", "digits", *TOYS)
+NAMES = ("clothes", "FashionMNIST", "CIFAR10", "CIFAR100", "digits", *TOYS)
 FOLDER = "folder:"
 
 
@@ -17,10 +19,12 @@ def load(name: str, seed: int = 0) -> Dataset:
     """Load a data set by its name.
 
     ==================  ==============================================
+    ``clothes``         10,000 + 2,000 images 1x28x28, the first of
+                        Fashion-MNIST; inside the package
     ``FashionMNIST``    60,000 + 10,000 images 1x28x28
     ``CIFAR10``         50,000 + 10,000 images 3x32x32, 10 classes
     ``CIFAR100``        50,000 + 10,000 images 3x32x32, 100 classes
-    ``digits``          1,438 + 359 images 1x28x28; needs no network
+    ``digits``          1,438 + 359 images 1x28x28; needs scikit-learn
     ``folder:PATH``     a reader's own images, see
                         :func:`dldna.data.folder.folder`
     ``moons``, ...      toy sets in the plane: also ``blobs``,
@@ -51,8 +55,8 @@ def load(name: str, seed: int = 0) -> Dataset:
         Traceback (most recent call last):
         ...
         ValueError: unknown data set 'digit': did you mean 'digits'? \
-Known: CIFAR10, CIFAR100, FashionMNIST, blobs, digits, folder:PATH, \
-moons, spirals
+Known: CIFAR10, CIFAR100, FashionMNIST, blobs, clothes, digits, \
+folder:PATH, moons, spirals
     """
     if isinstance(name, str) and name.startswith(FOLDER):
         return folder(name.removeprefix(FOLDER))
@@ -60,41 +64,34 @@ moons, spirals
         choice("data set", name, [*NAMES, "folder:PATH"])
     if name in TOYS:
         return toy(name, seed)
+    if name == "clothes":
+        return clothes()
     if name == "digits":
         return digits()
     if name == "FashionMNIST":
-        return fashion.fashion_mnist()
+        return fashion_mnist()
     return cifar(name)
 
 
 def book_dataset() -> Dataset:
     """The data of the book's chapters, and a printed line that says which.
 
-    Fashion-MNIST where it is on disk or can be downloaded, else the
-    embedded digits. Whether the server answers is asked once per
-    process, for a few seconds at most.
+    The embedded clothes, for every reader: what a page says does not
+    depend on what is on disk. ``DLDNA_SCALE=full`` takes all of
+    Fashion-MNIST instead.
 
     Returns:
-        Images (1, 28, 28), ten classes, in either case.
+        Images (1, 28, 28), ten classes.
 
     Raises:
-        ValueError: Fashion-MNIST is on disk but damaged.
+        ConnectionError, ValueError: as :func:`load`, at full scale.
+
+    Example:
+        >>> book_dataset()  # doctest: +SKIP
+        data: clothes (the first 10,000 and 2,000 images of Fashion-MNIST)
+        clothes: 10000 + 2000 samples of shape (1, 28, 28), 10 classes
     """
-    reason = ""
-    if fashion.missing():
-        reason = why_offline(fashion.MIRRORS[0])
-        if not writable(fashion.folder()):
-            reason = f"{fashion.folder()} cannot be written"
-    if not reason:
-        try:
-            data = fashion.fashion_mnist()
-            print(f"data: {data.name} ({data.description})")
-            return data
-        except (ConnectionError, ImportError) as error:
-            reason = str(error)
-    data = digits()
-    print(
-        f"data: {data.name} ({data.description}), because Fashion-MNIST is "
-        "not on disk and could not be downloaded"
-    )
+    full = os.environ.get("DLDNA_SCALE") == "full"
+    data = load("FashionMNIST" if full else "clothes")
+    print(f"data: {data.name} ({data.description})")
     return data

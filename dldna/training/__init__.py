@@ -11,6 +11,25 @@ from dldna.training.dynamics import (
 )
 from dldna.training.evaluation import evaluate
 from dldna.training.loop import DivergenceWarning, train
+from dldna.training.statistics import (
+    Choice,
+    Comparison,
+    Comparisons,
+    choose_rate,
+    compare,
+    compare_all,
+    expected_best,
+    holm,
+    letter_groups,
+    permutation_interval,
+    permutation_test,
+    power,
+    smallest_p,
+    t_interval,
+    t_test,
+    told_apart,
+    welch_test,
+)
 from dldna.training.sweep import Sweep, sweep
 from dldna.training.tournament import (
     CONTESTANTS,
@@ -20,12 +39,7 @@ from dldna.training.tournament import (
     Rank,
     StepCost,
     arena,
-    expected_best,
-    holm,
-    letter_groups,
-    permutation_test,
     step_cost,
-    welch_test,
 )
 from dldna.training.two_weights import SlicePaths, slice_paths
 
@@ -33,6 +47,9 @@ __all__ = [
     "CONTESTANTS",
     "Arena",
     "Callback",
+    "Choice",
+    "Comparison",
+    "Comparisons",
     "Contestant",
     "DivergenceWarning",
     "Dynamics",
@@ -44,18 +61,27 @@ __all__ = [
     "StepCost",
     "Sweep",
     "arena",
+    "choose_rate",
+    "compare",
+    "compare_all",
     "evaluate",
     "expected_best",
     "gradient_noise",
     "holm",
     "letter_groups",
     "load_checkpoint",
+    "permutation_interval",
     "permutation_test",
+    "power",
     "preconditioner",
     "slice_paths",
+    "smallest_p",
     "stability_threshold",
     "step_cost",
     "sweep",
+    "t_interval",
+    "t_test",
+    "told_apart",
     "train",
     "welch_test",
 ]

@@ -38,7 +38,7 @@ def test_everything_is_packed(built):
     assert inside[wheel.name] == b"a wheel"
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         assert inside[f"notebooks/{path.name}"] == path.read_bytes()
-    assert "none was on disk" in inside["README.txt"].decode()
+    assert "not on disk" in inside["README.txt"].decode()
     assert b"torch==" in inside["wheels.txt"]
     assert b"dldna" not in inside["wheels.txt"]
     assert not list(folder.glob("*.part"))

@@ -95,7 +95,6 @@ def test_a_figure_that_the_pages_cannot_draw_stops_the_build():
 def test_the_cache_follows_package_requirements_and_scale(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(execution, "data_name", lambda: "digits")
     monkeypatch.delenv("DLDNA_SCALE", raising=False)
     (tmp_path / "dldna" / "__pycache__").mkdir(parents=True)
     (tmp_path / "dldna" / "a.py").write_text("x = 1")
@@ -109,9 +108,7 @@ def test_the_cache_follows_package_requirements_and_scale(
     seen.append(execution.fingerprint(tmp_path))
     monkeypatch.setenv("DLDNA_SCALE", "full")
     seen.append(execution.fingerprint(tmp_path))
-    monkeypatch.setattr(execution, "data_name", lambda: "FashionMNIST")
-    seen.append(execution.fingerprint(tmp_path))
-    assert len(set(seen)) == 5
+    assert len(set(seen)) == 4
 
 
 def test_old_caches_go_and_the_latest_stay(tmp_path, monkeypatch):

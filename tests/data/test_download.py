@@ -81,7 +81,7 @@ def test_a_bad_one_leaves_nothing(url, tmp_path, how):
     message = str(caught.value)
     assert url + how in message
     assert "DLDNA_DATA" in message
-    assert "digits" in message
+    assert "clothes" in message
     assert list(tmp_path.iterdir()) == []
 
 

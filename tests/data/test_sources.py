@@ -2,12 +2,21 @@
 
 import gzip
 import hashlib
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from dldna.data import Dataset, book_dataset, download, fashion, load
+from dldna.data import (
+    Dataset,
+    book_dataset,
+    clothes,
+    download,
+    fashion,
+    load,
+)
 from dldna.data.digits import split
 
 NAMES = list(fashion.MD5)
@@ -85,8 +94,6 @@ def test_a_damaged_file_is_named(small_fashion, how):
     path.write_bytes(bad)
     with pytest.raises(ValueError, match=f"{path.name} is damaged.*delete"):
         load("FashionMNIST")
-    with pytest.raises(ValueError, match="damaged"):
-        book_dataset()
 
 
 def test_a_truncated_uncompressed_file_is_named(small_fashion):
@@ -99,14 +106,99 @@ def test_a_truncated_uncompressed_file_is_named(small_fashion):
         load("FashionMNIST")
 
 
-def test_book_dataset_takes_what_is_there(small_fashion, offline, capsys):
+def test_the_book_is_the_same_whatever_is_on_disk(
+    small_fashion, offline, capsys, monkeypatch
+):
+    monkeypatch.delenv("DLDNA_SCALE", raising=False)
+    for there in (True, False):
+        if not there:
+            next(small_fashion[0].iterdir()).unlink()
+        assert book_dataset().name == "clothes"
+        said = capsys.readouterr().out
+        assert said.startswith("data: clothes")
+        assert said.count("\n") == 1
+
+
+def test_full_scale_takes_the_full_set_or_says_why_not(
+    small_fashion, offline, monkeypatch
+):
+    monkeypatch.setenv("DLDNA_SCALE", "full")
     assert book_dataset().name == "FashionMNIST"
-    assert capsys.readouterr().out.startswith("data: FashionMNIST")
     next(small_fashion[0].iterdir()).unlink()
-    assert book_dataset().name == "digits"
-    said = capsys.readouterr().out
-    assert said.startswith("data: digits")
-    assert said.count("\n") == 1
+    with pytest.raises(ConnectionError, match="no route"):
+        book_dataset()
+
+
+# How SHA-256 of the published files' first images and labels begins.
+FIRST = {
+    "train_x": "2929ae1c7b89e0ee6587",
+    "train_y": "1022e4632874e71bb84d",
+    "test_x": "09bbac78738f0229a68f",
+    "test_y": "a86243d2b2400909bc0a",
+}
+
+
+@pytest.mark.parametrize("part", FIRST)
+def test_clothes_are_the_published_bytes(part):
+    values = getattr(load("clothes"), part)
+    if part.endswith("x"):
+        values = ((values.double() + 1) * 127.5).round()
+    data = values.to(torch.uint8).numpy().tobytes()
+    assert hashlib.sha256(data).hexdigest()[:20] == FIRST[part]
+
+
+def test_clothes_are_the_first_of_the_full_set_where_it_is_on_disk():
+    if fashion.missing():
+        pytest.skip("Fashion-MNIST is not on disk")
+    ours, full = load("clothes"), load("FashionMNIST")
+    for part in FIRST:
+        mine = getattr(ours, part)
+        assert torch.equal(mine, getattr(full, part)[: len(mine)])
+
+
+def test_clothes_need_no_network_come_with_their_licence_and_are_small(
+    offline, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("DLDNA_DATA", str(tmp_path / "none"))
+    data = load("clothes")
+    assert (len(data.train_x), len(data.test_x)) == (10_000, 2_000)
+    assert clothes.FILE.stat().st_size < 6e6
+    notice = clothes.FILE.with_suffix(".LICENSE.txt").read_text("utf-8")
+    assert "The MIT License" in notice
+    assert "2017 Zalando SE" in notice
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_wheel_takes_the_embedded_files_along():
+    root = Path(__file__).parents[2]
+    with open(root / "pyproject.toml", "rb") as file:
+        setup = tomllib.load(file)["tool"]["setuptools"]
+    globs = setup["package-data"]["*"]
+    for path in clothes.FILE.parent.glob("clothes.[nL]*"):
+        assert any(path.match(glob) for glob in globs), path.name
+
+
+@pytest.mark.parametrize("name", ["clothes", "digits", "moons"])
+@pytest.mark.parametrize("n", [1, 50, 200])
+def test_a_validation_part_is_fixed_and_of_all_classes(name, n):
+    data = load(name)
+    part, again = data.hold_out(n), data.hold_out(n)
+    assert torch.equal(part.test_x, again.test_x)
+    assert len(part.test_x) == n
+    assert len(part.train_x) == len(data.train_x) - n
+    # Together they are the training set, and nothing of the test set.
+    rows = torch.cat([part.train_x, part.test_x]).flatten(1)
+    whole = data.train_x.flatten(1)
+    assert torch.equal(rows.sum(1).sort()[0], whole.sum(1).sort()[0])
+    both = torch.cat([part.train_y, part.test_y]).bincount()
+    assert torch.equal(both, data.train_y.bincount())
+    share = n * data.train_y.bincount() / len(data.train_y)
+    got = part.test_y.bincount(minlength=len(data.classes))
+    assert float((got - share).abs().max()) <= 1.5
+    if n > 1:
+        assert not torch.equal(data.hold_out(n, 1).test_x, part.test_x)
+    with pytest.raises(ValueError, match="nothing to train on"):
+        data.hold_out(len(data.train_x))
 
 
 @pytest.mark.parametrize("name", ["FashionMNIST", "CIFAR10", "CIFAR100"])
@@ -114,7 +206,7 @@ def test_no_network_names_the_remedies(name, offline, tmp_path, monkeypatch):
     monkeypatch.setenv("DLDNA_DATA", str(tmp_path / "none"))
     with pytest.raises(ConnectionError) as caught:
         load(name)
-    for word in ("no route", "DLDNA_DATA", "digits", "folder:PATH"):
+    for word in ("no route", "DLDNA_DATA", "clothes", "folder:PATH"):
         assert word in str(caught.value)
     assert not list(tmp_path.iterdir())
 

@@ -53,7 +53,7 @@ def play(notebook: Path) -> dict:
 
     glued, shown = {}, []
 
-    def glue(name, value, form="{:.3g}", machine=False):
+    def glue(name, value, form="{:.3g}", machine=False, **_):
         glued[name] = {
             "text": form.format(value),
             "value": repr(value),

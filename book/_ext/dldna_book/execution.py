@@ -1,4 +1,4 @@
-"""The execution cache, renewed when the package or the data change.
+"""The execution cache, renewed when the package changes.
 
 MyST-NB keys its cache by a notebook's code cells alone, so that an edit of
 ``dldna/`` would leave old outputs in the pages. The cache therefore lives
@@ -24,16 +24,8 @@ def fingerprint(root: Path) -> str:
     for path in [*package, root / "requirements.txt"]:
         digest.update(path.relative_to(root).as_posix().encode())
         digest.update(path.read_bytes())
-    seen = (os.environ.get("DLDNA_SCALE", ""), data_name())
-    digest.update(repr(seen).encode())
+    digest.update(os.environ.get("DLDNA_SCALE", "").encode())
     return digest.hexdigest()[:16]
-
-
-def data_name() -> str:
-    """The data set the chapters will use: another one, other outputs."""
-    from dldna.data import book_dataset
-
-    return book_dataset().name
 
 
 def prepare(app, config) -> None:

@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -12,15 +11,18 @@ import numpy as np
 
 from dldna import checks, files
 from dldna.records import Provenance, Record
-from dldna.training.tournament.statistics import (
+from dldna.training.statistics import (
+    Comparisons,
+    compare_all,
     expected_best,
-    holm,
-    letter_groups,
-    permutation_test,
-    welch_test,
 )
 
-TESTS = ("welch", "permutation", "paired")
+_TESTS = {
+    "welch": {"test": "t"},
+    "permutation": {"test": "permutation"},
+    "paired": {"test": "permutation", "paired": True},
+}
+TESTS = tuple(_TESTS)
 
 
 class Pair(NamedTuple):
@@ -108,6 +110,19 @@ class Arena(Record):
     weight_bytes: int = 0
     provenance: Provenance = field(default_factory=Provenance)
 
+    def compare(self, level: float = 0.05, **options: Any) -> Comparisons:
+        """All pairs of optimizers, by :func:`~dldna.training.compare_all`.
+
+        Args:
+            level: chance of even one false difference among all pairs.
+            **options: ``test``, ``paired`` and ``margin`` of that
+                function. The seeds of all optimizers share start and
+                order of the batches.
+        """
+        runs = dict(zip(self.optimizers, self.accuracy, strict=True))
+        options |= {"better": "higher", "level": level}
+        return compare_all(runs, **options)
+
     def pairs(self, test: str = "welch", alpha: float = 0.05) -> list[Pair]:
         """Which pairs of optimizers can be told apart.
 
@@ -121,41 +136,21 @@ class Arena(Record):
         Returns:
             All pairs, the largest difference first.
         """
-        checks.choice("test", test, TESTS)
-        order = self.order()
-        found = []
-        for i, j in combinations(order, 2):
-            a, b = self.accuracy[i], self.accuracy[j]
-            if test == "welch":
-                p = welch_test(a, b)
-            else:
-                p = permutation_test(a, b, paired=test == "paired")
-            found.append((i, j, a.mean() - b.mean(), p))
-        adjusted = holm([row[3] for row in found])
+        found = self.compare(
+            alpha, **_TESTS[checks.choice("test", test, TESTS)]
+        )
         rows = [
-            Pair(
-                self.optimizers[i],
-                self.optimizers[j],
-                float(difference),
-                float(p),
-                float(q),
-                bool(q < alpha),
-            )
-            for (i, j, difference, p), q in zip(found, adjusted, strict=True)
+            Pair(*p.names, p.difference, p.alone, p.p, p.told_apart)
+            for p in found.pairs
         ]
         return sorted(rows, key=lambda r: -r.difference)
 
     def ranking(self, test: str = "welch", alpha: float = 0.05) -> list[Rank]:
         """All optimizers, the best mean first, with letters for ties."""
-        order = self.order()
-        names = [self.optimizers[i] for i in order]
-        alike = np.ones((len(names), len(names)), dtype=bool)
-        for pair in self.pairs(test, alpha):
-            i, j = names.index(pair.a), names.index(pair.b)
-            alike[i, j] = alike[j, i] = not pair.distinguishable
-        words = letter_groups(alike)
+        options = _TESTS[checks.choice("test", test, TESTS)]
+        letters = self.compare(alpha, **options).letters
         rows = []
-        for i, letters in zip(order, words, strict=True):
+        for i in self.order():
             scores = self.accuracy[i]
             rows.append(
                 Rank(
@@ -165,7 +160,7 @@ class Arena(Record):
                     float(scores.std(ddof=1)),
                     float(scores.min()),
                     float(scores.max()),
-                    letters,
+                    letters[self.optimizers[i]],
                 )
             )
         return rows
