@@ -254,9 +254,10 @@ def _path(s: Any) -> Iterator[str]:
 
 def _noise(s: Any) -> Iterator[str]:
     yield from s.provenance.notes.get("probe", [])
-    if (s.provenance.n_samples or 0) and (s.provenance.n_samples or 0) < 256:
+    samples = s.provenance.n_samples or 0
+    if 0 < samples < 256:
         yield (
-            f"Only {(s.provenance.n_samples or 0)} samples: another draw of them "
+            f"Only {samples} samples: another draw of them "
             "would give another surface."
         )
 

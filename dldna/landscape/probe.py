@@ -166,15 +166,14 @@ def probe(
             "with training=True, noise, sampling). The surface is one draw "
             "of it, and its roughness is noise."
         )
-    if _fresh_each_time(data):
-        if not _same_samples(data, held):
-            said.append(
-                "The data change from pass to pass (the loader draws or "
-                "augments its samples anew). One pass is kept in memory and "
-                "used for every point, so this surface is smooth, but "
-                "another run will see other data; use the same samples, "
-                "without augmentation, in every pass."
-            )
+    if _fresh_each_time(data) and not _same_samples(data, held):
+        said.append(
+            "The data change from pass to pass (the loader draws or "
+            "augments its samples anew). One pass is kept in memory and "
+            "used for every point, so this surface is smooth, but "
+            "another run will see other data; use the same samples, "
+            "without augmentation, in every pass."
+        )
     for sentence in said:
         warn(sentence, NotAFunction)
     return said

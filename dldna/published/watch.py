@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from dldna import batches, params
 from dldna.guard import untouched
-from dldna.landscape.evaluate.weights import batch_weight, reduction
+from dldna.objective import batch_weight, reduction
 from dldna.training.callbacks import Callback, State
 
 MIB = 2**20
