@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from dldna.files import write_atomic
-from dldna.landscape.locking import locked
+from dldna.landscape.scan.locking import locked
 
 OLD = 12 * 3600  # seconds after which a mark of a process counts no more
 POLL = 0.5  # seconds between two looks for the end of a pause

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from dldna.checks import choice, need
-from dldna.cli import words
+from dldna.cli import arguments
 
 LOSSES = {
     "cross_entropy": nn.CrossEntropyLoss,
@@ -60,13 +60,13 @@ def add(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(DIRECTIONS)}; or two, as gradient,random "
         "(default: %(default)s)",
     )  # fmt: skip
-    put("--grid", type=words.grid, default=41, help="41 or 40x25")
+    put("--grid", type=arguments.grid, default=41, help="41 or 40x25")
     put(
-        "--extent", type=words.extent,
+        "--extent", type=arguments.extent,
         help="1, -0.5:1.5, -1:1,-2:2, or path (default: 1; for pca: path)",
     )  # fmt: skip
     put(
-        "--budget", type=words.budget, default=(None, None),
+        "--budget", type=arguments.budget, default=(None, None),
         help="90s, 5m, 2h or 500points for this call",
     )  # fmt: skip
     put(
@@ -172,7 +172,7 @@ def _check(given: argparse.Namespace) -> None:
 def _data(given: argparse.Namespace):
     """Batches, a name, the shape of a sample, the number of classes."""
     if ":" in given.data and not given.data.startswith("folder:"):
-        found = words.thing(given.data)
+        found = arguments.thing(given.data)
         return (found() if callable(found) else found), given.data, None, None
     from dldna.data import load
 
@@ -186,7 +186,7 @@ def _data(given: argparse.Namespace):
 
 def _model(given: argparse.Namespace, shape, classes) -> nn.Module:
     if ":" in given.model:
-        made = words.thing(given.model)
+        made = arguments.thing(given.model)
         made = made if isinstance(made, nn.Module) else made()
         if not isinstance(made, nn.Module):
             raise TypeError(
@@ -204,7 +204,7 @@ def _model(given: argparse.Namespace, shape, classes) -> nn.Module:
 
 def _place(model: nn.Module, given) -> tuple[nn.Module, dict[str, Any]]:
     """Load what was given; say where the centre is and what is around."""
-    from dldna.landscape.checkpoints import load_into, read_checkpoint
+    from dldna.landscape.space.checkpoints import load_into, read_checkpoint
 
     ways = _ways(given.directions)
     ways = [ways] if isinstance(ways, str) else list(ways)
@@ -242,7 +242,7 @@ def _place(model: nn.Module, given) -> tuple[nn.Module, dict[str, Any]]:
 
 def _trajectory(model: nn.Module, given):
     from dldna.landscape import Trajectory
-    from dldna.landscape.checkpoints import checkpoints_in
+    from dldna.landscape.space.checkpoints import checkpoints_in
 
     if not given.checkpoints:
         raise ValueError(
@@ -264,7 +264,7 @@ def _ways(text: str) -> str | tuple[str, ...]:
 
 def _loss(text: str) -> Any:
     if ":" in text:
-        found = words.thing(text)
+        found = arguments.thing(text)
         return found() if isinstance(found, type) else found
     return LOSSES[choice("loss", text, LOSSES)]()
 

@@ -1,5 +1,6 @@
 """The loss landscape of any network: lines, planes, paths, curvature."""
 
+from dldna.landscape import moved
 from dldna.landscape.curvature import (
     NotConvergedWarning,
     Operator,
@@ -13,19 +14,19 @@ from dldna.landscape.curvature import (
     top_eigenpairs,
     trace,
 )
-from dldna.landscape.directions import DIRECTIONS, choose_directions
 from dldna.landscape.lines import band, line
-from dldna.landscape.normalise import (
+from dldna.landscape.paths.recorder import Recorder
+from dldna.landscape.paths.trajectory import Shadow, Trajectory
+from dldna.landscape.scan.truth import NotAFunction
+from dldna.landscape.slice import Slice, toy_network, toy_regression
+from dldna.landscape.space.directions import DIRECTIONS, choose_directions
+from dldna.landscape.space.normalise import (
     entry_normalise,
     filter_normalise,
     layer_normalise,
 )
-from dldna.landscape.plane import Direction, Plane, orthogonalise
-from dldna.landscape.probe import NotAFunction
-from dldna.landscape.recorder import Recorder
+from dldna.landscape.space.plane import Direction, Plane, orthogonalise
 from dldna.landscape.surfaces import Cost, cost, surface
-from dldna.landscape.trajectory import Shadow, Trajectory
-from dldna.landscape.two_weights import Slice, toy_network, toy_regression
 
 __all__ = [
     "DIRECTIONS",
@@ -60,3 +61,5 @@ __all__ = [
     "toy_regression",
     "trace",
 ]
+
+moved.alias(__name__)

@@ -13,24 +13,24 @@ from dldna import batches as batching
 from dldna import params
 from dldna.checks import folder, processes, whole
 from dldna.guard import untouched
-from dldna.landscape.checkpoints import read_checkpoint
-from dldna.landscape.directions import (
-    DIRECTIONS,
-    Given,
-    choose_directions,
-    point_of,
-)
-from dldna.landscape.grid import axis, line_axis
-from dldna.landscape.inputs import (
+from dldna.landscape.scan.grid import axis, line_axis
+from dldna.landscape.scan.options import (
     buffer_steps,
     named_metrics,
     statistics_of,
     way_for,
 )
-from dldna.landscape.plane import Direction
-from dldna.landscape.probe import arithmetic
-from dldna.landscape.running import Scan
-from dldna.landscape.workers import Job
+from dldna.landscape.scan.pool import Job
+from dldna.landscape.scan.scan import Scan
+from dldna.landscape.scan.truth import arithmetic
+from dldna.landscape.space.checkpoints import read_checkpoint
+from dldna.landscape.space.directions import (
+    DIRECTIONS,
+    Given,
+    choose_directions,
+    point_of,
+)
+from dldna.landscape.space.plane import Direction
 from dldna.objective import (
     accepts_objective,
     check_call,

@@ -13,20 +13,20 @@ from dldna import batches as batching
 from dldna import params
 from dldna.checks import choice, count, folder, positive, processes, whole
 from dldna.guard import untouched
-from dldna.landscape.directions import Given
-from dldna.landscape.grid import axes
-from dldna.landscape.inputs import (
+from dldna.landscape.paths.trajectory import Trajectory
+from dldna.landscape.scan.grid import axes
+from dldna.landscape.scan.options import (
     buffer_steps,
     named_metrics,
     statistics_of,
     way_for,
 )
-from dldna.landscape.plane import Plane, gram_matrix
-from dldna.landscape.probe import arithmetic
-from dldna.landscape.remember import remembered
-from dldna.landscape.running import LEAST_SAMPLES, Scan
-from dldna.landscape.trajectory import Trajectory
-from dldna.landscape.workers import Job, workers
+from dldna.landscape.scan.pool import Job, workers
+from dldna.landscape.scan.scan import LEAST_SAMPLES, Scan
+from dldna.landscape.scan.truth import arithmetic
+from dldna.landscape.space.directions import Given
+from dldna.landscape.space.plane import Plane, gram_matrix
+from dldna.landscape.space.stored import remembered
 from dldna.objective import (
     accepts_objective,
     check_call,

@@ -17,7 +17,7 @@ def weight_space(
     title says so. The last point of each run is filled with black.
 
     Args:
-        record: an :class:`~dldna.landscape.weight_space.Embedding` with
+        record: an :class:`~dldna.landscape.paths.weight_space.Embedding` with
             two axes or more.
         ax: where to draw; a new figure if None.
         null: draw the random walk with the same steps instead.

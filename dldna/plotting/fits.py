@@ -18,7 +18,7 @@ def well_fits(
 
     Args:
         surface: the surface.
-        wells: its :class:`~dldna.landscape.wells.Wells`.
+        wells: its :class:`~dldna.landscape.shape.wells.Wells`.
         axes: three axes; a new figure if None.
 
     Returns:

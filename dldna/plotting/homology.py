@@ -33,7 +33,7 @@ def barcode(
     kind than ``most``, the longest are drawn and the label says how many.
 
     Args:
-        record: a :class:`~dldna.landscape.topology.Diagram`.
+        record: a :class:`~dldna.landscape.shape.topology.Diagram`.
         ax: where to draw; a new figure if None.
         most: at most so many bars of each kind.
         log: logarithmic loss axis.
@@ -74,7 +74,7 @@ def persistence(
     never die stand on a line of their own at the top.
 
     Args:
-        record: a :class:`~dldna.landscape.topology.Diagram`.
+        record: a :class:`~dldna.landscape.shape.topology.Diagram`.
         ax: where to draw; a new figure if None.
         error: bound on the error of the losses; points in the grey strip,
             whose persistence is up to twice that, need not be real.
@@ -109,7 +109,7 @@ def branches(record: Record, ax: Axes | None = None) -> Axes:
     """Draw a merge tree upright: minima below, joints at the saddles.
 
     Args:
-        record: a :class:`~dldna.landscape.topology.MergeTree`.
+        record: a :class:`~dldna.landscape.shape.topology.MergeTree`.
         ax: where to draw; a new figure if None.
 
     Returns:
@@ -163,10 +163,10 @@ def valleys(
 
     Args:
         surface: the surface that the tree was made from.
-        record: its :class:`~dldna.landscape.topology.MergeTree`.
+        record: its :class:`~dldna.landscape.shape.topology.MergeTree`.
         ax: where to draw; a new figure if None.
         ways: (K, 2) ways out of valleys, from
-            :func:`dldna.landscape.topology.way_out`.
+            :func:`dldna.landscape.shape.topology.way_out`.
         scale: see :func:`~dldna.plotting.planes.shade`.
 
     Returns:

@@ -16,7 +16,7 @@ def critical_points(points, ax: Axes) -> Axes:
     saddles crosses; the legend counts each kind.
 
     Args:
-        points: a :class:`~dldna.landscape.topology.CriticalPoints`.
+        points: a :class:`~dldna.landscape.shape.topology.CriticalPoints`.
         ax: an axis with the surface's coordinates.
 
     Returns:

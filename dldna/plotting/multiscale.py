@@ -16,7 +16,7 @@ def energies(
     """Draw the share of the detail energy at each level of wavelets.
 
     Args:
-        records: one :class:`~dldna.landscape.scales.Scales`, or several
+        records: one :class:`~dldna.landscape.shape.scales.Scales`, or several
             by label. Shares of one record add up to 1.
         ax: where to draw; a new figure if None.
 
@@ -51,7 +51,7 @@ def ridges(record: Record, ax: Axes | None = None) -> Axes:
     beyond the ends of the line the picture is hatched.
 
     Args:
-        record: a :class:`~dldna.landscape.scales.Ridges`.
+        record: a :class:`~dldna.landscape.shape.scales.Ridges`.
         ax: where to draw; a new figure if None.
 
     Returns:

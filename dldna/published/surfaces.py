@@ -1,8 +1,9 @@
 """Lines, weight space, Hessian eigenvectors and surfaces, as published.
 
 They stand in :func:`dldna.landscape.line`,
-:mod:`dldna.landscape.weight_space`, :func:`dldna.landscape.top_eigenpairs`,
-:func:`dldna.landscape.surface` and :mod:`dldna.landscape.scales`, which
+:mod:`dldna.landscape.paths.weight_space`,
+:func:`dldna.landscape.top_eigenpairs`,
+:func:`dldna.landscape.surface` and :mod:`dldna.landscape.shape.scales`, which
 say more (residuals, scales, what was evaluated) than fits these returns.
 """
 
@@ -19,9 +20,9 @@ from torch import Tensor, nn
 from dldna import batches, params
 from dldna.guard import untouched
 from dldna.landscape import surface, top_eigenpairs
-from dldna.landscape.directions import Given, choose_directions
 from dldna.landscape.evaluate import choose
-from dldna.landscape.scales import decompose
+from dldna.landscape.shape.scales import decompose
+from dldna.landscape.space.directions import Given, choose_directions
 from dldna.published.data import placed, usable
 from dldna.records import Surface
 

@@ -1,7 +1,7 @@
 """Checkpoints as points of a plane, as published.
 
 Principal components and t-SNE stand in
-:mod:`dldna.landscape.weight_space`, which also says how little a curve
+:mod:`dldna.landscape.paths.weight_space`, which also says how little a curve
 through such points proves.
 """
 
@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from torch import nn
 
 from dldna import checks, plotting
-from dldna.landscape.weight_space import pca, tsne
+from dldna.landscape.paths.weight_space import pca, tsne
 
 METHODS = {"pca": pca, "tsne": tsne, "t-sne": tsne}
 

@@ -1,7 +1,7 @@
 """A Gaussian fitted to a surface, and optimizers walking on it.
 
-The fit and the walk stand in :mod:`dldna.landscape.wells`, which also fits
-a parabola with as many numbers: compare both before reading anything into
+The fit and the walk stand in :mod:`dldna.landscape.shape.wells`, which also
+fits a parabola with as many numbers: compare both before reading anything into
 a well. Here the rim (``offset``) is fitted too; held at the highest loss,
 as published, it biases depth and widths.
 """
@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from dldna import checks, plotting
-from dldna.landscape.wells import GAUSSIAN, Fit, descend, fit_gaussian
+from dldna.landscape.shape.wells import GAUSSIAN, Fit, descend, fit_gaussian
 from dldna.published.surfaces import grid_of
 from dldna.records import Surface
 

@@ -134,7 +134,7 @@ def test_an_object_is_documented_where_it_is_defined():
         return api.skip_foreign(app, "module", "x", obj, False, None)
 
     assert skip("dldna.landscape", "dldna.records") is True
-    assert skip("dldna.landscape", "dldna.landscape.plane") is None
+    assert skip("dldna.landscape", "dldna.landscape.space.plane") is None
     assert skip("dldna.landscape", "torch.nn") is None
 
 

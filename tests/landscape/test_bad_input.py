@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from dldna import batches
 from dldna.landscape import Recorder, Trajectory, cost, line, surface
-from dldna.landscape.store import Store, thin
+from dldna.landscape.scan.store import Store, thin
 
 torch.manual_seed(0)
 X, Y = torch.randn(16, 4), torch.randint(3, (16,))
@@ -361,7 +361,7 @@ def test_one_word_twice_is_the_word(word):
 
 
 def test_random_directions_move_what_is_frozen_and_hessian_ones_do_not():
-    from dldna.landscape.directions import Given, choose_directions
+    from dldna.landscape.space.directions import Given, choose_directions
 
     model = net()
     model[0].requires_grad_(False)

@@ -19,8 +19,8 @@ from dldna.landscape.curvature import (
     top_eigenpairs,
     trace,
 )
-from dldna.landscape.directions import full_gradient
 from dldna.landscape.evaluate import choose
+from dldna.landscape.space.directions import full_gradient
 from dldna.objective import batch_weight, reduction
 
 WEIGHT = torch.tensor([0.2, 1.0, 3.0], dtype=torch.float64)

@@ -13,7 +13,8 @@ SCRIPT = textwrap.dedent(
     import joblib, numpy as np, torch
     from distributed import Client, LocalCluster
     from torch import nn
-    from dldna.landscape import running, surface
+    from dldna.landscape import surface
+    from dldna.landscape.scan import scan as running
 
     running.TILE_SECONDS = 0.1
 

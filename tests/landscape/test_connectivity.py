@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim.swa_utils import update_bn
 
 from dldna import params
-from dldna.landscape.connectivity import (
+from dldna.landscape.curves import (
     KINDS,
     Curve,
     barrier,

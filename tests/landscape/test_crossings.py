@@ -287,7 +287,8 @@ def test_numbers_that_are_not_tame_go_the_plain_way(value, used):
 
 
 def test_a_surface_says_so_and_is_resumed_to_the_bit(tmp_path, monkeypatch):
-    from dldna.landscape import running, surface
+    from dldna.landscape import surface
+    from dldna.landscape.scan import scan as running
 
     monkeypatch.setattr(running, "TILE_MOST", 3 * 41)
     model, loss, [data], _, _ = setting(NETWORKS["bias"])
@@ -303,7 +304,8 @@ def test_a_surface_says_so_and_is_resumed_to_the_bit(tmp_path, monkeypatch):
 
 
 def test_a_tile_is_whole_rows_on_a_slow_machine_too(monkeypatch):
-    from dldna.landscape import running, surface
+    from dldna.landscape import surface
+    from dldna.landscape.scan import scan as running
 
     monkeypatch.setattr(running, "TILE_SECONDS", 1e-9)
     model, loss, [data], _, _ = setting(NETWORKS["bias"])

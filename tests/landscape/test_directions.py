@@ -20,8 +20,8 @@ from dldna.landscape import (
     surface,
     top_eigenpairs,
 )
-from dldna.landscape.directions import Given, full_gradient
-from dldna.landscape.plane import gram_matrix, least_squares
+from dldna.landscape.space.directions import Given, full_gradient
+from dldna.landscape.space.plane import gram_matrix, least_squares
 
 
 @pytest.fixture

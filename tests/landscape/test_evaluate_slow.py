@@ -122,9 +122,7 @@ def test_recalibrate_takes_the_statistics_of_all_data(case, sizes):
     if sizes:
         sizes = (*sizes[:-1], len(x) - sum(sizes[:-1]))
         data = [*zip(x.split(sizes), y.split(sizes), strict=True)]
-    got = evaluate(
-        (model, data, origin, directions), statistics="recalibrate"
-    )
+    got = evaluate((model, data, origin, directions), statistics="recalibrate")
     np.testing.assert_allclose(got, true, rtol=2e-6)
 
 

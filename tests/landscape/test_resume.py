@@ -17,14 +17,15 @@ import torch.nn.functional as F
 from torch import nn
 
 from dldna.landscape import surface
-from dldna.landscape.identity import digest
-from dldna.landscape.store import Store, thin
+from dldna.landscape.scan.fingerprint import digest
+from dldna.landscape.scan.store import Store, thin
 
 SCRIPT = textwrap.dedent(
     """
     import sys, time, torch
     from torch import nn
-    from dldna.landscape import surface, running
+    from dldna.landscape import surface
+    from dldna.landscape.scan import scan as running
 
     running.TILE_SECONDS = 0.02
     torch.set_num_threads(1)
@@ -232,7 +233,7 @@ def test_metrics_and_forwards_are_told_apart(tmp_path):
 
 def test_a_stored_centre_is_held_to_the_loss(tmp_path, monkeypatch):
     """Whatever the fingerprints miss is seen at the centre."""
-    from dldna.landscape import running
+    from dldna.landscape.scan import scan as running
 
     net, data = net_and_data()
     options = {"resolution": 3, "out": tmp_path}
@@ -273,7 +274,7 @@ def test_a_budget_goes_on_where_it_stopped(tmp_path):
 
 
 def test_ctrl_c_keeps_what_is_finished(tmp_path, monkeypatch):
-    from dldna.landscape import running
+    from dldna.landscape.scan import scan as running
 
     monkeypatch.setattr(running, "TILE_SECONDS", 1e-4)
     net, data = net_and_data()

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dldna.landscape.scales import Scales, component, cwt, decompose
+from dldna.landscape.shape.scales import Scales, component, cwt, decompose
 from dldna.records import Line, Record
 
 pywt = pytest.importorskip("pywt")

@@ -10,7 +10,7 @@ from torch import nn
 
 from dldna import params
 from dldna.landscape import NotAFunction, band, line, surface
-from dldna.landscape.grid import axes, axis, coarse_to_fine, line_axis
+from dldna.landscape.scan.grid import axes, axis, coarse_to_fine, line_axis
 from dldna.records import Surface
 
 
@@ -151,7 +151,7 @@ def test_the_centre_is_the_models_loss(data):
 def test_every_point_against_a_model_that_was_moved_by_hand(data):
     net, loss = small_net(), nn.CrossEntropyLoss()
     s = surface(net, loss, data, extent=0.7, resolution=3, seed=4)
-    from dldna.landscape.directions import Given, choose_directions
+    from dldna.landscape.space.directions import Given, choose_directions
 
     d = choose_directions("random", Given(net, seed=4), 2)
     for i, a in enumerate(s.alphas):
@@ -317,7 +317,7 @@ def test_a_loss_of_almost_zero_passes_the_centre_check(data):
 
 
 def test_a_way_that_is_wrong_is_caught(data, monkeypatch):
-    from dldna.landscape import workers
+    from dldna.landscape.scan import pool as workers
 
     right = workers.choose
 

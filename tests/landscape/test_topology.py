@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from dldna.landscape import topology
-from dldna.landscape.topology import (
+from dldna.landscape.shape import topology
+from dldna.landscape.shape.topology import (
     bottleneck,
     critical_points,
     diagram,

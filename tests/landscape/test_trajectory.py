@@ -14,9 +14,9 @@ from torch import nn
 
 from dldna import params
 from dldna.landscape import Recorder, Trajectory, surface
-from dldna.landscape import trajectory as trajectory_module
-from dldna.landscape.checkpoints import checkpoints_in, read_checkpoint
-from dldna.landscape.null import simulated_shares, walk_shares
+from dldna.landscape.paths import trajectory as trajectory_module
+from dldna.landscape.paths.null import simulated_shares, walk_shares
+from dldna.landscape.space.checkpoints import checkpoints_in, read_checkpoint
 
 
 def net(norm=True):

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from dldna import landscape, params
 from dldna.landscape import Slice, toy_network, toy_regression
-from dldna.landscape.two_weights import batched, toy
+from dldna.landscape.slice import batched, toy
 
 ACTIVATIONS = ("relu", "sigmoid", "tanh")
 PLACES = [

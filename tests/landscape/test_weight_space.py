@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from dldna.landscape.weight_space import (
+from dldna.landscape.paths.weight_space import (
     MixedRuns,
     clusters,
     natural_key,

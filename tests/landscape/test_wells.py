@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dldna.landscape.wells import (
+from dldna.landscape.shape.wells import (
     PoorFit,
     descend,
     fit_gaussian,

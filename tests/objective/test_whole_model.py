@@ -16,13 +16,13 @@ from torch.utils.checkpoint import checkpoint
 
 from dldna.landscape import (
     Operator,
-    connectivity,
     line,
     sam_sharpness,
     surface,
     top_eigenpairs,
     trace,
 )
+from dldna.landscape import curves as connectivity
 from dldna.objective import Objective, Weighed
 from dldna.training import evaluate
 

@@ -6,7 +6,7 @@ from matplotlib import pyplot as plt
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
 from dldna import plotting
-from dldna.landscape.topology import critical_points, persistent_points
+from dldna.landscape.shape.topology import critical_points, persistent_points
 from dldna.records import Surface
 
 

@@ -8,7 +8,8 @@ import torch
 from matplotlib import pyplot as plt
 
 from dldna import plotting
-from dldna.landscape import scales, topology, weight_space, wells
+from dldna.landscape.paths import weight_space
+from dldna.landscape.shape import scales, topology, wells
 from dldna.records import Line, Surface
 
 

@@ -26,7 +26,9 @@ from dldna import (
     params,
     training,
 )
-from dldna.landscape import connectivity, evaluate, weight_space
+from dldna.landscape import curves as connectivity
+from dldna.landscape import evaluate
+from dldna.landscape.paths import weight_space
 from dldna.published import data as published_data
 from dldna.published import (
     lines,

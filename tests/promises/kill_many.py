@@ -31,7 +31,8 @@ from torch import nn
 
 from dldna.data import Loader, download, load
 from dldna.files import write_atomic
-from dldna.landscape import Recorder, Trajectory, running, surface
+from dldna.landscape import Recorder, Trajectory, surface
+from dldna.landscape.scan import scan as running
 from dldna.records import Surface
 from dldna.training import load_checkpoint, train
 

@@ -23,9 +23,10 @@ import dldna
 from dldna import exercises, plotting
 from dldna.data import Loader, cache
 from dldna.data import load as load_data
-from dldna.landscape import Recorder, Trajectory, remember, surface
-from dldna.landscape.checkpoints import read_checkpoint
-from dldna.landscape.store import Store
+from dldna.landscape import Recorder, Trajectory, surface
+from dldna.landscape.scan.store import Store
+from dldna.landscape.space import stored as remember
+from dldna.landscape.space.checkpoints import read_checkpoint
 from dldna.plotting.show import table_html
 from dldna.published import checkpoints as metrics
 from dldna.records import Line, Record, Surface

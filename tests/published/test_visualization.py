@@ -9,8 +9,8 @@ from torch import nn
 from dldna import landscape, params
 from dldna.chapter_05.visualization import loss_surface as ls
 from dldna.data import load
-from dldna.landscape import weight_space
-from dldna.landscape.wells import descend, fit_gaussian
+from dldna.landscape.paths import weight_space
+from dldna.landscape.shape.wells import descend, fit_gaussian
 from dldna.models import SimpleNetwork
 from dldna.published import wells as gauss
 from dldna.published.curves import plot_training_results

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from dldna import guard, progress
+from dldna.landscape.curvature.call import check_call
 from dldna.landscape.curvature.eigenpairs import moves, top_eigenpairs
 from dldna.landscape.curvature.operator import Operator
-from dldna.landscape.curvature.watch import check_call
 from dldna.objective import accepts_objective
 from dldna.records import Spectrum
 

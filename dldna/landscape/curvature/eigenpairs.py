@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from dldna import checks, guard, params
+from dldna.landscape.curvature.call import check_call
 from dldna.landscape.curvature.lanczos import WHICH, Ritz, lanczos, multiple
 from dldna.landscape.curvature.operator import Operator
-from dldna.landscape.curvature.watch import check_call
 from dldna.objective import accepts_objective
 from dldna.records import Spectrum
 
@@ -149,7 +149,7 @@ def top_eigenpairs(
         limit = checks.count("max_products", max_products or 200 + 40 * k)
         seeds = [seed + i for i in range(starts)]
         if backend == "pyhessian":
-            from dldna.landscape.curvature.peer import power_iteration
+            from dldna.landscape.curvature.pyhessian import power_iteration
 
             find = power_iteration
         else:

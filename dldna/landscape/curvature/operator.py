@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from dldna import checks
 from dldna.guard import differentiable, untouched
 from dldna.landscape.curvature import products
-from dldna.landscape.curvature.watch import watch
+from dldna.landscape.curvature.call import watch
 from dldna.objective import Objective
 from dldna.records import Provenance
 

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from dldna import checks, guard
+from dldna.landscape.curvature.call import check_call, watch
 from dldna.landscape.curvature.operator import Operator
-from dldna.landscape.curvature.watch import check_call, watch
 from dldna.objective import accepts_objective
 from dldna.records import Sharpness
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from dldna import checks, guard
+from dldna.landscape.curvature.call import check_call
 from dldna.landscape.curvature.density import signs
 from dldna.landscape.curvature.operator import Operator
-from dldna.landscape.curvature.watch import check_call
 from dldna.objective import accepts_objective
 from dldna.records import Estimate
 

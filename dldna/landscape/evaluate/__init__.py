@@ -8,7 +8,12 @@ with it.
 from dldna.landscape.evaluate.choose import choose
 from dldna.landscape.evaluate.metrics import METRICS, accuracy
 from dldna.landscape.evaluate.slow import Slow
-from dldna.landscape.evaluate.task import Evaluator, Task, buffer_steps, task
+from dldna.landscape.evaluate.subspace import (
+    Evaluator,
+    Task,
+    buffer_steps,
+    task,
+)
 
 __all__ = [
     "METRICS",

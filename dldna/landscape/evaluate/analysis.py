@@ -10,7 +10,7 @@ from dldna.landscape.evaluate.attention import known
 from dldna.landscape.evaluate.graph import Graph
 from dldna.landscape.evaluate.layers import CONVS, Layer
 from dldna.landscape.evaluate.pooling import copies, window
-from dldna.landscape.evaluate.task import Task
+from dldna.landscape.evaluate.subspace import Task
 
 CACHE = 4 * 2**20  # bytes of the largest activation of a tile
 WEIGHTS = 2**18  # bytes of weights that an image should pay for

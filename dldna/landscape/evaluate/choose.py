@@ -17,7 +17,7 @@ from dldna.landscape.evaluate.layers import CONVS
 from dldna.landscape.evaluate.mlp import Mlp
 from dldna.landscape.evaluate.slow import Slow, forward, placed
 from dldna.landscape.evaluate.stacked import Stacked
-from dldna.landscape.evaluate.task import Evaluator, Task, task
+from dldna.landscape.evaluate.subspace import Evaluator, Task, task
 from dldna.params import Params
 
 FAST: dict[str, Callable[[Task, float], Evaluator]] = {

@@ -7,7 +7,7 @@ import torch
 from torch import fx, nn
 
 from dldna import batches as bt
-from dldna.landscape.evaluate.task import Task, Unsupported
+from dldna.landscape.evaluate.subspace import Task, Unsupported
 
 
 class Graph:

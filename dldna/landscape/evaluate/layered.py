@@ -21,15 +21,15 @@ from torch import Tensor, fx
 from dldna.landscape.evaluate import graph as gr
 from dldna.landscape.evaluate.analysis import Plan
 from dldna.landscape.evaluate.graph import Unsupported
+from dldna.landscape.evaluate.layerwise import Point
 from dldna.landscape.evaluate.losses import (
     add_losses,
     add_one,
     joined,
     per_sample,
 )
-from dldna.landscape.evaluate.plane import Row, rows
-from dldna.landscape.evaluate.point import Point
-from dldna.landscape.evaluate.task import Task, Total, Values
+from dldna.landscape.evaluate.row import Row, rows
+from dldna.landscape.evaluate.subspace import Task, Total, Values
 
 ROW = 64 * 2**20  # bytes of formed weights for a row of points
 

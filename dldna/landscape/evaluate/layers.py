@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from dldna.landscape.evaluate.plane import combined
 from dldna.landscape.evaluate.pooling import windows
+from dldna.landscape.evaluate.row import combined
 
 CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 CALLS = {nn.Conv1d: F.conv1d, nn.Conv2d: F.conv2d, nn.Conv3d: F.conv3d}

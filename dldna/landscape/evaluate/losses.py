@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dldna import batches as bt
 from dldna.landscape.evaluate.metrics import accuracy
-from dldna.landscape.evaluate.task import Task, Total
+from dldna.landscape.evaluate.subspace import Task, Total
 
 CLASS_OPTIONS = {
     "weight": None,

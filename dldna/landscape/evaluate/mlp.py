@@ -26,14 +26,14 @@ import torch
 from torch import Tensor, fx
 
 from dldna import batches as bt
+from dldna.landscape.evaluate.affine import Moving, Weights
 from dldna.landscape.evaluate.crossings import LONGEST, pays
 from dldna.landscape.evaluate.graph import Graph, Unsupported
 from dldna.landscape.evaluate.losses import add_losses, joined, per_sample
-from dldna.landscape.evaluate.moving import Moving, Weights
-from dldna.landscape.evaluate.plane import Row, rows
 from dldna.landscape.evaluate.program import Program
-from dldna.landscape.evaluate.run import Run, Tile, tile
-from dldna.landscape.evaluate.task import Task, Total, Values
+from dldna.landscape.evaluate.row import Row, rows
+from dldna.landscape.evaluate.rows import Run, Tile, tile
+from dldna.landscape.evaluate.subspace import Task, Total, Values
 
 TILE = 256  # images
 HOT = 2 * 2**20  # bytes of the widest activations at once, per thread

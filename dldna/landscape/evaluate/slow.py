@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dldna import batches as bt
 from dldna.landscape.evaluate.losses import mean, per_sample
-from dldna.landscape.evaluate.task import Task, Total, Values, norms
+from dldna.landscape.evaluate.subspace import Task, Total, Values, norms
 from dldna.objective import in_place, join
 from dldna.objective.place import Put
 

@@ -21,7 +21,7 @@ from dldna.landscape.evaluate.losses import (
     joined,
     per_sample,
 )
-from dldna.landscape.evaluate.task import Task, Total, Values
+from dldna.landscape.evaluate.subspace import Task, Total, Values
 
 CACHE = 32 * 2**20  # bytes of activations and weights at once
 POINTS = 256

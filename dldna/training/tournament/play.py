@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from dldna import checks, files, models, params
 from dldna.data import Dataset, Loader
-from dldna.landscape.identity import digest
+from dldna.landscape.scan.fingerprint import digest
 from dldna.progress import track
 from dldna.records import Provenance
 from dldna.training.callbacks import Callback, State

@@ -1,0 +1,37 @@
+"""Between two minima: lines, curves, and the order of hidden units."""
+
+from dldna.landscape.curves.curves import (
+    KINDS,
+    Curve,
+    barrier,
+    coefficients,
+    plane_through,
+    segment,
+    walk,
+)
+from dldna.landscape.curves.fitting import fit_curve
+from dldna.landscape.curves.matching import (
+    Matching,
+    Spec,
+    check_spec,
+    match_weights,
+    mlp_spec,
+    permute,
+)
+
+__all__ = [
+    "KINDS",
+    "Curve",
+    "Matching",
+    "Spec",
+    "barrier",
+    "check_spec",
+    "coefficients",
+    "fit_curve",
+    "match_weights",
+    "mlp_spec",
+    "permute",
+    "plane_through",
+    "segment",
+    "walk",
+]

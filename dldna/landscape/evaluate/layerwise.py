@@ -1,0 +1,190 @@
+"""One point of the plane: its parameters, and the graph's values there."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from dldna import params
+from dldna.landscape.evaluate import graph as gr
+from dldna.landscape.evaluate.analysis import Plan, has_tensors
+from dldna.landscape.evaluate.attention import encode
+from dldna.landscape.evaluate.graph import Unsupported
+from dldna.landscape.evaluate.layers import Layer
+from dldna.landscape.evaluate.pooling import max_pool
+from dldna.landscape.evaluate.row import Row, combined
+
+
+@dataclass
+class Point:
+    """One point of the plane.
+
+    Args:
+        path: the path that asks for it.
+        plan: the rearranged graph.
+        point: its coordinates.
+        row: the row it belongs to.
+        step: its coordinate along the row.
+        bases: first layers' outputs at the row's fixed coordinates.
+    """
+
+    path: Any
+    plan: Plan
+    point: list[float]
+    row: Row
+    step: float
+    bases: dict[tuple[int, fx.Node], Tensor]
+    formed: dict[Any, Any] = field(default_factory=dict)
+    done: set[fx.Node] = field(default_factory=set)  # pools already taken
+
+    def tensor(self, name: str) -> Tensor:
+        """A parameter or buffer at this point."""
+        if name not in self.formed:
+            terms = self.plan.terms[name]
+            value = terms[0]
+            if len(terms) > 1:
+                value = combined(terms, self.point)
+            if self.path.half and value.is_floating_point():
+                value = value.bfloat16()
+            self.formed[name] = value
+        return self.formed[name]
+
+    def run(self, b: int, batch: Any) -> Any:
+        """The model's output on a batch."""
+        plan, graph = self.plan, self.plan.graph
+        values = dict(self.path.inputs(b, batch))
+        owned: set[fx.Node] = set()
+        self.done.clear()
+        for node in graph.nodes:
+            if node in plan.fixed or node.op == "placeholder":
+                continue
+            if node.op == "output":
+                return fx.node.map_arg(node.args[0], lambda n: values[n])
+            value, fresh = self._node(node, values, owned, b)
+            if node in plan.rectify:
+                value = value.relu_() if fresh else value.relu()
+                fresh = True
+            values[node] = value
+            if fresh:
+                owned.add(node)
+            for gone in plan.dead[node]:
+                if gone not in plan.fixed:
+                    values.pop(gone, None)
+        raise Unsupported("the graph has no output")
+
+    def _node(self, node, values, owned, b) -> tuple[Any, bool]:
+        """A node's value, and whether nobody else holds its memory."""
+        plan, graph = self.plan, self.plan.graph
+        if node in plan.skipped:
+            origin = plan.skipped[node]
+            return values[origin], self._last(origin, node, owned)
+        if node in plan.layers:
+            return self._layer(node, values, b), True
+        if node.op == "get_attr":
+            return self._attribute(node), False
+        if gr.is_relu(graph, node):
+            x = values[node.args[0]]
+            if self._last(node.args[0], node, owned):
+                return x.relu_(), True
+            return x.relu(), True
+        if gr.is_nothing(graph, node):
+            source = node.args[0]
+            return values[source], self._last(source, node, owned)
+        if gr.word(node) in ("add", "iadd") and len(node.args) == 2:
+            made = self._sum(node, values, owned)
+            if made is not None:
+                return made, True
+        if node in plan.copying and values[node.args[0]].shape[2:] == (1, 1):
+            return values[node.args[0]], False
+        if node in self.done:
+            source = node.args[0]
+            return values[source], self._last(source, node, owned)
+        size = plan.pools.get(node)
+        if size is not None and values[node.args[0]].ndim == 4:
+            return max_pool(values[node.args[0]], size), size != (1, 1)
+        if node.op == "call_module":
+            module = graph.modules[node.target]
+            if has_tensors(module):
+                return self._module(node, module, values), False
+        return self.path.call(node, values), False
+
+    def _last(self, source: fx.Node, node: fx.Node, owned) -> bool:
+        return source in owned and source in self.plan.dead[node]
+
+    def _sum(self, node, values, owned) -> Tensor | None:
+        if node.kwargs or not all(isinstance(a, fx.Node) for a in node.args):
+            return None
+        x, y = (values[a] for a in node.args)
+        if not (torch.is_tensor(x) and torch.is_tensor(y)):
+            return None
+        if (
+            x.shape != y.shape
+            or x.dtype != y.dtype
+            or node.args[0] is (node.args[1])
+        ):
+            return None
+        if self._last(node.args[0], node, owned):
+            return x.add_(y)
+        if self._last(node.args[1], node, owned):
+            return y.add_(x)
+        return x + y
+
+    def _layer(self, node: fx.Node, values, b: int) -> Tensor:
+        path, plan = self.path, self.plan
+        layer, source = plan.layers[node], node.args[0]
+        x = values[source]
+        if source in plan.fixed and layer.constant(path):
+            return self._first(layer, node, x, b)
+        key = (node, layer.form(x))
+        if key not in self.formed:
+            made = layer.at(self, x)
+            if len(path.batches) == 1:
+                return layer.apply(x, *made)
+            self.formed[key] = made
+        return layer.apply(x, *self.formed[key])
+
+    def _first(self, layer: Layer, node, x: Tensor, b: int) -> Tensor:
+        """A first layer's output: linear in the coordinates.
+
+        A max-pooling right after it takes the largest of a few whole
+        tensors, one for each place in its window.
+        """
+        path, pool = self.path, self.plan.windowed[node]
+        size = self.plan.pools.get(pool) if x.ndim == 4 else None
+        terms = layer.products(b, x, path, size)
+        if terms is None:
+            return layer.apply(x, *layer.at(self, x))
+        if (b, node) not in self.bases:
+            self.bases[b, node] = combined(terms, self.row.fixed)
+        base, step = self.bases[b, node], terms[1 + self.row.axis]
+        if size is None:
+            return torch.add(base, step, alpha=self.step)
+        out = path.scratch(base)
+        self.done.add(pool)
+        torch.add(base, step, alpha=self.step, out=out)
+        return out.amax(0).permute(0, 3, 1, 2)
+
+    def _attribute(self, node: fx.Node) -> Any:
+        name = self.plan.graph.first_name.get(node.target)
+        if name is None:
+            return gr.fetch(self.plan.task.twin, node.target)
+        return self.tensor(name)
+
+    def _module(self, node: fx.Node, module: nn.Module, values) -> Any:
+        """A module of its own kind, with its parameters at this point."""
+        args, kwargs = fx.node.map_arg(
+            (node.args, node.kwargs), lambda n: values[n]
+        )
+
+        def at(name: str) -> Tensor:
+            return self.tensor(self.plan.graph.parameter(node.target, name))
+
+        if node in self.plan.encoders and args[0].ndim == 3:
+            return encode(module, args[0], at)
+        state = {}
+        for name, _ in module.named_parameters():
+            state[name] = at(name)
+        for name, _ in module.named_buffers():
+            state[name] = at(name).clone()
+        return params.call(module, state, args, kwargs)

@@ -1,0 +1,1 @@
+"""Trajectories through weight space: recorded, read and compared."""

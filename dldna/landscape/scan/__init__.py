@@ -1,0 +1,1 @@
+"""Which points are evaluated, in what order, by whom, kept where."""

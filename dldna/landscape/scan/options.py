@@ -1,0 +1,66 @@
+"""What callers of the landscape give, checked and named."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from dldna import batches as batching
+from dldna.checks import choice
+from dldna.landscape.evaluate import METRICS
+from dldna.landscape.space.directions import match, state_of
+
+
+def way_for(path: str, held: list[Any]) -> str:
+    """The way of evaluating, for data that cannot be cut.
+
+    Fast ways try themselves on parts of a batch. Where axis 0 is not the
+    samples there are no parts, and the slow way is taken.
+    """
+    if path == "slow" or all(map(batching.sliced, held)):
+        return path
+    if path != "auto":
+        for batch in held:
+            batching.check_sliced(batch, f"path={path!r}")
+    return "slow"
+
+
+def statistics_of(word: str) -> str:
+    """The package's word for batch-norm statistics: "frozen" is "eval".
+
+    Example:
+        >>> statistics_of("frozen"), statistics_of("train")
+        ('eval', 'train')
+    """
+    return "eval" if word == "frozen" else word
+
+
+def named_metrics(metrics: Any) -> dict[str, Callable]:
+    """Metrics by name, from names or a dict.
+
+    Example:
+        >>> list(named_metrics("accuracy"))
+        ['accuracy']
+    """
+    if isinstance(metrics, Mapping):
+        return dict(metrics)
+    names = [metrics] if isinstance(metrics, str) else list(metrics)
+    return {n: METRICS[choice("metric", n, METRICS)] for n in names}
+
+
+def buffer_steps(model: nn.Module, others: Sequence[Any]) -> list[dict]:
+    """How floating buffers move towards other models, one dict for each."""
+    if not others:
+        raise ValueError(
+            "statistics='interpolate' needs other checkpoints to move to: "
+            "directions='checkpoints', others=[...]"
+        )
+    own = {k: b for k, b in model.named_buffers() if b.is_floating_point()}
+    steps = []
+    for other in others:
+        theirs = match(state_of(other), state_of(model))
+        missing = [k for k in own if k not in theirs]
+        if missing:
+            raise ValueError(f"the checkpoint lacks buffer {missing[0]!r}")
+        steps.append({k: theirs[k].detach().to(b) - b for k, b in own.items()})
+    return steps

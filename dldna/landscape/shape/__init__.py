@@ -1,0 +1,1 @@
+"""The shape of a surface: topology, scales and wells."""

@@ -1,0 +1,1 @@
+"""Where to look: directions, planes and the checkpoints that span them."""
