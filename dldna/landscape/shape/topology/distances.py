@@ -104,9 +104,9 @@ def wasserstein(a, b, dimension: int = 0, order: float = 1.0) -> float:
         finite = longest * (moved * (n + m)) ** (1 / order)
     moves = np.append(np.abs(born_a - born_b), finite)
     top = moves.max()
-    return float(top * ((moves / top) ** order).sum() ** (1 / order)) * (
-        top > 0
-    )
+    if top == 0:
+        return 0.0
+    return float(top * ((moves / top) ** order).sum() ** (1 / order))
 
 
 def _costs(a, b, unit: float, order: float) -> np.ndarray:
