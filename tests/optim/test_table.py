@@ -483,7 +483,8 @@ def test_momentum_that_comes_and_goes(dampening):
 def test_muon_flattens_kernels():
     draw = torch.Generator().manual_seed(0)
     start = torch.randn(8, 3, 3, 3, generator=draw).double()
-    kernel, matrix = nn.Parameter(start), nn.Parameter(start.flatten(1))
+    kernel = nn.Parameter(start.clone())
+    matrix = nn.Parameter(start.flatten(1).clone())
     a = optim.Muon([kernel], lr=0.1, flatten=True)
     b = optim.Muon([matrix], lr=0.1)
     for _ in range(3):
