@@ -75,11 +75,7 @@ class Mixed(torch.optim.Optimizer):
         """It belongs to the parts."""
 
     def __getstate__(self) -> dict[str, Any]:
-        return super().__getstate__() | {"parts": self.parts}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.parts = state.get("parts", getattr(self, "parts", ()))
-        super().__setstate__(state)
+        return {"defaults": self.defaults, "parts": self.parts}
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Say which part a group belongs to.

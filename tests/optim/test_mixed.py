@@ -15,7 +15,7 @@ class Transformer(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.tokens = nn.Embedding(7, 8)
+        self.tokens, self.kinds = nn.Embedding(7, 8), nn.Embedding(2, 8)
         self.places = nn.Parameter(torch.zeros(1, 5, 8))
         self.mix = nn.MultiheadAttention(8, 2, batch_first=True)
         self.up, self.down = nn.Linear(8, 16), nn.Linear(16, 8)
@@ -24,7 +24,7 @@ class Transformer(nn.Module):
         self.head.weight = self.tokens.weight
 
     def forward(self, x):
-        h = self.tokens(x) + self.places
+        h = self.tokens(x) + self.places + self.kinds(x % 2)
         h = h + self.mix(h, h, h)[0]
         return self.head(self.norm(h + self.down(self.up(h).relu())))
 

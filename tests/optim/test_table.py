@@ -483,7 +483,8 @@ def test_momentum_that_comes_and_goes(dampening):
 def test_muon_flattens_kernels():
     draw = torch.Generator().manual_seed(0)
     start = torch.randn(8, 3, 3, 3, generator=draw).double()
-    kernel, matrix = nn.Parameter(start), nn.Parameter(start.flatten(1))
+    kernel = nn.Parameter(start.clone())
+    matrix = nn.Parameter(start.flatten(1).clone())
     a = optim.Muon([kernel], lr=0.1, flatten=True)
     b = optim.Muon([matrix], lr=0.1)
     for _ in range(3):
@@ -511,3 +512,25 @@ def test_a_group_added_late_takes_the_network_s_rate(name):
     with pytest.raises(ValueError, match="lr must be the same in all"):
         run(optimizer, params, 1)
     assert same(params, before)
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("Adam", "amsgrad", True),
+        ("AdamW", "amsgrad", True),
+        ("RMSprop", "centered", True),
+        ("RMSprop", "momentum", 0.9),
+    ],
+)
+def test_state_that_a_setting_asks_for_late_begins_then(name, key, value):
+    params = tensors()
+    optimizer = made(name, params)
+    run(optimizer, params, 2)
+    optimizer.param_groups[0][key] = value
+    run(optimizer, params, 3, first=2)
+    assert all(p.isfinite().all() for p in params)
+    (kept,) = [
+        k for k, setting in optimizer.optional.items() if setting == key
+    ]
+    assert all((s[kept] != 0).any() for s in optimizer.state.values())
