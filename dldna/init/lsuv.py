@@ -22,6 +22,7 @@ from dldna.init._draw import make_generator
 from dldna.init.apply import initialize
 from dldna.init.report import InitReport, describe
 from dldna.init.schemes import Scheme
+from dldna.params import exact
 
 
 def lsuv(
@@ -173,7 +174,7 @@ class _Pass:
 
     def variance(self, name: str, output) -> float:
         first = output[0] if isinstance(output, tuple) else output
-        var = float(first.double().var(correction=0))
+        var = float(exact(first).var(correction=0))
         if not 0 < var < float("inf"):
             raise ValueError(
                 f"the output of layer {name or 'model'!r} has variance {var} "

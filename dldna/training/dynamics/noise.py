@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from dldna import batches as bt
 from dldna import checks, guard
 from dldna.landscape import Operator
+from dldna.params import exact
 from dldna.records import Estimate
 
 
@@ -94,7 +95,7 @@ def noise_of(operator: Operator, parts: int, seed: int) -> Estimate:
     sizes = np.array([bt.size(piece) for piece in pieces], dtype=float)
     n, count = sizes.sum(), len(pieces)
     rows = torch.stack([_gradient(operator, piece) for piece in pieces])
-    rows = rows.double()
+    rows = exact(rows)
     shares = torch.from_numpy(sizes / n).to(rows)
     mean = shares @ rows
     squares = (rows - mean).square().sum(1).cpu().numpy()
