@@ -37,8 +37,8 @@ SPLIT := -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help book book-instructor test test-pages test-kill test-load \
-        test-repeat test-oldest test-newest coverage lint serve bench bundle \
-        clean
+        test-repeat test-oldest test-newest test-gpu coverage lint dist serve \
+        bench bundle clean
 
 help: ## this list
 	@echo "usage: make TARGET"
@@ -74,6 +74,9 @@ test-oldest: ## the package's tests with the oldest versions it supports
 test-newest: ## the package's tests with the newest versions there are
 	@$(call MATRIX,newest,python3.13 python3.12 python3.11)
 
+test-gpu: $(TEST_READY) ## oracles, promises and times on one GPU: gpu.json
+	@$(PY) tests/limit.py 240 $(PY) tests/gpu.py
+
 coverage: $(TEST_READY) ## the tests, with the lines of dldna/ they reach
 	@$(TESTS) $(SPLIT) -m "not page" --cov --cov-report=term-missing:skip-covered
 
@@ -82,6 +85,9 @@ lint: $(TEST_READY) ## style of the code, form of the notebooks, claims
 	@$(PY) -m ruff format --check .
 	@$(PY) book/tools/notebooks.py check
 	@$(PY) book/tools/claims.py check
+
+dist: $(TEST_READY) ## wheel and sources, built, installed apart and used
+	@$(WITHIN) $(PY) tests/dist.py
 
 serve: $(BOOK_READY) ## the built book at http://localhost:8000
 	@test -f $(HTML)/index.html || { echo "first: make book"; exit 1; }
@@ -118,7 +124,7 @@ $(ALONE) .venv-$(1)/bin/python tests/limit.py $(LIMIT) \
 endef
 
 clean: ## what was built; .venv stays (remove it by hand)
-	@rm -rf _build .pytest_cache .ruff_cache .coverage
+	@rm -rf _build build dist *.egg-info .pytest_cache .ruff_cache .coverage
 
 # --- the environment ---------------------------------------------------
 # A stamp is written last, so that an interrupted set-up starts again; its

@@ -11,4 +11,4 @@ The package behind the executable book. The rooms, from the ground up:
 - :mod:`dldna.plotting`: pictures of records.
 """
 
-__version__ = "1.0.0.dev0"
+__version__ = "1.0.0rc1"

@@ -123,6 +123,20 @@ def scale(a: Mapping[str, Tensor], factor: float) -> Params:
     return {k: v * factor for k, v in a.items()}
 
 
+def exact(tensor: Tensor) -> Tensor:
+    """A tensor in float64, for sums that shall not lose digits.
+
+    It stays on its device, but for Apple's GPUs, which have no float64:
+    what lies there comes to the CPU.
+
+    Example:
+        >>> exact(torch.ones(1))
+        tensor([1.], dtype=torch.float64)
+    """
+    there = tensor.device.type == "mps"
+    return (tensor.cpu() if there else tensor).double()
+
+
 def dot(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
     """Inner product over all tensors, summed in float64.
 
@@ -133,7 +147,7 @@ def dot(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
     """
     check_same(a, b)
     return math.fsum(
-        float(torch.dot(a[k].flatten().double(), b[k].flatten().double()))
+        float(torch.dot(exact(a[k]).flatten(), exact(b[k]).flatten()))
         for k in a
     )
 

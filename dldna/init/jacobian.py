@@ -13,6 +13,7 @@ from torch.func import jacrev
 from dldna import params
 from dldna.guard import untouched
 from dldna.init.blocks import check_model
+from dldna.params import exact
 
 
 def jacobian(model: nn.Module, x: Tensor) -> Tensor:
@@ -73,4 +74,4 @@ def jacobian_singular_values(model: nn.Module, x: Tensor) -> np.ndarray:
         Saxe, McClelland, Ganguli, ICLR 2014, arXiv 1312.6120.
         Pennington, Schoenholz, Ganguli, NeurIPS 2017, arXiv 1711.04735.
     """
-    return torch.linalg.svdvals(jacobian(model, x).double()).cpu().numpy()
+    return torch.linalg.svdvals(exact(jacobian(model, x))).cpu().numpy()

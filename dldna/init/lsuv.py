@@ -25,6 +25,7 @@ from dldna.init.blocks import check_model
 from dldna.init.computed import computed, in_step, refresh, scale_of
 from dldna.init.report import InitReport, describe
 from dldna.init.schemes import Scheme
+from dldna.params import exact
 
 
 def lsuv(
@@ -261,7 +262,7 @@ def _scale(layer: nn.Module, name: str) -> Tensor:
 
 def _variance(name: str, output) -> float:
     first = output[0] if isinstance(output, tuple) else output
-    var = float(first.double().var(correction=0))
+    var = float(exact(first).var(correction=0))
     if not 0 < var < float("inf"):
         raise ValueError(
             f"the output of layer {name or 'model'!r} has variance {var} "

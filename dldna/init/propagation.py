@@ -23,6 +23,7 @@ from dldna.init._draw import make_generator
 from dldna.init.blocks import check_model
 from dldna.init.fans import fans_of
 from dldna.init.gaussian import moments
+from dldna.params import exact
 from dldna.records import LayerStats, Provenance
 
 ELEMENTWISE = (
@@ -123,7 +124,7 @@ def propagate(
         )
     _forward_theory(steps, first)
     ends = steps[-1].output is output
-    last = float(back.double().square().mean()) if ends else math.nan
+    last = float(exact(back).square().mean()) if ends else math.nan
     forward = np.array([s.stats for s in steps])
     backward = np.array([_moments(g) for g in grads])
     theory = np.array([s.theory for s in steps])
@@ -201,7 +202,7 @@ def _moments(t: Tensor | None) -> tuple[float, float, float]:
     """Mean, variance and second moment over all entries, in float64."""
     if t is None:
         return (math.nan,) * 3
-    t = t.detach().double()
+    t = exact(t.detach())
     mean = float(t.mean())
     return mean, float(t.var(correction=0)), float(t.square().mean())
 
@@ -234,10 +235,10 @@ def _forward_theory(steps: list[_Step], first: Tensor | None) -> None:
         if not step.chained:
             return
         if isinstance(layer, (nn.Linear, _ConvNd)):
-            power = float(layer.weight.detach().double().square().mean())
+            power = float(exact(layer.weight.detach()).square().mean())
             second = fans_of(layer, strides=True).fan_in * power * second
             if layer.bias is not None:
-                bias = layer.bias.detach().double()
+                bias = exact(layer.bias.detach())
                 second += float(bias.square().mean())
             mean, variance = 0.0, second
             step.slope = fans_of(layer, strides=True).fan_out * power

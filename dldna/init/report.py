@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from dldna.init.blocks import Block, weight_blocks
+from dldna.params import exact
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class InitReport:
 
 def filled_block(block: Block, scheme: str) -> Filled:
     """The row of a matrix, measured as it is now."""
-    total = sum(float(v.double().square().sum()) for v in block.views)
+    total = sum(float(exact(v).square().sum()) for v in block.views)
     count = sum(v.numel() for v in block.views)
     n_in, n_out = block.fans
     return Filled(
@@ -98,7 +99,7 @@ def filled_block(block: Block, scheme: str) -> Filled:
 
 def filled_vector(name: str, kind: str, scheme: str, p: Tensor) -> Filled:
     """The row of a parameter that is no matrix."""
-    rms = float(p.detach().double().square().mean().sqrt())
+    rms = float(exact(p.detach()).square().mean().sqrt())
     return Filled(name, kind, scheme, tuple(p.shape), 1, None, None, rms)
 
 

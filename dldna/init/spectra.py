@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from dldna import checks
 from dldna.guard import untouched
 from dldna.init.blocks import check_model, weight_blocks
+from dldna.params import exact
 
 
 def singular_values(weight: Tensor) -> Tensor:
@@ -46,7 +47,7 @@ def singular_values(weight: Tensor) -> Tensor:
             "singular values need a matrix or a kernel, not a tensor of "
             f"shape {tuple(weight.shape)}"
         )
-    matrix = weight.detach().flatten(1).double()
+    matrix = exact(weight.detach().flatten(1))
     if not torch.isfinite(matrix).all():
         raise ValueError("the weight holds NaN or inf: it has no spectrum")
     return torch.linalg.svdvals(matrix)

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 TARGETS = (
     *("help", "book", "book-instructor", "test", "test-pages"),
     *("test-kill", "test-load", "test-repeat", "test-oldest", "test-newest"),
-    *("coverage", "lint", "serve", "bench", "bundle", "clean"),
+    *("test-gpu", "coverage", "lint", "dist", "serve", "bench", "bundle", "clean"),
 )
 
 

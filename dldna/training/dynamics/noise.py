@@ -12,6 +12,7 @@ from dldna import batches as bt
 from dldna import checks, guard
 from dldna.landscape import Operator
 from dldna.objective import accepts_objective
+from dldna.params import exact
 from dldna.records import Estimate
 
 
@@ -97,7 +98,7 @@ def noise_of(operator: Operator, parts: int, seed: int) -> Estimate:
     sizes = np.array([bt.size(piece) for piece in pieces], dtype=float)
     n, count = sizes.sum(), len(pieces)
     rows = torch.stack([operator.slope(piece)[1] for piece in pieces])
-    rows = rows.double()
+    rows = exact(rows)
     shares = torch.from_numpy(sizes / n).to(rows)
     mean = shares @ rows
     squares = (rows - mean).square().sum(1).cpu().numpy()

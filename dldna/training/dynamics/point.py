@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dldna.landscape import Operator
 from dldna.landscape.curvature.lanczos import lanczos
+from dldna.params import exact
 from dldna.training.callbacks import State
 from dldna.training.dynamics import edge
 from dldna.training.dynamics.noise import noise_of
@@ -59,7 +60,7 @@ class Instruments:
             return row
         g = operator.gradient()
         row["data_loss"] = operator.loss()
-        row["data_grad_norm"] = float(g.double().norm())
+        row["data_grad_norm"] = float(exact(g).norm())
         if self.noise:
             noise = noise_of(operator, self.noise, seed=0)
             row["noise_trace"] = noise.provenance.notes["trace"]
@@ -91,7 +92,7 @@ class Instruments:
         row["eigenvalues"] = np.append(values, short)
         size = np.maximum(np.abs(values), 1e-300)
         row["residuals"] = np.append(found.residuals.numpy() / size, short)
-        along = (found.vectors.double() @ g.double()).square().cumsum(0)
+        along = (exact(found.vectors) @ exact(g)).square().cumsum(0)
         total = max(row["data_grad_norm"] ** 2, 1e-300)
         row["gradient_share"] = np.append(along.cpu().numpy() / total, short)
         p = edge.preconditioner(state.model, state.optimizer)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from dldna import batches, guard
 from dldna.objective import in_place
+from dldna.params import exact
 from dldna.training.callbacks import State
 
 LAYER = ("layer_grad_norm", "layer_change", "layer_weight_norm")
@@ -62,7 +63,7 @@ class Steps:
             (torch.zeros_like(p) if p.grad is None else p.grad).reshape(-1)
             for p in self.params
         ])  # fmt: skip
-        vectors = torch.stack([g.detach(), move, point]).double()
+        vectors = exact(torch.stack([g.detach(), move, point]))
         squares = torch.stack(
             [part.square().sum(1) for part in vectors.split(self.sizes, 1)],
             1,
@@ -132,6 +133,6 @@ def _random_state(device: torch.device) -> Tensor:
 def _cosine(move: Tensor, last: Tensor | None) -> float:
     if last is None:
         return math.nan
-    last = last.double()
+    last = exact(last)
     lengths = float(move.norm() * last.norm())
     return float(move @ last) / lengths if lengths > 0 else math.nan
