@@ -73,10 +73,11 @@ test-newest: ## the package's tests with the newest versions there are
 coverage: $(TEST_READY) ## the tests, with the lines of dldna/ they reach
 	@$(TESTS) $(SPLIT) -m "not page" --cov --cov-report=term-missing:skip-covered
 
-lint: $(TEST_READY) ## style of the code, form of the notebooks
+lint: $(TEST_READY) ## style of the code, form of the notebooks, claims
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) book/tools/notebooks.py check
+	@$(PY) book/tools/claims.py check
 
 serve: $(BOOK_READY) ## the built book at http://localhost:8000
 	@test -f $(HTML)/index.html || { echo "first: make book"; exit 1; }

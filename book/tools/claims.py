@@ -16,18 +16,20 @@ number typed into prose is listed unless its sentence is marked ``given``. An
 
 import ast
 import json
+import re
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from sentences import Sentence, sentences
+from sentences import MARK, Sentence, sentences
 from words import compares, typed
 
 BOOK = Path(__file__).resolve().parents[1]
 NOTEBOOKS = BOOK.parent / "notebooks"
 BASELINE = BOOK / "tools" / "claims_baseline.json"
+ASTRAY = re.compile(rf"^[ \t]*{MARK.pattern}", re.MULTILINE)
 OWED = ("unmarked", "typed", "no margin")
 # Why a sentence that compares needs no assertion of its own.
 GIVEN = {
@@ -68,7 +70,13 @@ def read(path: Path) -> Ledger:
 
 def ledger(notebook: dict) -> Ledger:
     told = sentences(notebook)
-    found = Ledger(told, {}, {kind: [] for kind in OWED})
+    astray = [
+        f"cell {number}: a mark that begins a line parts the paragraph"
+        for number, cell in enumerate(notebook["cells"])
+        if cell["cell_type"] == "markdown"
+        and ASTRAY.search("".join(cell["source"]))
+    ]
+    found = Ledger(told, {}, {kind: [] for kind in OWED}, astray)
     for number, cell in enumerate(notebook["cells"]):
         if cell["cell_type"] == "code":
             _read_code("".join(cell["source"]), number, found)

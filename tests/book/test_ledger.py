@@ -179,6 +179,7 @@ GOOD = "claim('it', 1, '<', 2, margin=0.5)"
         ("Nothing here.", GOOD, "no sentence says 'it'"),
         ("A. <!-- claim: it -->", f"{GOOD}\n{GOOD}", "claimed twice"),
         ("A is less. <!-- given: obvious -->", "", "'obvious', not one of"),
+        ("A less.\n<!-- given: derived -->", "", "begins a line"),
         ("A.", "claim(name, 1, '<', 2, margin=1)", "name is a text"),
     ],
 )

@@ -76,7 +76,9 @@ def test_nothing_built_is_committed():
 
 def test_files_are_small():
     for path in tracked():
-        assert path.stat().st_size < 1_000_000, path
+        # The book's own images: the one large file, kept for every reader.
+        most = 6_000_000 if path.name == "clothes.npz" else 1_000_000
+        assert path.stat().st_size < most, path
 
 
 def test_licences_come_with_the_scripts_of_others():

@@ -7,6 +7,7 @@ One idea per file:
 - ``plotly``: plotly figures as a ``<div>`` and JSON, drawn when looked at
 - ``figures``: pictures with words and the numbers behind them
 - ``chapters``: exercises, solutions and teacher notes; the two editions
+- ``claims``: a sign behind each sentence that an assertion holds
 - ``quiz``: a multiple-choice question in a page of prose
 - ``access``: small repairs of the HTML
 - ``api``: one place for each public object, links that find it
@@ -16,6 +17,7 @@ from . import (
     access,
     api,
     chapters,
+    claims,
     execution,
     figures,
     plotly,
@@ -25,7 +27,7 @@ from . import (
 
 PARTS = (
     *(execution, vendor, figures, plotly, chapters),
-    *(quiz, access, api),
+    *(claims, quiz, access, api),
 )
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import combinations
 from typing import NamedTuple
 
@@ -155,7 +156,7 @@ def arrangements(
             signs = draw.choice([-1, 1], size=(MOST, n))
         return Arrangements(signs @ (a - b) / n, signs.mean(1), total <= MOST)
     if total <= MOST:
-        first = np.array(list(combinations(range(size), n)))
+        first = _choices(size, n)
     else:
         rows = np.tile(np.arange(size), (MOST, 1))
         first = draw.permuted(rows, axis=1)[:, :n]
@@ -163,6 +164,11 @@ def arrangements(
     mine, own = pool[first].sum(1), (first < n).sum(1)
     differences = mine / n - (pool.sum() - mine) / m
     return Arrangements(differences, own / n - (n - own) / m, total <= MOST)
+
+
+@lru_cache(maxsize=8)
+def _choices(size: int, n: int) -> np.ndarray:
+    return np.array(list(combinations(range(size), n)))
 
 
 def welch_test(a: Sequence[float], b: Sequence[float]) -> float:

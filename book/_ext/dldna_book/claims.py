@@ -1,0 +1,175 @@
+"""Claims: a small sign behind each sentence that an assertion holds.
+
+A chapter writes ``<!-- claim: NAME -->`` behind a sentence. On the page the
+mark becomes a tick that leads to the list of claims, and the list leads back
+to the sentence and to the cell that asserts it. The build stops where a
+chapter has more unmarked sentences than before (``book/tools/claims.py``),
+and where a finished sentence compares two numbers that read alike or gives a
+size that reads as zero.
+"""
+
+import re
+from html import escape
+from pathlib import Path
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from sphinx.util import logging
+
+log = logging.getLogger(__name__)
+NUMBER = r"[-−]?\d[\d.,]*\d|[-−]?\d"
+ALIKE = re.compile(
+    rf"(?<![\w.])({NUMBER})(\s?%)?\s(?:against|to|instead of|versus|over)\s"
+    rf"({NUMBER})(?![\w.,]*\d)"
+)
+# A size that is none: "at most 0.00", "0 % smaller", "by 0.0".
+NONE = re.compile(
+    r"\b(?:at most|at least|only|by|about|up to|pays?|differs? by)\s"
+    r"[-−]?0(?:\.0+)?(?!\d|[.,]\d)(?:\s?%)?"
+)
+
+
+def tools():
+    """The tool that reads the chapters; lies beside, not in a package."""
+    import sys
+
+    folder = str(Path(__file__).parents[2] / "tools")
+    if folder not in sys.path:
+        sys.path.append(folder)
+    import claims
+
+    return claims
+
+
+def anchor(name: str) -> str:
+    return "claim-" + re.sub(r"[^\w-]+", "-", name.replace("*", "all"))
+
+
+def tick(page: str, name: str) -> str:
+    """The sign behind a sentence, which is also where it is found."""
+    here = escape(anchor(name))
+    return (
+        f'<a class="dldna-claim" id="{here}" '
+        f'href="../book/claims.html#{page}-{here}" '
+        f'aria-label="asserted: {escape(name)}">✓</a>'
+    )
+
+
+def signs(text: str, page: str) -> str:
+    """Markdown with its marks turned into what a page shows."""
+
+    def turned(mark: re.Match) -> str:
+        if mark[1] == "given":
+            return ""
+        names = re.split(r"\s*,\s*", mark[2])
+        return "".join(tick(page, name) for name in names)
+
+    return re.sub(r"\s*" + tools().MARK.pattern, turned, text)
+
+
+def on_source(app, docname, source) -> None:
+    """In a notebook's JSON a mark is the same text, but for its quotes."""
+    if docname.startswith("notebooks/"):
+        import json
+
+        notebook = json.loads(source[0])
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "markdown":
+                text = "".join(cell["source"])
+                cell["source"] = signs(text, docname.partition("/")[2])
+        source[0] = json.dumps(notebook)
+
+
+def on_doctree(app, doctree) -> None:
+    """Give each cell that asserts a claim a place to link to."""
+    for cell in list(doctree.findall(nodes.container)):
+        if cell.get("nb_element") != "cell_code":
+            continue
+        names = re.findall(r"\bclaim\(\s*f?[\"']([^\"']+)", cell.astext())
+        names = [re.sub(r"\{[^}]*\}", "*", name) for name in names]
+        ids = [f"cell-{anchor(name)}" for name in dict.fromkeys(names)]
+        if ids:
+            at = cell.parent.index(cell)
+            cell.parent.insert(at, nodes.target("", "", ids=ids))
+
+
+class Claims(Directive):
+    """``{claims}``: all claims of all chapters, with links both ways."""
+
+    def run(self):
+        tool = tools()
+        env = self.state.document.settings.env
+        found, total, owed = [], 0, 0
+        for path in tool.paths():
+            env.note_dependency(str(path))
+            here = tool.read(path)
+            owed += here.counts()["unmarked"]
+            rows = [
+                (name, sentence)
+                for sentence in here.sentences
+                for name in sentence.claims
+            ]
+            if rows:
+                found += chapter(path.stem, rows, here.asserted)
+                total += len(here.asserted)
+        head = nodes.paragraph(
+            "",
+            f"{total} claims so far. {owed} sentences that compare still "
+            "carry no sign.",
+        )
+        return [head, *found]
+
+
+def chapter(page: str, rows: list, asserted: dict) -> list[nodes.Node]:
+    """The claims of one chapter: a title, and an item for each."""
+    listed = nodes.bullet_list()
+    for name, sentence in rows:
+        here, text = anchor(name), readable(sentence.text)
+        line = nodes.paragraph("", f"{text} ", ids=[f"{page}-{here}"])
+        to = f"../notebooks/{page}.html#"
+        line += nodes.reference("", "sentence", refuri=f"{to}{here}")
+        line += nodes.Text(", ")
+        line += nodes.reference("", "cell", refuri=f"{to}cell-{here}")
+        line += nodes.Text(f" ({name})")
+        listed += nodes.list_item("", line)
+    return [nodes.rubric("", page.replace("_", " ")), listed]
+
+
+def readable(text: str) -> str:
+    """A sentence without Markdown's own signs."""
+    text = re.sub(r"⟨[^⟩]*⟩", "#", text).replace("∎", "…")
+    return re.sub(r"[*‹›]|\[(?:ref|cite)\]", "", text).strip()
+
+
+def check_debts(app) -> None:
+    """A warning for each, which stops the build."""
+    for problem in tools().problems():
+        log.warning(problem, type="dldna", subtype="claims")
+
+
+def empty(text: str) -> list[str]:
+    """What in a finished sentence says nothing."""
+    text = " ".join(text.split())
+    found = [m[0] for m in ALIKE.finditer(text) if m[1] == m[3]]
+    return found + [m[0] for m in NONE.finditer(text)]
+
+
+def check_words(app, doctree, docname) -> None:
+    """Compared numbers that read alike, and sizes that read as zero."""
+    if not docname.startswith("notebooks/"):
+        return
+    for block in doctree.findall(nodes.paragraph):
+        for what in empty(block.astext()):
+            log.warning(
+                f"{docname}: {what!r} says nothing, in: {block.astext()}",
+                type="dldna",
+                subtype="claims",
+            )
+
+
+def setup(app) -> None:
+    app.add_directive("claims", Claims)
+    app.connect("builder-inited", check_debts)
+    app.connect("source-read", on_source, priority=400)
+    app.connect("doctree-read", on_doctree, priority=400)
+    app.connect("doctree-resolved", check_words)
