@@ -58,16 +58,29 @@ def test_what_is_computed_from_a_tensor_lies_where_it_does(there):
         y = net(x).relu()
         loss = y.square().mean()
         loss.backward()
-        for one in (y, loss, y[0], y.T, y.detach(), net.weight.grad,
-                    torch.zeros_like(y), y.new_zeros(2), y.clone(),
-                    torch.zeros(2, device=y.device),
-                    torch.zeros(2).to(y), torch.autograd.grad(
-                        net(x).sum(), net.weight)[0],
-                    torch.func.grad(lambda w: (x @ w.T).sum())(net.weight)):
+        for one in (
+            y,
+            loss,
+            y[0],
+            y.T,
+            y.detach(),
+            net.weight.grad,
+            torch.zeros_like(y),
+            y.new_zeros(2),
+            y.clone(),
+            torch.zeros(2, device=y.device),
+            torch.zeros(2).to(y),
+            torch.autograd.grad(net(x).sum(), net.weight)[0],
+            torch.func.grad(lambda w: (x @ w.T).sum())(net.weight),
+        ):
             assert one.device == there.device  # fmt: skip
-        for one in (torch.zeros(2), y.cpu(), y.to("cpu"),
-                    torch.zeros_like(y, device="cpu"),
-                    torch.tensor([y.sum(), y.sum()])):
+        for one in (
+            torch.zeros(2),
+            y.cpu(),
+            y.to("cpu"),
+            torch.zeros_like(y, device="cpu"),
+            torch.tensor([y.sum(), y.sum()]),
+        ):
             assert one.device == torch.device("cpu")  # fmt: skip
         assert y.is_cuda == (there.kind == "cuda")
         assert y + 1 is not None
@@ -85,7 +98,7 @@ MIX = {
     "a generator of the CPU": lambda far, near: far.normal_(
         generator=torch.Generator()
     ),
-    "a loss": lambda far, near: nn.MSELoss()(far, near),
+    "a loss": nn.MSELoss(),
     "in vmap": lambda far, near: torch.vmap(lambda f: f + near[0])(far),
 }
 
@@ -104,7 +117,7 @@ def test_apple_s_gpus_have_no_float64():
     there.put(x)
     with there:
         for make_it in (
-            lambda: x.double(),
+            x.double,
             lambda: x.to(torch.float64),
             lambda: torch.zeros(2, dtype=torch.float64, device=x.device),
         ):

@@ -1,0 +1,203 @@
+"""Begin an optimizer or a chapter: its files, its rows, its test.
+
+    python book/tools/new.py optimizer CamelName
+    python book/tools/new.py chapter 18_topic
+
+What is written runs and is tested; it is then made into what is wanted. An
+optimizer begins as gradient descent, with a test against a plain loop. A
+chapter begins with its question and one exercise. Nothing that exists is
+written over.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+RULE = '''"""{Name}: one line that says what it does."""
+
+from torch import Tensor
+
+from dldna.optim.ops import Hyper, State, axpy
+from dldna.optim.rule import register
+from dldna.optim.shell import RuleOptimizer
+
+
+def {name}(
+    w: Tensor, g: Tensor, state: State, t: int, *, lr: Hyper = 0.1
+) -> tuple[Tensor, State]:
+    r"""One line; then the equation, with the letters of the code.
+
+    .. math:: w_t = w_{{t-1}} - \\eta\\, g_t
+    """
+    return axpy(-lr, g, w), {{}}
+
+
+class {Name}(RuleOptimizer):
+    r"""{Name}. Rule: :func:`{name}`.
+
+    Args:
+        params: parameters, or dicts of them with their own settings.
+        lr: learning rate :math:`\\eta`.
+        maximize: climb instead of descending.
+
+    Example:
+        >>> import torch
+        >>> w = torch.nn.Parameter(torch.tensor([1.0]))
+        >>> w.grad = torch.tensor([2.0])
+        >>> {Name}([w], lr=0.25).step()
+        >>> w.item()
+        0.5
+
+    References:
+        Authors, year, where, arXiv number.
+    """
+
+    rule = register({name})
+'''
+
+ORACLE = '''"""{Name} beside a plain loop in float64."""
+
+import torch
+
+from dldna import optim
+
+
+def plain(w, gradient, lr, steps):
+    """The equations of the paper, one number at a time."""
+    for _ in range(steps):
+        w = w - lr * gradient(w)
+    return w
+
+
+def test_{name}_equals_the_plain_loop():
+    w = torch.nn.Parameter(torch.tensor([1.0, -2.0], dtype=torch.float64))
+    optimizer = optim.{Name}([w], lr=0.1)
+    wanted = [plain(x, lambda v: v**3, 0.1, 5) for x in w.tolist()]
+    for _ in range(5):
+        optimizer.zero_grad()
+        (w**4 / 4).sum().backward()
+        optimizer.step()
+    torch.testing.assert_close(
+        w.detach(), torch.tensor(wanted, dtype=torch.float64)
+    )
+'''
+
+ANSWERS = '''"""Chapter {number}: {title}."""
+
+from dldna.exercises.kinds import Number
+from dldna.exercises.questions import Option, Question
+
+EXERCISES = {{
+    "ch{number}-ex1": Number(1.0, mistakes={{2.0: "what went wrong."}}),
+}}
+
+QUIZZES = {{
+    "ch{number}-q1": Question(
+        "The question?",
+        (
+            Option("One answer", "Why it is wrong."),
+            Option("Another", "Why it is right.", right=True),
+        ),
+    ),
+}}
+'''
+
+
+def make(path: Path, text: str) -> None:
+    if path.exists():
+        raise SystemExit(f"{path.relative_to(ROOT)} is there already")
+    path.write_text(text, encoding="utf-8")
+    print(f"wrote {path.relative_to(ROOT)}")
+
+
+def insert(path: Path, row: str, rows: str) -> None:
+    """Put a line behind the last of its like that sorts before it."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    like = [k for k, line in enumerate(lines) if re.match(rows, line)]
+    if not like:
+        raise SystemExit(f"{path.relative_to(ROOT)} has no line like {row!r}")
+    before = [k for k in like if lines[k].strip() < row.strip()]
+    at = before[-1] if before else like[0] - 1
+    while lines[at].rstrip().endswith("("):  # a line that goes on
+        at += next(
+            k for k, line in enumerate(lines[at:]) if line.startswith(")")
+        )
+    lines.insert(at + 1, row)
+    path.write_text("".join(lines), encoding="utf-8")
+    print(f"a line in {path.relative_to(ROOT)}")
+
+
+def optimizer(name: str) -> None:
+    if not re.fullmatch(r"[A-Z][a-z]\w*", name):
+        raise SystemExit(f"{name!r}: a class's name begins 'Aa'")
+    rule = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    room = ROOT / "dldna" / "optim"
+    names = {"Name": name, "name": rule}
+    make(room / f"{rule}.py", RULE.format(**names))
+    make(ROOT / "tests" / "optim" / f"test_{rule}.py", ORACLE.format(**names))
+    init = room / "__init__.py"
+    insert(
+        init,
+        f"from dldna.optim.{rule} import {name}, {rule}\n",
+        r"from dldna\.optim\.",
+    )
+    insert(init, f'    "{name}",\n', r'    "[A-Z][A-Za-z]*[a-z]\w*",')
+    insert(init, f'    "{rule}",\n', r'    "[a-z]\w*",')
+
+
+def chapter(name: str) -> None:
+    found = re.fullmatch(r"(\d\d)_([a-z]\w*)", name)
+    if found is None:
+        raise SystemExit(f"{name!r}: a chapter is named '18_topic'")
+    number, title = found[1], found[2].replace("_", " ")
+    sys.path.insert(0, str(Path(__file__).parent))
+    import notebooks
+
+    texts = [
+        ("markdown", f"# {title.capitalize()}\n\nThe question.", []),
+        ("code", notebooks.SETUP, []),
+        ("markdown", "## What could mislead\n\nHow the picture deceives.", []),
+        ("markdown", f"### Exercise {int(number)}.1: Its title\n\nThe task.",
+         ["exercise"]),
+        ("code", "from dldna.exercises import check\n\nanswer = ...\n"
+         f'check("ch{number}-ex1", answer)', []),
+        ("markdown", "The solution.", ["solution"]),
+        ("code", 'dldna.book.colophon("digits", seed=0)', ["remove-input"]),
+    ]  # fmt: skip
+    cells = []
+    for kind, text, tags in texts:
+        cell = {"cell_type": kind, "id": f"cell-{len(cells):02d}",
+                "metadata": {"tags": tags} if tags else {},
+                "source": text.splitlines(keepends=True)}  # fmt: skip
+        if kind == "code":
+            cell |= {"outputs": [], "execution_count": None}
+        cells.append(cell)
+    cells[1]["metadata"] = dict(notebooks.SETUP_METADATA)
+    whole = {
+        "cells": cells,
+        "metadata": {"kernelspec": notebooks.KERNEL},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+    text = json.dumps(whole, indent=1, ensure_ascii=False, sort_keys=True)
+    make(ROOT / "notebooks" / f"{name}.ipynb", text + "\n")
+    make(ROOT / "dldna" / "exercises" / f"ch{number}.py",
+         ANSWERS.format(number=number, title=title))  # fmt: skip
+    insert(
+        ROOT / "_toc.yml",
+        f"      - file: notebooks/{name}.ipynb\n",
+        r"      - file: notebooks/\d\d_",
+    )
+
+
+KINDS = {"optimizer": optimizer, "chapter": chapter}
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3 or sys.argv[1] not in KINDS:
+        raise SystemExit(__doc__)
+    KINDS[sys.argv[1]](sys.argv[2])
