@@ -76,13 +76,14 @@ def train(given: argparse.Namespace, state: State, wanted: list) -> int:
     """Work at the queue until it is done or until asked to leave."""
     if given.device != "cpu" and not torch.cuda.is_available():
         sys.exit(f"--device {given.device}: torch finds no GPU here")
+    deadline = time.monotonic() + 60 * given.minutes
     torch.set_num_threads(1)
     source = "noise" if given.smoke else source_of(given.data)
     dataset = smoke.noise() if given.smoke else data.load(source)
     label = export.label_of(source)
     desk = Desk(
         state, dataset, label, given.device, given.save_seconds,
-        deadline=time.monotonic() + 60 * given.minutes,
+        deadline=deadline,
     )  # fmt: skip
     os.environ.setdefault("DLDNA_PROGRESS", "0")
 

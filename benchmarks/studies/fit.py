@@ -132,14 +132,20 @@ def run_training(desk: Desk, job: Training) -> dict:
 
 
 def run_search(desk: Desk, search: Search) -> dict:
-    """Try rates until the best is not at an edge; validation chooses."""
+    """Try rates until the best is not at an edge; validation chooses.
+
+    Of rates that all diverge the smallest counts as the best.
+
+    Raises:
+        RuntimeError: every rate diverged.
+    """
     rates, beyond = sorted(search.rates), 0
     found: dict[float, dict] = {}
     while True:
         for rate in rates:
             if rate not in found:
                 found[rate] = trial(desk, search, rate)
-        best = min(found, key=lambda r: _loss(found[r]))
+        best = min(found, key=lambda r: (_loss(found[r]), r))
         at_edge = len(rates) > 1 and best in (rates[0], rates[-1])
         if not at_edge or beyond == search.more:
             break
@@ -148,6 +154,8 @@ def run_search(desk: Desk, search: Search) -> dict:
             rates.append(_short(best * best / rates[-2]))
         else:
             rates.insert(0, _short(best * best / rates[1]))
+    if _loss(found[best]) == math.inf:
+        raise RuntimeError(f"{search.name}: all rates diverged, {rates}")
     return {
         "chosen": best,
         "validation_loss": _loss(found[best]),

@@ -132,7 +132,8 @@ def hours_left(state: State, job: Job, device: str) -> float:
     if guess is None and of.model.startswith("resnet"):
         depth = int(of.model.removeprefix("resnet").split("-")[0])
         guess = SPEEDS["resnet20"] * 18 / (depth - 2)
-    each = known.get(kind_of(of, device), guess or 500)
+    guess = (guess or 500) / (3 if of.batch < 32 else 1)
+    each = known.get(kind_of(of, device), guess)
     left = job.seen() - seen(state, job)
     return max(0, left) / each / 3600
 

@@ -14,12 +14,15 @@
 """
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from dldna.files import write_atomic
 from dldna.landscape.scan.locking import locked
@@ -54,7 +57,7 @@ class State:
 
     def finish(self, name: str, found: dict[str, Any]) -> None:
         """Keep what a job found; its checkpoint is needed no more."""
-        text = json.dumps(found, indent=1).encode()
+        text = json.dumps(strict(found), indent=1).encode()
         path = self.folder / "results" / f"{name}.json"
         write_atomic(path, lambda file: file.write(text))
         self.part(name).unlink(missing_ok=True)
@@ -120,6 +123,24 @@ class State:
                 yield
             finally:
                 said.unlink(missing_ok=True)
+
+
+def strict(value: Any) -> Any:
+    """The same in JSON's own types: arrays as lists, and None for NaN.
+
+    Example:
+        >>> strict({"a": np.array([1.0, np.inf]), 2: (float("nan"), "b")})
+        {'a': [1.0, None], '2': [None, 'b']}
+    """
+    if isinstance(value, dict):
+        return {str(k): strict(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [strict(v) for v in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return strict(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
 def alive(number: str) -> bool:

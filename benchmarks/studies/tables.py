@@ -16,14 +16,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch.nn import functional as F
 
 from benchmarks.studies import networks, smoke
 from benchmarks.studies.desk import Desk, Paused
 from benchmarks.studies.jobs import Table
-from benchmarks.studies.state import State
+from benchmarks.studies.state import State, strict
 from dldna import data, landscape, training
 from dldna.files import write_atomic
 from dldna.training import tournament
@@ -202,26 +201,13 @@ def _follow(parent: int) -> None:
     os._exit(1)
 
 
-def _lists(value: Any) -> Any:
-    """Arrays as lists; what is not finite as None."""
-    if isinstance(value, dict):
-        return {str(k): _lists(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_lists(v) for v in value]
-    if isinstance(value, (np.ndarray, np.generic)):
-        return _lists(value.tolist())
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value
-
-
 def main(name: str, out: str, options: str) -> None:
     """Make one piece and write it."""
     parent = os.getppid()
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()
     torch.set_num_threads(1)
     found = MAKERS[name](**json.loads(options))
-    text = json.dumps(_lists(found)).encode()
+    text = json.dumps(strict(found)).encode()
     write_atomic(Path(out), lambda file: file.write(text))
 
 

@@ -304,6 +304,8 @@ TABLE = [  # losses by rate, first rates, beyond; chosen, tried, at an edge
     ({0.5: 2, 1: 1, 2: 2, 4: 3}, (1, 2, 4), 3, 1, [0.5, 1, 2, 4], False),
     ({1: 4, 2: 3, 4: 2, 8: 1}, (1, 2, 4), 1, 8, [1, 2, 4, 8], True),
     ({1: 1, 2: None, 4: None}, (1, 2, 4), 0, 1, [1, 2, 4], True),
+    ({0.12: 2, 0.25: 1, 0.5: None, 1: None, 2: None}, (1, 2), 3, 0.25,
+     [0.12, 0.25, 0.5, 1, 2], False),
     ({0.5: 1, 0.25: 2, 1: None, 2: None}, (1, 2), 2, 0.5, [0.25, 0.5, 1, 2],
      False),
 ]  # fmt: skip
@@ -328,6 +330,27 @@ def test_the_best_rate_is_not_left_at_an_edge_unsaid(row, desk, monkeypatch):
     assert found["at_edge"] is edge
     assert found["tried_beyond"] == len(tried) - len(first)
     assert ("at the edge" in queue.summary(found)) is edge
+
+
+def test_where_all_rates_diverge_none_is_chosen(desk):
+    wild = jobs.Search("wild", "A", BASE, (1e9, 1e10), images=48, more=0)
+    with pytest.raises(RuntimeError, match="wild: all rates diverged"):
+        queue.run(desk, wild)
+    tame = replace(wild, name="half", rates=(0.01, 1e9))
+    found = queue.run(desk, tame)
+    assert found["chosen"] == 0.01
+    assert found["trials"][1]["validation_loss"] is None
+
+
+def test_a_training_that_diverges_is_a_result(desk):
+    queue.run(desk, replace(BASE, rate=1e9))
+    text = (desk.state.folder / "results" / "net.json").read_text()
+
+    def refuse(word):
+        raise AssertionError(word)
+
+    found = json.loads(text, parse_constant=refuse)
+    assert found["diverged"]["step"] < 15
 
 
 SEARCH = jobs.Search("s", "A", BASE, (0.01, 0.1), epochs=2, images=48, more=1)
@@ -453,7 +476,7 @@ def test_numbers_too_large_for_half_precision_are_left_out(desk):
     assert not watch.fits(net)
 
 
-@pytest.mark.parametrize("module", [export, plan, watch])
+@pytest.mark.parametrize("module", [export, plan, keeping, watch])
 def test_the_examples_run(module):
     found = doctest.testmod(module)
     assert found.attempted > 0
