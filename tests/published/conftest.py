@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,13 +24,38 @@ class Kernel:
     def __init__(self, folder: Path):
         import cells
 
-        self.folder, self.names = folder, {}
+        from dldna.models import MODELS
+        from dldna.published import data
+
+        self.folder, self.cells = folder, cells.CELLS
+        self.names: dict = {}
         self.rounds: list[dict] = []
         self.said: list[dict[str, str]] = []
         self.warned: dict[str, list] = {}
         self.figures: dict[str, list] = {}
-        self.cells = cells.CELLS
+        self.homes = ((vars(data), "load"), (MODELS, "arena-transformer"))
+        real = [home[name] for home, name in self.homes]
         exec(cells.SETUP, self.names)
+        self.stand_ins = [home[name] for home, name in self.homes]
+        for (home, name), value in zip(self.homes, real, strict=True):
+            home[name] = value
+
+    @contextlib.contextmanager
+    def at_home(self) -> Iterator[None]:
+        """In the reader's folder, with the reader's data; for a while."""
+        before = os.getcwd()
+        real = [home[name] for home, name in self.homes]
+        try:
+            os.chdir(self.folder)
+            for (home, name), value in zip(
+                self.homes, self.stand_ins, strict=True
+            ):
+                home[name] = value
+            yield
+        finally:
+            os.chdir(before)
+            for (home, name), value in zip(self.homes, real, strict=True):
+                home[name] = value
 
     def run(self) -> None:
         """All cells in order; what they leave behind is kept."""
@@ -56,24 +82,24 @@ class Kernel:
 
 
 @pytest.fixture(scope="session")
-def kernel():
-    """One kernel that has made its checkpoints and run all cells twice."""
+def ran():
+    """A kernel that has made its checkpoints and run all cells twice."""
     from cells import CHECKPOINTS
 
     from dldna.cli import main
-    from dldna.published import data
 
-    real, home = data.load, os.getcwd()
     with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        try:
-            found = Kernel(Path(folder))
+        found = Kernel(Path(folder))
+        with found.at_home():
             with contextlib.redirect_stdout(io.StringIO()):
                 assert main(CHECKPOINTS.split()) == 0
             found.run()
             found.run()
-            yield found
-        finally:
-            os.chdir(home)
-            data.load = real
-            found.names["MODELS"]["arena-transformer"] = found.names["real"]
+        yield found
+
+
+@pytest.fixture
+def kernel(ran):
+    """That kernel, in its own folder and with its own data."""
+    with ran.at_home():
+        yield ran

@@ -154,12 +154,9 @@ def from_one(kernel):
             assert r["epochs"] == list(range(1, n + 1))
 
 
-def test_gradients(kernel):
+def gradient_of_the_test(kernel):
     for r in kernel.rounds[-1]["basic"].values():
         assert min(r["test_gradient_norm"]) > 0
-
-
-test_gradients.__test__ = False
 
 
 def memory(kernel):
@@ -266,7 +263,8 @@ PRINTED = (29.27164346, -0.0488573, -0.06687705, 0.7469189, 0.94904458, 30.0)
 def sgd_on_the_well(kernel):
     path = train_loss_surface(lambda p: SGD(p, lr=0.1), [-1, 1], 100, PRINTED)
     away = np.hypot(path[-20:, 0] - PRINTED[1], path[-20:, 1] - PRINTED[2])
-    assert away.min() > 0.5
+    assert away.max() > 1
+    assert away.min() > 0.1
     assert 2 * PRINTED[3] ** 2 / PRINTED[0] < 0.1
     calm = train_loss_surface(lambda p: SGD(p, lr=0.01), [-1, 1], 300, PRINTED)
     assert np.hypot(calm[-1, 0] - PRINTED[1], calm[-1, 1] - PRINTED[2]) < 0.01
@@ -314,7 +312,7 @@ CHECKS = {
     (4, "momentum"): momentum,
     (4, "checkpoints of epochs"): epochs_kept,
     (5, "epochs"): from_one,
-    (5, "test_gradient_norm"): test_gradients,
+    (5, "test_gradient_norm"): gradient_of_the_test,
     (5, "memory without a GPU"): memory,
     (5, "start"): one_start,
     (6, "CNN"): parameters("arena-cnn", "1194.1K parameters"),
