@@ -366,6 +366,23 @@ def cut(batch: Batch, start: int, stop: int) -> Batch:
     return batch
 
 
+def join(group: list[Any]) -> Any:
+    """Some batches of the same make as one.
+
+    Example:
+        >>> join([(torch.ones(1), 2 * torch.ones(1))] * 2)
+        (tensor([1., 1.]), tensor([2., 2.]))
+    """
+    first = group[0]
+    if isinstance(first, Tensor):
+        return torch.cat(group)
+    if isinstance(first, Mapping):
+        return {k: join([b[k] for b in group]) for k in first}
+    if isinstance(first, (tuple, list)):
+        return tuple(map(join, zip(*group, strict=True)))
+    raise TypeError(f"cannot join {type(first).__name__}")
+
+
 def _iterate(data: Any) -> Iterable[Batch]:
     if isinstance(data, Held):
         return data

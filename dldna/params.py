@@ -18,13 +18,18 @@ Params = dict[str, Tensor]
 def of(model: nn.Module) -> Params:
     """The parameters of a model, by name, detached (storage is shared).
 
-    A tied parameter appears once, under its first name.
+    A tied parameter appears once, under its first name. Whole numbers and
+    truth values (quantised weights) cannot move, and are left out.
 
     Example:
         >>> {k: tuple(v.shape) for k, v in of(nn.Linear(3, 2)).items()}
         {'weight': (2, 3), 'bias': (2,)}
     """
-    return {k: p.detach() for k, p in model.named_parameters()}
+    return {
+        k: p.detach()
+        for k, p in model.named_parameters()
+        if p.is_floating_point() or p.is_complex()
+    }
 
 
 def call(

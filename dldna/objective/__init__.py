@@ -8,12 +8,12 @@ from dldna.objective.inputs import (
     check_call,
     check_loss,
     check_model,
+    check_shapes,
     name_of,
 )
 from dldna.objective.objective import (
     Objective,
     accepts_objective,
-    join,
     opened,
 )
 from dldna.objective.place import in_place
@@ -22,6 +22,7 @@ from dldna.objective.reductions import (
     batch_weight,
     cast,
     class_options,
+    is_torchs,
     loss_name,
     reduction,
 )
@@ -35,9 +36,10 @@ __all__ = [
     "check_call",
     "check_loss",
     "check_model",
+    "check_shapes",
     "class_options",
     "in_place",
-    "join",
+    "is_torchs",
     "loss_name",
     "name_of",
     "opened",

@@ -9,9 +9,10 @@ from torch.nn import functional as F
 from torch.nn.parameter import is_lazy
 
 from dldna import batches as batching
-from dldna.batches import TARGETS
+from dldna.batches import TARGETS, join
+from dldna.checks import warn
 from dldna.objective.place import in_place
-from dldna.objective.reductions import loss_name
+from dldna.objective.reductions import Weighed, is_torchs, loss_name
 
 WRAPPERS = {
     "DataParallel": "the network inside, model.module",
@@ -114,6 +115,12 @@ def check_call(
     inputs, target = batching.split(batch)
     wanted = batching.wants_target(loss_fn)
     cuda = [weight.device] if weight.device.type == "cuda" else []
+
+    def loss_of(batch: Any) -> float:
+        batch = batching.to(batch, device=weight.device)
+        output = batching.apply(model, batching.split(batch)[0])
+        return float(call(output, batch).double().mean())
+
     with (
         torch.no_grad(),
         torch.random.fork_rng(cuda),
@@ -127,12 +134,17 @@ def check_call(
         except (RuntimeError, TypeError) as error:
             _other_type(inputs, weight.dtype, error)
             raise
-        if wanted and target is None and _is_torchs(loss_fn):
+        if wanted and target is None and is_torchs(loss_fn):
             raise TypeError(_no_target(loss_fn, data))
-        _check_shapes(loss_fn, output, target)
+        check_shapes(loss_fn, output, target)
         try:
             call(output, batch)
-        except (RuntimeError, TypeError, AttributeError) as error:
+        except (
+            RuntimeError,
+            TypeError,
+            AttributeError,
+            ValueError,
+        ) as error:
             if wanted and target is None:
                 raise TypeError(_no_target(loss_fn, data)) from error
             if wanted and not isinstance(output, torch.Tensor):
@@ -143,7 +155,15 @@ def check_call(
                 ) from error
             if wanted:
                 _other_target(output, target, error)
+            if isinstance(data, (tuple, list)) and len(data) > 2:
+                raise TypeError(
+                    f"{error}. {len(data)} things in a {type(data).__name__} "
+                    f"are read as {len(data)} batches: nest them, "
+                    "((x1, x2), y) or (x, (y, weight)), or give a dict, "
+                    "{'name of the input': ..., 'labels': ...}"
+                ) from error
             raise
+        check_denominator(loss_of, loss_fn, held)
 
 
 def _other_type(inputs: Any, own: torch.dtype, error: Exception) -> None:
@@ -187,9 +207,38 @@ _METHODS = {
 }
 
 
-def _is_torchs(loss_fn: Callable) -> bool:
-    home = type(loss_fn) if isinstance(loss_fn, nn.Module) else loss_fn
-    return str(getattr(home, "__module__", "")).startswith("torch.nn")
+def check_denominator(
+    call: Callable[[Any], float], loss_fn: Callable, held: list[Any]
+) -> None:
+    """Warn of a loss whose mean over two batches is not that of both.
+
+    A mean over tokens, or with weights, has another denominator than the
+    number of samples. torch's own losses and a :class:`Weighed` one say
+    what they divide by.
+
+    Args:
+        call: the loss of a batch, of the model as it stands.
+        loss_fn: the loss.
+        held: batches in memory.
+    """
+    if len(held) < 2 or is_torchs(loss_fn) or isinstance(loss_fn, Weighed):
+        return
+    try:
+        whole, parts = call(join(held[:2])), [call(b) for b in held[:2]]
+    except Exception:  # ragged, or bound to the size of its batches
+        return
+    sizes = [batching.size(b) for b in held[:2]]
+    mean = sum(n * x for n, x in zip(sizes, parts, strict=True)) / sum(sizes)
+    if abs(whole - mean) > 1e-4 * abs(whole):
+        warn(
+            f"the loss {loss_name(loss_fn)} of two batches together "
+            f"({whole:.6g}) is not the mean of their losses by samples "
+            f"({mean:.6g}), so the result depends on how the data are cut. "
+            "If it divides by something else (tokens, weights, a mask), say "
+            "so with dldna.objective.Weighed(loss, lambda batch: ...), "
+            "which gives that number; if its samples belong together, give "
+            "the same batches each time",
+        )
 
 
 def _no_target(loss_fn: Callable, data: Any) -> str:
@@ -213,7 +262,7 @@ PAIRED = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)
 PAIRED_CALLS = (F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss)
 
 
-def _check_shapes(loss_fn: Callable, output: Any, target: Any) -> None:
+def check_shapes(loss_fn: Callable, output: Any, target: Any) -> None:
     """Refuse to broadcast in losses that compare number with number."""
     if type(loss_fn) not in PAIRED and loss_fn not in PAIRED_CALLS:
         return

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from dldna import batches as bt
 from dldna import checks, params
@@ -128,7 +129,11 @@ class Objective:
         self.given = self._counted(self.given)
         self.n = sum(p.numel() for p in self.point.values())
         self._began = time.perf_counter()
-        self._check_function()
+        try:
+            self._check_function()
+        except RuntimeError as error:
+            _other_tensors(error, self.dtype)
+            raise
         self.batches = self._joined()
         self.weights = self.shares(self.batches)
 
@@ -375,11 +380,7 @@ class Objective:
         with self.placed():
             output = self.output(batch)
             moves = any(t.requires_grad for t in bt.tensors(output))
-            try:
-                flat = not self.value(output, batch).requires_grad
-            except RuntimeError as error:
-                _other_tensors(error, self.dtype)
-                raise
+            flat = not self.value(output, batch).requires_grad
         if moves and flat:
             raise ValueError(
                 "the loss has no gradient, so there is no curvature: it "
@@ -439,7 +440,7 @@ class Objective:
         if len(groups) == len(self.given):
             return self.given
         try:
-            joined = [join(group) for group in groups]
+            joined = [bt.join(group) for group in groups]
         except (RuntimeError, TypeError, KeyError):
             return self.given  # ragged, or not made of tensors alone
         return joined if self.adds_up(joined) else self.given
@@ -468,9 +469,9 @@ def opened(
             )
         return model.model, model.loss_fn, model.held
     if loss_fn is None or data is None:
-        missing = "the loss" if loss_fn is None else "the data"
+        missing = "the loss is" if loss_fn is None else "the data are"
         raise TypeError(
-            f"{missing} is missing: give a model, a loss and data, or an "
+            f"{missing} missing: give a model, a loss and data, or an "
             "Objective"
         )
     return model, loss_fn, data
@@ -528,23 +529,6 @@ def _chosen(model: nn.Module, names: Sequence[str] | None) -> list[str]:
     return [k for k in named if k in wanted]
 
 
-def join(group: list[Any]) -> Any:
-    """Some batches of the same make as one.
-
-    Example:
-        >>> join([(torch.ones(1), 2 * torch.ones(1))] * 2)
-        (tensor([1., 1.]), tensor([2., 2.]))
-    """
-    first = group[0]
-    if isinstance(first, Tensor):
-        return torch.cat(group)
-    if isinstance(first, Mapping):
-        return {k: join([b[k] for b in group]) for k in first}
-    if isinstance(first, (tuple, list)):
-        return tuple(map(join, zip(*group, strict=True)))
-    raise TypeError(f"cannot join {type(first).__name__}")
-
-
 def _other_tensors(error: RuntimeError, dtype: torch.dtype) -> None:
     """Say so if the loss holds tensors of another type."""
     if "dtype" in str(error) or "scalar type" in str(error):
@@ -565,10 +549,25 @@ def _reentrant(error: RuntimeError) -> None:
         ) from error
 
 
+class _PlainWeightNorm(TorchFunctionMode):
+    """Weight norm in plain operations: the second derivative of torch's own
+    kernel is wrong (2.13, about a tenth of the product)."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is torch._weight_norm:
+            return _weight_norm(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+
+def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+    axes = [i for i in range(v.ndim) if dim == -1 or i != dim % v.ndim]
+    return v * (g / torch.linalg.vector_norm(v, dim=axes, keepdim=True))
+
+
 @contextmanager
 def _plain_kernels() -> Iterator[None]:
-    """Attention in plain operations: fused kernels lack second derivatives."""
+    """Plain operations where fused kernels lack second derivatives."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    with sdpa_kernel(SDPBackend.MATH):
+    with sdpa_kernel(SDPBackend.MATH), _PlainWeightNorm():
         yield

@@ -116,6 +116,19 @@ def class_options(loss_fn: Callable) -> dict[str, Any] | None:
     return given if loss_fn in (F.cross_entropy, F.nll_loss) else None
 
 
+def is_torchs(loss_fn: Callable) -> bool:
+    """Whether a loss is one of torch's own, or made of one.
+
+    Example:
+        >>> is_torchs(partial(F.mse_loss, reduction="sum")), is_torchs(print)
+        (True, False)
+    """
+    while isinstance(loss_fn, partial):
+        loss_fn = loss_fn.func
+    home = type(loss_fn) if isinstance(loss_fn, nn.Module) else loss_fn
+    return str(getattr(home, "__module__", "")).startswith("torch.nn")
+
+
 def cast(loss_fn: Callable, model: nn.Module, **to: Any) -> Callable:
     """A loss whose own tensors have another type, or lie elsewhere.
 

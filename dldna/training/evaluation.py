@@ -10,7 +10,12 @@ from torch.nn import functional as F
 
 from dldna import batches
 from dldna.guard import untouched
-from dldna.objective import batch_weight, class_options, reduction
+from dldna.objective import (
+    batch_weight,
+    check_shapes,
+    class_options,
+    reduction,
+)
 
 
 def evaluate(
@@ -63,6 +68,7 @@ def measure(
             inputs, target = batches.split(batch)
             output = batches.apply(model, inputs)
             check_labels(output, target, loss_fn)
+            check_shapes(loss_fn, output, target)
             loss = call(output, batch).double().mean().item()
             total.add(loss, batch, output, target, loss_fn)
     finally:
@@ -123,6 +129,7 @@ def is_classes(output: Any, target: Any) -> bool:
         and not target.is_floating_point()
         and output.ndim == target.ndim + 1
         and output.shape[1] > 1
+        and output.shape[:1] + output.shape[2:] == target.shape
     )
 
 

@@ -432,3 +432,38 @@ def test_ignored_targets_are_no_answers():
     loss, accuracy = evaluate(Same(), data)
     assert accuracy == 1.0
     assert np.isfinite(loss)
+
+
+@pytest.mark.parametrize("wrap", ["old", "new"])
+@pytest.mark.parametrize("dim", [0, 1, None])
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm`")
+def test_weight_norm_has_the_curvature_of_its_formula(wrap, dim):
+    class Plain(nn.Module):
+        def __init__(self, layer):
+            super().__init__()
+            self.bias = nn.Parameter(layer.bias.detach().clone())
+            w = layer.weight.detach().clone()
+            axes = [i for i in (0, 1) if dim is None or i != dim]
+            size = w.norm(dim=axes, keepdim=True)
+            self.g = nn.Parameter(
+                size if dim is not None else size.reshape([])
+            )
+            self.v, self.axes = nn.Parameter(w), axes
+
+        def forward(self, x):
+            size = self.v.norm(dim=self.axes, keepdim=True)
+            return F.linear(x, self.v * (self.g / size), self.bias)
+
+    torch.manual_seed(0)
+    layer, head = nn.Linear(6, 5).double(), nn.Linear(5, 3).double()
+    twin = nn.Sequential(Plain(layer), nn.Tanh(), copy.deepcopy(head))
+    norm = {
+        "old": torch.nn.utils.weight_norm,
+        "new": torch.nn.utils.parametrizations.weight_norm,
+    }[wrap]
+    net = nn.Sequential(norm(layer, dim=dim), nn.Tanh(), head)
+    data = X.double(), Y
+    one, two = (Operator(m, F.cross_entropy, data) for m in (net, twin))
+    torch.testing.assert_close(one.gradient(), two.gradient())
+    v = torch.randn(one.n, generator=torch.Generator().manual_seed(1)).double()
+    torch.testing.assert_close(one @ v, two @ v)

@@ -271,25 +271,25 @@ CALLS = {
     "landscape.Trajectory.final": _final,
     "landscape.Slice.of": _slice,
     "landscape.band": _of(landscape.band, seeds=range(2), resolution=3),
-    "landscape.connectivity.check_spec": _check_spec,
-    "landscape.connectivity.fit_curve": (
+    "landscape.curves.check_spec": _check_spec,
+    "landscape.curves.fit_curve": (
         lambda c: connectivity.fit_curve(
             c.model, c.model, other(c), c.loss, c.data, steps=2
         )
     ),
-    "landscape.connectivity.match_weights": _match,
-    "landscape.connectivity.mlp_spec": (
+    "landscape.curves.match_weights": _match,
+    "landscape.curves.mlp_spec": (
         lambda c: connectivity.mlp_spec(c.model)
     ),
-    "landscape.connectivity.plane_through": (
+    "landscape.curves.plane_through": (
         lambda c: connectivity.plane_through(
             c.model, other(c), {k: -v for k, v in params.of(c.model).items()}
         )
     ),
-    "landscape.connectivity.segment": (
+    "landscape.curves.segment": (
         lambda c: connectivity.segment(c.model, other(c)).at(0.5)
     ),
-    "landscape.connectivity.walk": _walk,
+    "landscape.curves.walk": _walk,
     "landscape.diagonal": _of(landscape.diagonal, products=2),
     "landscape.evaluate.buffer_steps": (
         lambda c: evaluate.buffer_steps(c.model, other(c))

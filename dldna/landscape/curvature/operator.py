@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dldna import batches as bt
 from dldna import checks
 from dldna.guard import differentiable, untouched
 from dldna.landscape.curvature import products
@@ -20,10 +21,12 @@ from dldna.landscape.curvature.call import watch
 from dldna.objective import Objective
 from dldna.records import Provenance
 
+FEW = 8  # samples of a check
 MATRICES = ("hessian", "gauss-newton")
 WAYS = ("auto", "reverse", "linearize", "forward")
 KEEP_BYTES = 2**31  # of graphs that stay in memory
 TRACE_AFTER = 8192  # samples times products, before "auto" traces
+LARGE = 3e7  # parameters; a check in float64 would take much memory
 MANY = 64  # batches; with more, error bars come from joined ones
 
 
@@ -129,6 +132,8 @@ class Operator(Objective):
             mode=mode,
             limit=limit,
         )
+        if self.n <= LARGE and not self.mixed:
+            self._truth()
         self.products = 0
         self.tick: Callable[[], None] = _nothing
         self.adaptive = adaptive
@@ -182,10 +187,29 @@ class Operator(Objective):
             v = v * self._scale
         out = torch.zeros_like(v)
         for i, weight in enumerate(self.weights):
-            out.add_(self._product(i)(v), alpha=weight)
+            try:
+                out.add_(self._product(i)(v), alpha=weight)
+            except RuntimeError as error:
+                raise products.explained(error) from error
+        self._check_finite(out)
         self.products += 1
         self.tick()
         return out if self._scale is None else out * self._scale
+
+    def _check_finite(self, out: Tensor) -> None:
+        if bool(torch.isfinite(out).all()):
+            return
+        bad = [
+            name
+            for name, part in self.cut(out).items()
+            if not bool(torch.isfinite(part).all())
+        ]
+        raise ValueError(
+            "a product with the matrix of curvature is not finite in "
+            f"{', '.join(bad[:3])}: look for a norm or a root at 0, for NaN "
+            "or very large parameters, or use float64; params= leaves "
+            "tensors out"
+        )
 
     @contextmanager
     def watched(self, what: str, total: int) -> Iterator[None]:
@@ -251,6 +275,8 @@ class Operator(Objective):
             whole.add_(each, alpha=weight)
             forms.append((each.double() * scaled.double()).sum(1))
         self.products += len(rows)
+        for row in whole:
+            self._check_finite(row)
         if self._scale is not None:
             whole *= self._scale
         return whole, torch.stack(forms), torch.tensor(weights).double()
@@ -280,6 +306,42 @@ class Operator(Objective):
         if self.passed_over:
             notes["passed over"] = self.passed_over
         return super().provenance(made, seed, **notes)
+
+    def _truth(self) -> None:
+        """Hold gradient and product to differences, on a few samples.
+
+        Raises:
+            ValueError: they differ, twice.
+        """
+        batch = bt.cut(self.given[0], 0, FEW)
+        try:
+            wide = Objective(
+                self.model,
+                self.loss_fn,
+                [batch],
+                names=self.names,
+                dtype=torch.float64,
+                mode=self.mode,
+            )
+        except Exception:  # it cannot be cut, or calculated in float64
+            return
+        for seed in (0, 1):  # a kink may lie in between, once
+            try:
+                first, second = products.truth(wide, wide.given[0], seed)
+            except RuntimeError as error:
+                raise products.explained(error) from error
+            if max(first, second) < 0.01:
+                return
+        what = "gradient" if first >= 0.01 else "product with the Hessian"
+        raise ValueError(
+            f"the {what} that torch calculates differs from differences of "
+            f"the {'loss' if first >= 0.01 else 'gradient'} by "
+            f"{max(first, second):.0%}: a part of the network is written so "
+            "that it cannot be differentiated (a custom backward that keeps "
+            "detached numbers; checkpointing in the re-entrant way, which "
+            "use_reentrant=False mends; a fused kernel). Leave that part "
+            "out with params=, or replace it by plain operations"
+        )
 
     def _convolves(self) -> bool:
         return self.matrix == "hessian" and any(

@@ -1,6 +1,7 @@
 """Products of one batch's curvature with a vector, in three ways."""
 
 import math
+import re
 import warnings
 from collections.abc import Callable
 from operator import getitem
@@ -230,3 +231,48 @@ def _gradients(
     return {
         i: g for i, g in enumerate(found) if g is not None and g.requires_grad
     }
+
+
+def explained(error: RuntimeError) -> Exception:
+    """The error in words, where an operation has no second derivative."""
+    found = re.search(r"derivative for (\S+) is not implemented", str(error))
+    if found is None:
+        return error
+    name = found.group(1).removeprefix("aten::").removesuffix("_backward")
+    return NotImplementedError(
+        f"{name} has no second derivative in torch, so there is no product "
+        "with the Hessian: take another form of it, or params= of the "
+        "layers that come after it"
+    )
+
+
+def truth(f: Objective, batch: Any, seed: int = 0) -> tuple[float, float]:
+    r"""How far gradient and Hessian product are from differences.
+
+    .. math:: g^\top v \approx \frac{L(w+hv)-L(w-hv)}{2h},\qquad
+        Hv \approx \frac{g(w+hv)-g(w-hv)}{2h}
+
+    with a step so small, in float64, that no kink of a ReLU lies between.
+
+    Args:
+        f: the loss, in float64.
+        batch: one batch.
+        seed: of the direction.
+
+    Returns:
+        Both differences, relative; the second one is that of ``reverse``.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    w = f.flat(f.point)
+    v = torch.randn(f.n, generator=generator).to(w)
+    h = 1e-8 * float(1 + w.abs().max())
+    (up, ahead), (down, behind), (_, g) = (
+        f.slope(batch, f.cut(w + step * v)) for step in (h, -h, 0.0)
+    )
+    rise, bend = (up - down) / (2 * h), (ahead - behind) / (2 * h)
+    hv = reverse(f, batch, keep=False)(v)
+    noise = 1e-15 / h
+    size = float(g.norm()) + noise * (abs(up) + abs(rise))
+    first = abs(rise - float(g @ v)) / max(size, 1e-12)
+    size = float(bend.norm()) + 1e3 * noise * float(g.abs().max())
+    return first, float((bend - hv).norm()) / max(size, 1e-12)

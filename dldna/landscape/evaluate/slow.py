@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from dldna import batches as bt
 from dldna.landscape.evaluate.losses import mean, per_sample
 from dldna.landscape.evaluate.subspace import Task, Total, Values, norms
-from dldna.objective import in_place, join
+from dldna.objective import in_place
 from dldna.objective.place import Put
 
 PIECE = 1024  # samples whose statistics are taken at once
@@ -151,7 +151,7 @@ def _pieces(batches: list[Any]) -> list[Any]:
     if not all(map(bt.sliced, batches)):
         return batches
     try:
-        whole = batches[0] if len(batches) == 1 else join(batches)
+        whole = batches[0] if len(batches) == 1 else bt.join(batches)
     except (RuntimeError, TypeError, KeyError):
         return batches  # ragged
     n = bt.size(whole)
