@@ -218,12 +218,14 @@ def fit_gaussian(surface, offset: float | None = None) -> Fit:
         return np.stack(rows, axis=1)
 
     best, found, covariance, errors = np.inf, None, None, []
-    for start in _starts(x, y, z, seen, steps, offset):
+    for i, start in enumerate(_starts(x, y, z, seen, steps, offset)):
+        # the first may creep along a valley of ever wider wells
+        how = {"jac": slopes, "maxfev": 500} if i else {"maxfev": 20_000}
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore", optimize.OptimizeWarning)
             try:
                 point, spread = optimize.curve_fit(
-                    model, None, z, p0=start, jac=slopes, maxfev=2_000
+                    model, None, z, p0=start, **how
                 )
             except RuntimeError as error:
                 errors.append(error)
@@ -246,6 +248,8 @@ def fit_gaussian(surface, offset: float | None = None) -> Fit:
     fitted = model(None, *found)
     fit = _fit("gaussian", GAUSSIAN, values, covariance, z - fitted, z, seen)
     doubt = []
+    if np.isnan(fit.r2):
+        return fit  # a flat surface
     if fit.r2 < 0.01:
         doubt.append(f"explains next to nothing (R2 = {fit.r2:.2g})")
     if (found[3:5] < steps).any():
