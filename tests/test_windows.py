@@ -8,6 +8,7 @@ import sys
 
 WORK = """
 import os, sys
+import torch, matplotlib.figure, numpy, tqdm.auto  # these know Windows
 for name in ("fcntl", "resource", "pwd", "grp", "termios"):
     sys.modules[name] = None  # an import of it fails
 for name in ("fork", "register_at_fork", "sched_getaffinity"):

@@ -60,6 +60,19 @@ def _key(tensor):
         return id(tensor)
 
 
+def _class_like(plain, mode):
+    """What stands for torch.Generator: a class, and it makes the mode's."""
+
+    class Meta(type):
+        def __instancecheck__(cls, one):
+            return isinstance(one, plain)
+
+        def __call__(cls, device="cpu"):
+            return mode._generator(device)
+
+    return Meta("Generator", (), {})
+
+
 class Pretended(TorchFunctionMode):
     """Within it, what was ``put`` lies on another device."""
 
@@ -88,7 +101,7 @@ class Pretended(TorchFunctionMode):
         fork = torch.random.fork_rng
         self._replaced = ExitStack()
         for place, name, other in (
-            (torch, "Generator", self._generator),
+            (torch, "Generator", _class_like(torch.Generator, self)),
             (torch.random, "fork_rng", lambda devices=(), **_: fork([])),
             *((torch.cuda, name, other) for name, other in CARD.items()),
         ):

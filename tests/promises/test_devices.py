@@ -22,24 +22,32 @@ REFUSED = {
     "landscape.Slice.of",
     "landscape.top_eigenpairs, in training mode",
 }
-# Refused in words, or not yet right there.
+# Not yet right there: random inputs made on the CPU, sums in float64.
 LEFT = {
-    "cuda": set(),
-    "mps": set(),
+    "cuda": {
+        "landscape.connectivity.check_spec",
+        "landscape.connectivity.match_weights",
+        "landscape.connectivity.mlp_spec",
+    },
+    "mps": {name for name in CALLS if name.startswith("landscape.")}
+    | {"training.Dynamics, as a callback", "training.gradient_noise"},
 }
 
 
 @pytest.mark.parametrize("kind", ["cuda", "mps"])
 @pytest.mark.parametrize("name", sorted(set(CALLS) - ON_THE_CPU - REFUSED))
 def test_nothing_is_left_on_the_cpu(name, kind):
-    if name in LEFT[kind]:
-        pytest.xfail("known, see LEFT")
     case = make("batch_norm_dropout")
     elsewhere = Pretended(kind)
     elsewhere.put(case.model)
     elsewhere.put(case.data)
-    with elsewhere:
-        CALLS[name](case)
+    try:
+        with elsewhere:
+            CALLS[name](case)
+    except (Mixture, TypeError) as error:
+        if name not in LEFT[kind]:
+            raise
+        pytest.xfail(str(error))
 
 
 # The mode itself -------------------------------------------------------------
