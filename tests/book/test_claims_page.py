@@ -25,6 +25,21 @@ def test_a_mark_becomes_a_sign_that_leads_to_the_list():
     assert shown.endswith("</a> B.")
 
 
+def test_a_claim_of_two_sentences_has_one_place():
+    cells = [
+        {"cell_type": "markdown", "source": [f"{k}. <!-- claim: it -->"]}
+        for k in "ABC"
+    ]
+    source = [json.dumps({"cells": cells})]
+    page.on_source(None, "notebooks/01_x", source)
+    assert source[0].count("✓".encode("unicode_escape").decode()) == 3
+    assert source[0].count("id=") == 1
+    rows = [("it", SimpleNamespace(text=k)) for k in "ABC"]
+    _, listed = page.chapter("01_x", rows, {"it": 3})
+    places = [p["ids"] for p in listed.findall(nodes.paragraph)]
+    assert places == [["01_x-claim-it"], [], []]
+
+
 def test_only_markdown_cells_of_chapters_are_turned():
     cells = [
         {"cell_type": kind, "source": ["A. <!-- claim: it -->"]}

@@ -45,24 +45,33 @@ def anchor(name: str) -> str:
     return "claim-" + re.sub(r"[^\w-]+", "-", name.replace("*", "all"))
 
 
-def tick(page: str, name: str) -> str:
-    """The sign behind a sentence, which is also where it is found."""
+def tick(page: str, name: str, first: bool = True) -> str:
+    """The sign behind a sentence; the first of a claim is its place."""
     here = escape(anchor(name))
+    place = f'id="{here}" ' if first else ""
     return (
-        f'<a class="dldna-claim" id="{here}" '
+        f'<a class="dldna-claim" {place}'
         f'href="../book/claims.html#{page}-{here}" '
         f'aria-label="asserted: {escape(name)}">✓</a>'
     )
 
 
-def signs(text: str, page: str) -> str:
-    """Markdown with its marks turned into what a page shows."""
+def signs(text: str, page: str, seen: set[str] | None = None) -> str:
+    """Markdown with its marks turned into what a page shows.
+
+    Args:
+        seen: the claims that have a place on this page already.
+    """
+    seen = set() if seen is None else seen
 
     def turned(mark: re.Match) -> str:
         if mark[1] == "given":
             return ""
-        names = re.split(r"\s*,\s*", mark[2])
-        return "".join(tick(page, name) for name in names)
+        ticks = ""
+        for name in re.split(r"\s*,\s*", mark[2]):
+            ticks += tick(page, name, first=name not in seen)
+            seen.add(name)
+        return ticks
 
     return re.sub(r"\s*" + tools().MARK.pattern, turned, text)
 
@@ -72,11 +81,12 @@ def on_source(app, docname, source) -> None:
     if docname.startswith("notebooks/"):
         import json
 
-        notebook = json.loads(source[0])
+        notebook, seen = json.loads(source[0]), set()
         for cell in notebook["cells"]:
             if cell["cell_type"] == "markdown":
                 text = "".join(cell["source"])
-                cell["source"] = signs(text, docname.partition("/")[2])
+                page = docname.partition("/")[2]
+                cell["source"] = signs(text, page, seen)
         source[0] = json.dumps(notebook)
 
 
@@ -122,10 +132,13 @@ class Claims(Directive):
 
 def chapter(page: str, rows: list, asserted: dict) -> list[nodes.Node]:
     """The claims of one chapter: a title, and an item for each."""
-    listed = nodes.bullet_list()
+    listed, seen = nodes.bullet_list(), set()
     for name, sentence in rows:
         here, text = anchor(name), readable(sentence.text)
-        line = nodes.paragraph("", f"{text} ", ids=[f"{page}-{here}"])
+        line = nodes.paragraph("", f"{text} ")
+        if here not in seen:
+            line["ids"] = [f"{page}-{here}"]
+            seen.add(here)
         to = f"../notebooks/{page}.html#"
         line += nodes.reference("", "sentence", refuri=f"{to}{here}")
         line += nodes.Text(", ")
