@@ -232,7 +232,7 @@ def _guarded(case):
 
 def _published_line(case):
     lines.linear_interpolation(
-        case.model, other(case), [case.data], case.loss, "cpu", num_points=3
+        case.model, other(case), [case.data], case.loss, "cpu", num_points=4
     )
 
 
