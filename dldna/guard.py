@@ -132,7 +132,7 @@ class _Kept:
             ):
                 if p.data_ptr() != home.data_ptr():
                     p.data = home
-                if not _same_bits(p, value):
+                if not same_bits(p, value):
                     p.copy_(value)
                 p.requires_grad_(needs)
                 p.grad = grad
@@ -205,7 +205,8 @@ def _same_content(a: list | dict | set, b: list | dict | set) -> bool:
 _WHOLE = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
-def _same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
+def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether two tensors are equal bit by bit, NaN included."""
     try:
         whole = _WHOLE.get(a.element_size(), a.dtype)
         return torch.equal(a.detach().view(whole), b.view(whole))

@@ -11,6 +11,7 @@ from torch.nn.parameter import is_lazy
 from dldna import batches as batching
 from dldna.batches import TARGETS, join
 from dldna.checks import warn
+from dldna.guard import same_bits
 from dldna.objective.place import in_place
 from dldna.objective.reductions import Weighed, is_torchs, loss_name
 
@@ -93,7 +94,7 @@ def check_model(model: Any, name: str = "the model") -> None:
 
 def check_call(
     model: nn.Module, loss_fn: Callable, held: list[Any], data: Any
-) -> None:
+) -> bool:
     """Call the model and the loss once, to say clearly what does not fit.
 
     The first batch alone is looked at. Use inside
@@ -104,6 +105,9 @@ def check_call(
         loss_fn: the loss.
         held: batches in memory.
         data: what the caller gave, for the message.
+
+    Returns:
+        Whether the forward writes into the parameters.
 
     Raises:
         TypeError: there is no target, or the types do not fit.
@@ -127,7 +131,9 @@ def check_call(
         in_place(model) as put,
     ):
         # on copies: a forward may write into parameters, too
-        own = {k: p.detach().clone() for k, p in model.named_parameters()}
+        before = {k: p.detach() for k, p in model.named_parameters()}
+        before = {k: p.clone() for k, p in before.items()}
+        own = {k: p.clone() for k, p in before.items()}
         put(own, dict(model.named_buffers()))
         try:
             output = batching.apply(model, inputs)
@@ -163,7 +169,9 @@ def check_call(
                     "{'name of the input': ..., 'labels': ...}"
                 ) from error
             raise
+        writes = any(not same_bits(p, before[k]) for k, p in own.items())
         check_denominator(loss_of, loss_fn, held)
+    return writes
 
 
 def _other_type(inputs: Any, own: torch.dtype, error: Exception) -> None:

@@ -113,7 +113,7 @@ class Objective:
         self.held = bt.held(data, limit)
         with untouched(model):
             first_batch = bt.to(self.held[0], dtype=first.dtype)
-            check_call(model, loss_fn, [first_batch], data)
+            self.writes = check_call(model, loss_fn, [first_batch], data)
         self.run_loss = cast(loss_fn, model, **self.cast)
         self.call = bt.loss_caller(self.run_loss)
         self.point = {
@@ -195,6 +195,8 @@ class Objective:
             _plain_kernels(),
         ):
             moved = {k: self._typed(point[k].detach()) for k in self.names}
+            if self.writes:
+                moved = {k: v.clone() for k, v in moved.items()}
             put(self._rest | moved, dict(self._buffers()))
             named = dict(self.model.named_parameters())
             yield [named[k] for k in self.names]

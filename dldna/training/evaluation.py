@@ -16,6 +16,7 @@ from dldna.objective import (
     class_options,
     reduction,
 )
+from dldna.params import exact
 
 
 def evaluate(
@@ -69,7 +70,7 @@ def measure(
             output = batches.apply(model, inputs)
             check_labels(output, target, loss_fn)
             check_shapes(loss_fn, output, target)
-            loss = call(output, batch).double().mean().item()
+            loss = exact(call(output, batch)).mean().item()
             total.add(loss, batch, output, target, loss_fn)
     finally:
         for module, mode in modes:

@@ -204,7 +204,7 @@ def one_thread():
 @pytest.fixture
 def used(monkeypatch):
     """The rows that were made by their crossings."""
-    from dldna.landscape.evaluate import run
+    from dldna.landscape.evaluate import rows as run
 
     rows, real = [], run.along_row
 

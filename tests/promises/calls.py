@@ -71,6 +71,8 @@ CHANGES = {
     "training.sweep": "takes a factory; the models are its own",
     "training.train": "trains",
     "objective.check_call": "works under the guard of its caller",
+    "published.watch.memory": "counts bytes",
+    "published.watch.saved_bytes": "counts bytes",
     "objective.cast": "only looks whether the loss holds the model",
     "objective.in_place": "puts numbers into the model, and takes them out",
     "objective.opened": "hands the model on",
@@ -277,10 +279,7 @@ CALLS = {
             c.model, c.model, other(c), c.loss, c.data, steps=2
         )
     ),
-    "landscape.curves.match_weights": _match,
-    "landscape.curves.mlp_spec": (
-        lambda c: connectivity.mlp_spec(c.model)
-    ),
+    "landscape.curves.mlp_spec": (lambda c: connectivity.mlp_spec(c.model)),
     "landscape.curves.plane_through": (
         lambda c: connectivity.plane_through(
             c.model, other(c), {k: -v for k, v in params.of(c.model).items()}

@@ -25,12 +25,18 @@ REFUSED = {
 # Not yet right there: random inputs made on the CPU, sums in float64.
 LEFT = {
     "cuda": {
-        "landscape.connectivity.check_spec",
-        "landscape.connectivity.match_weights",
-        "landscape.connectivity.mlp_spec",
+        "landscape.curves.check_spec",
+        "landscape.curves.match_weights",
+        "landscape.curves.mlp_spec",
     },
     "mps": {name for name in CALLS if name.startswith("landscape.")}
-    | {"training.Dynamics, as a callback", "training.gradient_noise"},
+    | {
+        "training.Dynamics, as a callback",
+        "training.gradient_noise",
+        "published.surfaces.hessian_eigenvectors",
+        "published.weights.analyze_weight_space",
+        "objective.Objective",
+    },
 }
 
 

@@ -82,7 +82,7 @@ NEVER = {
 
 
 # Bytes that this process, or the one that started it, made a moment ago.
-OWN_BYTES = {("workers.py", "pickle.loads")}
+OWN_BYTES = {("pool.py", "pickle.loads")}
 
 
 def test_no_file_is_read_in_a_way_that_runs_it():

@@ -132,7 +132,7 @@ class Operator(Objective):
             mode=mode,
             limit=limit,
         )
-        if self.n <= LARGE and not self.mixed:
+        if self.n <= LARGE and not (self.mixed or self.writes):
             self._truth()
         self.products = 0
         self.tick: Callable[[], None] = _nothing

@@ -34,6 +34,7 @@ def permute(
         KeyError: a group of the spec has no permutation.
 
     Example:
+        >>> import torch
         >>> w = {"w": torch.tensor([[1.0], [2.0]])}
         >>> permute(w, {"w": ("h", None)}, {"h": torch.tensor([1, 0])})
         {'w': tensor([[2.],
