@@ -23,7 +23,7 @@ RULE = '''"""{Name}: one line that says what it does."""
 from torch import Tensor
 
 from dldna.optim.ops import Hyper, State, axpy
-from dldna.optim.rule import register
+from dldna.optim.rule import register, zeros
 from dldna.optim.shell import RuleOptimizer
 
 
@@ -57,7 +57,7 @@ class {Name}(RuleOptimizer):
         Authors, year, where, arXiv number.
     """
 
-    rule = register({name})
+    rule = register({name}, zeros())
 '''
 
 ORACLE = '''"""{Name} beside a plain loop in float64."""

@@ -11,7 +11,8 @@ ROOT = Path(__file__).parents[2]
 TARGETS = (
     *("help", "book", "book-instructor", "test", "test-pages"),
     *("test-kill", "test-load", "test-repeat", "test-oldest", "test-newest"),
-    *("test-gpu", "coverage", "lint", "dist", "serve", "bench", "bundle", "clean"),
+    *("test-gpu", "coverage", "lint", "dist", "serve", "bench"),
+    *("bundle", "clean"),
 )
 
 
