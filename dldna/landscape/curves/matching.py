@@ -106,6 +106,7 @@ def mlp_spec(model: nn.Module, inputs: Any = None) -> Spec:
     if inputs is None:
         generator = torch.Generator().manual_seed(0)
         inputs = torch.randn(4, linear[0].in_features, generator=generator)
+        inputs = inputs.to(linear[0].weight)
     check_spec(model, spec, inputs)
     return spec
 
