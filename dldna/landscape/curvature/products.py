@@ -246,17 +246,21 @@ def explained(error: RuntimeError) -> Exception:
     )
 
 
-def truth(f: Objective, batch: Any, seed: int = 0) -> tuple[float, float]:
+def truth(
+    f: Objective, batch: Any, step: float = 1e-11, seed: int = 0
+) -> tuple[float, float]:
     r"""How far gradient and Hessian product are from differences.
 
     .. math:: g^\top v \approx \frac{L(w+hv)-L(w-hv)}{2h},\qquad
         Hv \approx \frac{g(w+hv)-g(w-hv)}{2h}
 
-    with a step so small, in float64, that no kink of a ReLU lies between.
+    in float64. With a small step no kink of a ReLU lies between; with a
+    large one rounding is small beside small gradients.
 
     Args:
         f: the loss, in float64.
         batch: one batch.
+        step: :math:`h`, in units of the weights.
         seed: of the direction.
 
     Returns:
@@ -265,14 +269,14 @@ def truth(f: Objective, batch: Any, seed: int = 0) -> tuple[float, float]:
     generator = torch.Generator().manual_seed(seed)
     w = f.flat(f.point)
     v = torch.randn(f.n, generator=generator).to(w)
-    h = 1e-8 * float(1 + w.abs().max())
+    h = step * float(1 + w.square().mean().sqrt())
     (up, ahead), (down, behind), (_, g) = (
-        f.slope(batch, f.cut(w + step * v)) for step in (h, -h, 0.0)
+        f.slope(batch, f.cut(w + a * v)) for a in (h, -h, 0.0)
     )
     rise, bend = (up - down) / (2 * h), (ahead - behind) / (2 * h)
     hv = reverse(f, batch, keep=False)(v)
-    noise = 1e-15 / h
-    size = float(g.norm()) + noise * (abs(up) + abs(rise))
+    noise = 1e-12 / h  # of a difference, relative, at a hundredth
+    size = float(g.norm()) + noise * abs(up)
     first = abs(rise - float(g @ v)) / max(size, 1e-12)
-    size = float(bend.norm()) + 1e3 * noise * float(g.abs().max())
+    size = float(bend.norm()) + noise * float(g.norm())
     return first, float((bend - hv).norm()) / max(size, 1e-12)
