@@ -250,14 +250,13 @@ def _reads_as_zero(text: str) -> bool:
 
 
 def _is_size(value: object) -> bool:
-    """A number that is not whole by its type; a count may be none."""
+    """A number that is not 0, or might not be; what is 0 may say so."""
     if isinstance(value, int | np.integer | str):
         return False
     try:
-        float(value)
+        return float(value) != 0
     except (TypeError, ValueError):
         return False
-    return True
 
 
 def _send(name: str, text: str) -> None:

@@ -120,14 +120,18 @@ def test_the_last_cell_counts_them(capsys):
     ("value", "form"),
     [
         (0.0004, "{:.2f}"), (-0.0004, "{:.1f}"), (0.2, "{:.0f} %"),
-        (0.0004, "{:.0%}"), (0.0, "{:.2f}"), (0.0, "{:.0f}"),
-        (np.float32(0), "{:.1e}"), (0.004, "at most {:.2f}"),
+        (0.0004, "{:.0%}"), (np.float32(1e-9), "{:.1f}"),
+        (0.004, "at most {:.2f}"),
     ],
 )  # fmt: skip
 def test_a_size_does_not_read_as_zero(value, form):
     with pytest.raises(ValueError, match="would read as"):
         glue("size", value, form)
     glue("size", value, form, zero=True)
+
+
+def test_what_is_zero_may_say_so():
+    glue("none", 0.0, "{:.0f} %")
 
 
 @pytest.mark.parametrize(
