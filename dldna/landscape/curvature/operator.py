@@ -8,6 +8,7 @@ product costs about two gradients.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from dldna import checks
 from dldna.guard import differentiable, untouched
 from dldna.landscape.curvature import products
 from dldna.landscape.curvature.call import watch
-from dldna.objective import Objective
+from dldna.objective import Objective, loss_name
 from dldna.records import Provenance
 
 FEW = 2  # samples of a check
@@ -132,8 +133,12 @@ class Operator(Objective):
             mode=mode,
             limit=limit,
         )
-        if self.n <= LARGE and not (self.mixed or self.writes):
+        loss = self.loss_fn
+        key = (loss_name(loss), id(loss), mode, tuple(self.names))
+        known = _HELD.setdefault(self.model, set())
+        if not (key in known or self.n > LARGE or self.mixed or self.writes):
             self._truth()
+            known.add(key)
         self.products = 0
         self.tick: Callable[[], None] = _nothing
         self.adaptive = adaptive
@@ -327,9 +332,7 @@ class Operator(Objective):
             return
         for seed, step in enumerate((1e-11, 1e-9, 1e-7, 1e-5)):
             try:
-                first, second = products.truth(
-                    wide, wide.given[0], step, seed
-                )
+                first, second = products.truth(wide, wide.given[0], step, seed)
             except RuntimeError as error:
                 raise products.explained(error) from error
             if max(first, second) < 0.01:
@@ -411,6 +414,11 @@ class Operator(Objective):
         with hooks:
             self._reverse(self.batches[0], True)
         return sum(seen.values()) * len(self.batches) <= KEEP_BYTES
+
+
+# Models whose derivatives were held to differences, and with which losses:
+# it is the code that is checked, so once is enough while weights change.
+_HELD: WeakKeyDictionary[nn.Module, set] = WeakKeyDictionary()
 
 
 def _vectors(vectors: Any, n: int) -> Tensor:
