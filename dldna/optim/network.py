@@ -29,8 +29,9 @@ class NetworkOptimizer(RuleOptimizer):
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters that came later; their rate is the network's."""
         if self.param_groups and isinstance(param_group, dict):
-            rates = [group["lr"] for group in self.param_groups]
-            param_group.setdefault("lr", max(rates))
+            rate = max(group["lr"] for group in self.param_groups)
+            if rate > 0:  # else all stand still so far
+                param_group.setdefault("lr", rate)
         super().add_param_group(param_group)
 
     def check_together(self, groups: list[dict[str, Any]]) -> None:

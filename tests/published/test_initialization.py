@@ -156,8 +156,9 @@ def test_tables_of_weights_have_the_published_form(results):
     for r in results.values():
         weights = [f"layers.{i}.weight" for i in (0, 1, 2, 4)]
         assert list(r["gradient_norm"]) == weights
-        assert all(len(v) == 2 for v in r["gradient_norm"].values())
-        assert list(r["layer_wise_stats"]) == [0, 1]
+        epochs = 2 if np.isfinite(r["loss"]) else 1  # it diverged in the first
+        assert all(len(v) == epochs for v in r["gradient_norm"].values())
+        assert list(r["layer_wise_stats"]) == [*range(epochs)]
         for epoch in r["layer_wise_stats"].values():
             assert list(epoch) == weights
             for numbers in epoch.values():
