@@ -23,7 +23,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SHIPPED = {".py", ".html", ".js", ".css", ".json", ".csv"}
+SHIPPED = {".py", ".html", ".js", ".css", ".json", ".csv", ".npz", ".txt"}
 BUILD = "from setuptools import build_meta as b; print(b.build_{}({!r}))"
 
 # What the first example of the README takes for granted.
