@@ -29,7 +29,8 @@ def evaluate(
     Args:
         model: stays as it is, its mode included.
         loader: batches, as :mod:`dldna.batches` reads them.
-        loss_fn: any loss; batches count as :func:`batch_weight` says, as
+        loss_fn: any loss; batches count as
+            :func:`dldna.objective.batch_weight` says, as
             everywhere in the package.
 
     Returns:

@@ -35,7 +35,7 @@ class Operator(Objective):
     r"""The Hessian or Gauss-Newton matrix of a mean loss, as products.
 
     With :math:`L(w)=\sum_b \frac{m_b}{m} L_b(w)` over batches that count
-    :math:`m_b` (see :class:`Objective`), the Hessian is
+    :math:`m_b` (see :class:`~dldna.objective.Objective`), the Hessian is
     :math:`H=\nabla^2 L` and the Gauss-Newton matrix is
     :math:`G=\sum_b \frac{m_b}{m} J_b^\top (\nabla^2_z \ell_b) J_b`, where
     :math:`J_b` is the Jacobian of the outputs :math:`z`. The loss is a
@@ -63,8 +63,8 @@ class Operator(Objective):
     are joined up to 256 samples, which changes nothing but the speed.
 
     The point is that of the model when the operator was made, which the
-    model's own tensors hold during each product (see :class:`Objective`).
-    A tied parameter counts once.
+    model's own tensors hold during each product (see
+    :class:`~dldna.objective.Objective`). A tied parameter counts once.
 
     Args:
         model: any ``nn.Module``.
