@@ -366,6 +366,22 @@ def cut(batch: Batch, start: int, stop: int) -> Batch:
     return batch
 
 
+def select(batch: Batch, index: Tensor) -> Batch:
+    """Some samples of a batch, in the order of their numbers.
+
+    Example:
+        >>> select((torch.arange(4), torch.arange(4)), torch.tensor([2, 0]))
+        (tensor([2, 0]), tensor([2, 0]))
+    """
+    if isinstance(batch, Tensor):
+        return batch[index.to(batch.device)] if batch.ndim else batch
+    if isinstance(batch, Mapping):
+        return {k: select(v, index) for k, v in batch.items()}
+    if isinstance(batch, (tuple, list)):
+        return tuple(select(v, index) for v in batch)
+    return batch
+
+
 def join(group: list[Any]) -> Any:
     """Some batches of the same make as one.
 

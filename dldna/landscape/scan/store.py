@@ -193,16 +193,6 @@ def thin(held: list[Any], samples: int) -> list[Any]:
         if len(mine) and not batching.sliced(batch):
             found.append(batch)
         elif len(mine):
-            found.append(_take(batch, torch.as_tensor(mine)))
+            found.append(batching.select(batch, torch.as_tensor(mine)))
         start += size
     return found
-
-
-def _take(batch: Any, index: torch.Tensor) -> Any:
-    if isinstance(batch, torch.Tensor):
-        return batch[index.to(batch.device)] if batch.ndim else batch
-    if isinstance(batch, Mapping):
-        return {k: _take(v, index) for k, v in batch.items()}
-    if isinstance(batch, (tuple, list)):
-        return tuple(_take(v, index) for v in batch)
-    return batch

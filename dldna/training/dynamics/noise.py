@@ -1,12 +1,12 @@
 r"""How noisy a gradient is, and which batch size that suggests."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from dldna import batches as bt
 from dldna import checks, guard
@@ -142,17 +142,6 @@ def _pieces(operator: Operator, parts: int, seed: int) -> list[Any]:
     bt.check_sliced(batch, "the gradient noise of a single batch")
     n = bt.size(batch)
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-    mixed = _select(batch, order)
+    mixed = bt.select(batch, order)
     edges = np.linspace(0, n, min(parts, n) + 1).round().astype(int).tolist()
     return [bt.cut(mixed, a, b) for a, b in pairwise(edges)]
-
-
-def _select(batch: Any, index: Tensor) -> Any:
-    """Some samples of a batch, in another order."""
-    if isinstance(batch, Tensor):
-        return batch[index.to(batch.device)] if batch.ndim else batch
-    if isinstance(batch, Mapping):
-        return {k: _select(v, index) for k, v in batch.items()}
-    if isinstance(batch, (tuple, list)):
-        return tuple(_select(v, index) for v in batch)
-    return batch
