@@ -178,7 +178,7 @@ def a_dead_number():
     ("mark", "counts"),
     [
         ("pause", True),
-        (f"pause.{os.getpid()}", True),
+        ("pause.alive", True),
         ("pause.dead", False),
         ("pause.no-number", False),
         ("pause.old", False),
@@ -188,6 +188,7 @@ def a_dead_number():
 def test_what_pauses_the_queue(mark, counts, desk):
     desk.state.folder.mkdir()
     name = {
+        "pause.alive": f"pause.{os.getpid()}",
         "pause.dead": f"pause.{a_dead_number()}",
         "pause.old": f"pause.{os.getpid()}",
     }.get(mark, mark)
