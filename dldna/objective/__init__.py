@@ -11,11 +11,8 @@ from dldna.objective.inputs import (
     check_shapes,
     name_of,
 )
-from dldna.objective.objective import (
-    Objective,
-    accepts_objective,
-    opened,
-)
+from dldna.objective.objective import Objective
+from dldna.objective.opening import accepts_objective, opened
 from dldna.objective.place import in_place
 from dldna.objective.reductions import (
     Weighed,

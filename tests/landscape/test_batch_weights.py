@@ -21,7 +21,7 @@ from dldna.landscape.curvature import (
 )
 from dldna.landscape.evaluate import choose
 from dldna.landscape.space.directions import full_gradient
-from dldna.objective import batch_weight, reduction
+from dldna.objective import batch_weight, pieces, reduction
 
 WEIGHT = torch.tensor([0.2, 1.0, 3.0], dtype=torch.float64)
 CUTS = [(12,), (5, 7), (1, 2, 3, 6), (4, 4, 4)]
@@ -134,8 +134,7 @@ def test_the_loss_is_that_of_the_whole_in_any_cut(case, sizes):
 def test_eigenvalues_are_those_of_the_whole_in_any_cut(
     case, sizes, monkeypatch
 ):
-    merge = Operator._joined.__globals__
-    monkeypatch.setitem(merge, "MERGE", 1)  # keep the batches as they are
+    monkeypatch.setattr(pieces, "MERGE", 1)  # keep the batches as they are
     make, loss_fn, data = CASES[case]
     model, data = make(), data()
     for matrix in ("hessian", "gauss-newton"):

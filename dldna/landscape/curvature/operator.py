@@ -20,6 +20,7 @@ from dldna.guard import differentiable, untouched
 from dldna.landscape.curvature import products
 from dldna.landscape.curvature.call import watch
 from dldna.objective import Objective, loss_name
+from dldna.objective.pieces import adds_up, slices
 from dldna.records import Provenance
 
 FEW = 2  # samples of a check
@@ -269,8 +270,8 @@ class Operator(Objective):
         """
         pieces = self.given if len(self.given) <= MANY else self.batches
         if len(pieces) == 1 and parts > 1 and self.mode == "eval":
-            slices = self.slices(parts)
-            pieces = slices if self.adds_up(slices) else pieces
+            cuts = slices(self, parts)
+            pieces = cuts if adds_up(self, cuts) else pieces
         rows = rows.to(**self.cast)
         scaled = rows if self._scale is None else rows * self._scale
         whole = torch.zeros_like(rows)

@@ -11,15 +11,17 @@ from torch import Tensor, nn
 WRAPPERS = ("module.", "_orig_mod.")  # DataParallel, torch.compile
 
 
-def natural(path: str | Path) -> list:
-    """A sort key by which ``epoch2`` comes before ``epoch10``.
+def natural_key(label: str | Path) -> list:
+    """Sort key that reads digits as numbers.
 
     Example:
-        >>> sorted(["e10", "e9", "e1"], key=natural)
-        ['e1', 'e9', 'e10']
+        >>> sorted(["epoch10", "epoch9", "epoch1"], key=natural_key)
+        ['epoch1', 'epoch9', 'epoch10']
     """
-    parts = re.split(r"(\d+)", str(path))
-    return [int(p) if i % 2 else p for i, p in enumerate(parts)]
+    parts = re.split(r"(\d+)", str(label))
+    return [
+        (0, int(p), "") if p.isdigit() else (1, 0, p.lower()) for p in parts
+    ]
 
 
 def read_checkpoint(file: str | Path) -> dict[str, Tensor]:
@@ -105,7 +107,7 @@ def checkpoints_in(paths: Sequence[str | Path]) -> list[Path]:
             inner = [p for p in path.iterdir() if p.suffix in {".pt", ".pth"}]
             if not inner:
                 raise FileNotFoundError(f"no .pt or .pth file in {path}")
-            found += sorted(inner, key=natural)
+            found += sorted(inner, key=natural_key)
         else:
             found.append(path)
     return found
