@@ -28,9 +28,9 @@ from dldna.landscape.space.directions import (
     DIRECTIONS,
     Given,
     choose_directions,
-    point_of,
 )
 from dldna.landscape.space.plane import Direction
+from dldna.landscape.space.points import point_of
 from dldna.objective import (
     accepts_objective,
     check_call,

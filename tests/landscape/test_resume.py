@@ -239,7 +239,7 @@ def test_a_stored_centre_is_held_to_the_loss(tmp_path, monkeypatch):
     options = {"resolution": 3, "out": tmp_path}
     surface(net, closed_over(1.0), data, **options)
     known = json.loads((tmp_path / "plan.json").read_text())["identity"]
-    monkeypatch.setattr(running.Scan, "_identity", lambda self: known)
+    monkeypatch.setattr(running, "scan_identity", lambda scan: known)
     with pytest.raises(ValueError, match="holds another loss"):
         surface(net, closed_over(3.0), data, **options)
 

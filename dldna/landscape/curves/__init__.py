@@ -1,13 +1,12 @@
 """Between two minima: lines, curves, and the order of hidden units."""
 
-from dldna.landscape.curves.curves import (
+from dldna.landscape.curves.along import barrier, walk
+from dldna.landscape.curves.bezier import (
     KINDS,
     Curve,
-    barrier,
     coefficients,
     plane_through,
     segment,
-    walk,
 )
 from dldna.landscape.curves.fitting import fit_curve
 from dldna.landscape.curves.matching import (

@@ -8,7 +8,7 @@ from torch import nn
 from dldna import batches as batching
 from dldna.checks import choice
 from dldna.landscape.evaluate import METRICS
-from dldna.landscape.space.directions import match, state_of
+from dldna.landscape.space.points import match, state_of
 
 
 def way_for(path: str, held: list[Any]) -> str:
