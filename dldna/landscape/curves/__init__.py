@@ -9,14 +9,9 @@ from dldna.landscape.curves.bezier import (
     segment,
 )
 from dldna.landscape.curves.fitting import fit_curve
-from dldna.landscape.curves.matching import (
-    Matching,
-    Spec,
-    check_spec,
-    match_weights,
-    mlp_spec,
-    permute,
-)
+from dldna.landscape.curves.matching import Matching, match_weights
+from dldna.landscape.curves.permuting import Spec, permute
+from dldna.landscape.curves.specs import check_spec, mlp_spec
 
 __all__ = [
     "KINDS",
