@@ -290,10 +290,13 @@ def band(
 
 def _end(end: Any) -> Any:
     """The other end of a line, read from a file if it is one."""
+    parallel = nn.DataParallel, nn.parallel.DistributedDataParallel
+    if isinstance(end, parallel):
+        end = end.module
     if isinstance(end, nn.Module):
         check_model(end, "model_b")
     file = isinstance(end, str) and (
-        Path(end).suffix != "" or Path(end).is_file()
+        Path(end).suffix != "" or Path(end).exists()
     )
     if isinstance(end, Path) or (file and end not in DIRECTIONS):
         return read_checkpoint(end)

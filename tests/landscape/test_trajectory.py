@@ -364,7 +364,7 @@ def test_checkpoint_files_in_numeric_order(tmp_path):
     with pytest.raises(FileNotFoundError, match="no checkpoint"):
         read_checkpoint(tmp_path / "none.pth")
     (tmp_path / "void").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"no .pt or .pth"):
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint \(.pt"):
         checkpoints_in([tmp_path / "void"])
 
 

@@ -12,10 +12,11 @@ from dldna.guard import copy_of
 from dldna.landscape.paths.recorder import Recorder
 from dldna.landscape.paths.run_files import entries, read_meta
 from dldna.landscape.space.checkpoints import (
+    checkpoints_in,
     load_into,
-    natural_key,
     read_checkpoint,
 )
+from dldna.landscape.space.names import bare, natural_key
 from dldna.params import Params
 from dldna.progress import track
 
@@ -41,7 +42,8 @@ class Recorded:
         self._entries = entries(self.path)
         if not self._entries:
             raise ValueError(f"{self.path} holds no complete checkpoint")
-        self._shapes = [(k, tuple(s)) for k, s in meta["shapes"]]
+        shapes = bare({k: tuple(s) for k, s in meta["shapes"]})
+        self._shapes = list(shapes.items())
         self._split = meta["parameters"]
         self._dtype = np.dtype(meta["dtype"])
         sizes = [int(np.prod(s)) for _, s in self._shapes]
@@ -51,21 +53,25 @@ class Recorded:
     @classmethod
     def collect(
         cls,
-        files: Iterable[str | Path],
+        files: str | Path | Iterable[str | Path],
         out: str | Path,
         model: nn.Module,
         replace: bool = False,
+        key: str | None = None,
     ) -> Self:
         """Make a trajectory from checkpoint files, in numeric order.
 
         ``epoch2`` comes before ``epoch10``. Files are read one at a time,
-        with ``torch.load(weights_only=True)``.
+        and nothing in them is executed.
 
         Args:
-            files: state dicts on disk, in any order.
+            files: checkpoints on disk, in any order: files or folders (see
+                :func:`dldna.landscape.read_checkpoint`), or one folder
+                with all of them, as a ``Trainer`` leaves it.
             out: folder for the trajectory.
             model: a network they fit; it is not touched.
             replace: overwrite a trajectory that is there.
+            key: what the files keep the state dict under, as "ema".
 
         Returns:
             The trajectory in ``out``. Its steps are the files' places in
@@ -89,13 +95,14 @@ class Recorded:
             >>> [float(w["weight"]) for w in run]
             [2.0, 10.0]
         """
-        ordered = sorted((Path(f) for f in files), key=natural_key)
-        if not ordered:
+        paths = files if isinstance(files, (str, Path)) else list(files)
+        if not paths:
             raise ValueError("no checkpoint files were given")
+        ordered = sorted(checkpoints_in(paths), key=natural_key)
         twin = copy_of(model)
         with Recorder(out, every=1, resume=replace) as recorder:
             for step, file in enumerate(track(ordered, "checkpoints")):
-                load_into(twin, read_checkpoint(file), file)
+                load_into(twin, read_checkpoint(file, key), file)
                 recorder.record(twin, step=step)
         return cls(out)
 
@@ -233,7 +240,7 @@ class Recorded:
         """
         twin = copy_of(model)
         weights, buffers = self._cut(-1)
-        own = dict(twin.named_parameters()) | dict(twin.named_buffers())
+        own = bare(dict(twin.named_parameters()) | dict(twin.named_buffers()))
         with torch.no_grad():
             for name, value in (weights | buffers).items():
                 if name not in own or own[name].shape != value.shape:

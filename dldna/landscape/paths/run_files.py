@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dldna.checks import choice, count
+from dldna.landscape.space.names import bare
 
 FORMAT = 1
 DTYPES = ("float32", "float16", "float64")
@@ -66,12 +67,12 @@ def read_meta(path: Path) -> dict[str, Any]:
 
 
 def tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters, then floating buffers, by name."""
+    """Parameters, then floating buffers, by the network's own names."""
     found = dict(model.named_parameters())
     for name, buffer in model.named_buffers():
         if buffer.is_floating_point():
             found[name] = buffer
-    return found
+    return bare(found)
 
 
 def stored(name: str, flat: Tensor, dtype: str) -> np.ndarray:

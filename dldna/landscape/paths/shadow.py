@@ -8,6 +8,7 @@ import torch
 
 from dldna.landscape.evaluate import Slow, task
 from dldna.landscape.paths.recorded import Recorded
+from dldna.landscape.space.names import bare
 from dldna.landscape.space.plane import Plane
 from dldna.params import Params
 from dldna.progress import track
@@ -67,8 +68,9 @@ class Shadow:
 def project(run: Recorded, plane: Plane) -> Shadow:
     """Coordinates by least squares: ``Trajectory.project`` tells more."""
     names = [k for k, _ in run._shapes[: run._split]]
-    if list(plane.origin) != names or any(
-        tuple(plane.origin[k].shape) != s for k, s in run._shapes[: run._split]
+    own = bare(plane.origin)
+    if list(own) != names or any(
+        tuple(own[k].shape) != s for k, s in run._shapes[: run._split]
     ):
         raise ValueError(
             f"the plane and {run.path} belong to different networks"

@@ -16,7 +16,7 @@ from dldna.landscape.paths.inner_products import (
     random_walk,
     weights,
 )
-from dldna.landscape.space.checkpoints import natural_key
+from dldna.landscape.space.names import natural_key
 from dldna.records import Provenance, Record
 
 __all__ = [

@@ -17,7 +17,8 @@ from dldna.landscape.scan.truth import (
     probe,
     same_twice,
 )
-from dldna.landscape.space.points import match, point_of, state_of
+from dldna.landscape.space.names import match
+from dldna.landscape.space.points import point_of, state_of
 
 
 def hold(scan: Any) -> None:

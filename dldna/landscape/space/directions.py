@@ -58,6 +58,7 @@ def choose_directions(
             parallel directions if ``orthogonal``.
 
     Example:
+        >>> from torch import nn
         >>> given = Given(nn.Linear(3, 2), seed=1)
         >>> [d] = choose_directions("random", given, k=1)
         >>> torch.allclose(d.vector["weight"].norm(),

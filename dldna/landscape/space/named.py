@@ -24,6 +24,7 @@ from torch import nn
 
 from dldna import params
 from dldna.checks import whole
+from dldna.landscape.space.names import match
 from dldna.landscape.space.normalise import (
     entry_normalise,
     filter_normalise,
@@ -213,9 +214,10 @@ def pca(given: Given, k: int) -> list[Direction]:
 
 def of_plane(plane: Plane, given: Given) -> list[Direction]:
     origin = given.origin
-    params.check_same(plane.origin, origin)
+    through = match(plane.origin, origin)
+    params.check_same(through, origin)
     length = params.norm(origin)
-    laid = {k: v.to(origin[k]) for k, v in plane.origin.items()}
+    laid = {k: v.to(origin[k]) for k, v in through.items()}
     off = params.norm(params.sub(laid, origin))
     if off > HALF * max(length, 1e-12):
         raise ValueError(
@@ -225,11 +227,10 @@ def of_plane(plane: Plane, given: Given) -> list[Direction]:
             "trajectory.final(model)"
         )
     given.notes.update(plane.notes)
+    vectors = [match(v, origin) for v in plane.vectors]
     return [
-        Direction(
-            {k: v.to(origin[k]) for k, v in d.vector.items()}, d.name, d.done
-        )
-        for d in plane.directions
+        Direction({k: v[k].to(origin[k]) for k in origin}, d.name, d.done)
+        for d, v in zip(plane.directions, vectors, strict=True)
     ]
 
 

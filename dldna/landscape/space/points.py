@@ -1,6 +1,6 @@
 """Points in the space of weights: from models, checkpoints and vectors."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from dldna import params
-from dldna.landscape.space.checkpoints import bare, inner, read_checkpoint
+from dldna.landscape.space.checkpoints import inner, read_checkpoint
+from dldna.landscape.space.names import bare, is_adapter, match
 from dldna.params import Params
 
 
@@ -21,15 +22,21 @@ def from_flat(vector: Tensor | np.ndarray, like: Params) -> Params:
 
 
 def point_of(other: Any, like: Params) -> Params:
-    """The parameters of a model, or those in a state dict or its file."""
-    state = match(state_of(other), like)
+    """The parameters of a model, or those in a state dict or its file.
+
+    An adapter's checkpoint leaves the parameters as they are that it does
+    not hold.
+    """
+    given = state_of(other)
+    state = match(given, like)
     missing = [k for k in like if k not in state]
-    if missing:
+    part = is_adapter(given) and len(missing) < len(like)
+    if missing and not part:
         raise ValueError(
             f"the checkpoint lacks parameter {missing[0]!r}: it belongs "
             "to another network"
         )
-    found = {k: torch.as_tensor(state[k]).detach() for k in like}
+    found = {k: torch.as_tensor(state.get(k, like[k])).detach() for k in like}
     params.check_same(like, found)
     return {k: found[k].to(like[k]) for k in like}
 
@@ -39,10 +46,11 @@ def state_of(other: Any) -> dict[str, Tensor]:
 
     Args:
         other: a model, a state dict (or a checkpoint that keeps it under
-            "model", "state_dict" or "model_state_dict"), or its file.
+            a usual name), or its file or folder.
     """
     if isinstance(other, nn.Module):
-        return dict(other.named_parameters()) | dict(other.named_buffers())
+        own = dict(other.named_parameters()) | dict(other.named_buffers())
+        return bare(own)
     if isinstance(other, (str, Path)):
         return read_checkpoint(other)
     if isinstance(other, Mapping):
@@ -51,24 +59,3 @@ def state_of(other: Any) -> dict[str, Tensor]:
         "a checkpoint must be a model, a state dict or a file of one, not "
         f"{type(other).__name__}"
     )
-
-
-def match(state: dict[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
-    """A state dict by a network's own names, whatever wrapped either.
-
-    Args:
-        state: from :func:`state_of`.
-        names: the network's. Where the state dict has not all of them,
-            the names of wrappers (DataParallel, ``torch.compile``) are
-            left out on both sides.
-    """
-    names = list(names)
-    if all(k in state for k in names):
-        return state
-    own = bare(dict.fromkeys(names))
-    theirs = bare(state)
-    return {
-        name: theirs[k]
-        for name, k in zip(names, own, strict=True)
-        if k in theirs
-    }
