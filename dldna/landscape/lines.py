@@ -269,6 +269,7 @@ def band(
         )
     check_model(model)
     check_loss(loss_fn, data)
+    options.setdefault("data_name", name_of(data))
     with untouched(model):
         held = batching.held(data, options.pop("limit", None))
         lines = [

@@ -146,6 +146,7 @@ def pca(
         method="pca",
         provenance=Provenance(
             made=f"PCA of {t} checkpoints about the {about}",
+            model=found.pop("model"),
             n_params=found.pop("size"),
         ),
         **found,
@@ -224,6 +225,7 @@ def tsne(
         perplexity=float(perplexity),
         provenance=Provenance(
             made=f"t-SNE of {t} checkpoints",
+            model=found.pop("model"),
             seed=seed,
             n_params=found.pop("size"),
         ),
@@ -378,6 +380,9 @@ def _gather(checkpoints: Sequence[Any], labels: Sequence[str] | None) -> dict:
         "jumps": np.array(jumps, dtype=int),
         "gram": (gram, unit),
         "size": size,
+        "model": next(
+            (type(c).__name__ for c in given if isinstance(c, nn.Module)), ""
+        ),
     }
 
 
