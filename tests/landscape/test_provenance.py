@@ -17,6 +17,7 @@ from dldna.landscape import curves
 from dldna.landscape.paths import weight_space
 from dldna.landscape.shape import scales, wells
 from dldna.landscape.shape import topology as shape
+from dldna.records.base import ROOMS
 from dldna.stored import surface_of
 
 SAMPLES, FEATURES, CLASSES = 12, 4, 3
@@ -325,7 +326,7 @@ def test_a_file_that_lacks_a_field_claims_nothing(tmp_path, monkeypatch):
 
 
 def kinds():
-    for room in records.ROOMS:
+    for room in ROOMS:
         package = importlib.import_module(f"dldna.{room}")
         for file in pkgutil.walk_packages(package.__path__, f"dldna.{room}."):
             importlib.import_module(file.name)
