@@ -5,6 +5,7 @@ provenance of a model on data asks an :class:`Objective`.
 """
 
 from dldna.objective.inputs import (
+    NotFinite,
     check_call,
     check_loss,
     check_model,
@@ -16,7 +17,7 @@ from dldna.objective.objective import (
     accepts_objective,
     opened,
 )
-from dldna.objective.place import in_place
+from dldna.objective.place import in_place, norms
 from dldna.objective.reductions import (
     Weighed,
     batch_weight,
@@ -28,6 +29,7 @@ from dldna.objective.reductions import (
 )
 
 __all__ = [
+    "NotFinite",
     "Objective",
     "Weighed",
     "accepts_objective",
@@ -42,6 +44,7 @@ __all__ = [
     "is_torchs",
     "loss_name",
     "name_of",
+    "norms",
     "opened",
     "reduction",
 ]

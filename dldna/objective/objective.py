@@ -14,19 +14,22 @@ from torch.overrides import TorchFunctionMode
 from dldna import batches as bt
 from dldna import checks, params
 from dldna.guard import differentiable, untouched
-from dldna.objective.inputs import check_call, check_loss, check_model, name_of
-from dldna.objective.place import in_place
+from dldna.objective.inputs import (
+    NotFinite,
+    check_call,
+    check_loss,
+    check_model,
+    name_of,
+)
+from dldna.objective.place import in_place, norms
 from dldna.objective.reductions import batch_weight, cast, loss_name, reduction
 from dldna.records import Provenance
 
-MODES = ("eval", "train")
-RANDOM = {  # what to do about a loss that is none of the parameters alone
-    "train": 'switch off dropout and other noise with mode="eval"',
-    "eval": (
-        "something draws random numbers in eval mode, too: dropout called "
-        "with training=True (write training=self.training), noise, sampling"
-    ),
-}
+STATISTICS = ("eval", "train")
+RANDOM = (  # what to do about a loss that is none of the parameters alone
+    "something draws random numbers in eval mode, too: dropout called "
+    "with training=True (write training=self.training), noise, sampling"
+)
 MERGE = 256  # samples; smaller batches are joined up to this size
 
 
@@ -55,10 +58,12 @@ class Objective:
         names: names of the parameters that may move, taken in the model's
             order; by default those with ``requires_grad``, or all, where
             none has it.
-        dtype: float32 or float64; by default float32, unless the
-            parameters are float64. Models that mix types keep each
-            tensor's own.
-        mode: "eval" or "train".
+        dtype: "float32" or "float64", or torch's own name for it; by
+            default float32, unless the parameters are float64. Models that
+            mix types keep each tensor's own.
+        statistics: what batch normalisation uses: "eval", also called
+            "frozen" (the running statistics), or "train" (each batch's
+            own). Dropout is off in both.
         limit: use only this many samples.
 
     Raises:
@@ -77,6 +82,9 @@ class Objective:
         (5.0, -10.0)
     """
 
+    mode = checks.former("statistics")
+
+    @checks.renamed(mode="statistics")
     @untouched()  # by a model that draws from the global generators
     @differentiable()
     def __init__(
@@ -86,11 +94,12 @@ class Objective:
         data: Any = None,
         *,
         names: Sequence[str] | None = None,
-        dtype: torch.dtype | None = None,
-        mode: str = "eval",
+        dtype: str | torch.dtype | None = None,
+        statistics: str = "eval",
         limit: int | None = None,
     ):
-        self.mode = checks.choice("mode", mode, MODES)
+        known = "eval" if statistics == "frozen" else statistics
+        self.statistics = checks.choice("statistics", known, STATISTICS)
         if limit is not None:
             checks.count("limit", limit)
         model, loss_fn, data = opened(model, loss_fn, data)
@@ -102,11 +111,9 @@ class Objective:
         first = named[self.names[0]]
         self.device = first.device
         wide = first.dtype == torch.float64
-        self.dtype = dtype or (torch.float64 if wide else torch.float32)
-        if self.dtype not in (torch.float32, torch.float64):
-            raise ValueError(
-                f"dtype must be torch.float32 or torch.float64, not {dtype}"
-            )
+        named_type = params.dtype_name(dtype, ("float32", "float64"))
+        own = "float64" if wide else "float32"
+        self.dtype = getattr(torch, named_type or own)
         self.cast = {"device": self.device, "dtype": self.dtype}
         kinds = {p.dtype for p in named.values() if p.is_floating_point()}
         self.mixed = len(kinds) > 1
@@ -185,11 +192,12 @@ class Objective:
             may move, in the order of ``names``.
         """
         point = self.point if point is None else point
-        modules = list(self.model.modules())
         with (
             in_place(
                 self.model,
-                training=modules if self.mode == "train" else (),
+                training=norms(self.model)
+                if self.statistics == "train"
+                else (),
                 needs=self.names,
             ) as put,
             _plain_kernels(),
@@ -284,7 +292,7 @@ class Objective:
             seconds=time.perf_counter() - self._began,
             notes={
                 "params": list(self.names),
-                "mode": self.mode,
+                "statistics": self.statistics,
                 "batches": len(self.given),
                 **notes,
             },
@@ -360,7 +368,7 @@ class Objective:
             for i, batch in enumerate(self.given):
                 loss = self._mean_loss(None, [batch])
                 if not torch.isfinite(torch.tensor(loss)):
-                    raise ValueError(
+                    raise NotFinite(
                         f"the loss is {loss} on batch {i}: curvature is not "
                         "defined there; look for NaN in the data and the "
                         "parameters, or lower the learning rate"
@@ -373,8 +381,7 @@ class Objective:
                 if abs(again - loss) > noise:
                     raise ValueError(
                         "two evaluations at the same point give different "
-                        "losses, so there is no matrix of curvature; "
-                        + RANDOM[self.mode]
+                        "losses, so there is no matrix of curvature; " + RANDOM
                     )
 
     @torch.enable_grad()
@@ -429,7 +436,7 @@ class Objective:
 
     def _joined(self) -> list[Any]:
         """Neighbouring small batches in one, where nothing else changes."""
-        if self.mode == "train" or len(self.given) == 1:
+        if self.statistics == "train" or len(self.given) == 1:
             return self.given
         groups: list[list[Any]] = []
         filled = MERGE

@@ -14,7 +14,7 @@ import zipfile
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -170,6 +170,14 @@ class Record:
         super().__init_subclass__(**kwargs)
         _TYPES[cls.__name__] = cls
 
+    # names that fields had in earlier files
+    FORMER: ClassVar[dict[str, str]] = {}
+
+    @classmethod
+    def renamed(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Fields of an earlier file, by the names that they have now."""
+        return {cls.FORMER.get(k, k): v for k, v in values.items()}
+
     def save(self, path: str | Path) -> Path:
         """Write to ``path`` (``.npz``), atomically.
 
@@ -244,6 +252,7 @@ class Record:
                 values[name] = array
         if "provenance" in values:
             values["provenance"] = Provenance.read(values["provenance"])
+        values = found.renamed(values)
         known = {f.name for f in dataclasses.fields(found)}
         return found(**{k: v for k, v in values.items() if k in known})
 

@@ -110,10 +110,11 @@ def surface_of(kept: dict[str, Any], **about: Any) -> Surface:
         ...             "centre_loss": 1.0}).losses[1].tolist()
         [3.0, 4.0]
     """
+    kept = Surface.renamed(kept)
     names = {f.name for f in dataclasses.fields(Surface)}
     names -= {"provenance", "evaluated", "metrics"}
     found = {k: v for k, v in kept.items() if k in names}
-    for name in found.keys() - {"centre_loss", "directions", "path"}:
+    for name in found.keys() - {"centre_loss", "directions", "way"}:
         found[name] = np.asarray(found[name], dtype=float)
     done = np.ones(found["losses"].shape, dtype=bool)
     known = kept.get("provenance", {})

@@ -40,8 +40,8 @@ class Sweep(Record):
             without classes.
         weights: (S, K, P) final parameters.
         steps_per_epoch: number of batches in an epoch.
-        provenance: where it came from; ``notes["path"]`` names the way
-            the forward pass was computed.
+        provenance: where it came from; ``notes["way"]`` says how the
+            forward pass was computed.
     """
 
     settings: list[dict[str, Any]]
@@ -202,7 +202,7 @@ def sweep(
             n_samples=len(x),
             dtype=str(job.flat.dtype).removeprefix("torch."),
             seconds=time.perf_counter() - start,
-            notes={"path": job.path, "batch_size": batch_size},
+            notes={"way": job.way, "batch_size": batch_size},
         ),
     )
 
@@ -226,7 +226,7 @@ class _ModelJob:
         models = [make_model(s) for s in seeds]
         self.model, self.loss = type(models[0]).__name__, ""
         self.stacked = Stacked(models[0], x)
-        self.path, self.like = self.stacked.path, self.stacked.like
+        self.way, self.like = self.stacked.way, self.stacked.like
         starts = [params.flatten(params.of(m)) for m in models]
         flat = torch.stack(starts).repeat_interleave(count, dim=0)
         self.flat = flat.clone()
@@ -261,7 +261,7 @@ class _ModelJob:
 class _GraphJob:
     """Losses and gradients, by hand, of stacked expression graphs."""
 
-    path = "graph"
+    way = "graph"
     model, loss = "Graph", "mean squared error"
 
     def __init__(self, graph: Graph, seeds, count, dtype):

@@ -745,7 +745,7 @@ class Trajectory:
             >>> found["path_projected"].tolist()
             [4.5, 4.5, 0.0]
         """
-        keys = ("metrics", "precision", "statistics", "buffer_directions")
+        keys = ("metrics", "dtype", "statistics", "buffer_directions")
         options = {k: v for k, v in job.options.items() if k in keys}
         one = task(
             job.model, job.loss_fn, job.held, plane.origin, plane.vectors,

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from dldna import checks, params
+from dldna.landscape.paths.null import origin_of
 from dldna.records import Provenance, Record
 
-ABOUT = ("mean", "last")
 _CHUNK = 2**20  # numbers of one checkpoint that are cast to float64 at once
 
 
@@ -107,7 +107,7 @@ def pca(
         labels: names, each with a number in it ("ReLU-epoch10"); by
             default "1", "2", ... in the order given.
         k: number of axes, less than T.
-        about: "mean", or "last" for the way to the end point.
+        about: "mean", or "end" for the way to the end point.
 
     Returns:
         The embedding, in the natural order of the labels.
@@ -130,7 +130,7 @@ def pca(
         with comparison to neural network training, NeurIPS 2018,
         arXiv 1806.08805.
     """
-    checks.choice("origin", about, ABOUT)
+    about = origin_of(about)
     found = _gather(checkpoints, labels)
     t = len(found["labels"])
     if checks.count("k", k) >= t:
@@ -247,7 +247,7 @@ def random_walk(
     Args:
         steps: (T - 1,) lengths of the steps.
         k: number of axes, less than T.
-        about: "mean" or "last".
+        about: "mean" or "end".
 
     Returns:
         Coordinates (T, k), and shares of the variance (k,).
@@ -261,7 +261,7 @@ def random_walk(
         with comparison to neural network training, NeurIPS 2018,
         arXiv 1806.08805.
     """
-    checks.choice("origin", about, ABOUT)
+    about = origin_of(about)
     steps = np.asarray(steps, dtype=np.float64)
     unit = _unit(np.abs(steps).max(initial=0.0))
     walked = np.append(0.0, np.cumsum((steps / unit) ** 2))
@@ -463,7 +463,7 @@ def _components(
     vectors = vectors[:, ::-1][:, :k]
     # The sign of an axis means nothing: let the last point be positive.
     vectors = vectors * np.where(vectors[-1] < 0, -1.0, 1.0)
-    if about == "last":
+    if about == "end":
         vectors = vectors * np.where(vectors[0] > 0, -1.0, 1.0)
     total = np.trace(centre @ gram @ centre.T)
     shares = values / total if total > 0 else np.zeros(len(values))

@@ -98,7 +98,7 @@ class Scan:
         self.done = np.zeros(len(self.coords), dtype=bool)
         self.given = job.held  # a budget may thin the data later
         self.centre = math.nan
-        self.path = ""
+        self.way = ""
         self.notes: dict[str, Any] = {}
 
     @property
@@ -124,7 +124,7 @@ class Scan:
         elif self.budget_s is not None:
             self._fit_samples()
         self.evaluator = self.job.evaluator()
-        self.path = self.evaluator.name
+        self.way = self.evaluator.name
         seconds = self._seconds_for_a_point()
         if plan is not None:
             nowhere = {"loss": np.empty(len(self.coords))}
@@ -139,11 +139,11 @@ class Scan:
         if before is not None:
             before = store.agree(identity, before)
             self._use(before["samples"])
-            self.job.options["path"] = before["path"]
+            self.job.options["way"] = before["way"]
         elif self.budget_s is not None:
             self._fit_samples()
         self.evaluator = self.job.evaluator()
-        self.path = self.evaluator.name
+        self.way = self.evaluator.name
         seconds = self._seconds_for_a_point()
         self._announce(seconds, n_jobs)
         self._check()
@@ -151,7 +151,7 @@ class Scan:
             return before
         plan = {
             "samples": self.samples,
-            "path": self.path,
+            "way": self.way,
             "order": "levels" if self._limited else "rows",
             "tile": self._tile_size(seconds, n_jobs),
         }
@@ -163,7 +163,7 @@ class Scan:
 
     def _identity(self) -> dict[str, str]:
         job = self.job
-        kept = {k: job.options[k] for k in ("statistics", "precision")}
+        kept = {k: job.options[k] for k in ("statistics", "dtype")}
         return {
             "weights": digest(
                 model_identity(job.model),
@@ -234,7 +234,7 @@ class Scan:
             )
 
     def _slow(self) -> Slow:
-        plain = {k: v for k, v in self.job.options.items() if k != "path"}
+        plain = {k: v for k, v in self.job.options.items() if k != "way"}
         job = self.job
         given = (job.model, job.loss_fn, job.held, job.origin, job.directions)
         return Slow(task(*given, **plain), exact=True)
@@ -245,31 +245,31 @@ class Scan:
         Where they differ, the slow way is taken for all points.
         """
         job = self.job
-        if self.path == "slow" or not self.steady:
+        if self.way == "slow" or not self.steady:
             return
         far = self.coords[int(np.abs(self.coords).sum(1).argmax())][None]
         far = torch.from_numpy(far)
         got = float(self.evaluator(far)["loss"][0])
         true = float(self._slow()(far)["loss"][0])
         self.notes["off the centre"] = {"written": true, "evaluated": got}
-        how = how_close(job.model, job.options["precision"])
+        how = how_close(job.model, job.options["dtype"])
         if same_twice(true, got, how, slack=10):
             return
         reason = (
             f"at {far[0].tolist()} it gives {got:.9g}, where the weights "
             f"written into the model give {true:.9g}"
         )
-        if job.options["path"] != "auto":
+        if job.options["way"] != "auto":
             raise ValueError(
-                f"path={self.path!r} does not fit this model: {reason}; "
-                "use path='auto'"
+                f"way={self.way!r} does not fit this model: {reason}; "
+                "use way='auto'"
             )
         passed = {**self.evaluator.notes.get("passed over", {})}
-        passed[self.path] = reason
-        self.job.options["path"] = "slow"
+        passed[self.way] = reason
+        self.job.options["way"] = "slow"
         self.evaluator = self.job.evaluator()
         self.evaluator.notes["passed over"] = passed
-        self.path = self.evaluator.name
+        self.way = self.evaluator.name
 
     def _centre(self) -> None:
         """Hold the centre to the model's own loss."""
@@ -280,14 +280,14 @@ class Scan:
         if job.options["statistics"] not in {"eval", "interpolate"}:
             self.centre = float(self._slow()(zero)["loss"][0])
         self.notes["centre"] = {"direct": self.centre, "evaluated": got}
-        how = how_close(job.model, job.options["precision"])
+        how = how_close(job.model, job.options["dtype"])
         if self.steady and not same_twice(self.centre, got, how):
             raise RuntimeError(
                 f"the centre of the {self.what} ({got:.9g}, way "
-                f"{self.path!r}) is not the model's loss "
+                f"{self.way!r}) is not the model's loss "
                 f"({self.centre:.9g}). If the loss or the model keeps state "
                 "between calls, make it a function of its inputs; else try "
-                "path='slow'"
+                "way='slow'"
             )
         if not math.isfinite(self.centre):
             warn(
@@ -308,13 +308,13 @@ class Scan:
         true = direct_loss(job.model, job.loss_fn, job.held, point, there)
         got = float(self.evaluator(at)["loss"][0])
         self.notes[f"direct loss at {_plain(coords)}"] = true
-        how = how_close(job.model, job.options["precision"])
+        how = how_close(job.model, job.options["dtype"])
         if self.steady and not same_twice(true, got, how):
             raise RuntimeError(
                 f"the {self.what} at {_plain(coords)} ({got:.9g}) is not "
                 f"that network's own loss ({true:.9g}). If the loss or the "
                 "model keeps state between calls, make it a function of its "
-                "inputs; else try path='slow'"
+                "inputs; else try way='slow'"
             )
 
     def _seconds_for_a_point(self) -> float:
@@ -362,7 +362,7 @@ class Scan:
         self.notes["seconds_per_point_estimated"] = seconds
         points = len(self.coords)
         whole = seconds * points / workers(n_jobs)
-        announce(f"{self.what} of {points} points ({self.path})", whole)
+        announce(f"{self.what} of {points} points ({self.way})", whole)
         if self.budget_s is not None and whole > self.budget_s:
             print(
                 f"the budget of {duration(self.budget_s)} is less: the "
@@ -435,7 +435,7 @@ class Scan:
     def _hold_stored_centre(self, store: Store | None, losses) -> None:
         """What lies in the folder must be this loss, at the centre too."""
         centre = (self.coords == 0).all(1) & self.done & self.grid
-        how = how_close(self.job.model, self.job.options["precision"])
+        how = how_close(self.job.model, self.job.options["dtype"])
         for found in losses[centre] if self.steady else ():
             if not same_twice(float(found), self.centre, how):
                 raise ValueError(
@@ -446,7 +446,7 @@ class Scan:
 
     def _results(self, left: list[Tile], n_jobs: int | None) -> Iterator:
         if left and wants_workers(n_jobs):
-            self.job.options["path"] = self.path
+            self.job.options["way"] = self.way
             return elsewhere(self.job, left, n_jobs)
         return here(self.evaluator, left)
 

@@ -286,7 +286,7 @@ class Slice:
             torch.ones(losses.shape, dtype=torch.bool).numpy(),
             self.losses(torch.zeros(2)).item(),
             directions=self.names,
-            path="two weights",
+            way="two weights",
             provenance=self.provenance.derived("surface of two weights"),
         )
 

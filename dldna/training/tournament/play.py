@@ -204,7 +204,7 @@ class _Job:
             for m in first.modules()
         )
         if self.stacks:
-            way = Stacked(first, self.train[0][:4]).path
+            way = Stacked(first, self.train[0][:4]).way
             self.stacks = way == "perceptron"
 
     def identity(self) -> dict[str, Any]:
