@@ -1,6 +1,7 @@
 """``dldna landscape``: the loss around a network, in one command."""
 
 import argparse
+from argparse import SUPPRESS
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,8 +81,10 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--statistics", default=None,
         help="batch norm: eval (or frozen), train, recalibrate, interpolate",
     )  # fmt: skip
-    put("--precision", default="float32")
-    put("--path", default="auto", help="way of evaluating")
+    put("--dtype", help="float32, float64 or bfloat16 (default: the model's)")
+    put("--way", default="auto", help="how points are evaluated")
+    for old, new in {"--precision": "--dtype", "--path": "--way"}.items():
+        put(old, dest=new[2:], action=arguments.Renamed, help=SUPPRESS)
     put("--metrics", default=None, help="as accuracy; '' for none")
     put("--orthogonal", action="store_true", help="perpendicular directions")
     put("--jobs", type=int, help="processes (needs joblib)")
@@ -119,8 +122,8 @@ def run(given: argparse.Namespace) -> int:
         "seed": given.seed,
         "metrics": _metrics(given),
         "statistics": given.statistics,
-        "precision": given.precision,
-        "path": given.path,
+        "dtype": given.dtype,
+        "way": given.way,
         "limit": given.limit,
         "orthogonal": given.orthogonal,
         "n_jobs": given.jobs,

@@ -6,12 +6,21 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from dldna import batches as batching
 from dldna import params
-from dldna.checks import count, folder, positive, processes, whole
+from dldna.checks import (
+    count,
+    folder,
+    positive,
+    processes,
+    renamed,
+    whole,
+)
 from dldna.guard import untouched
+from dldna.landscape.evaluate.subspace import DTYPES
 from dldna.landscape.paths.trajectory import Trajectory
 from dldna.landscape.scan.estimate import Cost
 from dldna.landscape.scan.grid import axes, extent_of
@@ -39,6 +48,7 @@ from dldna.objective import (
 from dldna.records import Provenance, Surface
 
 
+@renamed(path="way", precision="dtype")
 @accepts_objective
 def surface(
     model: nn.Module,
@@ -53,8 +63,8 @@ def surface(
     *,
     metrics: Any = (),
     statistics: str | None = None,
-    path: str = "auto",
-    precision: str = "float32",
+    way: str = "auto",
+    dtype: str | torch.dtype | None = None,
     limit: int | None = None,
     budget_points: int | None = None,
     orthogonal: bool = False,
@@ -86,10 +96,9 @@ def surface(
             batch; where the target tells that it is not (a recurrent
             network without ``batch_first``), nothing that cuts the data
             is possible, and the slow way is taken.
-        directions: a name of ``DIRECTIONS`` ("random", which is
-            filter-normalised after Li et al.; "random-layer"; "random-entry";
-            "random-raw"; "hessian"; "gradient"; "pca"; "checkpoints"), a
-            :class:`Plane`, or two of: names, dicts of tensors, flat
+        directions: a name of :data:`DIRECTIONS`, which says what each is
+            ("random" is filter-normalised after Li et al.); a
+            :class:`Plane`; or two of: names, dicts of tensors, flat
             vectors, lists of tensors. Random directions move frozen
             parameters (``requires_grad=False``), too; those of the
             Hessian do not.
@@ -113,9 +122,11 @@ def surface(
             the weights). By default "interpolate" towards checkpoints,
             "recalibrate" if these directions are made orthogonal, else
             "eval".
-        path: way of evaluating; "auto" takes the fastest that agrees with
-            the slow one.
-        precision: "float32", "float64" or "bfloat16".
+        way: how points are evaluated; "auto" takes the fastest that agrees
+            with the slow one (see :func:`dldna.landscape.evaluate.choose`).
+        dtype: of the arithmetic: "float32", "float64" (copies are cast),
+            "bfloat16" (products are computed in it), or torch's own name
+            for the type; None for the types that the model has.
         limit: use only the first so many samples.
         budget_points: evaluate at most so many points in this call,
             coarse to fine.
@@ -169,7 +180,7 @@ def surface(
     with untouched(model):
         chosen, plane, shadow, run = _prepare(
             model, loss_fn, data, directions, extent, resolution, budget_s,
-            out, seed, metrics, statistics, path, precision, limit,
+            out, seed, metrics, statistics, way, dtype, limit,
             budget_points, orthogonal, vectors, trajectory, others, pairs,
             start,
         )  # fmt: skip
@@ -188,7 +199,7 @@ def surface(
         centre_loss=run.centre,
         metrics={k: v.reshape(shape) for k, v in values.items()},
         directions=[d.name for d in chosen],
-        path=run.path,
+        way=run.way,
         **path_fields,
         provenance=Provenance(
             made="surface",
@@ -199,7 +210,7 @@ def surface(
             n_samples=run.samples,
             loss=loss_name(loss_fn),
             device=str(next(model.parameters()).device),
-            dtype=arithmetic(model, precision),
+            dtype=arithmetic(model, dtype),
             seconds=time.perf_counter() - start,
             notes={
                 "directions": [d.done for d in chosen],
@@ -214,6 +225,8 @@ def surface(
     return record
 
 
+@renamed(path="way", precision="dtype")
+@accepts_objective
 def cost(*args, **kwargs) -> Cost:
     """What a call of :func:`surface` with these arguments would cost.
 
@@ -260,14 +273,14 @@ def cost(*args, **kwargs) -> Cost:
         samples=run.samples,
         seconds_per_point=seconds,
         workers=workers(n_jobs),
-        path=run.path,
+        way=run.way,
         samples_in_all=whole,
     )
 
 
 def _prepare(
     model, loss_fn, data, directions, extent, resolution, budget_s, out,
-    seed, metrics, statistics, path, precision, limit, budget_points,
+    seed, metrics, statistics, way, dtype, limit, budget_points,
     orthogonal, vectors, trajectory, others, pairs, start,
 ):  # fmt: skip
     """Check everything; choose directions and grid."""
@@ -278,7 +291,7 @@ def _prepare(
     count("pairs", pairs)
     check_loss(loss_fn, data)
     held = batching.held(data, limit)
-    path = way_for(path, held)
+    way = way_for(way, held)
     samples = sum(batching.size(b) for b in held)
     if budget_s is not None and samples > LEAST_SAMPLES:
         for batch in held:
@@ -306,8 +319,8 @@ def _prepare(
     options = {
         "metrics": named_metrics(metrics),
         "statistics": statistics_of(statistics),
-        "precision": precision,
-        "path": path,
+        "dtype": params.dtype_name(dtype, DTYPES),
+        "way": way,
     }
     if options["statistics"] == "interpolate":
         options["buffer_directions"] = buffer_steps(model, others)

@@ -6,14 +6,12 @@ import torch
 
 from dldna import batches as bt
 from dldna.guard import differentiable
+from dldna.objective.inputs import NotFinite
 
-RANDOM = {  # what to do about a loss that is none of the parameters alone
-    "train": 'switch off dropout and other noise with mode="eval"',
-    "eval": (
-        "something draws random numbers in eval mode, too: dropout called "
-        "with training=True (write training=self.training), noise, sampling"
-    ),
-}
+RANDOM = (  # what to do about a loss that is none of the parameters alone
+    "something draws random numbers in eval mode, too: dropout called "
+    "with training=True (write training=self.training), noise, sampling"
+)
 
 
 def check_function(f: Any) -> None:
@@ -22,7 +20,7 @@ def check_function(f: Any) -> None:
         for i, batch in enumerate(f.given):
             loss = f.mean_loss(None, [batch])
             if not torch.isfinite(torch.tensor(loss)):
-                raise ValueError(
+                raise NotFinite(
                     f"the loss is {loss} on batch {i}: curvature is not "
                     "defined there; look for NaN in the data and the "
                     "parameters, or lower the learning rate"
@@ -35,8 +33,7 @@ def check_function(f: Any) -> None:
             if abs(again - loss) > noise:
                 raise ValueError(
                     "two evaluations at the same point give different "
-                    "losses, so there is no matrix of curvature; "
-                    + RANDOM[f.mode]
+                    "losses, so there is no matrix of curvature; " + RANDOM
                 )
 
 

@@ -23,6 +23,10 @@ WRAPPERS = {
 }
 
 
+class NotFinite(ValueError):
+    """Weights or a loss that are NaN or infinite, where numbers are needed."""
+
+
 def check_model(model: Any, name: str = "the model") -> None:
     """Refuse what has no parameters to move.
 
@@ -87,7 +91,7 @@ def check_model(model: Any, name: str = "the model") -> None:
         if tensor.is_floating_point() and not bool(
             torch.isfinite(tensor).all()
         ):
-            raise ValueError(
+            raise NotFinite(
                 f"{name}'s own weights are not finite in {key!r}: training "
                 "diverged, or the checkpoint is damaged"
             )

@@ -26,11 +26,11 @@ from dldna.objective.inputs import (
 from dldna.objective.kernels import plain_kernels
 from dldna.objective.opening import Held, opened
 from dldna.objective.pieces import counted, joined
-from dldna.objective.place import in_place
+from dldna.objective.place import in_place, norms
 from dldna.objective.reductions import batch_weight, cast, loss_name, reduction
 from dldna.records import Provenance
 
-MODES = ("eval", "train")
+STATISTICS = ("eval", "train")
 
 
 class Objective(Held):
@@ -58,10 +58,12 @@ class Objective(Held):
         names: names of the parameters that may move, taken in the model's
             order; by default those with ``requires_grad``, or all, where
             none has it.
-        dtype: float32 or float64; by default float32, unless the
-            parameters are float64. Models that mix types keep each
-            tensor's own.
-        mode: "eval" or "train".
+        dtype: "float32" or "float64", or torch's own name for it; by
+            default float32, unless the parameters are float64. Models that
+            mix types keep each tensor's own.
+        statistics: what batch normalisation uses: "eval", also called
+            "frozen" (the running statistics), or "train" (each batch's
+            own). Dropout is off in both.
         limit: use only this many samples.
 
     Raises:
@@ -80,6 +82,9 @@ class Objective(Held):
         (5.0, -10.0)
     """
 
+    mode = checks.former("statistics")
+
+    @checks.renamed(mode="statistics")
     @untouched()  # by a model that draws from the global generators
     @differentiable()
     def __init__(
@@ -89,11 +94,12 @@ class Objective(Held):
         data: Any = None,
         *,
         names: Sequence[str] | None = None,
-        dtype: torch.dtype | None = None,
-        mode: str = "eval",
+        dtype: str | torch.dtype | None = None,
+        statistics: str = "eval",
         limit: int | None = None,
     ):
-        self.mode = checks.choice("mode", mode, MODES)
+        known = "eval" if statistics == "frozen" else statistics
+        self.statistics = checks.choice("statistics", known, STATISTICS)
         if limit is not None:
             checks.count("limit", limit)
         model, loss_fn, data = opened(model, loss_fn, data)
@@ -105,11 +111,9 @@ class Objective(Held):
         first = named[self.names[0]]
         self.device = first.device
         wide = first.dtype == torch.float64
-        self.dtype = dtype or (torch.float64 if wide else torch.float32)
-        if self.dtype not in (torch.float32, torch.float64):
-            raise ValueError(
-                f"dtype must be torch.float32 or torch.float64, not {dtype}"
-            )
+        named_type = params.dtype_name(dtype, ("float32", "float64"))
+        own = "float64" if wide else "float32"
+        self.dtype = getattr(torch, named_type or own)
         self.cast = {"device": self.device, "dtype": self.dtype}
         kinds = {p.dtype for p in named.values() if p.is_floating_point()}
         self.mixed = len(kinds) > 1
@@ -188,11 +192,11 @@ class Objective(Held):
             may move, in the order of ``names``.
         """
         point = self.point if point is None else point
-        modules = list(self.model.modules())
+        train = self.statistics == "train"
         with (
             in_place(
                 self.model,
-                training=modules if self.mode == "train" else (),
+                training=norms(self.model) if train else (),
                 needs=self.names,
             ) as put,
             plain_kernels(),
@@ -226,7 +230,7 @@ class Objective(Held):
             point: parameters by name; by default the model's.
 
         Returns:
-            The gradient (n,), in the order of ``flat``.
+            (n,) in the order of ``flat``.
         """
         out = torch.zeros(self.n, **self.cast)
         for weight, batch in zip(self.weights, self.batches, strict=True):
@@ -288,7 +292,7 @@ class Objective(Held):
             seconds=time.perf_counter() - self._began,
             notes={
                 "params": list(self.names),
-                "mode": self.mode,
+                "statistics": self.statistics,
                 "batches": len(self.given),
                 **notes,
             },

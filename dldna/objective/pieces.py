@@ -14,7 +14,7 @@ MERGE = 256  # samples; smaller batches are joined up to this size
 
 def joined(f: Any) -> list[Any]:
     """Neighbouring small batches in one, where nothing else changes."""
-    if f.mode == "train" or len(f.given) == 1:
+    if f.statistics == "train" or len(f.given) == 1:
         return f.given
     groups: list[list[Any]] = []
     filled = MERGE

@@ -250,7 +250,7 @@ def test_tensors_that_the_loss_holds_follow_the_type():
     assert wide.eigenvalues == pytest.approx(right.eigenvalues, rel=1e-6)
     assert held.weight.dtype == torch.float32
     assert np.isfinite(
-        surface(net, held, (X, Y), resolution=3, precision="float64").losses
+        surface(net, held, (X, Y), resolution=3, dtype="float64").losses
     ).all()
 
     def closed(output, batch):

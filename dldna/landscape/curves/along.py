@@ -116,8 +116,8 @@ def walk(
                 "statistics": statistics_of(statistics)
                 if norms(model)
                 else "eval",
-                "precision": "float32",
-                "path": way_for("auto", held),
+                "dtype": None,
+                "way": way_for("auto", held),
             },
         )
         scan = Scan(
@@ -147,11 +147,11 @@ def walk(
             n_samples=scan.samples,
             loss=loss_name(loss_fn),
             device=str(next(model.parameters()).device),
-            dtype=arithmetic(model, "float32"),
+            dtype=arithmetic(model, None),
             seconds=time.perf_counter() - started,
             notes={
                 "statistics": statistics if norms(model) else "none",
-                "path": scan.path,
+                "way": scan.way,
                 **scan.notes,
             },
         ),

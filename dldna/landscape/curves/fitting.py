@@ -142,7 +142,7 @@ def fit_curve(
             n_samples=job.samples,
             loss=loss_name(loss_fn),
             device=str(job.device),
-            dtype=arithmetic(model, "float32"),
+            dtype=arithmetic(model, None),
             seconds=time.perf_counter() - started,
         ),
     )

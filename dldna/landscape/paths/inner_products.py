@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dldna import checks, params
+from dldna import params
+from dldna.landscape.paths.null import origin_of
 
-ABOUT = ("mean", "last")
 CHUNK = 2**20  # numbers of one checkpoint that are cast to float64 at once
 
 
@@ -28,7 +28,7 @@ def random_walk(
     Args:
         steps: (T - 1,) lengths of the steps.
         k: number of axes, less than T.
-        about: "mean" or "last".
+        about: "mean" or "end".
 
     Returns:
         Coordinates (T, k), and shares of the variance (k,).
@@ -42,7 +42,7 @@ def random_walk(
         with comparison to neural network training, NeurIPS 2018,
         arXiv 1806.08805.
     """
-    checks.choice("origin", about, ABOUT)
+    about = origin_of(about)
     steps = np.asarray(steps, dtype=np.float64)
     unit = power_of_two(np.abs(steps).max(initial=0.0))
     walked = np.append(0.0, np.cumsum((steps / unit) ** 2))
@@ -128,7 +128,7 @@ def principal(
     vectors = vectors[:, ::-1][:, :k]
     # The sign of an axis means nothing: let the last point be positive.
     vectors = vectors * np.where(vectors[-1] < 0, -1.0, 1.0)
-    if about == "last":
+    if about == "end":
         vectors = vectors * np.where(vectors[0] > 0, -1.0, 1.0)
     total = np.trace(centre @ gram @ centre.T)
     shares = values / total if total > 0 else np.zeros(len(values))

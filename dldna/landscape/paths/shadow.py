@@ -98,7 +98,7 @@ def project(run: Recorded, plane: Plane) -> Shadow:
 
 def losses_on(run: Recorded, job: Any, plane: Plane, shadow: Shadow) -> dict:
     """True losses and those below: see ``Trajectory.losses_on``."""
-    keys = ("metrics", "precision", "statistics", "buffer_directions")
+    keys = ("metrics", "dtype", "statistics", "buffer_directions")
     options = {k: v for k, v in job.options.items() if k in keys}
     one = task(
         job.model, job.loss_fn, job.held, plane.origin, plane.vectors,

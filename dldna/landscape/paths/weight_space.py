@@ -6,16 +6,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from dldna import checks
 from dldna.landscape.paths.clustering import clusters
 from dldna.landscape.paths.inner_products import (
-    ABOUT,
     inner_products,
     principal,
     random_walk,
     weights,
 )
+from dldna.landscape.paths.null import origin_of
 from dldna.landscape.space.names import natural_key
 from dldna.records import Provenance, Record
 
@@ -108,7 +109,7 @@ def pca(
         labels: names, each with a number in it ("ReLU-epoch10"); by
             default "1", "2", ... in the order given.
         k: number of axes, less than T.
-        about: "mean", or "last" for the way to the end point.
+        about: "mean", or "end" for the way to the end point.
 
     Returns:
         The embedding, in the natural order of the labels.
@@ -132,7 +133,7 @@ def pca(
         with comparison to neural network training, NeurIPS 2018,
         arXiv 1806.08805.
     """
-    checks.choice("origin", about, ABOUT)
+    about = origin_of(about)
     found = _gather(checkpoints, labels)
     t = len(found["labels"])
     if checks.count("k", k) >= t:
@@ -148,6 +149,7 @@ def pca(
         method="pca",
         provenance=Provenance(
             made=f"PCA of {t} checkpoints about the {about}",
+            model=found.pop("model"),
             n_params=found.pop("size"),
         ),
         **found,
@@ -226,6 +228,7 @@ def tsne(
         perplexity=float(perplexity),
         provenance=Provenance(
             made=f"t-SNE of {t} checkpoints",
+            model=found.pop("model"),
             seed=seed,
             n_params=found.pop("size"),
         ),
@@ -282,4 +285,7 @@ def _gather(checkpoints: Sequence[Any], labels: Sequence[str] | None) -> dict:
         "jumps": np.array(jumps, dtype=int),
         "gram": (gram, unit),
         "size": size,
+        "model": next(
+            (type(c).__name__ for c in given if isinstance(c, nn.Module)), ""
+        ),
     }

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from dldna.checks import former
 from dldna.progress import duration
 
 
@@ -18,12 +19,12 @@ class Cost:
         samples: number of samples for each point.
         seconds_per_point: measured.
         workers: how many tiles would be worked on at once.
-        path: way of evaluating.
+        way: how points are evaluated.
         samples_in_all: number of samples in the data.
 
     Example:
         >>> c = Cost(points=100, done=40, samples=8, seconds_per_point=0.5,
-        ...          workers=2, path="slow", samples_in_all=16)
+        ...          workers=2, way="slow", samples_in_all=16)
         >>> c.seconds
         15.0
         >>> str(c)[:30], str(c)[-17:]
@@ -35,8 +36,10 @@ class Cost:
     samples: int
     seconds_per_point: float
     workers: int
-    path: str
+    way: str
     samples_in_all: int
+
+    path = former("way")
 
     @property
     def seconds(self) -> float:
@@ -47,7 +50,7 @@ class Cost:
     def __str__(self) -> str:
         text = (
             f"{self.points} points x {self.samples} of "
-            f"{self.samples_in_all} samples by the way {self.path!r}: "
+            f"{self.samples_in_all} samples by the way {self.way!r}: "
             f"{duration(self.seconds_per_point)} a point, "
             f"{duration(self.seconds)} in all"
         )

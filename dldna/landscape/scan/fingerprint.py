@@ -155,7 +155,7 @@ def _feed(total, thing: Any) -> None:
 def scan_identity(scan: Any) -> dict[str, str]:
     """What makes two scans the same, so that one may go on with the other."""
     job = scan.job
-    kept = {k: job.options[k] for k in ("statistics", "precision")}
+    kept = {k: job.options[k] for k in ("statistics", "dtype")}
     return {
         "weights": digest(
             model_identity(job.model),

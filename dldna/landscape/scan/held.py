@@ -46,7 +46,7 @@ def hold(scan: Any) -> None:
 
 
 def _slow(scan: Any) -> Slow:
-    plain = {k: v for k, v in scan.job.options.items() if k != "path"}
+    plain = {k: v for k, v in scan.job.options.items() if k != "way"}
     job = scan.job
     given = (job.model, job.loss_fn, job.held, job.origin, job.directions)
     return Slow(task(*given, **plain), exact=True)
@@ -58,31 +58,31 @@ def _off_the_centre(scan: Any) -> None:
     Where they differ, the slow way is taken for all points.
     """
     job = scan.job
-    if scan.path == "slow" or not scan.steady:
+    if scan.way == "slow" or not scan.steady:
         return
     far = scan.coords[int(np.abs(scan.coords).sum(1).argmax())][None]
     far = torch.from_numpy(far)
     got = float(scan.evaluator(far)["loss"][0])
     true = float(_slow(scan)(far)["loss"][0])
     scan.notes["off the centre"] = {"written": true, "evaluated": got}
-    how = how_close(job.model, job.options["precision"])
+    how = how_close(job.model, job.options["dtype"])
     if same_twice(true, got, how, slack=10):
         return
     reason = (
         f"at {far[0].tolist()} it gives {got:.9g}, where the weights "
         f"written into the model give {true:.9g}"
     )
-    if job.options["path"] != "auto":
+    if job.options["way"] != "auto":
         raise ValueError(
-            f"path={scan.path!r} does not fit this model: {reason}; "
-            "use path='auto'"
+            f"way={scan.way!r} does not fit this model: {reason}; "
+            "use way='auto'"
         )
     passed = {**scan.evaluator.notes.get("passed over", {})}
-    passed[scan.path] = reason
-    scan.job.options["path"] = "slow"
+    passed[scan.way] = reason
+    scan.job.options["way"] = "slow"
     scan.evaluator = scan.job.evaluator()
     scan.evaluator.notes["passed over"] = passed
-    scan.path = scan.evaluator.name
+    scan.way = scan.evaluator.name
 
 
 def _centre(scan: Any) -> None:
@@ -94,14 +94,14 @@ def _centre(scan: Any) -> None:
     if job.options["statistics"] not in {"eval", "interpolate"}:
         scan.centre = float(_slow(scan)(zero)["loss"][0])
     scan.notes["centre"] = {"direct": scan.centre, "evaluated": got}
-    how = how_close(job.model, job.options["precision"])
+    how = how_close(job.model, job.options["dtype"])
     if scan.steady and not same_twice(scan.centre, got, how):
         raise RuntimeError(
             f"the centre of the {scan.what} ({got:.9g}, way "
-            f"{scan.path!r}) is not the model's loss "
+            f"{scan.way!r}) is not the model's loss "
             f"({scan.centre:.9g}). If the loss or the model keeps state "
             "between calls, make it a function of its inputs; else try "
-            "path='slow'"
+            "way='slow'"
         )
     if not math.isfinite(scan.centre):
         warn(
@@ -123,20 +123,20 @@ def _end(scan: Any, coords: Sequence[float], end: Any) -> None:
     true = direct_loss(job.model, job.loss_fn, job.held, point, there)
     got = float(scan.evaluator(at)["loss"][0])
     scan.notes[f"direct loss at {_plain(coords)}"] = true
-    how = how_close(job.model, job.options["precision"])
+    how = how_close(job.model, job.options["dtype"])
     if scan.steady and not same_twice(true, got, how):
         raise RuntimeError(
             f"the {scan.what} at {_plain(coords)} ({got:.9g}) is not "
             f"that network's own loss ({true:.9g}). If the loss or the "
             "model keeps state between calls, make it a function of its "
-            "inputs; else try path='slow'"
+            "inputs; else try way='slow'"
         )
 
 
 def stored_centre(scan: Any, store: Store | None, losses: np.ndarray) -> None:
     """What lies in the folder must be this loss, at the centre too."""
     centre = (scan.coords == 0).all(1) & scan.done & scan.grid
-    how = how_close(scan.job.model, scan.job.options["precision"])
+    how = how_close(scan.job.model, scan.job.options["dtype"])
     for found in losses[centre] if scan.steady else ():
         if not same_twice(float(found), scan.centre, how):
             raise ValueError(

@@ -55,7 +55,7 @@ class Scan:
         job: what is evaluated, on the samples that were chosen.
         done: (A * B,) which points have values.
         centre: the directly evaluated loss.
-        path: name of the way of evaluating.
+        way: how points are evaluated.
         samples: number of samples that were used.
         notes: for the record.
     """
@@ -86,7 +86,7 @@ class Scan:
         self.done = np.zeros(len(self.coords), dtype=bool)
         self.given = job.held  # a budget may thin the data later
         self.centre = math.nan
-        self.path = ""
+        self.way = ""
         self.notes: dict[str, Any] = {}
 
     @property
@@ -112,7 +112,7 @@ class Scan:
         elif self.budget_s is not None:
             self._fit_samples()
         self.evaluator = self.job.evaluator()
-        self.path = self.evaluator.name
+        self.way = self.evaluator.name
         seconds = seconds_for_a_point(self.job, self.evaluator, self.coords)
         if plan is not None:
             nowhere = {"loss": np.empty(len(self.coords))}
@@ -127,11 +127,11 @@ class Scan:
         if before is not None:
             before = store.agree(identity, before)
             self._use(before["samples"])
-            self.job.options["path"] = before["path"]
+            self.job.options["way"] = before["way"]
         elif self.budget_s is not None:
             self._fit_samples()
         self.evaluator = self.job.evaluator()
-        self.path = self.evaluator.name
+        self.way = self.evaluator.name
         seconds = seconds_for_a_point(self.job, self.evaluator, self.coords)
         self._announce(seconds, n_jobs)
         hold(self)
@@ -139,7 +139,7 @@ class Scan:
             return before
         plan = {
             "samples": self.samples,
-            "path": self.path,
+            "way": self.way,
             "order": "levels" if self._limited else "rows",
             "tile": self._tile_size(seconds, n_jobs),
         }
@@ -196,7 +196,7 @@ class Scan:
         self.notes["seconds_per_point_estimated"] = seconds
         points = len(self.coords)
         whole = seconds * points / workers(n_jobs)
-        announce(f"{self.what} of {points} points ({self.path})", whole)
+        announce(f"{self.what} of {points} points ({self.way})", whole)
         if self.budget_s is not None and whole > self.budget_s:
             print(
                 f"the budget of {duration(self.budget_s)} is less: the "
@@ -268,7 +268,7 @@ class Scan:
 
     def _results(self, left: list[Tile], n_jobs: int | None) -> Iterator:
         if left and wants_workers(n_jobs):
-            self.job.options["path"] = self.path
+            self.job.options["way"] = self.way
             return elsewhere(self.job, left, n_jobs)
         return here(self.evaluator, left)
 

@@ -140,7 +140,8 @@ def arena(
             data=data.name,
             n_samples=len(job.train[0]),
             loss="cross_entropy",
-            device=str(device or "cpu"),
+            device=job.place,
+            dtype=job.dtype,
             seconds=max(float(spent), time.perf_counter() - began),
             notes={
                 "budget": budget,
@@ -194,13 +195,16 @@ class _Job:
         self.n_params = params.count(self.first)
         if self.label == "callable":
             self.label = type(first).__name__
-        flat = device is None and next(first.parameters()).is_cpu
+        like = next(first.parameters())
+        self.place = str(device or like.device)
+        self.dtype = str(like.dtype).removeprefix("torch.")
+        flat = device is None and like.is_cpu
         self.stacks = flat and not any(
             isinstance(m, nn.modules.dropout._DropoutNd)
             for m in first.modules()
         )
         if self.stacks:
-            way = Stacked(first, self.train[0][:4]).path
+            way = Stacked(first, self.train[0][:4]).way
             self.stacks = way == "perceptron"
 
     def identity(self) -> dict[str, Any]:
