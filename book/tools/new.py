@@ -89,7 +89,7 @@ def test_{name}_equals_the_plain_loop():
 
 ANSWERS = '''"""Chapter {number}: {title}."""
 
-from dldna.exercises.kinds import Number
+from dldna.exercises.answer_kinds import Number
 from dldna.exercises.questions import Option, Question
 
 EXERCISES = {{

@@ -20,9 +20,9 @@ from torch.nn.modules.conv import _ConvNd
 from dldna import batches
 from dldna.guard import untouched
 from dldna.init._draw import make_generator
-from dldna.init.blocks import check_model
 from dldna.init.fans import fans_of
 from dldna.init.gaussian import moments
+from dldna.init.weight_matrices import check_model
 from dldna.params import exact
 from dldna.records import LayerStats, Provenance
 

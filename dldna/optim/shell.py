@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from dldna.optim.base import Base, listed, refuse_unknown
+from dldna.optim.base_optimizer import Base, listed, refuse_unknown
 from dldna.optim.ops import off
 from dldna.optim.replay import in_pieces, whole
 from dldna.optim.rule import Rule

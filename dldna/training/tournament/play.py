@@ -18,9 +18,9 @@ from dldna.landscape.scan.fingerprint import digest
 from dldna.progress import track
 from dldna.records import Provenance
 from dldna.training.callbacks import Callback, State
+from dldna.training.ensemble import Ensemble
 from dldna.training.evaluation import evaluate, measure
 from dldna.training.loop import train
-from dldna.training.stacked import Stacked
 from dldna.training.sweep import sweep
 from dldna.training.tournament.contestants import (
     Contestant,
@@ -200,7 +200,7 @@ class _Job:
             for m in first.modules()
         )
         if self.stacks:
-            way = Stacked(first, self.train[0][:4]).path
+            way = Ensemble(first, self.train[0][:4]).path
             self.stacks = way == "perceptron"
 
     def identity(self) -> dict[str, Any]:
