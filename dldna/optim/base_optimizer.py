@@ -196,6 +196,14 @@ def listed(params: Any) -> list:
     return params
 
 
+def evaluated(closure: Callable[[], Any] | None) -> Any:
+    """The closure's loss, its gradients on; None where there is none."""
+    if closure is None:
+        return None
+    with torch.enable_grad():
+        return closure()
+
+
 def refuse_unknown(owner: str, hyper: Iterable[str], known: list) -> None:
     """Meet an unknown keyword with the nearest known one."""
     for name in hyper:

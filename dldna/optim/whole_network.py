@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from dldna.optim.base_optimizer import evaluated
 from dldna.optim.ops import wide
 from dldna.optim.shell import RuleOptimizer
 
@@ -55,10 +56,7 @@ class NetworkOptimizer(RuleOptimizer):
         Raises:
             ValueError: groups differ in what the network has only once.
         """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = evaluated(closure)
         self.check_together(self.param_groups)
         parts = [
             (group, p)
