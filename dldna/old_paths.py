@@ -33,6 +33,8 @@ MODULES = {
     "plotting.space": "plotting.plotly_surface",
     "plotting.show": "plotting.accessible",
     "plotting.motion": "plotting.learning_dynamics",
+    "plotting.playground_page": "pages.playground_page",
+    "plotting.widget": "pages.widget",
     "export.report": "export.reliability",
     "export.scales": "export.height_scales",
     "init.blocks": "init.weight_matrices",
@@ -141,6 +143,11 @@ IN_PRINT: dict[str, dict[str, tuple[str, ...]]] = {
 NAMES = {
     "graph.Graph": "graph.ComputationalGraph",
     "init.Block": "init.WeightMatrix",
+    "plotting.PLAYERS": "pages.PLAYERS",
+    "plotting.Widget": "pages.Widget",
+    "plotting.init_lab": "pages.init_lab",
+    "plotting.player": "pages.player",
+    "plotting.playground": "pages.playground",
 }
 """Old and new name of what was renamed in a package, or left it."""
 
@@ -225,7 +232,8 @@ def alias(package: str) -> None:
         ('dldna.plotting.accessible', 'show')
     """
     for old, new in MODULES.items():
-        if f"dldna.{old}".rpartition(".")[0] == package:
+        both = {f"dldna.{path}".rpartition(".")[0] for path in (old, new)}
+        if both == {package}:
             sys.modules.setdefault(f"dldna.{old}", _module(new))
 
 

@@ -37,11 +37,10 @@ ALLOWED = {
     **dict.fromkeys(THINGS, GROUND | THINGS),
     **dict.fromkeys(MEANS, GROUND | THINGS),
     "training": GROUND | THINGS | MEANS,
-    "plotting": {"records", "checks", "files", "problems", "optim"}
-    | {"old_paths"},
+    "plotting": {"records", "checks", "files", "old_paths"},
 }
 BELOW = GROUND | THINGS | MEANS | {"training", "plotting"}
-TOP = {"cli", "exercises", "walks"}
+TOP = {"cli", "exercises", "pages", "walks"}
 ALLOWED |= dict.fromkeys(TOP, BELOW | TOP)
 # The published chapters' functions: nobody builds on them, and one command
 # makes what they load. The chapters' paths lead there, by a table.

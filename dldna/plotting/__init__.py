@@ -11,7 +11,6 @@ from dldna.plotting.homology import (
     persistence,
     valleys,
 )
-from dldna.plotting.init_lab import init_lab
 from dldna.plotting.learning_dynamics import (
     dynamics,
     dynamics_bundle,
@@ -24,26 +23,19 @@ from dldna.plotting.networks import network
 from dldna.plotting.optimizer_walks import walks
 from dldna.plotting.paths import path
 from dldna.plotting.planes import contour, levels_of, lift, shade
-from dldna.plotting.playground_page import (
-    PLAYERS,
-    player,
-    playground,
-)
 from dldna.plotting.plotly_surface import surface_3d
 from dldna.plotting.relief import contours_3d, mesh_3d
 from dldna.plotting.spectra import density, eigenvalues
 from dldna.plotting.style import COLORS, MARKERS, use
 from dldna.plotting.tournaments import pairs, scores
 from dldna.plotting.training_curves import bands, curves, histories
-from dldna.plotting.widget import Widget
 
 old_paths.alias(__name__)
+__getattr__ = old_paths.former(__name__)
 
 __all__ = [
     "COLORS",
     "MARKERS",
-    "PLAYERS",
-    "Widget",
     "alt_text",
     "bands",
     "barcode",
@@ -58,7 +50,6 @@ __all__ = [
     "eigenvalues",
     "energies",
     "histories",
-    "init_lab",
     "levels_of",
     "lift",
     "line",
@@ -67,8 +58,6 @@ __all__ = [
     "pairs",
     "path",
     "persistence",
-    "player",
-    "playground",
     "ridges",
     "scores",
     "shade",

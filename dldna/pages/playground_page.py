@@ -1,9 +1,7 @@
 """The optimizer playground: paths on a surface, moved by the reader.
 
-Everything is in one piece of HTML: numbers, style and script. It asks
-nothing of a server or a kernel, so it works in the rendered page, from
-disk, in Jupyter and in Colab. The update rules stand in
-``playground_rules.js`` and are held to :mod:`dldna.optim` by a test.
+The update rules stand in ``playground_rules.js`` and are held to
+:mod:`dldna.optim` by a test.
 """
 
 import base64
@@ -14,8 +12,9 @@ import numpy as np
 import torch
 
 from dldna import checks
+from dldna.export.html import in_script, read
 from dldna.optim import find
-from dldna.plotting.widget import Widget, filled, in_script, read
+from dldna.pages.widget import Widget, filled
 from dldna.problems import PROBLEMS, Problem, problem
 from dldna.records import Surface
 
@@ -29,6 +28,12 @@ PLAYERS = (
 """The playground's optimizers. Muon and SOAP move matrices and are left
 out; so is Entropy-SGD, whose walker is random. LARS takes the two weights
 for one layer; Sophia has the Hessian's exact diagonal."""
+
+SCRIPTS = (
+    *("page.js", "playground_rules.js", "playground_surfaces.js"),
+    "playground.js",
+)
+"""The playground's script, in its pieces."""
 
 What = str | Problem | Surface | Mapping[str, Any]
 
@@ -135,9 +140,7 @@ def playground(
         "steps": checks.count("steps", steps),
         "seed": int(seed),
     }
-    libraries = "\n".join(
-        read(f"playground{part}.js") for part in ("_rules", "_surfaces", "")
-    )
+    libraries = "\n".join(map(read, SCRIPTS))
     fields = {
         "STYLE": read("playground.css"),
         "SCRIPT": f"(function () {{\n{libraries}\n}})();",

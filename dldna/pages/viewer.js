@@ -1,5 +1,5 @@
-"use strict";
 (() => {
+  "use strict";
   const D = JSON.parse(document.getElementById("data").textContent);
   const $ = (id) => document.getElementById(id);
   const A = D.alphas, B = D.betas, n = A.length, m = B.length;
@@ -11,12 +11,8 @@
 
   const css = (name) =>
     getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const short = (v) => {
-    if (typeof v !== "number") return String(v);
-    const a = Math.abs(v);
-    return a !== 0 && (a < 1e-3 || a >= 1e5)
-      ? v.toExponential(3) : String(Number(v.toPrecision(5)));
-  };
+  const short = (v) => (typeof v === "number" ? dldnaPage.number(v, 5, 3)
+    : String(v));
 
   // Heights in [0, 1], and in words what was done.
   function measure() {
@@ -69,14 +65,8 @@
 
   function sized(canvas) {
     const box = canvas.getBoundingClientRect();
-    const k = window.devicePixelRatio || 1;
-    const w = Math.max(1, Math.round(box.width * k));
-    const h = Math.max(1, Math.round(box.height * k));
-    if (canvas.width !== w || canvas.height !== h) {
-      canvas.width = w; canvas.height = h;
-    }
-    const c = canvas.getContext("2d");
-    c.setTransform(k, 0, 0, k, 0, 0);
+    const [c] = dldnaPage.sharp(canvas, Math.max(1, box.width),
+      Math.max(1, box.height));
     c.clearRect(0, 0, box.width, box.height);
     return [c, box.width, box.height];
   }
@@ -240,35 +230,17 @@
   }
 
   function contours(c, x, y, Z) {
+    const rows = B.map((_, j) => A.map((_, i) =>
+      (D.evaluated[i][j] ? S.z(Z[i][j]) : NaN)));
     c.lineWidth = 0.8;
     for (let k = 1; k < 12; k += 1) {
       const level = k / 12;
       c.strokeStyle = level > 0.55 ? "rgba(0,0,0,.55)"
         : "rgba(255,255,255,.65)";
       c.beginPath();
-      for (let i = 0; i < n - 1; i += 1) {
-        for (let j = 0; j < m - 1; j += 1) cell(c, x, y, Z, i, j, level);
-      }
+      dldnaPage.contour(c, rows, level,
+        (i) => x(dldnaPage.between(A, i)), (j) => y(dldnaPage.between(B, j)));
       c.stroke();
-    }
-  }
-
-  function cell(c, x, y, Z, i, j, level) {
-    const ids = [[i, j], [i + 1, j], [i + 1, j + 1], [i, j + 1]];
-    const t = ids.map(([k, l]) => (D.evaluated[k][l] ? S.z(Z[k][l]) : NaN));
-    if (t.some((v) => !(v >= 0))) return;
-    const cut = [];
-    for (let e = 0; e < 4; e += 1) {
-      const p = t[e], q = t[(e + 1) % 4];
-      if ((p < level) !== (q < level)) {
-        const f = (level - p) / (q - p), u = ids[e], v = ids[(e + 1) % 4];
-        cut.push([x(A[u[0]] + f * (A[v[0]] - A[u[0]])),
-          y(B[u[1]] + f * (B[v[1]] - B[u[1]]))]);
-      }
-    }
-    for (let k = 0; k + 1 < cut.length; k += 2) {
-      c.moveTo(cut[k][0], cut[k][1]);
-      c.lineTo(cut[k + 1][0], cut[k + 1][1]);
     }
   }
 

@@ -43,10 +43,7 @@
 
   const show = (v) => {
     if (!Number.isFinite(v)) return "no number";
-    const size = Math.abs(v);
-    if (size === 0) return "0";
-    if (size < 1e-3 || size >= 1e5) return v.toExponential(1);
-    return String(Number(v.toPrecision(3)));
+    return dldnaPage.number(v, 3, 1);
   };
   const colour = (i) => colours["--play-" + i];
   const label = (name) => dldnaRules.table[name].label;
@@ -239,16 +236,9 @@
   // --- drawing ----------------------------------------------------------
   const PAD = { left: 44, right: 10, top: 8, bottom: 24 };
   function sized(canvas) {
-    const ratio = window.devicePixelRatio || 1;
     const w = canvas.clientWidth, h = canvas.clientHeight;
-    if (canvas.width !== Math.round(w * ratio) ||
-        canvas.height !== Math.round(h * ratio)) {
-      canvas.width = Math.round(w * ratio);
-      canvas.height = Math.round(h * ratio);
-      if (canvas === map) background = null;
-    }
-    const pen = canvas.getContext("2d");
-    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    const [pen, changed] = dldnaPage.sharp(canvas, w, h);
+    if (changed && canvas === map) background = null;
     pen.font = "12px sans-serif";
     pen.lineJoin = "round";
     return [pen, w, h];
@@ -278,12 +268,8 @@
   // Colours and contours by the logarithm of the height above the lowest
   // point of the window.
   function relief(w, h) {
-    const ratio = window.devicePixelRatio || 1;
     const layer = document.createElement("canvas");
-    layer.width = Math.round(w * ratio);
-    layer.height = Math.round(h * ratio);
-    const pen = layer.getContext("2d"), z = picture.z;
-    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    const [pen] = dldnaPage.sharp(layer, w, h), z = picture.z;
     const flat = z.flat().filter(Number.isFinite).sort((p, q) => p - q);
     const low = flat[0], middle = flat[flat.length >> 1];
     const floor = Math.max(1e-3 * (middle - low), 1e-12);
@@ -319,35 +305,13 @@
     pen.lineWidth = 0.8;
     pen.beginPath();
     for (let level = 1; level < 15; level++) {
-      contour(pen, u, level / 15, (j) => PAD.left + j * cw,
+      dldnaPage.contour(pen, u, level / 15, (j) => PAD.left + j * cw,
         (i) => PAD.top + f.ih - i * ch);
     }
     pen.stroke();
     pen.restore();
     return layer;
   }
-  // Marching squares: straight pieces within each cell.
-  function contour(pen, u, level, px, py) {
-    for (let i = 0; i + 1 < u.length; i++) {
-      for (let j = 0; j + 1 < u[0].length; j++) {
-        const c = [[j, i], [j + 1, i], [j + 1, i + 1], [j, i + 1]];
-        const v = [u[i][j], u[i][j + 1], u[i + 1][j + 1], u[i + 1][j]];
-        const cuts = [];
-        for (let k = 0; k < 4; k++) {
-          const m = (k + 1) % 4;
-          if (v[k] < level === v[m] < level) continue;
-          const s = (level - v[k]) / (v[m] - v[k]);
-          cuts.push([c[k][0] + s * (c[m][0] - c[k][0]),
-            c[k][1] + s * (c[m][1] - c[k][1])]);
-        }
-        for (let k = 0; k + 1 < cuts.length; k += 2) {
-          pen.moveTo(px(cuts[k][0]), py(cuts[k][1]));
-          pen.lineTo(px(cuts[k + 1][0]), py(cuts[k + 1][1]));
-        }
-      }
-    }
-  }
-
   function mark(pen, kind, x, y, r) {
     const corners = { square: [[-1, -1], [1, -1], [1, 1], [-1, 1]],
       triangle: [[0, -1.2], [1.1, 0.9], [-1.1, 0.9]],

@@ -1,11 +1,11 @@
 """What widgets of the page share: one piece of HTML that holds all."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 from zlib import crc32
+
+from dldna.export.html import read
 
 
 @dataclass(frozen=True)
@@ -20,28 +20,6 @@ class Widget:
 
     def _repr_html_(self) -> str:
         return self.html
-
-
-def read(name: str) -> str:
-    """A file of this room."""
-    home = resources.files("dldna.plotting")
-    return (home / name).read_text(encoding="utf-8").strip()
-
-
-def in_script(content: Any) -> str:
-    """JSON that can stand in a script element.
-
-    Raises:
-        ValueError: a number is not finite.
-
-    Example:
-        >>> in_script({"a": "</script>"})
-        '{"a":"\\\\u003c/script>"}'
-    """
-    text = json.dumps(
-        content, separators=(",", ":"), allow_nan=False, ensure_ascii=False
-    )
-    return text.replace("<", "\\u003c")
 
 
 def filled(page: str, prefix: str, fields: Mapping[str, Any]) -> str:

@@ -1,16 +1,12 @@
-"""The init lab: depth x activation x scheme, moved by sliders in the page.
-
-Everything is in one piece of HTML: numbers, style and script. It asks
-nothing of a server or a kernel, so it works in the rendered page, from
-disk, in Jupyter and in Colab.
-"""
+"""The init lab: depth x activation x scheme, moved by sliders in the page."""
 
 import math
 from collections.abc import Mapping
 from typing import Any
 
 from dldna import checks
-from dldna.plotting.widget import Widget, filled, in_script, read
+from dldna.export.html import in_script, read
+from dldna.pages.widget import Widget, filled
 
 # What each scheme does to an n x n matrix.
 _ABOUT = {
