@@ -60,82 +60,55 @@ MODULES = {
 }
 """Old and new path of each module that was moved, below ``dldna``."""
 
-IN_PRINT: dict[str, dict[str, tuple[str, ...]]] = {
-    "chapter_04.models.base": {"models": ("SimpleNetwork",)},
+IN_PRINT = {
+    "chapter_04.models.base": {"models": "SimpleNetwork"},
     "chapter_04.utils.data": {
-        "published.loaders": (
-            "get_data_loaders",
-            "get_dataset",
-            "get_device",
-        ),
+        "published.loaders": "get_data_loaders get_dataset get_device",
     },
     "chapter_04.utils.metrics": {
-        "published.saved_networks": ("load_model", "load_models_by_pattern"),
+        "published.saved_networks": "load_model load_models_by_pattern",
     },
     "chapter_04.experiments.model_training": {
-        "published.model_training": ("train_model",),
+        "published.model_training": "train_model",
     },
     "chapter_05.initialization.base": {
-        "published.init_schemes": (
-            "init_methods",
-            "init_weights_lecun",
-            "init_weights_lmomentum",
-            "init_weights_scaled_orthogonal",
-        ),
+        "published.init_schemes": "init_methods init_weights_lecun "
+        "init_weights_lmomentum init_weights_scaled_orthogonal",
     },
     "chapter_05.initialization.analysis": {
-        "published.init_analysis": (
-            "analyze_initialization",
-            "create_detailed_analysis_table",
-        ),
+        "published.init_analysis": "analyze_initialization "
+        "create_detailed_analysis_table",
     },
     "chapter_05.optimizers.basic": {
-        "published.optimizers": (
-            "SGD",
-            "AdaGrad",
-            "Adam",
-            "AdamW",
-            "BaseOptimizer",
-        ),
+        "published.optimizers": "SGD AdaGrad Adam AdamW BaseOptimizer",
     },
     "chapter_05.optimizers.advanced": {
-        "published.modern_optimizers": ("AdaFactor", "Lion", "Sophia"),
+        "published.modern_optimizers": "AdaFactor Lion Sophia",
     },
     "chapter_05.experiments.basic": {
-        "published.experiments": ("run_basic_experiment",),
+        "published.experiments": "run_basic_experiment",
     },
     "chapter_05.experiments.advanced": {
-        "published.arena": ("run_advanced_experiment",),
+        "published.arena": "run_advanced_experiment",
     },
     "chapter_05.visualization.optimization": {
-        "published.result_curves": ("plot_training_results",),
+        "published.result_curves": "plot_training_results",
     },
     "chapter_05.visualization.loss_surface": {
-        "published.interpolation": (
-            "linear_interpolation",
-            "visualize_linear_interpolation",
-        ),
-        "published.loss_surface": (
-            "analyze_loss_surface_multiscale",
-            "hessian_eigenvectors",
-            "visualize_loss_surface",
-            "xy_perturb_loss",
-        ),
-        "published.weight_embedding": (
-            "analyze_weight_space",
-            "visualize_weight_space",
-        ),
+        "published.interpolation": "linear_interpolation "
+        "visualize_linear_interpolation",
+        "published.loss_surface": "analyze_loss_surface_multiscale "
+        "hessian_eigenvectors visualize_loss_surface xy_perturb_loss",
+        "published.weight_embedding": "analyze_weight_space "
+        "visualize_weight_space",
     },
     "chapter_05.visualization.gaussian_loss_surface": {
-        "published.gaussian_loss_surface": (
-            "get_opt_params",
-            "train_loss_surface",
-            "visualize_gaussian_fit",
-            "visualize_optimization_path",
-        ),
+        "published.gaussian_loss_surface": "get_opt_params "
+        "train_loss_surface visualize_gaussian_fit "
+        "visualize_optimization_path",
     },
     "chapter_05.visualization.train_dynamics": {
-        "published.train_dynamics": ("visualize_training_dynamics",),
+        "published.train_dynamics": "visualize_training_dynamics",
     },
 }
 """The published chapters' paths: where the names that each holds stand."""
@@ -180,7 +153,7 @@ class OldPaths:
         found = {
             name: getattr(_module(home), name)
             for home, names in IN_PRINT.get(old, {}).items()
-            for name in names
+            for name in names.split()
         }
         vars(module).update(found)
         module.__all__ = sorted(found)

@@ -1,6 +1,6 @@
 """What is done to every tensor of a batch alike: moved, cut, joined."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -73,18 +73,31 @@ def select(batch: Batch, index: Tensor) -> Batch:
     return each(lambda t: t[index.to(t.device)] if t.ndim else t, batch)
 
 
-def join(group: list[Any]) -> Any:
-    """Some batches of the same make as one.
+def join(group: Sequence[Batch], first: bool = False) -> Batch:
+    """Some batches of the same make as one, along axis 0.
+
+    Args:
+        group: the batches.
+        first: take the first batch's where there is no axis to join along,
+            instead of refusing.
+
+    Raises:
+        TypeError, RuntimeError: there is no such axis.
 
     Example:
         >>> join([(torch.ones(1), 2 * torch.ones(1))] * 2)
         (tensor([1., 1.]), tensor([2., 2.]))
+        >>> join([{"x": torch.ones(1), "scale": 3}] * 2, first=True)
+        {'x': tensor([1., 1.]), 'scale': 3}
     """
-    first = group[0]
-    if isinstance(first, Tensor):
-        return torch.cat(group)
-    if isinstance(first, Mapping):
-        return {k: join([b[k] for b in group]) for k in first}
-    if isinstance(first, (tuple, list)):
-        return tuple(map(join, zip(*group, strict=True)))
-    raise TypeError(f"cannot join {type(first).__name__}")
+    one = group[0]
+    if isinstance(one, Tensor) and (one.ndim or not first):
+        return torch.cat(list(group))
+    if isinstance(one, Mapping):
+        return {k: join([b[k] for b in group], first) for k in one}
+    if isinstance(one, (tuple, list)):
+        parts = zip(*group, strict=True)
+        return tuple(join(part, first) for part in parts)
+    if first:
+        return one
+    raise TypeError(f"cannot join {type(one).__name__}")

@@ -19,7 +19,7 @@ PRINTED = [
     f"{path}.{name}"
     for path, homes in IN_PRINT.items()
     for names in homes.values()
-    for name in names
+    for name in names.split()
 ]
 # Imports each path as the only one of a process, by all three forms.
 FRESH = """
@@ -89,7 +89,7 @@ def test_what_never_was_is_no_name():
 
 def test_each_path_in_print_opens_a_fresh_process():
     paths = {
-        path: [n for names in homes.values() for n in names]
+        path: " ".join(homes.values()).split()
         for path, homes in IN_PRINT.items()
     } | {"chapter_04": [], "chapter_05.optimizers": []}
     assert len(PRINTED) == 37
