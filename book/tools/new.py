@@ -139,7 +139,7 @@ def test_{name}_equals_written_weights():
 
 ANSWERS = '''"""Chapter {number}: {title}."""
 
-from dldna.exercises.kinds import Number
+from dldna.exercises.answer_kinds import Number
 from dldna.exercises.questions import Option, Question
 
 EXERCISES = {{

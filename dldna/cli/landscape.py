@@ -157,7 +157,7 @@ def _cluster(address: str | None) -> Iterator[None]:
 
 def _check(given: argparse.Namespace) -> None:
     """What can be refused before anything is loaded."""
-    from dldna.export.scales import SCALES
+    from dldna.export.height_scales import SCALES
 
     for wish in given.export:
         choice("export format", wish, EXPORTS)

@@ -192,7 +192,18 @@ class Adapter(BaseOptimizer):
         self.param_groups, self.state = inner.param_groups, inner.state
 
 
-class SGD(Adapter):
+def in_print(adapter: type[Adapter]) -> type[Adapter]:
+    """An adapter under its name in print, which legends and files bear.
+
+    Example:
+        >>> SGD.__name__, SGD is SGDAdapter
+        ('SGD', True)
+    """
+    adapter.__name__ = adapter.__name__.removesuffix("Adapter")
+    return adapter
+
+
+class SGDAdapter(Adapter):
     """SGD; see :class:`dldna.optim.SGD`.
 
     Args:
@@ -217,7 +228,7 @@ class SGD(Adapter):
         )
 
 
-class Adam(Adapter):
+class AdamAdapter(Adapter):
     """Adam; see :class:`dldna.optim.Adam`.
 
     Args:
@@ -246,7 +257,7 @@ class AdaGrad(Adapter):
         super().__init__(optim.Adagrad(params, lr=lr, eps=eps))
 
 
-class AdamW(Adapter):
+class AdamWAdapter(Adapter):
     """AdamW; see :class:`dldna.optim.AdamW`.
 
     Args:
@@ -278,3 +289,8 @@ class AdamW(Adapter):
                 maximize=maximize,
             )
         )
+
+
+SGD = in_print(SGDAdapter)
+Adam = in_print(AdamAdapter)
+AdamW = in_print(AdamWAdapter)

@@ -34,7 +34,7 @@ class Engine:
 
     def __init__(self):
         self.context = py_mini_racer.MiniRacer()
-        home = resources.files("dldna.plotting")
+        home = resources.files("dldna.pages")
         for name in ("playground_rules.js", "playground_surfaces.js"):
             self.context.eval((home / name).read_text(encoding="utf-8"))
 

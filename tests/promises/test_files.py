@@ -27,8 +27,8 @@ from dldna.landscape import Recorder, Trajectory, surface
 from dldna.landscape.scan.store import Store
 from dldna.landscape.space import stored as remember
 from dldna.landscape.space.checkpoints import read_checkpoint
-from dldna.plotting.show import table_html
-from dldna.published import checkpoints as metrics
+from dldna.plotting.accessible import table_html
+from dldna.published import saved_networks as metrics
 from dldna.records import Line, Record, Surface, base
 from dldna.training import load_checkpoint, train
 
