@@ -5,7 +5,6 @@ import subprocess
 import sys
 import textwrap
 
-
 STUBS = {
     "whole": "datasets = 'whole'",
     "mismatched": """
