@@ -45,7 +45,7 @@ def _what(s: Any) -> Iterator[str]:
     )
     if notes.get("points_per_second"):
         yield (
-            f"Evaluated by the way {s.path!r} at "
+            f"Evaluated by the way {s.way or 'unknown'!r} at "
             f"{notes['points_per_second']:.3g} points per second; "
             f"{_known(p.seconds)} s in all."
         )

@@ -5,7 +5,7 @@ It is saved as one ``.npz`` file without pickle, written atomically, and
 loaded without running anything.
 """
 
-from dldna.records.base import Provenance, Record, versions
+from dldna.records.base import Provenance, Record, derived_from, versions
 from dldna.records.kinds import (
     Density,
     Estimate,
@@ -30,5 +30,6 @@ __all__ = [
     "Sharpness",
     "Spectrum",
     "Surface",
+    "derived_from",
     "versions",
 ]

@@ -14,7 +14,7 @@ import zipfile
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -84,7 +84,7 @@ class Provenance:
     loss: str = ""
     device: str | None = None
     dtype: str | None = None
-    threads: int = field(default_factory=torch.get_num_threads)
+    threads: int | None = field(default_factory=torch.get_num_threads)
     seconds: float | None = None
     created: str = field(
         default_factory=lambda: time.strftime(
@@ -93,6 +93,69 @@ class Provenance:
     )
     versions: dict[str, str] = field(default_factory=versions)
     notes: dict[str, Any] = field(default_factory=dict)
+
+    def derived(self, made: str, **notes) -> Self:
+        """Where a result comes from that was computed from this one's.
+
+        Args:
+            made: what was computed, in a few words.
+            **notes: what else a reader should know; JSON values.
+
+        Returns:
+            The same model, data, loss, samples, seed, device and notes;
+            ``notes["from"]`` lists what was made before. The seconds are
+            not known, and threads and versions are those of now.
+
+        Example:
+            >>> plane = Provenance(made="surface", model="LeNet", seed=3)
+            >>> found = plane.derived("merge tree")
+            >>> found.made, found.model, found.seed, found.notes["from"]
+            ('merge tree', 'LeNet', 3, ['surface'])
+        """
+        now = type(self)()
+        before = [*self.notes.get("from", []), *filter(None, [self.made])]
+        return dataclasses.replace(
+            self,
+            made=made,
+            seconds=None,
+            threads=now.threads,
+            created=now.created,
+            versions=now.versions,
+            notes=self.notes | ({"from": before} if before else {}) | notes,
+        )
+
+    @classmethod
+    def read(cls, fields: dict[str, Any]) -> Self:
+        """From a file; what it does not say is not known.
+
+        Args:
+            fields: by name; unknown ones are left.
+
+        Example:
+            >>> Provenance.read({"made": "surface"}).threads is None
+            True
+        """
+        known = {f.name for f in dataclasses.fields(cls)}
+        given = {k: v for k, v in fields.items() if k in known}
+        return cls(**{"threads": None, "created": "", "versions": {}} | given)
+
+
+def derived_from(source: Any, made: str, **notes) -> Provenance:
+    """The provenance of what was computed from a record, or from numbers.
+
+    Args:
+        source: a record or a curve, whose provenance is kept; of anything
+            else nothing is known.
+        made: what was computed, in a few words.
+        **notes: what else a reader should know; JSON values.
+
+    Example:
+        >>> derived_from([[1.0, 2.0]], "merge tree").model
+        ''
+    """
+    known = getattr(source, "provenance", None)
+    known = known if isinstance(known, Provenance) else Provenance()
+    return known.derived(made, **notes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +169,14 @@ class Record:
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         _TYPES[cls.__name__] = cls
+
+    # names that fields had in earlier files
+    FORMER: ClassVar[dict[str, str]] = {}
+
+    @classmethod
+    def renamed(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Fields of an earlier file, by the names that they have now."""
+        return {cls.FORMER.get(k, k): v for k, v in values.items()}
 
     def save(self, path: str | Path) -> Path:
         """Write to ``path`` (``.npz``), atomically.
@@ -180,7 +251,8 @@ class Record:
             else:
                 values[name] = array
         if "provenance" in values:
-            values["provenance"] = Provenance(**values["provenance"])
+            values["provenance"] = Provenance.read(values["provenance"])
+        values = found.renamed(values)
         known = {f.name for f in dataclasses.fields(found)}
         return found(**{k: v for k, v in values.items() if k in known})
 

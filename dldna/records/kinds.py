@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
-from dldna import export
+from dldna import checks, export
 from dldna.files import write_atomic
 from dldna.records.base import Provenance, Record
 
@@ -86,7 +87,7 @@ class Surface(Record):
         centre_loss: the loss at the centre, evaluated directly.
         metrics: further values by name, each (A, B).
         directions: how each direction was chosen, for people.
-        path: name of the way the points were evaluated.
+        way: how the points were evaluated; empty if not known.
         path_coords: (T, 2) a trajectory's projections, or (0, 2).
         path_losses: (T,) the true losses of its checkpoints, or (0,).
         path_projected: (T,) the losses at their projections, or (0,).
@@ -101,12 +102,15 @@ class Surface(Record):
     centre_loss: float
     metrics: dict[str, np.ndarray] = field(default_factory=dict)
     directions: list[str] = field(default_factory=list)
-    path: str = "slow"
+    way: str = ""
     path_coords: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
     path_losses: np.ndarray = field(default_factory=lambda: np.zeros(0))
     path_projected: np.ndarray = field(default_factory=lambda: np.zeros(0))
     path_distance: np.ndarray = field(default_factory=lambda: np.zeros(0))
     provenance: Provenance = field(default_factory=Provenance)
+
+    FORMER: ClassVar[dict[str, str]] = {"path": "way"}
+    path = checks.former("way")
 
     def report(self) -> str:
         """Say in plain words how far to trust this surface."""
@@ -194,6 +198,9 @@ class Surface(Record):
         if len(self.path_losses) == len(self.path_coords):
             return self.path_losses
         return np.full(len(self.path_coords), self.centre_loss)
+
+
+Surface.__init__ = checks.renamed(path="way")(Surface.__init__)
 
 
 @dataclass(frozen=True, eq=False)

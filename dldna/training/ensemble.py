@@ -36,16 +36,16 @@ class Ensemble:
         example: a batch of inputs for one run, to try the fast path on.
 
     Attributes:
-        path: "perceptron" (batched matrix products) or "vmap" (any model).
+        way: "perceptron" (batched matrix products) or "vmap" (any model).
     """
 
     def __init__(self, model: nn.Module, example: Tensor):
         self.model = model
         self.like = params.of(model)
         self.layers = _perceptron(model)
-        self.path = "vmap"
+        self.way = "vmap"
         if self.layers is not None and self._agrees(example[:4]):
-            self.path = "perceptron"
+            self.way = "perceptron"
 
     def _agrees(self, x: Tensor) -> bool:
         flat = params.flatten(self.like)
@@ -69,7 +69,7 @@ class Ensemble:
 
     def __call__(self, named: dict[str, Tensor], x: Tensor) -> Tensor:
         """Outputs (R, B, ...) for inputs (K, B, ...) of K seeds."""
-        if self.path == "perceptron":
+        if self.way == "perceptron":
             return self._chain(named, x)
         return self._any(named, x)
 

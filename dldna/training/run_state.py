@@ -4,6 +4,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from dldna import batches
+from dldna.objective.inputs import name_of
+from dldna.objective.reductions import loss_name
 from dldna.records import History, Provenance
 from dldna.training.callbacks import State
 from dldna.training.checkpoint import (
@@ -232,13 +235,10 @@ class RunState:
 
     def history(self, loss_fn: Callable) -> History:
         """What was measured so far."""
-        loader, name = self.loader, getattr(loss_fn, "__name__", "")
-        samples = getattr(loader, "x", getattr(loader, "dataset", ()))
         notes = {"optimizer": type(self.optimizer).__name__}
         if self.diverged:
             notes["diverged"] = self.diverged
         parameters = list(self.model.parameters())
-        dtype = parameters[0].dtype if parameters else torch.float32
         short = {
             name: np.array(past + [math.nan] * (self.epoch - len(past)))
             for name, past in self.metrics.items()
@@ -253,14 +253,28 @@ class RunState:
                 seed=self.seed,
                 model=type(self.model).__name__,
                 n_params=sum(p.numel() for p in parameters),
-                n_samples=len(samples) if hasattr(samples, "__len__") else 0,
-                loss=name or type(loss_fn).__name__,
+                data=name_of(self.loader),
+                n_samples=_samples(self.loader),
+                loss=loss_name(loss_fn),
                 device=str(self.device),
-                dtype=str(dtype).removeprefix("torch."),
+                dtype=str(parameters[0].dtype).removeprefix("torch.")
+                if parameters
+                else None,
                 seconds=float(sum(self.columns["seconds"])),
                 notes=notes,
             ),
         )
+
+
+def _samples(loader: Any) -> int | None:
+    """How many samples an epoch has, as far as the loader tells."""
+    held = getattr(loader, "x", getattr(loader, "dataset", None))
+    if hasattr(held, "__len__"):
+        return len(held)
+    if isinstance(loader, (list, tuple)):
+        with suppress(ValueError):
+            return sum(batches.size(batch) for batch in loader)
+    return None
 
 
 def seed_all(seed: int, epoch: int) -> None:

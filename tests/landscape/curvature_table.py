@@ -1,4 +1,4 @@
-"""Products by every way, in a process of its own: run with layers' names.
+"""Products by every way, in a process of its own: layers, "--", losses.
 
 It prints one JSON line for each layer, loss and way: the way that was
 taken, and the largest relative difference of ten products of one vector to
@@ -122,8 +122,8 @@ LOSSES = {
 WAYS = ("auto", "forward")
 
 
-def main(layer: str) -> None:
-    """One layer, all losses and ways."""
+def main(layer: str, losses: list[str]) -> None:
+    """One layer, some losses, all ways."""
     from dldna.landscape import Operator
     from dldna.landscape.curvature import operator
 
@@ -131,7 +131,8 @@ def main(layer: str) -> None:
     torch.manual_seed(0)
     net = LAYERS[layer]().double()
     x = torch.rand(N, 1, 6, 6, dtype=torch.float64)
-    for name, (loss, draw) in LOSSES.items():
+    for name in losses:
+        loss, draw = LOSSES[name]
         data = x, draw(torch.Generator().manual_seed(1))
         plain = Operator(copy.deepcopy(net), loss, data, way="reverse")
         v = torch.linspace(-1, 1, plain.n, dtype=torch.float64)
@@ -150,5 +151,6 @@ def main(layer: str) -> None:
 
 
 if __name__ == "__main__":
-    for each in sys.argv[1:]:
-        main(each)
+    split = sys.argv.index("--")
+    for each in sys.argv[1:split]:
+        main(each, sys.argv[split + 1 :])

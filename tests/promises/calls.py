@@ -314,15 +314,15 @@ CALLS = {
         _of(landscape.spectral_density, probes=1, steps=4, points=10)
     ),
     "landscape.surface": _surface(),
-    "landscape.surface, slow path": _surface(path="slow"),
-    "landscape.surface, float64": _surface(precision="float64"),
+    "landscape.surface, slow path": _surface(way="slow"),
+    "landscape.surface, float64": _surface(dtype="float64"),
     "landscape.surface, batch statistics": _surface(statistics="train"),
     "landscape.surface, recalibrated": _surface(statistics="recalibrate"),
     "landscape.surface, Hessian": _surface(directions="hessian"),
     "landscape.surface, on disk": _surface_on_disk,
     "landscape.top_eigenpairs": _of(landscape.top_eigenpairs, k=1),
     "landscape.top_eigenpairs, in training mode": (
-        _of(landscape.top_eigenpairs, k=1, mode="train")
+        _of(landscape.top_eigenpairs, k=1, statistics="train")
     ),
     "landscape.trace": _of(landscape.trace, products=6),
     "landscape.weight_space.pca": _pca(weight_space.pca),

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from dldna import batches as bt
 from dldna import checks, params
 from dldna.guard import untouched
-from dldna.landscape.curves.curves import (
+from dldna.landscape.curves.bezier import (
     KINDS,
     Curve,
     coefficients,
@@ -21,7 +21,7 @@ from dldna.landscape.evaluate.losses import mean
 from dldna.landscape.evaluate.slow import forward, placed
 from dldna.landscape.evaluate.subspace import Task, norms, task
 from dldna.landscape.scan.truth import arithmetic
-from dldna.landscape.space.directions import point_of
+from dldna.landscape.space.points import point_of
 from dldna.objective import (
     accepts_objective,
     check_call,
@@ -142,7 +142,7 @@ def fit_curve(
             n_samples=job.samples,
             loss=loss_name(loss_fn),
             device=str(job.device),
-            dtype=arithmetic(model, "float32"),
+            dtype=arithmetic(model, None),
             seconds=time.perf_counter() - started,
         ),
     )

@@ -1,7 +1,7 @@
 """The evaluation engine: the loss at many points of a plane, exactly, fast.
 
-A slow path (:class:`Slow`) evaluates any module one point at a time and is
-the oracle of all others; :func:`choose` picks the fastest path that agrees
+A slow way (:class:`Slow`) evaluates any module one point at a time and is
+the oracle of all others; :func:`choose` picks the fastest way that agrees
 with it.
 """
 

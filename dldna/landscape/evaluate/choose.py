@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from dldna import batches as bt
-from dldna.checks import choice, positive
+from dldna.checks import choice, positive, renamed
 from dldna.landscape.evaluate.graph import Unsupported
 from dldna.landscape.evaluate.layered import Layered
 from dldna.landscape.evaluate.layers import CONVS
@@ -33,6 +33,7 @@ HALVES = {torch.float16, torch.bfloat16}
 MULTIPLIED = (nn.Linear, *CONVS)
 
 
+@renamed(path="way", precision="dtype")
 def choose(
     model: nn.Module,
     loss_fn: Callable,
@@ -41,8 +42,8 @@ def choose(
     directions: Sequence[Params],
     *,
     metrics: Mapping[str, Callable] | None = None,
-    path: str = "auto",
-    precision: str = "float32",
+    way: str = "auto",
+    dtype: str | torch.dtype | None = None,
     statistics: str = "eval",
     buffer_directions: Sequence[Mapping[str, Tensor]] | None = None,
     memory: float | None = None,
@@ -66,8 +67,9 @@ def choose(
         origin: parameters at coordinates 0.
         directions: one point per coordinate.
         metrics: functions of output and batch, by name.
-        path: "auto"; or "slow", "mlp", "layered", "stacked" to insist.
-        precision: "float32", "float64" or "bfloat16".
+        way: "auto"; or "slow", "mlp", "layered", "stacked" to insist.
+        dtype: "float32", "float64", "bfloat16" or the type itself; None
+            for the model's own.
         statistics: "eval", "train", "recalibrate" or "interpolate".
         buffer_directions: for "interpolate".
         memory: bytes that may be used; by default half of what is free.
@@ -89,7 +91,7 @@ def choose(
         >>> choose(model, nn.CrossEntropyLoss(), data, w, [w, w]).name
         'mlp'
     """
-    choice("path", path, ("auto", *WAYS))
+    choice("way", way, ("auto", *WAYS))
     given = task(
         model,
         loss_fn,
@@ -97,24 +99,24 @@ def choose(
         origin,
         directions,
         metrics=metrics,
-        precision=precision,
+        dtype=dtype,
         statistics=statistics,
         buffer_directions=buffer_directions,
     )
     if memory is None:
         memory = free_memory(given.device) / 2
     positive("memory", memory)
-    if path == "slow":
+    if way == "slow":
         return Slow(given)
     passed: dict[str, str] = {}
     reason = bound(given)
     if reason:
         passed = dict.fromkeys(FAST, reason)
-    for name in [path] if path != "auto" else _order(given):
+    for name in [way] if way != "auto" else _order(given):
         if name in passed:
             continue
         try:
-            checked = _check(given, name, memory, insisted=path != "auto")
+            checked = _check(given, name, memory, insisted=way != "auto")
             found = FAST[name](given, memory)
         except Unsupported as reason:
             passed[name] = str(reason)
@@ -123,10 +125,10 @@ def choose(
         if passed:
             found.notes["passed over"] = passed
         return found
-    if path != "auto":
+    if way != "auto":
         raise ValueError(
-            f"path={path!r} does not fit this model: {passed[path]}; "
-            "use path='auto'"
+            f"way={way!r} does not fit this model: {passed[way]}; "
+            "use way='auto'"
         )
     slow = Slow(given)
     slow.notes["passed over"] = passed
@@ -241,7 +243,7 @@ def _check(given: Task, name: str, memory: float, insisted: bool) -> float:
     worst = max(_difference(fast[m], slow[m]) for m in slow)
     own = {v.dtype for v in given.origin.values()}
     limit = ROUGH if own & HALVES else TOLERANCE
-    if given.precision != "bfloat16" and not worst <= limit:
+    if given.dtype != "bfloat16" and not worst <= limit:
         raise Unsupported(f"differs from the slow way by {worst:.1e} relative")
     return worst
 

@@ -1,4 +1,4 @@
-"""A model as a graph of operations, for the paths that rearrange them."""
+"""A model as a graph of operations, for the ways that rearrange them."""
 
 import inspect
 from typing import Any

@@ -1,4 +1,4 @@
-"""The path for networks in general: layer by layer, one point at a time.
+"""The way for networks in general: layer by layer, one point at a time.
 
 The model's graph of operations is walked with four savings, none of which
 changes a result by more than rounding:
@@ -55,7 +55,7 @@ class Layered:
         weights = sum(v.nbytes for v in task.origin.values())
         self.chunk = int(max(1, min(64, ROW / weights, memory / 8 / weights)))
         self.light = self.chunk > 1
-        self.half = task.precision == "bfloat16"
+        self.half = task.dtype == "bfloat16"
         self.plan = Plan(task)
         self.kind = None if task.statistics == "train" else per_sample(task)
         self.batches = task.batches

@@ -1,4 +1,4 @@
-"""The path for multilayer perceptrons: many points in one pass.
+"""The way for multilayer perceptrons: many points in one pass.
 
 The products of the first layer's weights with the data are linear in the
 coordinates: for weights W0 + a D1 + b D2 they are
@@ -64,11 +64,11 @@ class Mlp:
         self.moving = self._moving()
         self.kind = per_sample(task)
         self.notes: dict[str, Any] = {}
-        self.half = task.precision == "bfloat16"
+        self.half = task.dtype == "bfloat16"
         self.batches = task.batches
         if self.kind:
             self.batches = joined(self.batches, TILE)
-        item = 8 if task.precision == "float64" else 4
+        item = 8 if task.dtype == "float64" else 4
         weights = item * sum(v.numel() for v in task.origin.values())
         largest = min(TILE, max(bt.size(b) for b in self.batches))
         self.several = sum(-(-bt.size(b) // TILE) for b in self.batches) > 1

@@ -85,7 +85,7 @@ def placed(task: Task, needs: tuple[str, ...] = ()) -> Iterator[Put]:
 
 def forward(task: Task, batch: Any) -> Any:
     """The model's output on a batch, at the point that is in place."""
-    half = task.precision == "bfloat16"
+    half = task.dtype == "bfloat16"
     with torch.autocast(task.device.type, torch.bfloat16, enabled=half):
         output = bt.apply(task.model, bt.split(batch)[0])
     return output.float() if half and isinstance(output, Tensor) else output

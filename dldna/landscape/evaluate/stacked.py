@@ -1,4 +1,4 @@
-"""The path for small networks of any kind: stacked parameters, one pass.
+"""The way for small networks of any kind: stacked parameters, one pass.
 
 ``torch.func.vmap`` maps the model's own forward over a leading axis of
 points. Convolutions become grouped convolutions, linear layers batched
@@ -43,8 +43,8 @@ class Stacked:
     def __init__(self, task: Task, memory: float):
         if task.statistics not in ("eval", "interpolate"):
             raise Unsupported(f"statistics={task.statistics!r}")
-        if task.precision == "bfloat16":
-            raise Unsupported("precision='bfloat16'")
+        if task.dtype == "bfloat16":
+            raise Unsupported("dtype='bfloat16'")
         self.task = task
         self.notes: dict[str, Any] = {}
         self.kind = per_sample(task)

@@ -12,20 +12,16 @@ from torch import Tensor, nn
 
 from dldna import batches as bt
 from dldna.checks import choice
-from dldna.objective import batch_weight, reduction
+from dldna.objective import batch_weight, norms, reduction
 from dldna.objective import cast as cast_loss
-from dldna.params import Params, check_same
+from dldna.params import Params, check_same, dtype_name
 
 
 class Unsupported(Exception):
     """What a way of evaluating cannot do; the next way is tried."""
 
 
-PRECISIONS = {
-    "float64": torch.float64,
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-}
+DTYPES = ("float32", "float64", "bfloat16")
 STATISTICS = ("eval", "interpolate", "recalibrate", "train")
 Values = dict[str, np.ndarray]
 
@@ -65,7 +61,7 @@ class Task:
             in place and takes them out again.
         loss: ``f(output, batch) -> scalar``.
         summed: the loss adds over the samples instead of averaging.
-        batches: in memory, on the model's device, in the precision.
+        batches: in memory, on the model's device, in that type.
         origin: parameters at coordinates 0.
         directions: one point per coordinate.
         buffers: the buffers at coordinates 0.
@@ -73,7 +69,8 @@ class Task:
             or empty.
         metrics: ``f(output, batch) -> mean over the batch``, by name.
         loss_fn: the loss as it was given.
-        precision: "float32", "float64" or "bfloat16".
+        dtype: "float32", "float64" or "bfloat16"; None for the tensors'
+            own types.
         statistics: what normalisation layers use; see :func:`task`.
     """
 
@@ -87,7 +84,7 @@ class Task:
     buffer_directions: list[dict[str, Tensor]]
     metrics: dict[str, Callable]
     loss_fn: Callable
-    precision: str
+    dtype: str | None
     statistics: str
     sizes: list[int] = field(default_factory=list)
 
@@ -232,7 +229,7 @@ def task(
     directions: Sequence[Params],
     *,
     metrics: Mapping[str, Callable] | None = None,
-    precision: str = "float32",
+    dtype: str | torch.dtype | None = None,
     statistics: str = "eval",
     buffer_directions: Sequence[Mapping[str, Tensor]] | None = None,
 ) -> Task:
@@ -248,8 +245,9 @@ def task(
         origin: parameters at coordinates 0.
         directions: one point per coordinate.
         metrics: ``f(output, batch) -> mean over the batch``, by name.
-        precision: "float32" leaves the model's own types; "float64" casts
-            copies; "bfloat16" computes products in bfloat16.
+        dtype: of the arithmetic. None leaves the model's own types;
+            "float32" and "float64" cast copies; "bfloat16" computes
+            products in bfloat16.
         statistics: what batch normalisation uses: "eval", the model's
             running statistics; "train", each batch's own; "recalibrate",
             statistics recomputed over the data at each point;
@@ -264,7 +262,7 @@ def task(
     Raises:
         ValueError: an unknown word, names or shapes that do not fit.
     """
-    choice("precision", precision, PRECISIONS)
+    dtype = dtype_name(dtype, DTYPES)
     choice("statistics", statistics, STATISTICS)
     directions = [dict(d) for d in directions]
     if not directions:
@@ -282,8 +280,8 @@ def task(
         raise ValueError("a metric cannot be named 'loss'")
     device = next(iter(origin.values())).device
     cast = {"device": device}
-    if precision == "float64":
-        cast["dtype"] = torch.float64
+    if dtype in ("float32", "float64"):
+        cast["dtype"] = getattr(torch, dtype)
     batches = [bt.to(b, **cast) for b in batches]
 
     tensors = [*model.parameters(), *model.buffers()]
@@ -312,7 +310,7 @@ def task(
         buffer_directions=[move(b) for b in buffer_directions or ()],
         metrics=dict(metrics or {}),
         loss_fn=loss_fn,
-        precision=precision,
+        dtype=dtype,
         statistics=statistics,
         sizes=[bt.size(b) for b in batches],
     )
@@ -338,12 +336,6 @@ def buffer_steps(start: nn.Module, end: nn.Module) -> dict[str, Tensor]:
     last = {k: v for k, v in end.named_buffers() if v.is_floating_point()}
     check_same(first, last)
     return {k: last[k].detach() - v.detach() for k, v in first.items()}
-
-
-def norms(model: nn.Module) -> list[nn.Module]:
-    """The layers of a model that keep running statistics."""
-    kind = nn.modules.batchnorm._NormBase
-    return [m for m in model.modules() if isinstance(m, kind)]
 
 
 def _twin(model: nn.Module, statistics: str) -> nn.Module:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from dldna import checks
 from dldna.landscape.slice.batched import Batched, Place
 from dldna.landscape.slice.toy import ACTIVATIONS, toy_regression
+from dldna.objective.inputs import name_of
 from dldna.records import Provenance, Surface
 
 Window = float | tuple[float, float, float, float]
@@ -34,6 +35,7 @@ class Slice:
             bias of that row.
         x: inputs (N, n), float64.
         y: targets (N,).
+        data: name of the data, as far as it is known.
 
     Raises:
         ValueError: unknown activation, or a place that is not there.
@@ -61,6 +63,7 @@ class Slice:
     free: tuple[Place, Place]
     x: Tensor
     y: Tensor
+    data: str = ""
 
     def __post_init__(self):
         checks.choice("activation", self.activation, ACTIVATIONS)
@@ -125,6 +128,7 @@ class Slice:
                 "a slice needs linear layers with biases and, between them, "
                 "one of ReLU, sigmoid and tanh, as toy_network makes"
             )
+        known = "toy regression" if data is None else name_of(data)
         x, y = toy_regression() if data is None else data
         places = tuple(tuple(int(i) for i in p) for p in free)
         return cls(
@@ -134,6 +138,7 @@ class Slice:
             places,
             x.double(),
             y.double(),
+            known,
         )
 
     @property
@@ -152,6 +157,20 @@ class Slice:
                 self.biases[k][i] if j < 0 else self.weights[k][i, j]
                 for k, i, j in self.free
             ]
+        )
+
+    @property
+    def provenance(self) -> Provenance:
+        """What the slice goes through."""
+        return Provenance(
+            made="slice through two weights",
+            model=f"{self.activation} perceptron",
+            n_params=sum(t.numel() for t in (*self.weights, *self.biases)),
+            data=self.data,
+            n_samples=len(self.y),
+            loss="mean squared error",
+            device=str(self.x.device),
+            dtype="float64",
         )
 
     @property
@@ -267,17 +286,8 @@ class Slice:
             torch.ones(losses.shape, dtype=torch.bool).numpy(),
             self.losses(torch.zeros(2)).item(),
             directions=self.names,
-            path="two weights",
-            provenance=Provenance(
-                made="two_weights.Slice.surface",
-                model=f"{self.activation} perceptron",
-                n_params=sum(w.numel() for w in self.weights)
-                + sum(b.numel() for b in self.biases),
-                data="toy regression",
-                n_samples=len(self.y),
-                loss="mean squared error",
-                dtype="float64",
-            ),
+            way="two weights",
+            provenance=self.provenance.derived("surface of two weights"),
         )
 
     def minimum(

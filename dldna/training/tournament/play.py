@@ -135,7 +135,8 @@ def arena(
             data=data.name,
             n_samples=len(setting.train[0]),
             loss="cross_entropy",
-            device=str(device or "cpu"),
+            device=setting.place,
+            dtype=setting.dtype,
             seconds=max(float(spent), time.perf_counter() - began),
             notes={
                 "budget": budget,

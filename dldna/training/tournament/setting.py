@@ -54,13 +54,16 @@ class Setting:
         self.n_params = params.count(self.first)
         if self.label == "callable":
             self.label = type(first).__name__
-        flat = device is None and next(first.parameters()).is_cpu
+        like = next(first.parameters())
+        self.place = str(device or like.device)
+        self.dtype = str(like.dtype).removeprefix("torch.")
+        flat = device is None and like.is_cpu
         self.stacks = flat and not any(
             isinstance(m, nn.modules.dropout._DropoutNd)
             for m in first.modules()
         )
         if self.stacks:
-            way = Ensemble(first, self.train[0][:4]).path
+            way = Ensemble(first, self.train[0][:4]).way
             self.stacks = way == "perceptron"
 
     def identity(self) -> dict[str, Any]:
