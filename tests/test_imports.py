@@ -276,19 +276,11 @@ MOST_LINES = 350
 # and so may its files; the kinds of records are many.
 LONG = {
     "records/kinds.py": 1000,
-    "landscape/curvature/operator.py": 445,
-    "landscape/curves/curves.py": 419,
-    "landscape/curves/matching.py": 396,
-    "landscape/evaluate/subspace.py": 382,
-    "landscape/paths/recorder.py": 423,
-    "landscape/paths/trajectory.py": 800,
-    "landscape/paths/weight_space.py": 465,
-    "landscape/scan/scan.py": 478,
-    "landscape/shape/wells.py": 415,
-    "landscape/slice/slice.py": 401,
-    "landscape/space/directions.py": 503,
-    "landscape/surfaces.py": 416,
-    "objective/objective.py": 575,
+    "landscape/curvature/operator.py": 351,
+    "landscape/evaluate/subspace.py": 374,
+    "landscape/slice/slice.py": 411,
+    "landscape/surfaces.py": 353,
+    "objective/objective.py": 352,
 }
 
 

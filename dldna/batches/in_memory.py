@@ -14,7 +14,7 @@ from dldna.checks import count
 ARRAYS = (Tensor, np.ndarray)
 
 
-class Held(list):
+class BatchList(list):
     """Batches in memory, so that :func:`held` takes them as they are."""
 
 
@@ -42,7 +42,7 @@ def held(data: Any, limit: int | None = None) -> list[Batch]:
     """
     if limit is not None:
         limit = count("limit", limit)
-    batches, seen = Held(), 0
+    batches, seen = BatchList(), 0
     for item in _iterate(data):
         batch = _plain(item)
         room = None if limit is None else limit - seen
@@ -59,7 +59,7 @@ def held(data: Any, limit: int | None = None) -> list[Batch]:
 
 
 def _iterate(data: Any) -> Iterable[Batch]:
-    if isinstance(data, Held):
+    if isinstance(data, BatchList):
         return data
     if isinstance(data, (*ARRAYS, Mapping)):
         return [data]

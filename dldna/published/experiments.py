@@ -14,7 +14,7 @@ from dldna import batches, checks
 from dldna.models import make
 from dldna.published import timed_training
 from dldna.published.loaders import usable
-from dldna.published.measurements import Watch, memory
+from dldna.published.measurements import EpochMeasurements, memory
 from dldna.published.optimizers import as_optimizer
 
 KINDS = ("allocated", "reserved")
@@ -91,7 +91,7 @@ def run(
         train_loader,
         test_loader,
         epochs=epochs,
-        callbacks=[Watch(test_loader)],
+        callbacks=[EpochMeasurements(test_loader)],
     )
     columns = {k: v.tolist() for k, v in history.metrics.items()}
     held, kept = (columns.get(f"memory_{k}", []) for k in KINDS)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from dldna import checks
 from dldna.init import spectral_table
 from dldna.published.loaders import usable
-from dldna.published.measurements import Watch
+from dldna.published.measurements import EpochMeasurements
 from dldna.published.timed_training import run
 from dldna.training import Callback, State
 
@@ -91,7 +91,11 @@ def analyze_initialization(
                         method(p)
                     elif "bias" in key:
                         p.zero_()
-        table, watch, layers = spectral_table(model), Watch(), _Layers()
+        table, watch, layers = (
+            spectral_table(model),
+            EpochMeasurements(),
+            _Layers(),
+        )
         weights = _weights(model, table)
         start = time.perf_counter()
         history = run(

@@ -191,7 +191,7 @@ def _tensors(value: Any, seen: set[int]) -> list[Tensor]:
     return [t for item in value for t in _tensors(item, seen)]
 
 
-class Watch(Callback):
+class EpochMeasurements(Callback):
     """Records gradient norms, and at the end of an epoch more.
 
     Args:

@@ -15,6 +15,8 @@ from torch import Tensor
 from dldna import checks, optim
 from dldna.published.optimizers import Adapter, in_print
 
+__all__ = ["AdaFactor", "Lion", "Sophia"]
+
 
 class LionAdapter(Adapter):
     """Lion; see :class:`dldna.optim.Lion`.

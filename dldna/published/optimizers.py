@@ -16,6 +16,18 @@ from torch import Tensor, nn
 
 from dldna import checks, optim
 
+__all__ = [
+    "SGD",
+    "AdaGrad",
+    "Adam",
+    "AdamW",
+    "Adapter",
+    "BaseOptimizer",
+    "Foreign",
+    "as_optimizer",
+    "keeps_state",
+]
+
 
 class BaseOptimizer(torch.optim.Optimizer):
     """Parameters, a learning rate, ``zero_grad`` and ``step``.

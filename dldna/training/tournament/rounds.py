@@ -119,7 +119,7 @@ def _final(
     setting: Setting, who, lr: float, seed: int, path
 ) -> dict[str, Any]:
     began = time.perf_counter()
-    watch = MarkedRun(setting.marks, Loader(*setting.valid, 1000))
+    watch = MarkMeasurements(setting.marks, Loader(*setting.valid, 1000))
     model, diverged = setting.run(who, lr, seed, path, [watch])
     loss, accuracy = setting.score(model, setting.test)
     if diverged:
@@ -156,7 +156,7 @@ def _cost(setting: Setting, who: Contestant) -> dict[str, Any]:
     }
 
 
-class MarkedRun(Callback):
+class MarkMeasurements(Callback):
     """Looks at a run on its marks, and at its gradients in each step."""
 
     def __init__(self, marks: list[int], valid: Loader):
