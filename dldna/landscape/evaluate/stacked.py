@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_map
 
 from dldna import batches as bt
 from dldna import params
+from dldna.guard import attributes_kept
 from dldna.landscape.evaluate.evaluator import Values
 from dldna.landscape.evaluate.graph import Unsupported
 from dldna.landscape.evaluate.losses import (
@@ -123,7 +124,8 @@ class Stacked:
 
         inputs = bt.split(batch)[0]
         mapped = torch.func.vmap(call, in_dims=(0, None), randomness="error")
-        return mapped(state | moving, inputs)
+        with attributes_kept(task.model):  # mapped tensors die with the map
+            return mapped(state | moving, inputs)
 
 
 def _stacked(origin, directions, part: Tensor) -> dict[str, Tensor]:
