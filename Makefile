@@ -24,7 +24,9 @@ TEST_READY := $(VENV)/.test-$(TEST_HASH)
 PIP   := $(PY) -m pip install --quiet
 # Chapters and tests do small work: one thread is fastest, most of all on a
 # busy machine, where threads wait for each other.
-ALONE := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+# Tests start many interpreters: the first one's bytecode serves all.
+ALONE := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+         PYTHONDONTWRITEBYTECODE=
 # Two processes instead, each with its share of the tests.
 WORKERS ?= 2
 # Whatever hangs ends: each test has its own limit (pyproject.toml), and this

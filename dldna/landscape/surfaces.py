@@ -21,7 +21,7 @@ from dldna.checks import (
 )
 from dldna.guard import untouched
 from dldna.landscape.evaluate.subspace import DTYPES
-from dldna.landscape.paths.trajectory import Trajectory
+from dldna.landscape.paths.trajectory import opened
 from dldna.landscape.scan.estimate import Cost
 from dldna.landscape.scan.grid import axes, extent_of
 from dldna.landscape.scan.options import (
@@ -176,7 +176,7 @@ def surface(
     seed = whole("seed", seed)
     if out is not None:
         out = folder("out", out)
-    trajectory = _opened(trajectory)
+    trajectory = opened(trajectory)
     with untouched(model):
         chosen, plane, shadow, run = _prepare(
             model, loss_fn, data, directions, extent, resolution, budget_s,
@@ -261,7 +261,7 @@ def cost(*args, **kwargs) -> Cost:
     processes("n_jobs", n_jobs)
     if out is not None:
         out = folder("out", out)
-    given["trajectory"] = _opened(given["trajectory"])
+    given["trajectory"] = opened(given["trajectory"])
     with untouched(model):
         start = time.perf_counter()
         run = _prepare(**given, out=None, start=start)[-1]
@@ -339,15 +339,3 @@ def _prepare(
         budget_points=budget_points,
     )
     return chosen, plane, shadow, run
-
-
-def _opened(trajectory: Any) -> Trajectory | None:
-    """A trajectory, from itself or its folder."""
-    if trajectory is None or isinstance(trajectory, Trajectory):
-        return trajectory
-    if isinstance(trajectory, (str, Path)):
-        return Trajectory(trajectory)
-    raise TypeError(
-        "trajectory must be a Trajectory or the folder of a recorded run, "
-        f"not a {type(trajectory).__name__}"
-    )

@@ -111,9 +111,9 @@ class Objective(Held):
         first = named[self.names[0]]
         self.device = first.device
         wide = first.dtype == torch.float64
-        named_type = params.dtype_name(dtype, ("float32", "float64"))
         own = "float64" if wide else "float32"
-        self.dtype = getattr(torch, named_type or own)
+        asked = params.dtype_name(dtype, ("float32", "float64"))
+        self.dtype = getattr(torch, asked or own)
         self.cast = {"device": self.device, "dtype": self.dtype}
         kinds = {p.dtype for p in named.values() if p.is_floating_point()}
         self.mixed = len(kinds) > 1
@@ -156,9 +156,6 @@ class Objective(Held):
 
         Args:
             point: a tensor for each name of ``names``.
-
-        Returns:
-            The vector (n,).
         """
         parts = [point[k].reshape(-1).to(self.dtype) for k in self.names]
         return torch.cat(parts)

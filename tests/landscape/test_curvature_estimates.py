@@ -69,7 +69,12 @@ def known(monkeypatch):
     """
     model, data = small(), labelled()
     h = dense(model, CE, *data)
-    monkeypatch.setattr(Operator, "__matmul__", lambda _, v: h.to(v) @ v)
+
+    def product(operator, v):
+        operator.products += 1
+        return h @ v.to(h)
+
+    monkeypatch.setattr(Operator, "__matmul__", product)
     return model, data, h
 
 

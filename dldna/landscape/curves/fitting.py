@@ -19,7 +19,7 @@ from dldna.landscape.curves.bezier import (
 )
 from dldna.landscape.evaluate.losses import mean
 from dldna.landscape.evaluate.slow import forward, placed
-from dldna.landscape.evaluate.subspace import Task, norms, task
+from dldna.landscape.evaluate.subspace import Subspace
 from dldna.landscape.scan.truth import arithmetic
 from dldna.landscape.space.points import point_of
 from dldna.objective import (
@@ -29,6 +29,7 @@ from dldna.objective import (
     check_model,
     loss_name,
     name_of,
+    norms,
 )
 from dldna.params import Params
 from dldna.records import Provenance
@@ -118,7 +119,7 @@ def fit_curve(
     with untouched(model):
         held = bt.held(data, limit)
         check_call(model, loss_fn, held, data)
-        job = task(
+        job = Subspace.of(
             model,
             loss_fn,
             held,
@@ -149,7 +150,7 @@ def fit_curve(
 
 
 def _descend(
-    job: Task,
+    job: Subspace,
     points: Sequence[dict[str, Tensor]],
     kind: str,
     optimizer: torch.optim.Optimizer,
@@ -185,7 +186,7 @@ def _descend(
     return losses
 
 
-def _slope(job: Task, batch: Any, point: Params) -> tuple[float, Params]:
+def _slope(job: Subspace, batch: Any, point: Params) -> tuple[float, Params]:
     """Loss and gradient of a batch, with the point in the model itself."""
     named = dict(job.model.named_parameters())
     with placed(job, needs=tuple(point)) as put:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dldna.landscape.evaluate import Slow, task
+from dldna.landscape.evaluate import Slow, Subspace
 from dldna.landscape.paths.recorded import Recorded
 from dldna.landscape.space.names import bare
 from dldna.landscape.space.plane import Plane
@@ -100,7 +100,7 @@ def losses_on(run: Recorded, job: Any, plane: Plane, shadow: Shadow) -> dict:
     """True losses and those below: see ``Trajectory.losses_on``."""
     keys = ("metrics", "dtype", "statistics", "buffer_directions")
     options = {k: v for k, v in job.options.items() if k in keys}
-    one = task(
+    one = Subspace.of(
         job.model, job.loss_fn, job.held, plane.origin, plane.vectors,
         **options,
     )  # fmt: skip

@@ -1,5 +1,6 @@
 """The path of a training run: its plane, its shadow, its honesty."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -257,3 +258,15 @@ class Trajectory(Measured):
             [4.5, 4.5, 0.0]
         """
         return below.losses_on(self, job, plane, shadow)
+
+
+def opened(trajectory: Any) -> Trajectory | None:
+    """A trajectory, from itself or its folder."""
+    if trajectory is None or isinstance(trajectory, Trajectory):
+        return trajectory
+    if isinstance(trajectory, (str, Path)):
+        return Trajectory(trajectory)
+    raise TypeError(
+        "trajectory must be a Trajectory or the folder of a recorded run, "
+        f"not a {type(trajectory).__name__}"
+    )

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 
 from dldna.checks import warn
-from dldna.landscape.evaluate import Slow, task
-from dldna.landscape.evaluate.subspace import norms
+from dldna.landscape.evaluate import Slow, Subspace
 from dldna.landscape.scan.store import Store
 from dldna.landscape.scan.truth import (
     direct_loss,
@@ -19,6 +18,7 @@ from dldna.landscape.scan.truth import (
 )
 from dldna.landscape.space.names import match
 from dldna.landscape.space.points import point_of, state_of
+from dldna.objective import norms
 
 
 def hold(scan: Any) -> None:
@@ -33,7 +33,7 @@ def hold(scan: Any) -> None:
         _centre(scan)
     for coords, end in scan.ends:
         _end(scan, coords, end)
-    names = scan.evaluator.task.negative(scan.coords)
+    names = scan.evaluator.subspace.negative(scan.coords)
     if names:
         scan.notes["clamped"] = names
         warn(
@@ -49,7 +49,7 @@ def _slow(scan: Any) -> Slow:
     plain = {k: v for k, v in scan.job.options.items() if k != "way"}
     job = scan.job
     given = (job.model, job.loss_fn, job.held, job.origin, job.directions)
-    return Slow(task(*given, **plain), exact=True)
+    return Slow(Subspace.of(*given, **plain), exact=True)
 
 
 def _off_the_centre(scan: Any) -> None:

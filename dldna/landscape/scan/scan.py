@@ -255,7 +255,7 @@ class Scan:
             results.close()
         spent = time.perf_counter() - began
         self.notes["points_per_second"] = fresh / spent if fresh else 0.0
-        self.notes["way"] = self.evaluator.notes
+        self.notes["evaluation"] = self.evaluator.notes
         self.notes.update(finite_counts(values["loss"][self.done]))
         return values
 
