@@ -277,10 +277,6 @@ MOST_LINES = 350
 LONG = {
     "records/kinds.py": 1000,
     "landscape/curvature/operator.py": 351,
-    "landscape/evaluate/subspace.py": 374,
-    "landscape/slice/slice.py": 411,
-    "landscape/surfaces.py": 353,
-    "objective/objective.py": 352,
 }
 
 
