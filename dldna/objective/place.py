@@ -13,13 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from dldna.guard import attributes_kept
+from dldna.torch_internals import Normalisation
 
 Put = Callable[..., None]
 
 
 def norms(model: nn.Module) -> list[nn.Module]:
     """The layers of a model that keep running statistics."""
-    kind = nn.modules.batchnorm._NormBase
+    kind = Normalisation
     return [m for m in model.modules() if isinstance(m, kind)]
 
 
