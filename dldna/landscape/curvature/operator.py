@@ -300,8 +300,8 @@ class Operator(Objective):
         return super().provenance(made, seed, **notes)
 
     def _convolves(self) -> bool:
-        convolves = any(isinstance(m, Convolution) for m in self.model.modules())
-        return self.matrix == "hessian" and convolves
+        convolves = (isinstance(m, Convolution) for m in self.model.modules())
+        return self.matrix == "hessian" and any(convolves)
 
     def plain(self, batch: Any, keep: bool = True) -> products.Product:
         """The product of one batch by the way that holds for everything.
