@@ -23,7 +23,6 @@ from dldna.landscape.scan.options import (
 )
 from dldna.landscape.scan.pool import Job
 from dldna.landscape.scan.scan import Scan
-from dldna.landscape.scan.truth import arithmetic
 from dldna.landscape.space.checkpoints import read_checkpoint
 from dldna.landscape.space.directions import (
     DIRECTIONS,
@@ -37,10 +36,9 @@ from dldna.objective import (
     check_call,
     check_loss,
     check_model,
-    loss_name,
     name_of,
 )
-from dldna.records import Line, Provenance
+from dldna.records import Line
 
 
 @renamed(path="way", precision="dtype")
@@ -191,25 +189,14 @@ def line(
         alphas=grid,
         losses=losses,
         metrics=values,
-        provenance=Provenance(
-            made="line",
-            seed=seed,
-            model=type(model_a).__name__,
-            n_params=params.count(given.origin),
-            data=data_name or name_of(data),
-            n_samples=scan.samples,
-            loss=loss_name(loss_fn),
-            device=str(next(model_a.parameters()).device),
-            dtype=arithmetic(model_a, dtype),
-            seconds=time.perf_counter() - start,
-            notes={
-                "direction": direction.done,
-                "length": params.norm(direction.vector),
-                "statistics": statistics,
-                "way": scan.way,
-                "direct loss at 0": scan.centre,
-                **scan.notes,
-            },
+        provenance=scan.provenance(
+            "line",
+            seed,
+            data_name,
+            direction=direction.done,
+            length=params.norm(direction.vector),
+            statistics=statistics,
+            **{"direct loss at 0": scan.centre},
         ),
     )
 

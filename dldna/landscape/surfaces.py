@@ -33,7 +33,6 @@ from dldna.landscape.scan.options import (
 from dldna.landscape.scan.pool import Job, workers
 from dldna.landscape.scan.scan import Scan
 from dldna.landscape.scan.timing import LEAST_SAMPLES
-from dldna.landscape.scan.truth import arithmetic
 from dldna.landscape.space.directions import Given
 from dldna.landscape.space.plane import Plane, angle
 from dldna.landscape.space.stored import remembered
@@ -42,10 +41,8 @@ from dldna.objective import (
     check_call,
     check_loss,
     check_model,
-    loss_name,
-    name_of,
 )
-from dldna.records import Provenance, Surface
+from dldna.records import Surface
 
 
 @renamed(path="way", precision="dtype")
@@ -201,23 +198,13 @@ def surface(
         directions=[d.name for d in chosen],
         way=run.way,
         **path_fields,
-        provenance=Provenance(
-            made="surface",
-            seed=seed,
-            model=type(model).__name__,
-            n_params=params.count(plane.origin),
-            data=data_name or name_of(data),
-            n_samples=run.samples,
-            loss=loss_name(loss_fn),
-            device=str(next(model.parameters()).device),
-            dtype=arithmetic(model, dtype),
-            seconds=time.perf_counter() - start,
-            notes={
-                "directions": [d.done for d in chosen],
-                "statistics": run.job.options["statistics"],
-                **plane.notes,
-                **run.notes,
-            },
+        provenance=run.provenance(
+            "surface",
+            seed,
+            data_name,
+            directions=[d.done for d in chosen],
+            statistics=run.job.options["statistics"],
+            **plane.notes,
         ),
     )
     if out is not None:

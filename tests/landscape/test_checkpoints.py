@@ -410,3 +410,19 @@ def test_reading_leaves_the_model_alone(tmp_path):
     before = copy.deepcopy(model.state_dict())
     door_line(FORMS["Lightning"](tmp_path, net(1)), None, tmp_path)
     assert all(map(torch.equal, before.values(), model.state_dict().values()))
+
+
+def test_a_network_inside_another_takes_its_own_names():
+    outer = nn.Module()
+    outer.model = nn.Module()
+    outer.model.net = net(0)
+    state = net(1).state_dict()
+    names = list(dict(outer.named_parameters()))
+    got = match(state, names)
+    assert list(got) == names
+    assert torch.equal(got["model.net.a.weight"], state["a.weight"])
+
+
+def test_the_parts_of_a_network_are_no_network():
+    layers = nn.Sequential(nn.Linear(4, 3), nn.Linear(4, 3))
+    assert match(layers[0].state_dict(), layers.state_dict()) == {}

@@ -1,7 +1,7 @@
 r"""Matrices of curvature that are never written down.
 
-All methods of this folder need only a matrix's products with vectors; one
-product of the Hessian costs about two gradients.
+All that stands here needs products with vectors alone; one with the Hessian
+costs about two gradients.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -299,10 +299,9 @@ class Operator(Objective):
         return super().provenance(made, seed, **notes)
 
     def _convolves(self) -> bool:
-        return self.matrix == "hessian" and any(
-            isinstance(m, nn.modules.conv._ConvNd)
-            for m in self.model.modules()
-        )
+        kind = nn.modules.conv._ConvNd
+        convolves = any(isinstance(m, kind) for m in self.model.modules())
+        return self.matrix == "hessian" and convolves
 
     def plain(self, batch: Any, keep: bool = True) -> products.Product:
         """The product of one batch by the way that holds for everything.
@@ -311,9 +310,9 @@ class Operator(Objective):
             batch: one of ``batches``.
             keep: whether its graph stays for further products.
         """
-        gauss = self.matrix == "gauss-newton"
-        make = products.gauss_newton if gauss else products.reverse
-        return make(self, batch, keep)
+        if self.matrix == "gauss-newton":
+            return products.gauss_newton(self, batch, keep)
+        return products.reverse(self, batch, keep)
 
     def _product(self, i: int) -> products.Product:
         versions = [p._version for p in self.model.parameters()]

@@ -17,18 +17,15 @@ from dldna.landscape.evaluate.subspace import norms
 from dldna.landscape.scan.options import named_metrics, statistics_of, way_for
 from dldna.landscape.scan.pool import Job
 from dldna.landscape.scan.scan import Scan
-from dldna.landscape.scan.truth import arithmetic
 from dldna.landscape.space.points import point_of
 from dldna.objective import (
     accepts_objective,
     check_call,
     check_loss,
     check_model,
-    loss_name,
-    name_of,
 )
 from dldna.params import Params
-from dldna.records import Line, Provenance
+from dldna.records import Line
 
 
 @accepts_objective
@@ -139,21 +136,9 @@ def walk(
         alphas=ts,
         losses=losses,
         metrics=values,
-        provenance=Provenance(
-            made=f"loss along a {curve.kind} of {len(controls)} points",
-            model=type(model).__name__,
-            n_params=params.count(controls[0]),
-            data=name_of(data),
-            n_samples=scan.samples,
-            loss=loss_name(loss_fn),
-            device=str(next(model.parameters()).device),
-            dtype=arithmetic(model, None),
-            seconds=time.perf_counter() - started,
-            notes={
-                "statistics": statistics if norms(model) else "none",
-                "way": scan.way,
-                **scan.notes,
-            },
+        provenance=scan.provenance(
+            f"loss along a {curve.kind} of {len(controls)} points",
+            statistics=statistics if norms(model) else "none",
         ),
     )
 

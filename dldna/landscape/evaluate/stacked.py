@@ -124,7 +124,7 @@ class Stacked:
 
         inputs = bt.split(batch)[0]
         mapped = torch.func.vmap(call, in_dims=(0, None), randomness="error")
-        with attributes_kept(task.model):  # mapped tensors die with the map
+        with attributes_kept(subspace.model):  # mapped tensors die with it
             return mapped(state | moving, inputs)
 
 

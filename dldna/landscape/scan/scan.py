@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dldna import batches as batching
+from dldna import params
 from dldna.landscape.scan.fingerprint import scan_identity
 from dldna.landscape.scan.grid import coarse_to_fine
 from dldna.landscape.scan.held import hold, stored_centre
@@ -28,8 +29,10 @@ from dldna.landscape.scan.timing import (
     seconds_for_a_point,
     timed,
 )
-from dldna.landscape.scan.truth import finite_counts
+from dldna.landscape.scan.truth import arithmetic, finite_counts
+from dldna.objective import loss_name, name_of
 from dldna.progress import announce, duration, track
+from dldna.records import Provenance
 
 TILE_SECONDS = 2.0
 TILE_MOST = 4096
@@ -93,6 +96,32 @@ class Scan:
     def samples(self) -> int:
         """Number of samples in use."""
         return sum(batching.size(b) for b in self.job.held)
+
+    def provenance(
+        self, made: str, seed: int | None = None, data: str = "", **notes
+    ) -> Provenance:
+        """Where what was scanned came from.
+
+        Args:
+            made: what was made, a noun phrase.
+            seed: of random directions, if there were any.
+            data: what to call the data; by default by what they are.
+            **notes: what else the record should say.
+        """
+        job = self.job
+        return Provenance(
+            made=made,
+            seed=seed,
+            model=type(job.model).__name__,
+            n_params=params.count(job.origin),
+            data=data or name_of(self.data),
+            n_samples=self.samples,
+            loss=loss_name(job.loss_fn),
+            device=str(next(job.model.parameters()).device),
+            dtype=arithmetic(job.model, job.options["dtype"]),
+            seconds=time.perf_counter() - self.start,
+            notes={"way": self.way, **notes, **self.notes},
+        )
 
     def all(self, out: str | Path | None, n_jobs: int | None) -> dict:
         """Evaluate what is missing and fits; give all values, flat."""

@@ -72,9 +72,11 @@ def match(state: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
         names = [k for k in names if k not in COUNTERS]
     theirs = {_plain(k): v for k, v in bare(state).items()}
     before = "" if any(k in theirs for k in own) else _prefix(own, theirs)
-    if before is None:
-        before = _prefix(theirs, own)
-        own = [k.removeprefix(before or "") for k in own]
+    if before is None and own:  # perhaps the network's own names begin alike
+        first = f"{own[0].partition('.')[0]}."
+        while all(k.startswith(first) for k in own) and own[0] not in theirs:
+            own = [k.removeprefix(first) for k in own]
+            first = f"{own[0].partition('.')[0]}."
         before = ""
     return {
         name: theirs[before + k]
