@@ -157,6 +157,7 @@ def test_a_readers_own_sgd_goes_through_every_function(kernel, mine):
     assert np.isfinite(result["train_loss"][0])
 
 
+@pytest.mark.full
 def test_they_run_in_a_fresh_kernel(tmp_path, kernel):
     """Another process, in an empty folder, without what was run before."""
     source = [SETUP, "from dldna.cli import main",
