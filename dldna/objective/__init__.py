@@ -9,8 +9,10 @@ from dldna.objective.inputs import (
     check_call,
     check_loss,
     check_model,
+    check_ready,
     check_shapes,
     name_of,
+    other_names,
 )
 from dldna.objective.objective import (
     Objective,
@@ -38,6 +40,7 @@ __all__ = [
     "check_call",
     "check_loss",
     "check_model",
+    "check_ready",
     "check_shapes",
     "class_options",
     "in_place",
@@ -46,5 +49,6 @@ __all__ = [
     "name_of",
     "norms",
     "opened",
+    "other_names",
     "reduction",
 ]

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import wraps
 from itertools import pairwise
 from typing import Any
@@ -13,7 +13,13 @@ from torch.overrides import TorchFunctionMode
 
 from dldna import batches as bt
 from dldna import checks, params
-from dldna.guard import differentiable, untouched
+from dldna.guard import (
+    attributes_kept,
+    differentiable,
+    keeps_inside,
+    untouched,
+)
+from dldna.objective.gradients import values_only
 from dldna.objective.inputs import (
     NotFinite,
     check_call,
@@ -107,6 +113,7 @@ class Objective:
         check_loss(loss_fn, data)
         self.model, self.loss_fn, self.data = model, loss_fn, data
         self.names = _chosen(model, names)
+        self._keeps = keeps_inside(model)
         named = dict(model.named_parameters())
         first = named[self.names[0]]
         self.device = first.device
@@ -160,7 +167,9 @@ class Objective:
         Returns:
             The vector (n,).
         """
-        parts = [point[k].reshape(-1).to(self.dtype) for k in self.names]
+        parts = [
+            _dense(point[k]).reshape(-1).to(self.dtype) for k in self.names
+        ]
         return torch.cat(parts)
 
     def cut(self, vector: Tensor) -> dict[str, Tensor]:
@@ -193,6 +202,9 @@ class Objective:
         """
         point = self.point if point is None else point
         with (
+            attributes_kept(self.model, deep=True)
+            if self._keeps
+            else nullcontext(),
             in_place(
                 self.model,
                 training=norms(self.model)
@@ -364,7 +376,7 @@ class Objective:
             yield name, self._typed(buffer.detach())
 
     def _check_function(self) -> None:
-        with torch.no_grad():
+        with values_only(self.model, self.loss_fn):
             for i, batch in enumerate(self.given):
                 loss = self._mean_loss(None, [batch])
                 if not torch.isfinite(torch.tensor(loss)):
@@ -419,8 +431,9 @@ class Objective:
         return counted
 
     def _mean_loss(self, point: Mapping | None, pieces: list[Any]) -> float:
-        with torch.no_grad(), self.placed(point):
-            each = [float(self.batch_loss(piece)) for piece in pieces]
+        quiet = values_only(self.model, self.loss_fn)
+        with self.placed(point), quiet:
+            each = [float(self.batch_loss(piece).detach()) for piece in pieces]
         return sum(
             w * x for w, x in zip(self.shares(pieces), each, strict=True)
         )
@@ -536,6 +549,10 @@ def _chosen(model: nn.Module, names: Sequence[str] | None) -> list[str]:
     if not wanted:
         raise ValueError("params names no parameter; leave it out for all")
     return [k for k in named if k in wanted]
+
+
+def _dense(tensor: Tensor) -> Tensor:
+    return tensor.to_dense() if tensor.is_sparse else tensor
 
 
 def _other_tensors(error: RuntimeError, dtype: torch.dtype) -> None:

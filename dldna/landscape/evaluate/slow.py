@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from dldna import batches as bt
+from dldna.guard import attributes_kept
 from dldna.landscape.evaluate.losses import mean, per_sample
 from dldna.landscape.evaluate.subspace import Task, Total, Values, norms
 from dldna.objective import in_place
+from dldna.objective.gradients import values_only
 from dldna.objective.place import Put
 
 PIECE = 1024  # samples whose statistics are taken at once
@@ -48,7 +50,8 @@ class Slow:
         total = Total(self.task, len(coords))
         with placed(self.task) as put:
             for p, point in enumerate(coords.tolist()):
-                self._point(put, total, p, point)
+                with attributes_kept(self.task.model):
+                    self._point(put, total, p, point)
         return total.means()
 
     def _point(self, put: Put, total: Total, p: int, point: list[float]):
@@ -75,9 +78,10 @@ def placed(task: Task, needs: tuple[str, ...] = ()) -> Iterator[Put]:
     training = norms(task.model) if task.statistics == "train" else ()
     with (
         torch.random.fork_rng(devices),
-        torch.set_grad_enabled(bool(needs)),
+        values_only(task.model, task.loss_fn) as own,
+        torch.set_grad_enabled(bool(needs or own)),
         in_place(
-            task.model, training=training, needs=needs, write=True
+            task.model, training=training, needs=needs or own, write=True
         ) as put,
     ):
         yield put

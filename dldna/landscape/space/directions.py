@@ -16,7 +16,7 @@ Example:
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -361,14 +361,22 @@ def choose_directions(
     return orthogonalise(found) if orthogonal else found
 
 
+def _moving(vector: Mapping[str, Tensor], given: Given) -> Params:
+    """Without the whole-number parameters of the model, which stand still."""
+    still = dict(given.model.named_parameters()).keys() - given.origin.keys()
+    return {k: v for k, v in vector.items() if k not in still}
+
+
 def as_direction(item: Any, given: Given) -> Direction:
     """One direction from a name, a record, a dict, a vector or a list."""
     if isinstance(item, Direction):
-        return item
+        moving = _moving(item.vector, given)
+        return replace(item, vector=moving)
     if isinstance(item, str):
         return choose_directions(item, given, k=1)[0]
     origin = given.origin
     if isinstance(item, Mapping):
+        item = _moving(item, given)
         params.check_same(origin, item)
         return Direction(
             {k: item[k].detach().to(v) for k, v in origin.items()}
