@@ -45,7 +45,7 @@ SCRIPT = textwrap.dedent(
     net = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
     data = torch.randn(24, 6), torch.randint(3, (24,))
     s = surface(net, Counting(), data, resolution=15, out=sys.argv[1],
-                path="slow", metrics="accuracy")
+                way="slow", metrics="accuracy")
     print(s.losses.tobytes().hex())
     """
 )
@@ -128,7 +128,7 @@ def net_and_data():
         ("seed", "other directions"),
         ("extent", "other grid"),
         ("loss", "other loss or metrics"),
-        ("precision", "other settings"),
+        ("dtype", "other settings"),
     ],
 )
 def test_another_job_is_not_mixed_in(tmp_path, change, says):
@@ -143,8 +143,8 @@ def test_another_job_is_not_mixed_in(tmp_path, change, says):
         y = y.roll(1)
     elif change == "loss":
         loss = nn.CrossEntropyLoss(label_smoothing=0.1)
-    elif change == "precision":
-        options["precision"] = "float64"
+    elif change == "dtype":
+        options["dtype"] = "float64"
     else:
         options[change] = 7
     before = (tmp_path / "plan.json").read_bytes()
@@ -214,7 +214,7 @@ LIKE_TWINS = {
 def test_losses_alike_are_told_apart(tmp_path, twins):
     first, second = LIKE_TWINS[twins]
     net, data = net_and_data()
-    options = {"resolution": 3, "path": "slow", "out": tmp_path}
+    options = {"resolution": 3, "way": "slow", "out": tmp_path}
     surface(net, first, data, **options)
     surface(net, first, data, **options)
     with pytest.raises(ValueError, match="other loss or metrics"):
@@ -251,7 +251,7 @@ def test_a_stored_centre_is_held_to_the_loss(tmp_path, monkeypatch):
     options = {"resolution": 3, "out": tmp_path}
     surface(net, closed_over(1.0), data, **options)
     known = json.loads((tmp_path / "plan.json").read_text())["identity"]
-    monkeypatch.setattr(running.Scan, "_identity", lambda self: known)
+    monkeypatch.setattr(running, "scan_identity", lambda scan: known)
     with pytest.raises(ValueError, match="holds another loss"):
         surface(net, closed_over(3.0), data, **options)
 
@@ -298,7 +298,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path, monkeypatch):
                 raise KeyboardInterrupt
             return super().forward(output, target)
 
-    options = {"resolution": 21, "out": tmp_path, "path": "slow"}
+    options = {"resolution": 21, "out": tmp_path, "way": "slow"}
     with pytest.raises(KeyboardInterrupt):
         surface(net, Interrupted(), data, **options)
     assert list((tmp_path / "tiles").glob("*.npz"))
@@ -391,7 +391,7 @@ def test_a_dead_worker_is_survived(tmp_path):
     loss = Deadly(tmp_path / "mark", os.getpid())
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        got = surface(net, loss, data, resolution=15, n_jobs=2, path="slow")
+        got = surface(net, loss, data, resolution=15, n_jobs=2, way="slow")
     assert (tmp_path / "mark").exists()
     assert any("handed out again" in str(w.message) for w in said)
     want = surface(net, nn.CrossEntropyLoss(), data, resolution=15)

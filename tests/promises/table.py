@@ -75,7 +75,7 @@ PROMISES = (
     Promise(
         "Names are escaped in HTML, PLY and VTK",
         ("promises/test_files.py::escaped",
-         "plotting/test_playground.py::leave_its_script",
+         "pages/test_playground_page.py::leave_its_script",
          "export/test_export.py::hostile_names"),
     ),
     Promise(

@@ -27,9 +27,9 @@ from dldna.landscape import Recorder, Trajectory, surface
 from dldna.landscape.scan.store import Store
 from dldna.landscape.space import stored as remember
 from dldna.landscape.space.checkpoints import read_checkpoint
-from dldna.plotting.show import table_html
-from dldna.published import checkpoints as metrics
-from dldna.records import Line, Record, Surface
+from dldna.plotting.accessible import table_html
+from dldna.published import saved_networks as metrics
+from dldna.records import Line, Record, Surface, base
 from dldna.training import load_checkpoint, train
 
 # Older NumPy leaves its archive open when the disk is full.
@@ -200,13 +200,13 @@ def test_small_files_that_would_fill_the_memory_are_refused(tmp_path):
         for k in range(4):
             archive.writestr(f"{k}.npy", head.getvalue() + bytes(2**23))
     assert file.stat().st_size < 2**16
-    before = dldna.records.MOST_BYTES
-    dldna.records.MOST_BYTES = 2**24
+    before = base.MOST_BYTES
+    base.MOST_BYTES = 2**24
     try:
         with pytest.raises(ValueError, match="claim 33"):
             Record.load(file)
     finally:
-        dldna.records.MOST_BYTES = before
+        base.MOST_BYTES = before
 
 
 @pytest.mark.parametrize(
