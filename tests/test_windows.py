@@ -77,7 +77,7 @@ def main():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
     data = torch.randn(24, 6), torch.randint(3, (24,))
-    two = surface(net, Mine(), data, resolution=5, path="slow", n_jobs=2,
+    two = surface(net, Mine(), data, resolution=5, way="slow", n_jobs=2,
                   out=sys.argv[1])
     one = surface(net, nn.CrossEntropyLoss(), data, resolution=5)
     np.testing.assert_allclose(two.losses, one.losses, rtol=1e-6)
