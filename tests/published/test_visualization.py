@@ -4,10 +4,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from dldna.chapter_05.visualization import loss_surface as ls
 from torch import nn
 
 from dldna import landscape, params
+from dldna.chapter_05.visualization import loss_surface as ls
 from dldna.data import load
 from dldna.landscape.paths import weight_space
 from dldna.landscape.shape.wells import descend, fit_gaussian
