@@ -23,24 +23,22 @@ from dldna.landscape.scan.options import (
 )
 from dldna.landscape.scan.pool import Job
 from dldna.landscape.scan.scan import Scan
-from dldna.landscape.scan.truth import arithmetic
 from dldna.landscape.space.checkpoints import read_checkpoint
 from dldna.landscape.space.directions import (
     DIRECTIONS,
     Given,
     choose_directions,
-    point_of,
 )
 from dldna.landscape.space.plane import Direction
+from dldna.landscape.space.points import point_of
 from dldna.objective import (
     accepts_objective,
     check_call,
     check_loss,
     check_model,
-    loss_name,
     name_of,
 )
-from dldna.records import Line, Provenance
+from dldna.records import Line
 
 
 @renamed(path="way", precision="dtype")
@@ -191,25 +189,14 @@ def line(
         alphas=grid,
         losses=losses,
         metrics=values,
-        provenance=Provenance(
-            made="line",
-            seed=seed,
-            model=type(model_a).__name__,
-            n_params=params.count(given.origin),
-            data=data_name or name_of(data),
-            n_samples=scan.samples,
-            loss=loss_name(loss_fn),
-            device=str(next(model_a.parameters()).device),
-            dtype=arithmetic(model_a, dtype),
-            seconds=time.perf_counter() - start,
-            notes={
-                "direction": direction.done,
-                "length": params.norm(direction.vector),
-                "statistics": statistics,
-                "way": scan.way,
-                "direct loss at 0": scan.centre,
-                **scan.notes,
-            },
+        provenance=scan.provenance(
+            "line",
+            seed,
+            data_name,
+            direction=direction.done,
+            length=params.norm(direction.vector),
+            statistics=statistics,
+            **{"direct loss at 0": scan.centre},
         ),
     )
 
@@ -294,10 +281,13 @@ def band(
 
 def _end(end: Any) -> Any:
     """The other end of a line, read from a file if it is one."""
+    parallel = nn.DataParallel, nn.parallel.DistributedDataParallel
+    if isinstance(end, parallel):
+        end = end.module
     if isinstance(end, nn.Module):
         check_model(end, "model_b")
     file = isinstance(end, str) and (
-        Path(end).suffix != "" or Path(end).is_file()
+        Path(end).suffix != "" or Path(end).exists()
     )
     if isinstance(end, Path) or (file and end not in DIRECTIONS):
         return read_checkpoint(end)

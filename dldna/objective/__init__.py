@@ -14,11 +14,8 @@ from dldna.objective.inputs import (
     name_of,
     other_names,
 )
-from dldna.objective.objective import (
-    Objective,
-    accepts_objective,
-    opened,
-)
+from dldna.objective.objective import Objective
+from dldna.objective.opening import accepts_objective, opened
 from dldna.objective.place import in_place, norms
 from dldna.objective.reductions import (
     Weighed,

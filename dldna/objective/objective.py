@@ -3,13 +3,11 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import wraps
-from itertools import pairwise
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from dldna import batches as bt
 from dldna import checks, params
@@ -19,27 +17,35 @@ from dldna.guard import (
     keeps_inside,
     untouched,
 )
+from dldna.objective.function import (
+    check_function,
+    name_other_tensors,
+    name_reentrant,
+)
 from dldna.objective.gradients import values_only
 from dldna.objective.inputs import (
-    NotFinite,
     check_call,
     check_loss,
     check_model,
     name_of,
 )
-from dldna.objective.place import in_place, norms
-from dldna.objective.reductions import batch_weight, cast, loss_name, reduction
+from dldna.objective.kernels import plain_kernels
+from dldna.objective.opening import Held, opened
+from dldna.objective.pieces import counted, joined
+from dldna.objective.place import chosen_names, in_place, norms
+from dldna.objective.reductions import (
+    batch_weight,
+    cast,
+    dense,
+    loss_name,
+    reduction,
+)
 from dldna.records import Provenance
 
 STATISTICS = ("eval", "train")
-RANDOM = (  # what to do about a loss that is none of the parameters alone
-    "something draws random numbers in eval mode, too: dropout called "
-    "with training=True (write training=self.training), noise, sampling"
-)
-MERGE = 256  # samples; smaller batches are joined up to this size
 
 
-class Objective:
+class Objective(Held):
     r"""The mean loss :math:`L(w)=\sum_b \frac{m_b}{m} L_b(w)` of a model.
 
     :math:`m_b` is the number of samples of batch :math:`b`, or, for torch's
@@ -112,15 +118,15 @@ class Objective:
         check_model(model)
         check_loss(loss_fn, data)
         self.model, self.loss_fn, self.data = model, loss_fn, data
-        self.names = _chosen(model, names)
-        self._keeps = keeps_inside(model)
+        self.names = chosen_names(model, names)
+        keeping = partial(attributes_kept, model, deep=True)
+        self._keeping = keeping if keeps_inside(model) else nullcontext
         named = dict(model.named_parameters())
         first = named[self.names[0]]
         self.device = first.device
-        wide = first.dtype == torch.float64
-        named_type = params.dtype_name(dtype, ("float32", "float64"))
-        own = "float64" if wide else "float32"
-        self.dtype = getattr(torch, named_type or own)
+        own = "float64" if first.dtype == torch.float64 else "float32"
+        asked = params.dtype_name(dtype, ("float32", "float64"))
+        self.dtype = getattr(torch, asked or own)
         self.cast = {"device": self.device, "dtype": self.dtype}
         kinds = {p.dtype for p in named.values() if p.is_floating_point()}
         self.mixed = len(kinds) > 1
@@ -140,15 +146,15 @@ class Objective:
         }
         self.given = [bt.to(b, **self.cast) for b in self.held]
         self.n_samples = sum(bt.size(b) for b in self.given)
-        self.given = self._counted(self.given)
+        self.given = counted(self.loss_fn, self.given)
         self.n = sum(p.numel() for p in self.point.values())
         self._began = time.perf_counter()
         try:
-            self._check_function()
+            check_function(self)
         except RuntimeError as error:
-            _other_tensors(error, self.dtype)
+            name_other_tensors(error, self.dtype)
             raise
-        self.batches = self._joined()
+        self.batches = joined(self)
         self.weights = self.shares(self.batches)
 
     def _typed(self, tensor: Tensor) -> Tensor:
@@ -163,14 +169,9 @@ class Objective:
 
         Args:
             point: a tensor for each name of ``names``.
-
-        Returns:
-            The vector (n,).
         """
-        parts = [
-            _dense(point[k]).reshape(-1).to(self.dtype) for k in self.names
-        ]
-        return torch.cat(parts)
+        parts = [dense(point[k]).reshape(-1) for k in self.names]
+        return torch.cat([part.to(self.dtype) for part in parts])
 
     def cut(self, vector: Tensor) -> dict[str, Tensor]:
         """Named tensors out of one vector: the inverse of ``flat``.
@@ -179,7 +180,7 @@ class Objective:
             vector: (n,) all entries.
 
         Returns:
-            Views into the vector, by the names of the parameters.
+            Views into the vector, by name.
         """
         parts = vector.split([p.numel() for p in self.point.values()])
         return {
@@ -197,41 +198,38 @@ class Objective:
             point: parameters by name; by default the model's own.
 
         Returns:
-            A context; what it gives are the model's own parameters that
-            may move, in the order of ``names``.
+            A context that gives the model's parameters of ``names``.
         """
         point = self.point if point is None else point
+        train = self.statistics == "train"
         with (
-            attributes_kept(self.model, deep=True)
-            if self._keeps
-            else nullcontext(),
+            self._keeping(),
             in_place(
                 self.model,
-                training=norms(self.model)
-                if self.statistics == "train"
-                else (),
+                training=norms(self.model) if train else (),
                 needs=self.names,
             ) as put,
-            _plain_kernels(),
+            plain_kernels(),
         ):
             moved = {k: self._typed(point[k].detach()) for k in self.names}
             if self.writes:
                 moved = {k: v.clone() for k, v in moved.items()}
-            put(self._rest | moved, dict(self._buffers()))
+            buffers = {
+                k: self._typed(b.detach())
+                for k, b in self.model.named_buffers()
+            }
+            put(self._rest | moved, buffers)
             named = dict(self.model.named_parameters())
             yield [named[k] for k in self.names]
 
     @untouched()
     def loss(self, point: Mapping[str, Tensor] | None = None) -> float:
-        """The mean loss at the model's parameters, or at another point.
+        """The mean loss over all data, at the model's or another point.
 
         Args:
             point: parameters by name; by default the model's.
-
-        Returns:
-            The mean loss over all data.
         """
-        return self._mean_loss(point, self.batches)
+        return self.mean_loss(point, self.batches)
 
     @untouched()
     @differentiable()
@@ -242,7 +240,7 @@ class Objective:
             point: parameters by name; by default the model's.
 
         Returns:
-            The gradient (n,), in the order of ``flat``.
+            (n,) in the order of ``flat``.
         """
         out = torch.zeros(self.n, **self.cast)
         for weight, batch in zip(self.weights, self.batches, strict=True):
@@ -268,7 +266,7 @@ class Objective:
             try:
                 found = torch.autograd.grad(loss, leaves, allow_unused=True)
             except RuntimeError as error:
-                _reentrant(error)
+                name_reentrant(error)
                 raise
         parts = [
             torch.zeros_like(p) if g is None else g
@@ -318,19 +316,6 @@ class Objective:
         """The loss of one batch, a scalar; inside :meth:`placed`."""
         return self.value(self.output(batch), batch)
 
-    def functional(self, point: Mapping[str, Tensor], batch: Any) -> Tensor:
-        """The loss of a batch for torch's transforms of functions.
-
-        The tensors of ``point`` are handed to the forward alone, so a loss
-        that reads the model does not see them. The transform, too, runs
-        inside :meth:`placed`.
-        """
-
-        def call(*args, **kwargs):
-            return params.call(self.model, point, args, kwargs)
-
-        return self.value(bt.apply(call, bt.split(batch)[0]), batch)
-
     def value(self, output: Any, batch: Any) -> Tensor:
         """The mean loss of one batch, from the model's output.
 
@@ -349,251 +334,17 @@ class Objective:
             loss = loss / bt.size(batch)
         return loss.mean()
 
-    def reads_model(self, batch: Any) -> bool:
-        """Whether the loss reads parameters itself, past the output.
-
-        Args:
-            batch: one of ``batches``.
-
-        Returns:
-            True for a penalty on weights, a second forward in the loss,
-            and the like.
-        """
-        with self.placed() as leaves, differentiable():
-            with torch.no_grad():
-                output = self.output(batch)
-            try:
-                loss = self.value(output, batch)
-            except RuntimeError:  # it differentiates the output
-                return True
-            if not loss.requires_grad:
-                return False
-            found = torch.autograd.grad(loss, leaves, allow_unused=True)
-        return any(g is not None for g in found)
-
-    def _buffers(self) -> Iterator[tuple[str, Tensor]]:
-        for name, buffer in self.model.named_buffers():
-            yield name, self._typed(buffer.detach())
-
-    def _check_function(self) -> None:
-        with values_only(self.model, self.loss_fn):
-            for i, batch in enumerate(self.given):
-                loss = self._mean_loss(None, [batch])
-                if not torch.isfinite(torch.tensor(loss)):
-                    raise NotFinite(
-                        f"the loss is {loss} on batch {i}: curvature is not "
-                        "defined there; look for NaN in the data and the "
-                        "parameters, or lower the learning rate"
-                    )
-                if i:
-                    continue
-                self._check_gradient(batch)
-                again = self._mean_loss(None, [batch])
-                noise = 32 * torch.finfo(self.dtype).eps * abs(loss)
-                if abs(again - loss) > noise:
-                    raise ValueError(
-                        "two evaluations at the same point give different "
-                        "losses, so there is no matrix of curvature; " + RANDOM
-                    )
-
-    @torch.enable_grad()
-    def _check_gradient(self, batch: Any) -> None:
-        with self.placed():
-            output = self.output(batch)
-            moves = any(t.requires_grad for t in bt.tensors(output))
-            flat = not self.value(output, batch).requires_grad
-        if moves and flat:
-            raise ValueError(
-                "the loss has no gradient, so there is no curvature: it "
-                "returns a plain number, or a tensor without its history "
-                "(.item(), .detach(), argmax)"
-            )
-
-    def slices(self, parts: int) -> list[Any]:
-        """A single batch in parts of nearly equal size."""
-        (batch,) = self.batches
-        n = bt.size(batch)
-        edges = torch.linspace(0, n, min(parts, n) + 1).round().int()
-        edges = sorted(set(edges.tolist()))
-        return self._counted([bt.cut(batch, a, b) for a, b in pairwise(edges)])
-
     def shares(self, pieces: list[Any]) -> list[float]:
         """What each piece of the data counts in the mean; the sum is 1."""
         weights = [batch_weight(self.loss_fn, piece) for piece in pieces]
         whole = sum(weights)
         return [weight / whole for weight in weights]
 
-    def _counted(self, pieces: list[Any]) -> list[Any]:
-        """The pieces whose targets are not all ignored."""
-        counted = [b for b in pieces if batch_weight(self.loss_fn, b) > 0]
-        if not counted:
-            raise ValueError("every target is ignored, so there is no loss")
-        return counted
-
-    def _mean_loss(self, point: Mapping | None, pieces: list[Any]) -> float:
+    def mean_loss(self, point: Mapping | None, pieces: list[Any]) -> float:
+        """The mean loss over some pieces of the data."""
         quiet = values_only(self.model, self.loss_fn)
         with self.placed(point), quiet:
             each = [float(self.batch_loss(piece).detach()) for piece in pieces]
         return sum(
             w * x for w, x in zip(self.shares(pieces), each, strict=True)
         )
-
-    def adds_up(self, pieces: list[Any]) -> bool:
-        """Whether other batches of the same samples have the same mean."""
-        try:
-            other = self._mean_loss(None, pieces)
-        except (RuntimeError, ValueError):  # a loss bound to its batch size
-            return False
-        whole = self._mean_loss(None, self.given)
-        return abs(other - whole) <= 1e-4 * abs(whole)
-
-    def _joined(self) -> list[Any]:
-        """Neighbouring small batches in one, where nothing else changes."""
-        if self.statistics == "train" or len(self.given) == 1:
-            return self.given
-        groups: list[list[Any]] = []
-        filled = MERGE
-        for batch in self.given:
-            if filled + bt.size(batch) > MERGE:
-                groups.append([])
-                filled = 0
-            groups[-1].append(batch)
-            filled += bt.size(batch)
-        if len(groups) == len(self.given):
-            return self.given
-        try:
-            joined = [bt.join(group) for group in groups]
-        except (RuntimeError, TypeError, KeyError):
-            return self.given  # ragged, or not made of tensors alone
-        return joined if self.adds_up(joined) else self.given
-
-
-def opened(
-    model: Any, loss_fn: Any = None, data: Any = None
-) -> tuple[nn.Module, Callable, Any]:
-    """Model, loss and data of a call, or of the objective in their place.
-
-    Raises:
-        TypeError: a loss or data are missing, or given beside an
-            objective.
-
-    Example:
-        >>> x = torch.ones(3, 1)
-        >>> f = Objective(nn.Linear(1, 1), nn.MSELoss(), (x, x))
-        >>> opened(f)[0] is f.model
-        True
-    """
-    if isinstance(model, Objective):
-        if loss_fn is not None or data is not None:
-            raise TypeError(
-                "an Objective holds its loss and data: give it alone, "
-                "and what follows by keyword"
-            )
-        return model.model, model.loss_fn, model.held
-    if loss_fn is None or data is None:
-        missing = "the loss is" if loss_fn is None else "the data are"
-        raise TypeError(
-            f"{missing} missing: give a model, a loss and data, or an "
-            "Objective"
-        )
-    return model, loss_fn, data
-
-
-def accepts_objective(function: Callable) -> Callable:
-    """Let a public call take an objective in place of model, loss and data.
-
-    The loss and the data come from the objective; what else the call takes
-    goes by keyword.
-
-    Example:
-        >>> @accepts_objective
-        ... def loss_of(model, loss_fn, data, scale=1.0):
-        ...     return scale * Objective(model, loss_fn, data).loss()
-        >>> x = torch.ones(3, 1)
-        >>> f = Objective(nn.Linear(1, 1), nn.MSELoss(), (x, x))
-        >>> loss_of(f, scale=2.0) == 2 * f.loss()
-        True
-    """
-
-    @wraps(function)
-    def call(*args, **kwargs):
-        if args and isinstance(args[0], Objective):
-            given = args[0]
-            for name in ("loss_fn", "data"):
-                if name in kwargs:
-                    raise TypeError(
-                        f"the Objective holds its {name}: give it alone"
-                    )
-            kwargs |= {"loss_fn": given.loss_fn, "data": given.held}
-            args = (given.model, *args[1:])
-        return function(*args, **kwargs)
-
-    return call
-
-
-def _chosen(model: nn.Module, names: Sequence[str] | None) -> list[str]:
-    named = {
-        k: p for k, p in model.named_parameters() if p.is_floating_point()
-    }
-    if names is None:
-        free = [k for k, p in named.items() if p.requires_grad]
-        return free or list(named)
-    wanted = {names} if isinstance(names, str) else {*names}
-    for name in wanted:
-        if not isinstance(name, str):
-            raise TypeError(
-                "params must be names of parameters, as in "
-                f"model.named_parameters(), not a {type(name).__name__}"
-            )
-        checks.choice("parameter", name, list(named))
-    if not wanted:
-        raise ValueError("params names no parameter; leave it out for all")
-    return [k for k in named if k in wanted]
-
-
-def _dense(tensor: Tensor) -> Tensor:
-    return tensor.to_dense() if tensor.is_sparse else tensor
-
-
-def _other_tensors(error: RuntimeError, dtype: torch.dtype) -> None:
-    """Say so if the loss holds tensors of another type."""
-    if "dtype" in str(error) or "scalar type" in str(error):
-        word = str(dtype).removeprefix("torch.")
-        raise TypeError(
-            f"the loss cannot be calculated in {word} ({error}): a tensor "
-            "that it closes over has another type. Keep it as a buffer of a "
-            "loss module, or take it from the batch, where it is converted"
-        ) from error
-
-
-def _reentrant(error: RuntimeError) -> None:
-    if "heckpoint" in str(error):
-        raise TypeError(
-            "the model checkpoints activations in the re-entrant way, which "
-            "cannot be differentiated by autograd.grad: call checkpoint "
-            "with use_reentrant=False"
-        ) from error
-
-
-class _PlainWeightNorm(TorchFunctionMode):
-    """Weight norm in plain operations: the second derivative of torch's own
-    kernel is wrong (2.13, about a tenth of the product)."""
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        if func is torch._weight_norm:
-            return _weight_norm(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
-
-
-def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
-    axes = [i for i in range(v.ndim) if dim == -1 or i != dim % v.ndim]
-    return v * (g / torch.linalg.vector_norm(v, dim=axes, keepdim=True))
-
-
-@contextmanager
-def _plain_kernels() -> Iterator[None]:
-    """Plain operations where fused kernels lack second derivatives."""
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-
-    with sdpa_kernel(SDPBackend.MATH), _PlainWeightNorm():
-        yield

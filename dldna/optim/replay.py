@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from dldna.torch_internals import TorchDispatchMode
 
 PIECE_BYTES = {"cpu": 1 << 19}
 """Bytes of a tensor in one piece; measured with SGD and Adam on 62 M
@@ -33,7 +34,7 @@ REPEATABLE |= {"mul", "neg", "pow", "reciprocal", "sign", "sqrt", "sub"}
 
 
 @dataclass(frozen=True)
-class Plan:
+class ReplayPlan:
     """A rule's operations for one step, with slots for its tensors.
 
     Attributes:
@@ -60,10 +61,10 @@ class Plan:
 
 
 class Slot(int):
-    """The place of a tensor in the list given to :meth:`Plan.run`."""
+    """The place of a tensor in the list given to :meth:`ReplayPlan.run`."""
 
 
-class Recorder(TorchDispatchMode):
+class OperationRecorder(TorchDispatchMode):
     """Notes every operation that runs while it is active."""
 
     def __init__(self) -> None:
@@ -142,7 +143,7 @@ def record(
     rest: dict[str, Tensor],
     t: int,
     hyper: dict[str, Any],
-) -> tuple[Plan | None, dict[str, Tensor]]:
+) -> tuple[ReplayPlan | None, dict[str, Tensor]]:
     """Run a rule on one piece, in place, and plan the others.
 
     Returns:
@@ -150,7 +151,7 @@ def record(
         rule's new state.
     """
     w, g, *parts = row
-    recorder = Recorder()
+    recorder = OperationRecorder()
     with recorder:
         new_w, new = update(
             w, g, {**dict(zip(full, parts, strict=True)), **rest}, t, **hyper
@@ -167,7 +168,7 @@ def planned(
     calls: list[tuple[Any, tuple, dict, Any]],
     row: Sequence[Tensor],
     results: Sequence[Tensor | None],
-) -> Plan | None:
+) -> ReplayPlan | None:
     """Give every recorded operation a place to write to.
 
     A result goes straight to where it belongs unless the old value there
@@ -212,7 +213,7 @@ def planned(
         for key, target in goal.items()
         if place[key] != target
     ]
-    return Plan(steps, copies, used)
+    return ReplayPlan(steps, copies, used)
 
 
 def _varies(call: tuple, place: dict[int, Slot]) -> bool:

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from dldna import checks, params
 from dldna.data import Loader
-from dldna.graph import Graph
+from dldna.graph import ComputationalGraph
 from dldna.objective.reductions import loss_name
 from dldna.progress import track
 from dldna.records import History, Provenance, Record
-from dldna.training.stacked import Stacked, per_run
+from dldna.training.ensemble import Ensemble, per_run
 from dldna.training.updates import Update, of_rule
 
 
@@ -87,7 +87,7 @@ class Sweep(Record):
 
 
 def sweep(
-    make_model: Callable[[int], nn.Module] | Graph,
+    make_model: Callable[[int], nn.Module] | ComputationalGraph,
     data: tuple[Tensor, Tensor],
     rule: str,
     settings: Sequence[Mapping[str, Any]],
@@ -109,8 +109,9 @@ def sweep(
     ``1 - beta**t`` keeps its digits.
 
     Args:
-        make_model: ``seed -> module``; or a :class:`~dldna.graph.Graph`,
-            whose weights start uniform in [0, 1).
+        make_model: ``seed -> module``; or a
+            :class:`~dldna.graph.ComputationalGraph`, whose weights start
+            uniform in [0, 1).
         data: training inputs (N, ...) and targets (N, ...).
         rule: an optimizer's name, in any spelling that
             :func:`dldna.optim.find` knows; one that needs gradients only.
@@ -214,7 +215,7 @@ def _orders(loaders: Sequence[Loader], batch_size: int):
 
 
 def _job(make_model, seeds, count, x, loss_fn):
-    if isinstance(make_model, Graph):
+    if isinstance(make_model, ComputationalGraph):
         return _GraphJob(make_model, seeds, count, x.dtype)
     return _ModelJob(make_model, seeds, count, x, loss_fn)
 
@@ -225,7 +226,7 @@ class _ModelJob:
     def __init__(self, make_model, seeds, count, x, loss_fn):
         models = [make_model(s) for s in seeds]
         self.model, self.loss = type(models[0]).__name__, ""
-        self.stacked = Stacked(models[0], x)
+        self.stacked = Ensemble(models[0], x)
         self.way, self.like = self.stacked.way, self.stacked.like
         starts = [params.flatten(params.of(m)) for m in models]
         flat = torch.stack(starts).repeat_interleave(count, dim=0)
@@ -262,9 +263,9 @@ class _GraphJob:
     """Losses and gradients, by hand, of stacked expression graphs."""
 
     way = "graph"
-    model, loss = "Graph", "mean squared error"
+    model, loss = "ComputationalGraph", "mean squared error"
 
-    def __init__(self, graph: Graph, seeds, count, dtype):
+    def __init__(self, graph: ComputationalGraph, seeds, count, dtype):
         if len(graph.outputs) != 1:
             raise ValueError(
                 f"a sweep needs one output, not {len(graph.outputs)}: "

@@ -54,7 +54,7 @@ SCRIPT = textwrap.dedent(
 )
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_killed_dask_worker_is_survived(tmp_path):
     pytest.importorskip("distributed")
     pytest.importorskip("joblib")

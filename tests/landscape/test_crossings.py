@@ -293,7 +293,8 @@ def test_a_surface_says_so_and_is_resumed_to_the_bit(tmp_path, monkeypatch):
     monkeypatch.setattr(running, "TILE_MOST", 3 * 41)
     model, loss, [data], _, _ = setting(NETWORKS["bias"])
     first = surface(model, loss, data, out=tmp_path)
-    assert first.provenance.notes["evaluation"]["rows"].startswith("by crossings")
+    notes = first.provenance.notes["evaluation"]
+    assert notes["rows"].startswith("by crossings")
     tiles = sorted((tmp_path / "tiles").glob("*.npz"))
     assert len(tiles) == 14
     for tile in tiles[::2]:

@@ -10,7 +10,7 @@ from torch.func import functional_call, jacrev
 from dldna import params
 from dldna.landscape.curvature import Operator, verification
 from dldna.landscape.curvature import operator as operator_file
-from dldna.objective import Objective
+from dldna.objective import pieces
 
 
 def small(activation=nn.Tanh):
@@ -124,7 +124,7 @@ def test_gauss_newton_differs_from_the_hessian_and_has_no_negative():
 @pytest.mark.parametrize("matrix", ["hessian", "gauss-newton"])
 @pytest.mark.parametrize("merge", [1, 256])
 def test_batches_of_unequal_size_sum_to_the_whole(matrix, merge, monkeypatch):
-    monkeypatch.setitem(Objective._joined.__globals__, "MERGE", merge)
+    monkeypatch.setattr(pieces, "MERGE", merge)
     model, (x, y) = small(), labelled()
     whole = columns(Operator(model, CE, (x, y), matrix=matrix))
     parts = [(x[:2], y[:2]), (x[2:], y[2:])]
@@ -135,7 +135,7 @@ def test_batches_of_unequal_size_sum_to_the_whole(matrix, merge, monkeypatch):
 
 def test_graphs_that_do_not_fit_are_built_again(monkeypatch):
     monkeypatch.setattr(verification, "KEEP_BYTES", 1)
-    monkeypatch.setitem(Objective._joined.__globals__, "MERGE", 1)
+    monkeypatch.setattr(pieces, "MERGE", 1)
     model, (x, y) = small(), labelled()
     op = Operator(model, CE, [(x[:6], y[:6]), (x[6:], y[6:])])
     assert not op.keeps

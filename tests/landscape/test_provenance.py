@@ -274,7 +274,7 @@ def kept(found):
     assert KNOWN.notes == {"statistics": "train"}
 
 
-@pytest.mark.filterwarnings("ignore::dldna.landscape.shape.fits.PoorFit")
+@pytest.mark.filterwarnings("ignore::dldna.landscape.shape.forms.PoorFit")
 @pytest.mark.parametrize("name", FROM_PLANE)
 def test_what_comes_from_a_surface_keeps_its_origin(name, tmp_path):
     found = FROM_PLANE[name](PLANE)
@@ -282,7 +282,7 @@ def test_what_comes_from_a_surface_keeps_its_origin(name, tmp_path):
     kept(records.Record.load(found.save(tmp_path / "found.npz")))
 
 
-@pytest.mark.filterwarnings("ignore::dldna.landscape.shape.fits.PoorFit")
+@pytest.mark.filterwarnings("ignore::dldna.landscape.shape.forms.PoorFit")
 @pytest.mark.parametrize("name", FROM_PLANE)
 def test_of_numbers_alone_nothing_is_claimed(name):
     about = FROM_PLANE[name](PLANE.losses).provenance
@@ -337,7 +337,7 @@ def kinds():
     }
 
 
-@pytest.mark.filterwarnings("ignore::dldna.landscape.shape.fits.PoorFit")
+@pytest.mark.filterwarnings("ignore::dldna.landscape.shape.forms.PoorFit")
 def test_every_kind_of_record_is_tried_here(data):
     made = [make(data) for make, _ in (*MADE.values(), *OTHER.values())]
     made += [make(PLANE) for make in FROM_PLANE.values()]

@@ -1,7 +1,7 @@
 r"""Matrices of curvature that are never written down.
 
-All methods of this folder need only a matrix's products with vectors; one
-product of the Hessian costs about two gradients.
+All that stands here needs products with vectors alone; one with the Hessian
+costs about two gradients.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +23,9 @@ from dldna.landscape.curvature.verification import (
     graphs_fit,
 )
 from dldna.objective import Objective
+from dldna.objective.pieces import adds_up, slices
 from dldna.records import Provenance
+from dldna.torch_internals import Convolution
 
 MATRICES = ("hessian", "gauss-newton")
 WAYS = ("auto", "reverse", "linearize", "forward")
@@ -253,8 +255,8 @@ class Operator(Objective):
         """
         pieces = self.given if len(self.given) <= MANY else self.batches
         if len(pieces) == 1 and parts > 1 and self.statistics == "eval":
-            slices = self.slices(parts)
-            pieces = slices if self.adds_up(slices) else pieces
+            cuts = slices(self, parts)
+            pieces = cuts if adds_up(self, cuts) else pieces
         rows = rows.to(**self.cast)
         scaled = rows if self._scale is None else rows * self._scale
         whole = torch.zeros_like(rows)
@@ -298,10 +300,8 @@ class Operator(Objective):
         return super().provenance(made, seed, **notes)
 
     def _convolves(self) -> bool:
-        return self.matrix == "hessian" and any(
-            isinstance(m, nn.modules.conv._ConvNd)
-            for m in self.model.modules()
-        )
+        convolves = (isinstance(m, Convolution) for m in self.model.modules())
+        return self.matrix == "hessian" and any(convolves)
 
     def plain(self, batch: Any, keep: bool = True) -> products.Product:
         """The product of one batch by the way that holds for everything.
@@ -310,9 +310,9 @@ class Operator(Objective):
             batch: one of ``batches``.
             keep: whether its graph stays for further products.
         """
-        gauss = self.matrix == "gauss-newton"
-        make = products.gauss_newton if gauss else products.reverse
-        return make(self, batch, keep)
+        if self.matrix == "gauss-newton":
+            return products.gauss_newton(self, batch, keep)
+        return products.reverse(self, batch, keep)
 
     def _product(self, i: int) -> products.Product:
         versions = [p._version for p in self.model.parameters()]

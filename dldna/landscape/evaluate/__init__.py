@@ -6,22 +6,17 @@ with it.
 """
 
 from dldna.landscape.evaluate.choose import choose
+from dldna.landscape.evaluate.evaluator import Evaluator
 from dldna.landscape.evaluate.metrics import METRICS, accuracy
 from dldna.landscape.evaluate.slow import Slow
-from dldna.landscape.evaluate.subspace import (
-    Evaluator,
-    Task,
-    buffer_steps,
-    task,
-)
+from dldna.landscape.evaluate.subspace import Subspace, buffer_steps
 
 __all__ = [
     "METRICS",
     "Evaluator",
     "Slow",
-    "Task",
+    "Subspace",
     "accuracy",
     "buffer_steps",
     "choose",
-    "task",
 ]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dldna.landscape.evaluate.row import Row, combined
-from dldna.landscape.evaluate.subspace import Task
+from dldna.landscape.evaluate.subspace import Subspace
 
 ALIGNED = 16  # numbers: where each tensor may start
 
@@ -31,24 +31,27 @@ class Moving:
     One addition then forms all of them at many points.
 
     Args:
-        task: whose they are.
+        subspace: whose they are.
         names: the parameters and buffers that are wanted.
     """
 
-    def __init__(self, task: Task, names: list[str]):
+    def __init__(self, subspace: Subspace, names: list[str]):
         self.still: dict[str, Tensor] = {}
         self.place: dict[str, tuple[torch.dtype, int, torch.Size]] = {}
         pieces: dict[torch.dtype, list[list[Tensor]]] = {}
         sizes: dict[torch.dtype, int] = {}
         for name in names:
-            if name in task.origin:
-                moves = task.directions
-                terms = [task.origin[name], *[d[name] for d in moves]]
-            elif task.buffer_directions and name in task.buffer_directions[0]:
-                moves = [d[name] for d in task.buffer_directions]
-                terms = [task.buffers[name], *moves]
+            if name in subspace.origin:
+                moves = subspace.directions
+                terms = [subspace.origin[name], *[d[name] for d in moves]]
+            elif (
+                subspace.buffer_directions
+                and name in subspace.buffer_directions[0]
+            ):
+                moves = [d[name] for d in subspace.buffer_directions]
+                terms = [subspace.buffers[name], *moves]
             else:
-                self.still[name] = task.buffers[name].unsqueeze(0)
+                self.still[name] = subspace.buffers[name].unsqueeze(0)
                 continue
             dtype, size = terms[0].dtype, terms[0].numel()
             start = sizes.get(dtype, 0)
@@ -69,7 +72,7 @@ class Moving:
         """Memory for all of them at ``count`` points, the same each time."""
         if not fresh and count in self._rooms:
             return self._rooms[count]
-        device = way.task.device
+        device = way.subspace.device
         shapes = {d: (count, len(t[0])) for d, t in self.terms.items()}
         numbers = {
             dtype: torch.empty(shape, dtype=dtype, device=device)

@@ -11,16 +11,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dldna import batches as bt
 from dldna.checks import choice, positive, renamed
+from dldna.landscape.evaluate.evaluator import Evaluator
 from dldna.landscape.evaluate.graph import Unsupported
 from dldna.landscape.evaluate.layered import Layered
 from dldna.landscape.evaluate.layers import CONVS
 from dldna.landscape.evaluate.mlp import Mlp
 from dldna.landscape.evaluate.slow import Slow, forward, placed
 from dldna.landscape.evaluate.stacked import Stacked
-from dldna.landscape.evaluate.subspace import Evaluator, Task, task
+from dldna.landscape.evaluate.subspace import Subspace
 from dldna.params import Params
 
-FAST: dict[str, Callable[[Task, float], Evaluator]] = {
+FAST: dict[str, Callable[[Subspace, float], Evaluator]] = {
     "mlp": Mlp,
     "layered": Layered,
     "stacked": Stacked,
@@ -61,7 +62,7 @@ def choose(
     and it is taken, with torch's warning about that.
 
     Args:
-        model: any module; see :func:`task` for this and what follows.
+        model: any module; see :meth:`Subspace.of` for this and what follows.
         loss_fn: the loss.
         batches: from :func:`dldna.batches.held`.
         origin: parameters at coordinates 0.
@@ -92,7 +93,7 @@ def choose(
         'mlp'
     """
     choice("way", way, ("auto", *WAYS))
-    given = task(
+    given = Subspace.of(
         model,
         loss_fn,
         batches,
@@ -149,7 +150,7 @@ def free_memory(device: torch.device) -> float:
     return 4.0 * 2**30
 
 
-def _order(given: Task) -> Iterator[str]:
+def _order(given: Subspace) -> Iterator[str]:
     """Candidates, the best first."""
     yield "mlp"
     with placed(given):  # parametrized weights work differently in training
@@ -161,7 +162,7 @@ def _order(given: Task) -> Iterator[str]:
     yield "layered"
 
 
-def operations(given: Task) -> float:
+def operations(given: Subspace) -> float:
     """Floating point operations of one point, on all the data.
 
     Infinite where they cannot be counted: in a forward that differentiates
@@ -181,7 +182,7 @@ def operations(given: Task) -> float:
     return float("inf")
 
 
-def bound(given: Task) -> str:
+def bound(given: Subspace) -> str:
     """Why the weights must be in the model itself, as far as can be seen.
 
     A loss that reads parameters past the output (a penalty, a second
@@ -213,7 +214,7 @@ def bound(given: Task) -> str:
     return ""
 
 
-def _check(given: Task, name: str, memory: float, insisted: bool) -> float:
+def _check(given: Subspace, name: str, memory: float, insisted: bool) -> float:
     """Largest relative difference of a way to the slow way.
 
     Two small batches, so that a model which couples the samples of a
@@ -249,7 +250,7 @@ def _check(given: Task, name: str, memory: float, insisted: bool) -> float:
     return worst
 
 
-def _few(given: Task) -> list[Any]:
+def _few(given: Subspace) -> list[Any]:
     """Two small batches of the data."""
     first = given.batches[0]
     n = bt.size(first)

@@ -168,7 +168,7 @@ class Point:
     def _attribute(self, node: fx.Node) -> Any:
         name = self.plan.graph.first_name.get(node.target)
         if name is None:
-            return gr.fetch(self.plan.task.twin, node.target)
+            return gr.fetch(self.plan.subspace.twin, node.target)
         return self.tensor(name)
 
     def _module(self, node: fx.Node, module: nn.Module, values) -> Any:

@@ -41,9 +41,9 @@ def tile(way: Any, batch: Any) -> Tile:
         elif node.op == "call_method":
             values[node] = getattr(args[0], node.target)(*args[1:], **kwargs)
         else:
-            module = way.task.twin.get_submodule(node.target)
+            module = way.subspace.twin.get_submodule(node.target)
             values[node] = module(*args, **kwargs)
-    points = [way.task.origin, *way.task.directions]
+    points = [way.subspace.origin, *way.subspace.directions]
     first = {}
     for step in way.program.steps:
         if step.kind != "first":

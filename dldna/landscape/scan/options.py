@@ -8,7 +8,8 @@ from torch import nn
 from dldna import batches as batching
 from dldna.checks import choice
 from dldna.landscape.evaluate import METRICS
-from dldna.landscape.space.directions import match, state_of
+from dldna.landscape.space.names import match
+from dldna.landscape.space.points import state_of
 
 
 def way_for(way: str, held: list[Any]) -> str:

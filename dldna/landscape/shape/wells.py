@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dldna import checks
-from dldna.landscape.shape.fits import (
+from dldna.landscape.shape.forms import (
     GAUSSIAN,
     QUADRATIC,
     Fit,
