@@ -15,6 +15,7 @@ from dldna.checks import warn
 from dldna.guard import same_bits
 from dldna.objective.place import in_place
 from dldna.objective.reductions import Weighed, is_torchs, loss_name
+from dldna.params import exact
 
 WRAPPERS = {
     "DataParallel": "the network inside, model.module",
@@ -128,7 +129,7 @@ def check_call(
     def loss_of(batch: Any) -> float:
         batch = batching.to(batch, device=weight.device)
         output = batching.apply(model, batching.split(batch)[0])
-        return float(call(output, batch).double().mean())
+        return float(exact(call(output, batch)).mean())
 
     with (
         torch.no_grad(),

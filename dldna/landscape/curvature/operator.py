@@ -24,6 +24,7 @@ from dldna.landscape.curvature.verification import (
 )
 from dldna.objective import Objective
 from dldna.objective.pieces import adds_up, slices
+from dldna.params import exact
 from dldna.records import Provenance
 
 MATRICES = ("hessian", "gauss-newton")
@@ -263,7 +264,7 @@ class Operator(Objective):
         for piece, weight in zip(pieces, weights, strict=True):
             each = torch.stack([*map(self.plain(piece), scaled)])
             whole.add_(each, alpha=weight)
-            forms.append((each.double() * scaled.double()).sum(1))
+            forms.append((exact(each) * exact(scaled)).sum(1))
         self.products += len(rows)
         for row in whole:
             check_finite(self, row)
