@@ -16,6 +16,7 @@ from dldna.objective.gradients import notice, values_only
 from dldna.objective.place import in_place
 from dldna.objective.reductions import Weighed, is_torchs, loss_name
 from dldna.objective.repeated import check_state
+from dldna.params import exact
 
 WRAPPERS = {
     "DataParallel": "the network inside, model.module",
@@ -143,7 +144,7 @@ def check_call(
     def loss_of(batch: Any) -> float:
         batch = batching.to(batch, device=weight.device)
         output = batching.apply(model, batching.split(batch)[0])
-        return float(call(output, batch).detach().double().mean())
+        return float(exact(call(output, batch).detach()).mean())
 
     with (
         untouched(),

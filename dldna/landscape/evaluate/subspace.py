@@ -100,7 +100,8 @@ class Subspace:
         Raises:
             ValueError: an unknown word, names or shapes that do not fit.
         """
-        dtype = dtype_name(dtype, DTYPES)
+        device = next(iter(origin.values())).device
+        dtype = dtype_name(dtype, DTYPES, device)
         choice("statistics", statistics, STATISTICS)
         directions = [dict(d) for d in directions]
         if not directions:
@@ -116,7 +117,6 @@ class Subspace:
             )
         if "loss" in (metrics or {}):
             raise ValueError("a metric cannot be named 'loss'")
-        device = next(iter(origin.values())).device
         cast = {"device": device}
         if dtype in ("float32", "float64"):
             cast["dtype"] = getattr(torch, dtype)

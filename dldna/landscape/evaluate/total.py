@@ -9,6 +9,7 @@ from dldna import batches as bt
 from dldna.landscape.evaluate.evaluator import Values
 from dldna.landscape.evaluate.subspace import Subspace
 from dldna.objective import batch_weight
+from dldna.params import exact
 
 
 class Total:
@@ -37,7 +38,7 @@ class Total:
         if weight == 0:  # its mean is NaN
             return
         if isinstance(value, Tensor):
-            value = value.detach().double().cpu().numpy()
+            value = exact(value.detach()).cpu().numpy()
         summed = name == "loss" and self.subspace.summed
         value = np.asarray(value, dtype=np.float64)
         self.sums[name][at] += value * (1 if summed else weight)
