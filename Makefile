@@ -24,7 +24,9 @@ TEST_READY := $(VENV)/.test-$(TEST_HASH)
 PIP   := $(PY) -m pip install --quiet
 # Chapters and tests do small work: one thread is fastest, most of all on a
 # busy machine, where threads wait for each other.
-ALONE := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+# Tests start many interpreters: the first one's bytecode serves all.
+ALONE := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
+         PYTHONDONTWRITEBYTECODE=
 # Two processes instead, each with its share of the tests.
 WORKERS ?= 2
 # Whatever hangs ends: each test has its own limit (pyproject.toml), and this
@@ -36,9 +38,9 @@ BUILD := $(WITHIN) $(VENV)/bin/jupyter-book build . --all -n -W --keep-going
 SPLIT := -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help book book-instructor test test-pages test-kill test-load \
-        test-repeat test-oldest test-newest test-gpu coverage lint dist serve \
-        bench bundle clean
+.PHONY: help book book-instructor test test-full test-pages test-kill \
+        test-load test-repeat test-oldest test-newest test-gpu coverage lint \
+        dist serve bench bundle clean
 
 help: ## this list
 	@echo "usage: make TARGET"
@@ -54,7 +56,10 @@ book-instructor: $(BOOK_READY) ## the book with solutions open and teacher notes
 	@echo "The book: _build/instructor/_build/html/index.html"
 
 test: $(TEST_READY) ## unit tests, oracles and doctests
-	@$(TESTS) $(SPLIT) -m "not page"
+	@$(TESTS) $(SPLIT) -m "not page and not full"
+
+test-full: $(TEST_READY) ## whole tables, of which make test takes a part
+	@$(TESTS) $(SPLIT) -m full tests
 
 test-pages: $(TEST_READY) ## the rendered book in a browser (after make book)
 	@$(TESTS) -m page tests/pages
@@ -78,7 +83,7 @@ test-gpu: $(TEST_READY) ## oracles, promises and times on one GPU: gpu.json
 	@$(PY) tests/limit.py 240 $(PY) tests/gpu.py
 
 coverage: $(TEST_READY) ## the tests, with the lines of dldna/ they reach
-	@$(TESTS) $(SPLIT) -m "not page" --cov --cov-report=term-missing:skip-covered
+	@$(TESTS) $(SPLIT) -m "not page and not full" --cov --cov-report=term-missing:skip-covered
 
 lint: $(TEST_READY) ## style of the code, form of the notebooks, claims
 	@$(PY) -m ruff check .
@@ -119,7 +124,7 @@ test -d .venv-$(1) || $$python -m venv .venv-$(1) || exit 1; \
   -r requirements-$(1).txt || exit 1; \
 .venv-$(1)/bin/python -m pip install --quiet --no-deps -e . || exit 1; \
 $(ALONE) .venv-$(1)/bin/python tests/limit.py $(LIMIT) \
-  .venv-$(1)/bin/python -m pytest -m "not page and not slow" \
+  .venv-$(1)/bin/python -m pytest -m "not page and not slow and not full" \
   $(addprefix tests/,$(ROOMS)) dldna --ignore=tests/promises/test_page.py
 endef
 

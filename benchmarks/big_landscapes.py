@@ -298,7 +298,7 @@ def result(name: str, work: Path) -> dict:
             f"python benchmarks/big_landscapes.py {name} --planes {strategy}"
             f" --grid {len(r.alphas)} --images {r.provenance.n_samples}"
         )
-        kept["way"] = r.path
+        kept["way"] = r.way
         kept["points_per_second"] = notes["points_per_second"]
         kept["seconds"] = r.provenance.seconds
         kept["created"] = r.provenance.created

@@ -243,7 +243,7 @@ def measure(case: Case, rounds: int, seconds: float) -> list[list[str]]:
             ways[name] = peer(s)
     found, setup = {}, {}
     for word in ("float32", "bfloat16"):
-        found[word], setup[word] = s.ours(precision=word)
+        found[word], setup[word] = s.ours(dtype=word)
         ways[f"dldna {word}"] = _ours(found[word], s)
     if getattr(found["float32"], "outputs", 0):  # and its plain twin
         word = "float32, no crossings"
@@ -341,7 +341,7 @@ def _bag_operations(table, indices, *_args, **_kwargs) -> int:
 
 def error(s: Setting, evaluator) -> float:
     """Largest relative error of the loss against float64, in whole rows."""
-    exact, _ = s.ours(path="slow", precision="float64")
+    exact, _ = s.ours(way="slow", dtype="float64")
     large = sum(v.numel() for v in s.origin.values()) > 1e6
     grid, first = s.case.grid, s.points[: s.case.grid]
     if large:

@@ -11,4 +11,6 @@ The package behind the executable book. The rooms, from the ground up:
 - :mod:`dldna.plotting`: pictures of records.
 """
 
+from dldna import old_paths as _old_paths  # noqa: F401, lead on
+
 __version__ = "1.0.0rc1"

@@ -2,12 +2,13 @@
 
 import contextlib
 import difflib
+import functools
 import math
 import operator
 import os
 import sys
 import warnings
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 
@@ -240,6 +241,76 @@ def need(module: str, extra: str, why: str):
             f"{why} needs {package!r}, which cannot be imported ({error}); "
             f'install it with: pip install "dldna[{extra}]"'
         ) from error
+
+
+def renamed(**words: str) -> Callable:
+    """Let a public call go on taking keywords by the names they had.
+
+    Args:
+        **words: ``old="new"``.
+
+    Returns:
+        A decorator. The call then takes the old names with a warning at
+        the reader's line, and not both names at once.
+
+    Example:
+        >>> @renamed(path="way")
+        ... def surface(way="auto"):
+        ...     return way
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     surface(path="slow")
+        'slow'
+        >>> print(caught[0].message)
+        surface(path=...) is now surface(way=...)
+    """
+
+    def wrap(function: Callable) -> Callable:
+        @functools.wraps(function)
+        def call(*args, **kwargs):
+            for old, new in words.items():
+                if old not in kwargs:
+                    continue
+                name = function.__qualname__.removesuffix(".__init__")
+                if new in kwargs:
+                    raise TypeError(
+                        f"{name}({old}=...) is now {name}({new}=...): give "
+                        "one of the two"
+                    )
+                warn(
+                    f"{name}({old}=...) is now {name}({new}=...)",
+                    FutureWarning,
+                )
+                kwargs[new] = kwargs.pop(old)
+            return function(*args, **kwargs)
+
+        return call
+
+    return wrap
+
+
+def former(new: str) -> property:
+    """An attribute's former name, read with a warning.
+
+    Args:
+        new: the name it has now.
+
+    Example:
+        >>> class Cost:
+        ...     way, path = "slow", former("way")
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     Cost().path
+        'slow'
+        >>> print(caught[0].message)
+        this attribute is now called 'way'
+    """
+
+    def read(self):
+        warn(f"this attribute is now called {new!r}", FutureWarning)
+        return getattr(self, new)
+
+    return property(read)
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:

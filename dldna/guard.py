@@ -146,7 +146,8 @@ def attributes_kept(model: nn.Module) -> Iterator[None]:
 
     Modes, counters, lists that grow, activations that are kept: each
     attribute is the same object afterwards, and lists, dicts and sets hold
-    what they held. Parameters, buffers and submodules are not looked at.
+    what they held; the same tensors are the buffers, whatever stands in
+    them. Parameters and submodules are not looked at.
 
     Args:
         model: the module to watch, with all modules inside.
@@ -161,11 +162,15 @@ def attributes_kept(model: nn.Module) -> Iterator[None]:
         ([], True)
     """
     kept = [_Attributes(module) for module in model.modules()]
+    slots = [(m._buffers, dict(m._buffers)) for m in model.modules()]
     try:
         yield
     finally:
         for attributes in kept:
             attributes.put_back()
+        for home, before in slots:
+            home.clear()
+            home.update(before)
 
 
 _TENSORS = ("_parameters", "_buffers", "_modules")

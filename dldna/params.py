@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from dldna.checks import choice
+
 Params = dict[str, Tensor]
 
 
@@ -72,6 +74,29 @@ def call(
     finally:
         for home, tensors in own:
             home.update(tensors)
+
+
+def dtype_name(
+    dtype: str | torch.dtype | None, known: Sequence[str]
+) -> str | None:
+    """A floating type by its name, from the name or from torch's type.
+
+    Args:
+        dtype: "float64", ``torch.float64``, ...; None stays None, which
+            stands for the tensors' own types.
+        known: the names that will do.
+
+    Raises:
+        ValueError: another type.
+
+    Example:
+        >>> dtype_name(torch.float64, ["float32", "float64"])
+        'float64'
+    """
+    if dtype is None:
+        return None
+    name = str(dtype).removeprefix("torch.")
+    return choice("dtype", name, known)
 
 
 def copy(point: Mapping[str, Tensor]) -> Params:

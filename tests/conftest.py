@@ -1,12 +1,15 @@
 """What all tests share: quiet, one look, no display, a steady machine."""
 
 import os
+import sys
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("DLDNA_PROGRESS", "0")
+sys.path.insert(0, os.path.dirname(__file__))
 
 import pytest
 import torch
+from steady import pytest_collection_modifyitems  # noqa: F401
 
 
 @pytest.fixture(autouse=True)

@@ -42,6 +42,10 @@ assert check("ch00-ex1", 0.064)
 assert not check("ch00-ex1", 0.4)
 from dldna import plotting
 assert "<script" in plotting.playground("golden").html
+assert picture.to_html("surface.html").stat().st_size > 10_000
+import dldna.chapter_04.utils.data
+from dldna.chapter_05.visualization.loss_surface import xy_perturb_loss
+from dldna.plotting.show import table_html
 from dldna.stored import names, stored
 for name in names():
     stored(name)

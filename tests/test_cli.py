@@ -138,7 +138,7 @@ def test_hessian_directions_are_kept_for_resuming(net):
         (["--directions", "pca", "--out", "/dev/null"], "is a file"),
         (["--directions", "checkpoints"], "three checkpoint files"),
         (["--statistics", "evla"], "did you mean 'eval'"),
-        (["--precision", "float2"], "did you mean"),
+        (["--dtype", "float2"], "did you mean"),
         (["--loss", "cros_entropy"], "did you mean 'cross_entropy'"),
         (["--export", "htm"], "did you mean 'html'"),
         (["--scale", "lg"], "did you mean 'log'"),

@@ -181,7 +181,7 @@ def plane(
         "betas": found.betas,
         "losses": found.losses,
         "centre_loss": found.centre_loss,
-        "way": found.path,
+        "way": found.way,
         "images": len(order),
     }
 

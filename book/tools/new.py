@@ -1,12 +1,14 @@
-"""Begin an optimizer or a chapter: its files, its rows, its test.
+"""Begin an optimizer, a direction or a chapter: its files, rows, test.
 
     python book/tools/new.py optimizer CamelName
+    python book/tools/new.py direction some-name
     python book/tools/new.py chapter 18_topic
 
 What is written runs and is tested; it is then made into what is wanted. An
-optimizer begins as gradient descent, with a test against a plain loop. A
-chapter begins with its question and one exercise. Nothing that exists is
-written over.
+optimizer begins as gradient descent, with a test against a plain loop; a
+direction as the weights themselves, with a test against weights that are
+written out; a chapter with its question and one exercise. Nothing that
+exists is written over.
 """
 
 from __future__ import annotations
@@ -87,9 +89,57 @@ def test_{name}_equals_the_plain_loop():
     )
 '''
 
+WAY = '''"""{Title}: one line that says what it is."""
+
+from dldna import params
+from dldna.landscape.space.plane import Direction
+
+
+def {name}(given, k: int) -> list[Direction]:
+    """The weights themselves: coordinate 1 is twice the network."""
+    if k != 1:
+        raise ValueError(
+            "there is one such direction; for a plane name a second way "
+            "too, as in directions=('{key}', 'random')"
+        )
+    return [
+        Direction(
+            params.copy(given.origin),
+            "{title}",
+            "the weights themselves, not rescaled",
+        )
+    ]
+'''
+
+WRITTEN = '''"""The direction {key} beside weights that are written out."""
+
+import copy
+
+import numpy as np
+import torch
+from torch import nn
+
+from dldna.landscape import line
+
+
+def test_{name}_equals_written_weights():
+    torch.manual_seed(0)
+    net = nn.Linear(3, 2).double()
+    x = torch.randn(7, 3, dtype=torch.float64)
+    y = torch.randn(7, 2, dtype=torch.float64)
+    found = line(net, "{key}", nn.MSELoss(), (x, y), alphas=[0, 0.5, 1])
+    for alpha, loss in zip(found.alphas, found.losses, strict=True):
+        twin = copy.deepcopy(net)
+        with torch.no_grad():
+            for p in twin.parameters():
+                p.mul_(1 + alpha)
+        wanted = float(nn.functional.mse_loss(twin(x), y).detach())
+        np.testing.assert_allclose(loss, wanted, rtol=1e-12)
+'''
+
 ANSWERS = '''"""Chapter {number}: {title}."""
 
-from dldna.exercises.kinds import Number
+from dldna.exercises.answer_kinds import Number
 from dldna.exercises.questions import Option, Question
 
 EXERCISES = {{
@@ -132,6 +182,20 @@ def insert(path: Path, row: str, rows: str) -> None:
     print(f"a line in {path.relative_to(ROOT)}")
 
 
+def append(path: Path, row: str, rows: str) -> None:
+    """Put a line behind the last of its like, and what goes on from it."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    like = [k for k, line in enumerate(lines) if re.match(rows, line)]
+    if not like:
+        raise SystemExit(f"{path.relative_to(ROOT)} has no line like {row!r}")
+    at = like[-1] + 1
+    while row.startswith("-") and lines[at].startswith("  "):
+        at += 1
+    lines.insert(at, row)
+    path.write_text("".join(lines), encoding="utf-8")
+    print(f"a line in {path.relative_to(ROOT)}")
+
+
 def optimizer(name: str) -> None:
     if not re.fullmatch(r"[A-Z][a-z]\w*", name):
         raise SystemExit(f"{name!r}: a class's name begins 'Aa'")
@@ -148,6 +212,31 @@ def optimizer(name: str) -> None:
     )
     insert(init, f'    "{name}",\n', r'    "[A-Z][A-Za-z]*[a-z]\w*",')
     insert(init, f'    "{rule}",\n', r'    "[a-z]\w*",')
+
+
+def direction(key: str) -> None:
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", key):
+        raise SystemExit(f"{key!r}: a direction is named 'some-name'")
+    name = key.replace("-", "_")
+    title = key.replace("-", " ")
+    room = ROOT / "dldna" / "landscape" / "space"
+    words = {"key": key, "name": name, "title": title,
+             "Title": title.capitalize()}  # fmt: skip
+    make(room / f"{name}_direction.py", WAY.format(**words))
+    make(
+        ROOT / "tests" / "landscape" / f"test_{name}_direction.py",
+        WRITTEN.format(**words),
+    )
+    table = room / "directions.py"
+    insert(
+        table,
+        f"from dldna.landscape.space.{name}_direction import {name}\n",
+        r"from dldna\.",
+    )
+    append(table, f'    "{key}": {name},\n', r'    "[a-z-]+": \w+,')
+    append(
+        table, f'- "{key}": one line that says what it is.\n', r'- "[a-z-]+"'
+    )
 
 
 def chapter(name: str) -> None:
@@ -195,7 +284,7 @@ def chapter(name: str) -> None:
     )
 
 
-KINDS = {"optimizer": optimizer, "chapter": chapter}
+KINDS = {"optimizer": optimizer, "direction": direction, "chapter": chapter}
 
 if __name__ == "__main__":
     if len(sys.argv) != 3 or sys.argv[1] not in KINDS:

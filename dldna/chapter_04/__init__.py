@@ -1,4 +1,5 @@
 """Import paths of the published chapter 4, kept for existing notebooks.
 
-The work stands in :mod:`dldna.published`.
+Which path leads where is one table, in :mod:`dldna.old_paths`; the work stands
+in :mod:`dldna.published`.
 """

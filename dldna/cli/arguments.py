@@ -4,11 +4,19 @@ import importlib
 import importlib.util
 import re
 import sys
-from argparse import ArgumentTypeError
+from argparse import Action, ArgumentTypeError
 from pathlib import Path
 from typing import Any
 
 UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+class Renamed(Action):
+    """An option by its former name: taken, and said."""
+
+    def __call__(self, parser, namespace, value, option=None):
+        print(f"{option} is now --{self.dest}", file=sys.stderr)
+        setattr(namespace, self.dest, value)
 
 
 def budget(text: str) -> tuple[float | None, int | None]:

@@ -1,6 +1,7 @@
 """``dldna landscape``: the loss around a network, in one command."""
 
 import argparse
+from argparse import SUPPRESS
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,9 +43,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     put("model", help="name of a network, or module:factory")
     put(
         "checkpoints", nargs="*", type=Path,
-        help="state dicts; the plane goes through the first (pca: files "
-        "or the folder of a recorded run; it goes through the last)",
+        help="files or folders; the plane goes through the first (pca: "
+        "files, their folder or a recorded run; through the last)",
     )  # fmt: skip
+    put("--key", help="what the checkpoints keep the weights under, as ema")
     put(
         "--data", required=True,
         help="name of a data set, folder:PATH, or module:name of batches",
@@ -79,8 +81,10 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--statistics", default=None,
         help="batch norm: eval (or frozen), train, recalibrate, interpolate",
     )  # fmt: skip
-    put("--precision", default="float32")
-    put("--path", default="auto", help="way of evaluating")
+    put("--dtype", help="float32, float64 or bfloat16 (default: the model's)")
+    put("--way", default="auto", help="how points are evaluated")
+    for old, new in {"--precision": "--dtype", "--path": "--way"}.items():
+        put(old, dest=new[2:], action=arguments.Renamed, help=SUPPRESS)
     put("--metrics", default=None, help="as accuracy; '' for none")
     put("--orthogonal", action="store_true", help="perpendicular directions")
     put("--jobs", type=int, help="processes (needs joblib)")
@@ -118,8 +122,8 @@ def run(given: argparse.Namespace) -> int:
         "seed": given.seed,
         "metrics": _metrics(given),
         "statistics": given.statistics,
-        "precision": given.precision,
-        "path": given.path,
+        "dtype": given.dtype,
+        "way": given.way,
         "limit": given.limit,
         "orthogonal": given.orthogonal,
         "n_jobs": given.jobs,
@@ -153,7 +157,7 @@ def _cluster(address: str | None) -> Iterator[None]:
 
 def _check(given: argparse.Namespace) -> None:
     """What can be refused before anything is loaded."""
-    from dldna.export.scales import SCALES
+    from dldna.export.height_scales import SCALES
 
     for wish in given.export:
         choice("export format", wish, EXPORTS)
@@ -215,12 +219,12 @@ def _place(model: nn.Module, given) -> tuple[nn.Module, dict[str, Any]]:
         return trajectory.final(model), options
     files = given.checkpoints
     for file in files:
-        if file.is_dir():
+        if (file / "meta.json").exists():
             raise ValueError(
-                f"{file} is a folder: give a file, or --directions pca"
+                f"{file} is a recorded run: give --directions pca"
             )
     if files:
-        load_into(model, read_checkpoint(files[0]), files[0])
+        load_into(model, read_checkpoint(files[0], given.key), files[0])
     else:
         print(f"no checkpoint given: {given.model} at its initial weights")
     others = []
@@ -230,7 +234,7 @@ def _place(model: nn.Module, given) -> tuple[nn.Module, dict[str, Any]]:
                 "--directions checkpoints needs three checkpoint files: the "
                 f"centre and two others; {len(files)} given"
             )
-        others = [read_checkpoint(f) for f in files[1:]]
+        others = [read_checkpoint(f, given.key) for f in files[1:]]
     elif len(files) > 1:
         raise ValueError(
             f"{len(files)} checkpoints were given; several belong to "
@@ -254,7 +258,7 @@ def _trajectory(model: nn.Module, given):
         return Trajectory(first)
     files = checkpoints_in(given.checkpoints)
     home = given.out / "trajectory"
-    return Trajectory.collect(files, home, model, replace=True)
+    return Trajectory.collect(files, home, model, True, given.key)
 
 
 def _ways(text: str) -> str | tuple[str, ...]:

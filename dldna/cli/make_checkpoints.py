@@ -58,9 +58,9 @@ def run(given: argparse.Namespace) -> int:
     """Train what is missing, and say what is there."""
     from dldna.data import load
     from dldna.models import make
-    from dldna.published.checkpoints import ACTIVATIONS as KNOWN
-    from dldna.published.data import usable
+    from dldna.published.loaders import usable
     from dldna.published.model_training import train_and_keep
+    from dldna.published.saved_networks import ACTIVATIONS as KNOWN
 
     count("--epochs", given.epochs)
     for act in given.activations:
@@ -126,7 +126,7 @@ def _check_owner(missing: list[str], given: argparse.Namespace) -> None:
     Raises:
         FileExistsError: there are files that this command did not make.
     """
-    from dldna.published.keep import others
+    from dldna.published.ownership import others
 
     found = {a: others(given.out, _name(a)) for a in missing}
     theirs = [act for act, files in found.items() if files]
@@ -145,7 +145,7 @@ def _check_owner(missing: list[str], given: argparse.Namespace) -> None:
 
 
 def _config(act: str, given: argparse.Namespace) -> dict[str, Any]:
-    from dldna.published.keep import read_config
+    from dldna.published.ownership import read_config
 
     return read_config(given.out / f"{_name(act)}.config")
 
@@ -159,7 +159,7 @@ def _other(act: str, given: argparse.Namespace) -> bool:
 
 def _finished(act: str, given: argparse.Namespace) -> bool:
     """Whether all files of an activation are there, made in this way."""
-    from dldna.published.keep import run_of
+    from dldna.published.ownership import run_of
 
     name, config = _name(act), _config(act, given)
     names = [f"{name}.pth"]

@@ -11,8 +11,8 @@ page without a number in a file of its name: a new exercise is one entry.
 They can be read; who looks them up has only cheated on an evening's fun.
 """
 
+from dldna.exercises.answer_kinds import Array, Function, Number, Verdict
 from dldna.exercises.asking import check, names, quiz
-from dldna.exercises.kinds import Array, Function, Number, Verdict
 from dldna.exercises.questions import Option, Question
 
 __all__ = [

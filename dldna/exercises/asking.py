@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from pathlib import Path
 from typing import Any
 
-import dldna.exercises
 from dldna import checks
-from dldna.exercises.kinds import Kind, Verdict
+from dldna.exercises.answer_kinds import Kind, Verdict
 from dldna.exercises.questions import Question
 
-_NO_PAGES = {"asking", "kinds", "questions"}
+_NO_PAGES = {"answer_kinds", "asking", "questions"}
 
 
 def _entries(table: str) -> dict[str, Any]:
     """All pages' exercises, or questions, by name."""
     found: dict[str, Any] = {}
-    for module in pkgutil.iter_modules(dldna.exercises.__path__):
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
         if module.name not in _NO_PAGES:
             full = f"dldna.exercises.{module.name}"
             found |= getattr(importlib.import_module(full), table, {})

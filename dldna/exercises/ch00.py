@@ -1,6 +1,6 @@
 """The warm-up on the page that says how to use the book."""
 
-from dldna.exercises.kinds import Function, Number
+from dldna.exercises.answer_kinds import Function, Number
 from dldna.exercises.questions import Option, Question
 
 

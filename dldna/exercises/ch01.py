@@ -2,7 +2,7 @@
 
 import math
 
-from dldna.exercises.kinds import Function, Number
+from dldna.exercises.answer_kinds import Function, Number
 from dldna.exercises.questions import Option, Question
 
 

@@ -1,6 +1,6 @@
 """Chapter 4: momentum and stability."""
 
-from dldna.exercises.kinds import Array, Number
+from dldna.exercises.answer_kinds import Array, Number
 from dldna.exercises.questions import Option, Question
 
 

@@ -1,6 +1,6 @@
 """Chapter 5: adaptive methods."""
 
-from dldna.exercises.kinds import Array, Number
+from dldna.exercises.answer_kinds import Array, Number
 from dldna.exercises.questions import Option, Question
 
 

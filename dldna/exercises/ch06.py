@@ -1,6 +1,6 @@
 """Chapter 6: two weights at a time."""
 
-from dldna.exercises.kinds import Array, Number
+from dldna.exercises.answer_kinds import Array, Number
 from dldna.exercises.questions import Option, Question
 
 

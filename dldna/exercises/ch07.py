@@ -1,6 +1,6 @@
 """Chapter 7: modern optimizers."""
 
-from dldna.exercises.kinds import Array, Number
+from dldna.exercises.answer_kinds import Array, Number
 from dldna.exercises.questions import Option, Question
 
 MIB = 2**20

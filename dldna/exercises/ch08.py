@@ -4,7 +4,7 @@ from math import comb
 
 import numpy as np
 
-from dldna.exercises.kinds import Array, Function, Number
+from dldna.exercises.answer_kinds import Array, Function, Number
 from dldna.exercises.questions import Option, Question
 
 

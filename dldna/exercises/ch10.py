@@ -1,6 +1,6 @@
 """Chapter 10: schedules and clipping."""
 
-from dldna.exercises.kinds import Array, Number
+from dldna.exercises.answer_kinds import Array, Number
 from dldna.exercises.questions import Option, Question
 
 EXERCISES = {

@@ -1,6 +1,6 @@
 """Chapter 13: curvature."""
 
-from dldna.exercises.kinds import Array, Function, Number
+from dldna.exercises.answer_kinds import Array, Function, Number
 from dldna.exercises.questions import Option, Question
 
 

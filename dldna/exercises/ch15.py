@@ -2,7 +2,7 @@
 
 from itertools import permutations
 
-from dldna.exercises.kinds import Array, Function, Number
+from dldna.exercises.answer_kinds import Array, Function, Number
 from dldna.exercises.questions import Option, Question
 
 

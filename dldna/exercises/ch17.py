@@ -1,6 +1,6 @@
 """Chapter 17: learning dynamics."""
 
-from dldna.exercises.kinds import Array
+from dldna.exercises.answer_kinds import Array
 from dldna.exercises.questions import Option, Question
 
 EXERCISES = {

@@ -1,6 +1,6 @@
 """The playground: experiments with a foreseeable end."""
 
-from dldna.exercises.kinds import Number
+from dldna.exercises.answer_kinds import Number
 
 EXERCISES = {
     # Golden: curvatures 1 and 10.

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 from zlib import crc32
 
-from dldna.exercises.kinds import Verdict
+from dldna.exercises.answer_kinds import Verdict
 
 # The answer's sentence stands in the option it belongs to; choosing one
 # shows it, and a screen reader reads it out (``output`` is a live region).

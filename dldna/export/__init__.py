@@ -3,11 +3,14 @@
 This room knows arrays, not records, so that records can use it.
 """
 
+from dldna import old_paths
+from dldna.export.height_scales import Heights, heights, lift
 from dldna.export.html import page
 from dldna.export.ply import path_ply, surface_ply
-from dldna.export.report import report
-from dldna.export.scales import Heights, heights, lift
+from dldna.export.reliability import report
 from dldna.export.vtk import path_vtk, surface_vtk
+
+old_paths.alias(__name__)
 
 __all__ = [
     "Heights",

@@ -1,4 +1,7 @@
-"""One file that opens in any browser, without a network."""
+"""One file that opens in any browser, without a network.
+
+What runs in it stands in the files of :mod:`dldna.pages`.
+"""
 
 import html
 import json
@@ -66,20 +69,37 @@ def page(
         ),
         "colours": _viridis(),
     }
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
-    text = text.replace("<", "\\u003c").replace("\u2028", "\\u2028")
-    text = text.replace("\u2029", "\\u2029")
-    home = resources.files("dldna.export")
     parts = {
         "TITLE": html.escape(title),
-        "STYLE": (home / "viewer.css").read_text("utf-8"),
-        "DATA": text,
-        "SCRIPT": (home / "viewer.js").read_text("utf-8"),
+        "STYLE": read("viewer.css"),
+        "DATA": in_script(data),
+        "SCRIPT": read("page.js") + "\n" + read("viewer.js"),
         "WORDS": html.escape(words),
     }
-    made = (home / "viewer.html").read_text("utf-8")
-    pieces = made.split("@@")
+    pieces = read("viewer.html").split("@@")
     return "".join(parts[p] if i % 2 else p for i, p in enumerate(pieces))
+
+
+def read(name: str) -> str:
+    """A file of :mod:`dldna.pages`."""
+    home = resources.files("dldna") / "pages"
+    return (home / name).read_text(encoding="utf-8").strip()
+
+
+def in_script(content: Any) -> str:
+    """JSON that can stand in a script element.
+
+    Raises:
+        ValueError: a number is not finite.
+
+    Example:
+        >>> in_script({"a": "</script>"})
+        '{"a":"\\\\u003c/script>"}'
+    """
+    text = json.dumps(
+        content, separators=(",", ":"), allow_nan=False, ensure_ascii=False
+    )
+    return text.replace("<", "\\u003c")
 
 
 def _list(values: Any) -> list:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from dldna.export.scales import Heights, clean, coordinates, lift
+from dldna.export.height_scales import Heights, clean, coordinates, lift
 
 GREY = (140, 140, 140)
 
@@ -30,7 +30,7 @@ def surface_ply(
         The file's text.
 
     Example:
-        >>> from dldna.export.scales import heights
+        >>> from dldna.export.height_scales import heights
         >>> flat = heights(np.arange(6.0).reshape(3, 2))
         >>> text = surface_ply(np.arange(3.0), np.arange(2.0), flat)
         >>> [t for t in text.splitlines() if t.startswith("element")]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dldna.export.scales import Heights, clean, coordinates, lift
+from dldna.export.height_scales import Heights, clean, coordinates, lift
 
 
 def surface_vtk(
@@ -30,7 +30,7 @@ def surface_vtk(
         The file's text.
 
     Example:
-        >>> from dldna.export.scales import heights
+        >>> from dldna.export.height_scales import heights
         >>> z = np.arange(6.0).reshape(3, 2)
         >>> text = surface_vtk(np.arange(3.0), np.arange(2.0), z, heights(z))
         >>> text.splitlines()[4:6]

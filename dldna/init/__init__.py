@@ -1,7 +1,7 @@
 """How a network starts: schemes, diagnostics and the theory beside them."""
 
+from dldna import old_paths
 from dldna.init.apply import initialize, zeros
-from dldna.init.blocks import Block, weight_blocks
 from dldna.init.classical import (
     gain_of,
     kaiming_normal,
@@ -14,6 +14,10 @@ from dldna.init.classical import (
     xavier_normal,
     xavier_uniform,
 )
+from dldna.init.counterexamples import (
+    constant_variance,
+    double_counted_orthogonal,
+)
 from dldna.init.fans import Fans, fans, fans_of
 from dldna.init.fixup import FixupBlock, fixup
 from dldna.init.gaussian import (
@@ -24,8 +28,19 @@ from dldna.init.gaussian import (
     moments,
 )
 from dldna.init.gradinit import gradinit
+from dldna.init.init_report import Filled, InitReport
 from dldna.init.jacobian import jacobian, jacobian_singular_values
-from dldna.init.lab import (
+from dldna.init.lsuv import lsuv
+from dldna.init.metainit import gradient_quotient, metainit, quotient
+from dldna.init.mup import Role, mup, mup_param_groups, mup_roles
+from dldna.init.orthogonal import (
+    delta_orthogonal,
+    haar,
+    orthogonal,
+    scaled_orthogonal,
+)
+from dldna.init.propagation import propagate
+from dldna.init.propagation_grid import (
     LAB_ACTIVATIONS,
     LAB_NEGATIVE,
     LAB_SCHEMES,
@@ -34,33 +49,7 @@ from dldna.init.lab import (
     stack_weights,
     theory_table,
 )
-from dldna.init.lsuv import lsuv
-from dldna.init.metainit import gradient_quotient, metainit, quotient
-from dldna.init.mup import Role, mup, mup_param_groups, mup_roles
-from dldna.init.negative import (
-    constant_variance,
-    double_counted_orthogonal,
-)
-from dldna.init.orthogonal import (
-    delta_orthogonal,
-    haar,
-    orthogonal,
-    scaled_orthogonal,
-)
-from dldna.init.propagation import propagate
-from dldna.init.report import Filled, InitReport
 from dldna.init.schemes import NEGATIVE, SCHEMES, variance_of
-from dldna.init.spectra import (
-    SpectralTable,
-    condition_number,
-    effective_rank,
-    energy_rank,
-    nuclear_ratio,
-    singular_values,
-    spectral_norm,
-    spectral_table,
-    stable_rank,
-)
 from dldna.init.spectral import (
     spectral,
     spectral_normalize,
@@ -77,7 +66,21 @@ from dldna.init.theory import (
     length_map,
     predict_layers,
 )
+from dldna.init.weight_matrices import WeightMatrix, weight_blocks
+from dldna.init.weight_spectra import (
+    SpectralTable,
+    condition_number,
+    effective_rank,
+    energy_rank,
+    nuclear_ratio,
+    singular_values,
+    spectral_norm,
+    spectral_table,
+    stable_rank,
+)
 from dldna.init.zero import hadamard, zero_hadamard
+
+__getattr__ = old_paths.former(__name__)
 
 __all__ = [
     "ACTIVATIONS",
@@ -86,7 +89,6 @@ __all__ = [
     "LAB_SCHEMES",
     "NEGATIVE",
     "SCHEMES",
-    "Block",
     "Fans",
     "Filled",
     "FixupBlock",
@@ -95,6 +97,7 @@ __all__ = [
     "Recursion",
     "Role",
     "SpectralTable",
+    "WeightMatrix",
     "chi_1",
     "condition_number",
     "constant_variance",

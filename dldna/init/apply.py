@@ -12,11 +12,11 @@ from torch.nn.modules.batchnorm import _NormBase
 from dldna import checks
 from dldna.guard import untouched
 from dldna.init._draw import make_generator, uniform_
-from dldna.init.blocks import Block, check_model, layer_blocks
-from dldna.init.computed import behind, computed, is_known, padding_rows
-from dldna.init.default import default_bias_bound, default_bound
-from dldna.init.report import InitReport, filled_block, filled_vector
+from dldna.init.init_report import InitReport, filled_block, filled_vector
+from dldna.init.parametrized import behind, computed, is_known, padding_rows
 from dldna.init.schemes import SCHEMES, Scheme
+from dldna.init.torch_layers import default_bias_bound, default_bound
+from dldna.init.weight_matrices import WeightMatrix, check_model, layer_blocks
 
 Rule = str | Scheme | None
 Rules = Mapping[type[nn.Module] | str, Rule]
@@ -101,7 +101,7 @@ def initialize(
     _check_rules(model, chosen)
     if not (bias is None or bias == "auto"):
         checks.number("bias", bias)
-    job = _Job(default, chosen, bias, source)
+    job = _Pass(default, chosen, bias, source)
     with untouched(model), torch.no_grad():
         job.run(model)
         values = {
@@ -154,7 +154,7 @@ def _resolve(rule: Rule, options: dict[str, Any]) -> Named:
     return name, fill
 
 
-def _for_layer(rule: Named, layer: nn.Module, block: Block) -> Named:
+def _for_layer(rule: Named, layer: nn.Module, block: WeightMatrix) -> Named:
     """The rule for one matrix, with the matrix's name for messages."""
     label = f"{block.label}: "
     if rule[0] != "torch_default":
@@ -182,7 +182,7 @@ def _check_rules(model: nn.Module, rules: dict[Any, Named]) -> None:
             )
 
 
-class _Job:
+class _Pass:
     """One pass over a model."""
 
     def __init__(self, default, rules, bias, source):
@@ -201,7 +201,7 @@ class _Job:
         seen: dict[str, Any] = {}
         for prefix, layer in model.named_modules():
             dot = f"{prefix}." if prefix else ""
-            groups: dict[str, list[Block]] = {}
+            groups: dict[str, list[WeightMatrix]] = {}
             for block in layer_blocks(layer, prefix):
                 groups.setdefault(block.param, []).append(block)
             for own, p in layer.named_parameters(recurse=False):

@@ -20,9 +20,9 @@ from torch.nn.modules.batchnorm import _NormBase
 from dldna.guard import untouched
 from dldna.init._draw import make_generator
 from dldna.init.apply import NORMS, initialize
-from dldna.init.blocks import check_model, matrices
-from dldna.init.computed import scaled_blocks
-from dldna.init.report import InitReport, describe
+from dldna.init.init_report import InitReport, describe
+from dldna.init.parametrized import scaled_blocks
+from dldna.init.weight_matrices import check_model, matrices
 
 Branches = Sequence[str | Sequence[str]]
 

@@ -22,8 +22,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from dldna import batches, checks, params
 from dldna.guard import untouched
 from dldna.init._draw import make_generator
-from dldna.init.blocks import check_model
-from dldna.init.report import InitReport, describe
+from dldna.init.init_report import InitReport, describe
+from dldna.init.weight_matrices import check_model
 
 
 def gradinit(
@@ -175,16 +175,5 @@ def _pick(held: list, source: torch.Generator):
 def _mixed(a: batches.Batch, b: batches.Batch) -> batches.Batch:
     """The first half of one batch and the second half of another."""
     half = batches.size(a) // 2
-    return _join(
-        batches.cut(a, 0, half), batches.cut(b, half, batches.size(b))
-    )
-
-
-def _join(a: Any, b: Any) -> Any:
-    if isinstance(a, Tensor):
-        return torch.cat([a, b]) if a.ndim else a
-    if isinstance(a, dict):
-        return {k: _join(v, b[k]) for k, v in a.items()}
-    if isinstance(a, (tuple, list)):
-        return tuple(_join(x, y) for x, y in zip(a, b, strict=True))
-    return a
+    halves = batches.cut(a, 0, half), batches.cut(b, half, batches.size(b))
+    return batches.join(halves, first=True)

@@ -12,7 +12,7 @@ from torch.func import jacrev
 
 from dldna import params
 from dldna.guard import untouched
-from dldna.init.blocks import check_model
+from dldna.init.weight_matrices import check_model
 from dldna.params import exact
 
 

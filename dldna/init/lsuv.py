@@ -21,10 +21,10 @@ from dldna import batches, checks
 from dldna.guard import untouched
 from dldna.init._draw import make_generator
 from dldna.init.apply import initialize
-from dldna.init.blocks import check_model
-from dldna.init.computed import computed, in_step, refresh, scale_of
-from dldna.init.report import InitReport, describe
+from dldna.init.init_report import InitReport, describe
+from dldna.init.parametrized import computed, in_step, refresh, scale_of
 from dldna.init.schemes import Scheme
+from dldna.init.weight_matrices import check_model
 from dldna.params import exact
 
 

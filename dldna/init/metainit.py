@@ -23,8 +23,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from dldna import batches, checks, params
 from dldna.guard import untouched
 from dldna.init._draw import make_generator
-from dldna.init.blocks import check_model
-from dldna.init.report import InitReport, describe
+from dldna.init.init_report import InitReport, describe
+from dldna.init.weight_matrices import check_model
 
 
 def quotient(

@@ -30,14 +30,14 @@ from dldna import checks
 from dldna.guard import untouched
 from dldna.init._draw import make_generator, normal_
 from dldna.init.apply import initialize
-from dldna.init.blocks import (
+from dldna.init.init_report import InitReport, describe
+from dldna.init.parametrized import TABLES, refuse_computed
+from dldna.init.weight_matrices import (
     check_model,
     first_names,
     layer_blocks,
     weight_blocks,
 )
-from dldna.init.computed import TABLES, refuse_computed
-from dldna.init.report import InitReport, describe
 
 ROLES = ("input", "hidden", "output", "vector", "fixed")
 OPTIMIZERS = ("adam", "sgd")

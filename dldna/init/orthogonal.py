@@ -102,7 +102,7 @@ def scaled_orthogonal(
 
     The entries of Q already have variance 1/n. Multiplying by
     :math:`\sqrt{2/n}` instead counts the fan twice, see
-    :func:`dldna.init.negative.double_counted_orthogonal`.
+    :func:`dldna.init.counterexamples.double_counted_orthogonal`.
 
     Args:
         tensor: weight (c_out, c_in, \*kernel), filled in place.

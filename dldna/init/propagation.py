@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,9 +21,9 @@ from torch.nn.modules.conv import _ConvNd
 from dldna import batches
 from dldna.guard import untouched
 from dldna.init._draw import make_generator
-from dldna.init.blocks import check_model
 from dldna.init.fans import fans_of
 from dldna.init.gaussian import moments
+from dldna.init.weight_matrices import check_model
 from dldna.params import exact
 from dldna.records import LayerStats, Provenance
 
@@ -159,16 +160,14 @@ def propagate(
     )
 
 
-def _tracked(inputs):
+def _tracked(inputs: Any) -> Any:
     """Copies of the inputs, so that gradients reach every layer."""
-    if isinstance(inputs, Tensor):
-        copy = inputs.detach().clone()
+
+    def track(tensor: Tensor) -> Tensor:
+        copy = tensor.detach().clone()
         return copy.requires_grad_() if copy.is_floating_point() else copy
-    if isinstance(inputs, dict):
-        return {k: _tracked(v) for k, v in inputs.items()}
-    if isinstance(inputs, (tuple, list)):
-        return tuple(_tracked(v) for v in inputs)
-    return inputs
+
+    return batches.each(track, inputs)
 
 
 def _watch(model: nn.Module, steps: list[_Step], first: Tensor | None):

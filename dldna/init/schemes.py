@@ -15,7 +15,7 @@ from dldna.init.classical import (
     xavier_normal,
     xavier_uniform,
 )
-from dldna.init.negative import (
+from dldna.init.counterexamples import (
     constant_variance,
     double_counted_orthogonal,
 )

@@ -20,9 +20,9 @@ from torch.nn.utils import parametrizations, parametrize
 
 from dldna import checks
 from dldna.init._draw import check_weight, normal_
-from dldna.init.blocks import check_model, first_names, weight_blocks
-from dldna.init.computed import TABLES
 from dldna.init.fans import fans
+from dldna.init.parametrized import TABLES
+from dldna.init.weight_matrices import check_model, first_names, weight_blocks
 
 Generator = torch.Generator | None
 

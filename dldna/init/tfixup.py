@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from dldna.guard import untouched
 from dldna.init._draw import make_generator, normal_
 from dldna.init.apply import initialize
-from dldna.init.blocks import check_model, matrices
-from dldna.init.computed import (
+from dldna.init.init_report import InitReport, describe
+from dldna.init.parametrized import (
     TABLES,
     clear_padding,
     computed,
     scaled_blocks,
 )
-from dldna.init.report import InitReport, describe
+from dldna.init.weight_matrices import check_model, matrices
 
 LAYERS = (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)
 

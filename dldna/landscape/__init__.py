@@ -19,6 +19,7 @@ from dldna.landscape.paths.recorder import Recorder
 from dldna.landscape.paths.trajectory import Shadow, Trajectory
 from dldna.landscape.scan.truth import NotAFunction
 from dldna.landscape.slice import Slice, toy_network, toy_regression
+from dldna.landscape.space.checkpoints import read_checkpoint
 from dldna.landscape.space.directions import DIRECTIONS, choose_directions
 from dldna.landscape.space.normalise import (
     entry_normalise,
@@ -52,6 +53,7 @@ __all__ = [
     "layer_spectra",
     "line",
     "orthogonalise",
+    "read_checkpoint",
     "rescale_relu",
     "sam_sharpness",
     "spectral_density",

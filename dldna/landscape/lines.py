@@ -11,8 +11,9 @@ from torch import nn
 
 from dldna import batches as batching
 from dldna import params
-from dldna.checks import folder, processes, whole
+from dldna.checks import folder, processes, renamed, whole
 from dldna.guard import untouched
+from dldna.landscape.evaluate.subspace import DTYPES
 from dldna.landscape.scan.grid import axis, line_axis
 from dldna.landscape.scan.options import (
     buffer_steps,
@@ -22,26 +23,25 @@ from dldna.landscape.scan.options import (
 )
 from dldna.landscape.scan.pool import Job
 from dldna.landscape.scan.scan import Scan
-from dldna.landscape.scan.truth import arithmetic
 from dldna.landscape.space.checkpoints import read_checkpoint
 from dldna.landscape.space.directions import (
     DIRECTIONS,
     Given,
     choose_directions,
-    point_of,
 )
 from dldna.landscape.space.plane import Direction
+from dldna.landscape.space.points import point_of
 from dldna.objective import (
     accepts_objective,
     check_call,
     check_loss,
     check_model,
-    loss_name,
     name_of,
 )
-from dldna.records import Line, Provenance
+from dldna.records import Line
 
 
+@renamed(path="way", precision="dtype")
 @accepts_objective
 def line(
     model_a: nn.Module,
@@ -54,8 +54,8 @@ def line(
     resolution: int = 51,
     statistics: str | None = None,
     metrics: Any = (),
-    precision: str = "float32",
-    path: str = "auto",
+    dtype: str | torch.dtype | None = None,
+    way: str = "auto",
     limit: int | None = None,
     budget_s: float | None = None,
     budget_points: int | None = None,
@@ -94,8 +94,8 @@ def line(
             (those of ``model_a``), "recalibrate" (recomputed at each
             point), "train".
         metrics: names ("accuracy") or a dict of functions.
-        precision: "float32", "float64" or "bfloat16".
-        path: way of evaluating.
+        dtype: of the arithmetic, as in :func:`surface`.
+        way: how points are evaluated, as in :func:`surface`.
         limit: use only the first so many samples.
         budget_s: seconds this call may take, as in :func:`surface`; what
             does not fit is NaN.
@@ -148,7 +148,7 @@ def line(
     watched = [m for m in (model_a, model_b) if isinstance(m, nn.Module)]
     with untouched(*watched):
         held = batching.held(data, limit)
-        path = way_for(path, held)
+        way = way_for(way, held)
         check_call(model_a, loss_fn, held, data)
         given = Given(
             model=model_a, loss_fn=loss_fn, data=held, seed=seed,
@@ -168,8 +168,8 @@ def line(
             {
                 "metrics": named_metrics(metrics),
                 "statistics": statistics,
-                "precision": precision,
-                "path": path,
+                "dtype": params.dtype_name(dtype, DTYPES),
+                "way": way,
                 "buffer_directions": steps,
             },
         )
@@ -189,29 +189,19 @@ def line(
         alphas=grid,
         losses=losses,
         metrics=values,
-        provenance=Provenance(
-            made="line",
-            seed=seed,
-            model=type(model_a).__name__,
-            n_params=params.count(given.origin),
-            data=data_name or name_of(data),
-            n_samples=scan.samples,
-            loss=loss_name(loss_fn),
-            device=str(next(model_a.parameters()).device),
-            dtype=arithmetic(model_a, precision),
-            seconds=time.perf_counter() - start,
-            notes={
-                "direction": direction.done,
-                "length": params.norm(direction.vector),
-                "statistics": statistics,
-                "path": scan.path,
-                "direct loss at 0": scan.centre,
-                **scan.notes,
-            },
+        provenance=scan.provenance(
+            "line",
+            seed,
+            data_name,
+            direction=direction.done,
+            length=params.norm(direction.vector),
+            statistics=statistics,
+            **{"direct loss at 0": scan.centre},
         ),
     )
 
 
+@renamed(path="way", precision="dtype")
 @accepts_objective
 def band(
     model: nn.Module,
@@ -269,6 +259,7 @@ def band(
         )
     check_model(model)
     check_loss(loss_fn, data)
+    options.setdefault("data_name", name_of(data))
     with untouched(model):
         held = batching.held(data, options.pop("limit", None))
         lines = [
@@ -290,10 +281,13 @@ def band(
 
 def _end(end: Any) -> Any:
     """The other end of a line, read from a file if it is one."""
+    parallel = nn.DataParallel, nn.parallel.DistributedDataParallel
+    if isinstance(end, parallel):
+        end = end.module
     if isinstance(end, nn.Module):
         check_model(end, "model_b")
     file = isinstance(end, str) and (
-        Path(end).suffix != "" or Path(end).is_file()
+        Path(end).suffix != "" or Path(end).exists()
     )
     if isinstance(end, Path) or (file and end not in DIRECTIONS):
         return read_checkpoint(end)

@@ -2,19 +2,28 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from dldna import batches as batching
 from dldna import params
-from dldna.checks import choice, count, folder, positive, processes, whole
+from dldna.checks import (
+    count,
+    folder,
+    positive,
+    processes,
+    renamed,
+    whole,
+)
 from dldna.guard import untouched
-from dldna.landscape.paths.trajectory import Trajectory
-from dldna.landscape.scan.grid import axes
+from dldna.landscape.evaluate.subspace import DTYPES
+from dldna.landscape.paths.trajectory import opened
+from dldna.landscape.scan.estimate import Cost
+from dldna.landscape.scan.grid import axes, extent_of
 from dldna.landscape.scan.options import (
     buffer_steps,
     named_metrics,
@@ -22,23 +31,21 @@ from dldna.landscape.scan.options import (
     way_for,
 )
 from dldna.landscape.scan.pool import Job, workers
-from dldna.landscape.scan.scan import LEAST_SAMPLES, Scan
-from dldna.landscape.scan.truth import arithmetic
+from dldna.landscape.scan.scan import Scan
+from dldna.landscape.scan.timing import LEAST_SAMPLES
 from dldna.landscape.space.directions import Given
-from dldna.landscape.space.plane import Plane, gram_matrix
+from dldna.landscape.space.plane import Plane, angle
 from dldna.landscape.space.stored import remembered
 from dldna.objective import (
     accepts_objective,
     check_call,
     check_loss,
     check_model,
-    loss_name,
-    name_of,
 )
-from dldna.progress import duration
-from dldna.records import Provenance, Surface
+from dldna.records import Surface
 
 
+@renamed(path="way", precision="dtype")
 @accepts_objective
 def surface(
     model: nn.Module,
@@ -53,8 +60,8 @@ def surface(
     *,
     metrics: Any = (),
     statistics: str | None = None,
-    path: str = "auto",
-    precision: str = "float32",
+    way: str = "auto",
+    dtype: str | torch.dtype | None = None,
     limit: int | None = None,
     budget_points: int | None = None,
     orthogonal: bool = False,
@@ -86,10 +93,9 @@ def surface(
             batch; where the target tells that it is not (a recurrent
             network without ``batch_first``), nothing that cuts the data
             is possible, and the slow way is taken.
-        directions: a name of ``DIRECTIONS`` ("random", which is
-            filter-normalised after Li et al.; "random-layer"; "random-entry";
-            "random-raw"; "hessian"; "gradient"; "pca"; "checkpoints"), a
-            :class:`Plane`, or two of: names, dicts of tensors, flat
+        directions: a name of :data:`DIRECTIONS`, which says what each is
+            ("random" is filter-normalised after Li et al.); a
+            :class:`Plane`; or two of: names, dicts of tensors, flat
             vectors, lists of tensors. Random directions move frozen
             parameters (``requires_grad=False``), too; those of the
             Hessian do not.
@@ -113,9 +119,11 @@ def surface(
             the weights). By default "interpolate" towards checkpoints,
             "recalibrate" if these directions are made orthogonal, else
             "eval".
-        path: way of evaluating; "auto" takes the fastest that agrees with
-            the slow one.
-        precision: "float32", "float64" or "bfloat16".
+        way: how points are evaluated; "auto" takes the fastest that agrees
+            with the slow one (see :func:`dldna.landscape.evaluate.choose`).
+        dtype: of the arithmetic: "float32", "float64" (copies are cast),
+            "bfloat16" (products are computed in it), or torch's own name
+            for the type; None for the types that the model has.
         limit: use only the first so many samples.
         budget_points: evaluate at most so many points in this call,
             coarse to fine.
@@ -165,11 +173,11 @@ def surface(
     seed = whole("seed", seed)
     if out is not None:
         out = folder("out", out)
-    trajectory = _opened(trajectory)
+    trajectory = opened(trajectory)
     with untouched(model):
         chosen, plane, shadow, run = _prepare(
             model, loss_fn, data, directions, extent, resolution, budget_s,
-            out, seed, metrics, statistics, path, precision, limit,
+            out, seed, metrics, statistics, way, dtype, limit,
             budget_points, orthogonal, vectors, trajectory, others, pairs,
             start,
         )  # fmt: skip
@@ -188,25 +196,15 @@ def surface(
         centre_loss=run.centre,
         metrics={k: v.reshape(shape) for k, v in values.items()},
         directions=[d.name for d in chosen],
-        path=run.path,
+        way=run.way,
         **path_fields,
-        provenance=Provenance(
-            made="surface",
-            seed=seed,
-            model=type(model).__name__,
-            n_params=params.count(plane.origin),
-            data=data_name or name_of(data),
-            n_samples=run.samples,
-            loss=loss_name(loss_fn),
-            device=str(next(model.parameters()).device),
-            dtype=arithmetic(model, precision),
-            seconds=time.perf_counter() - start,
-            notes={
-                "directions": [d.done for d in chosen],
-                "statistics": run.job.options["statistics"],
-                **plane.notes,
-                **run.notes,
-            },
+        provenance=run.provenance(
+            "surface",
+            seed,
+            data_name,
+            directions=[d.done for d in chosen],
+            statistics=run.job.options["statistics"],
+            **plane.notes,
         ),
     )
     if out is not None:
@@ -214,55 +212,8 @@ def surface(
     return record
 
 
-@dataclass(frozen=True)
-class Cost:
-    r"""What a surface would cost, from a few points that were timed.
-
-    .. math:: \text{seconds} = \frac{(\text{points} - \text{done})
-        \cdot \text{seconds per point}}{\text{workers}}
-
-    Args:
-        points: number of points of the grid.
-        done: how many of them a folder holds already.
-        samples: number of samples for each point.
-        seconds_per_point: measured.
-        workers: how many tiles would be worked on at once.
-        path: way of evaluating.
-        samples_in_all: number of samples in the data.
-
-    Example:
-        >>> c = Cost(points=100, done=40, samples=8, seconds_per_point=0.5,
-        ...          workers=2, path="slow", samples_in_all=16)
-        >>> c.seconds
-        15.0
-        >>> str(c)[:30], str(c)[-17:]
-        ('100 points x 8 of 16 samples b', '(40 points found)')
-    """
-
-    points: int
-    done: int
-    samples: int
-    seconds_per_point: float
-    workers: int
-    path: str
-    samples_in_all: int
-
-    @property
-    def seconds(self) -> float:
-        """Estimated time for what is missing."""
-        left = self.points - self.done
-        return left * self.seconds_per_point / self.workers
-
-    def __str__(self) -> str:
-        text = (
-            f"{self.points} points x {self.samples} of "
-            f"{self.samples_in_all} samples by the way {self.path!r}: "
-            f"{duration(self.seconds_per_point)} a point, "
-            f"{duration(self.seconds)} in all"
-        )
-        return text + (f" ({self.done} points found)" if self.done else "")
-
-
+@renamed(path="way", precision="dtype")
+@accepts_objective
 def cost(*args, **kwargs) -> Cost:
     """What a call of :func:`surface` with these arguments would cost.
 
@@ -297,7 +248,7 @@ def cost(*args, **kwargs) -> Cost:
     processes("n_jobs", n_jobs)
     if out is not None:
         out = folder("out", out)
-    given["trajectory"] = _opened(given["trajectory"])
+    given["trajectory"] = opened(given["trajectory"])
     with untouched(model):
         start = time.perf_counter()
         run = _prepare(**given, out=None, start=start)[-1]
@@ -309,14 +260,14 @@ def cost(*args, **kwargs) -> Cost:
         samples=run.samples,
         seconds_per_point=seconds,
         workers=workers(n_jobs),
-        path=run.path,
+        way=run.way,
         samples_in_all=whole,
     )
 
 
 def _prepare(
     model, loss_fn, data, directions, extent, resolution, budget_s, out,
-    seed, metrics, statistics, path, precision, limit, budget_points,
+    seed, metrics, statistics, way, dtype, limit, budget_points,
     orthogonal, vectors, trajectory, others, pairs, start,
 ):  # fmt: skip
     """Check everything; choose directions and grid."""
@@ -327,7 +278,7 @@ def _prepare(
     count("pairs", pairs)
     check_loss(loss_fn, data)
     held = batching.held(data, limit)
-    path = way_for(path, held)
+    way = way_for(way, held)
     samples = sum(batching.size(b) for b in held)
     if budget_s is not None and samples > LEAST_SAMPLES:
         for batch in held:
@@ -350,18 +301,18 @@ def _prepare(
     )
     chosen = remembered(out, directions, given, orthogonal)
     plane = Plane(params.copy(given.origin), chosen, given.notes)
-    plane.notes.update(_angle(plane))
+    plane.notes.update(angle(plane))
     shadow = None if trajectory is None else trajectory.project(plane)
     options = {
         "metrics": named_metrics(metrics),
         "statistics": statistics_of(statistics),
-        "precision": precision,
-        "path": path,
+        "dtype": params.dtype_name(dtype, DTYPES),
+        "way": way,
     }
     if options["statistics"] == "interpolate":
         options["buffer_directions"] = buffer_steps(model, others)
     job = Job(model, loss_fn, held, plane.origin, plane.vectors, options)
-    grid = axes(_extent(extent, shadow), resolution)
+    grid = axes(extent_of(extent, shadow), resolution)
     ends = []
     if towards and not orthogonal:
         ends = [*zip(((1.0, 0.0), (0.0, 1.0)), others, strict=True)]
@@ -375,42 +326,3 @@ def _prepare(
         budget_points=budget_points,
     )
     return chosen, plane, shadow, run
-
-
-def _opened(trajectory: Any) -> Trajectory | None:
-    """A trajectory, from itself or its folder."""
-    if trajectory is None or isinstance(trajectory, Trajectory):
-        return trajectory
-    if isinstance(trajectory, (str, Path)):
-        return Trajectory(trajectory)
-    raise TypeError(
-        "trajectory must be a Trajectory or the folder of a recorded run, "
-        f"not a {type(trajectory).__name__}"
-    )
-
-
-def _extent(extent: Any, shadow: Any) -> Any:
-    if not isinstance(extent, str):
-        return extent
-    choice("extent", extent, ["path"])
-    if shadow is None:
-        raise ValueError("extent='path' needs trajectory=...")
-    ends = []
-    for column in shadow.coords.T:
-        low, high = min(0.0, column.min()), max(0.0, column.max())
-        margin = 0.2 * (high - low) or 1.0
-        ends.append((low - margin, high + margin))
-    return tuple(ends)
-
-
-def _angle(plane: Plane) -> dict[str, Any]:
-    """Lengths and angle of the directions; parallel ones are refused."""
-    gram = gram_matrix(plane.vectors)
-    lengths = gram.diagonal().sqrt()
-    cosine = float(gram[0, 1] / (lengths[0] * lengths[1]))
-    if 1 - abs(cosine) < 1e-9:
-        raise ValueError(
-            "the two directions are parallel, so they span no plane: "
-            "choose another seed or other checkpoints"
-        )
-    return {"cosine": cosine, "lengths": lengths.tolist()}

@@ -5,18 +5,16 @@ provenance of a model on data asks an :class:`Objective`.
 """
 
 from dldna.objective.inputs import (
+    NotFinite,
     check_call,
     check_loss,
     check_model,
     check_shapes,
     name_of,
 )
-from dldna.objective.objective import (
-    Objective,
-    accepts_objective,
-    opened,
-)
-from dldna.objective.place import in_place
+from dldna.objective.objective import Objective
+from dldna.objective.opening import accepts_objective, opened
+from dldna.objective.place import in_place, norms
 from dldna.objective.reductions import (
     Weighed,
     batch_weight,
@@ -28,6 +26,7 @@ from dldna.objective.reductions import (
 )
 
 __all__ = [
+    "NotFinite",
     "Objective",
     "Weighed",
     "accepts_objective",
@@ -42,6 +41,7 @@ __all__ = [
     "is_torchs",
     "loss_name",
     "name_of",
+    "norms",
     "opened",
     "reduction",
 ]

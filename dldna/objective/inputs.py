@@ -1,6 +1,6 @@
 """What callers give: a model, a loss and data, checked and named."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from torch.nn.parameter import is_lazy
 
 from dldna import batches as batching
+from dldna import checks
 from dldna.batches import TARGETS, join
 from dldna.checks import warn
 from dldna.guard import same_bits
@@ -20,6 +21,10 @@ WRAPPERS = {
     "DistributedDataParallel": "the network inside, model.module",
     "FullyShardedDataParallel": "an unsharded copy of the network",
 }
+
+
+class NotFinite(ValueError):
+    """Weights or a loss that are NaN or infinite, where numbers are needed."""
 
 
 def check_model(model: Any, name: str = "the model") -> None:
@@ -86,7 +91,7 @@ def check_model(model: Any, name: str = "the model") -> None:
         if tensor.is_floating_point() and not bool(
             torch.isfinite(tensor).all()
         ):
-            raise ValueError(
+            raise NotFinite(
                 f"{name}'s own weights are not finite in {key!r}: training "
                 "diverged, or the checkpoint is damaged"
             )
@@ -304,3 +309,24 @@ def name_of(data: Any) -> str:
             return name
     inner = getattr(data, "dataset", None)
     return type(inner).__name__ if inner is not None else ""
+
+
+def chosen_names(model: nn.Module, names: Sequence[str] | None) -> list[str]:
+    """The parameters that may move, in the model's order."""
+    named = {
+        k: p for k, p in model.named_parameters() if p.is_floating_point()
+    }
+    if names is None:
+        free = [k for k, p in named.items() if p.requires_grad]
+        return free or list(named)
+    wanted = {names} if isinstance(names, str) else {*names}
+    for name in wanted:
+        if not isinstance(name, str):
+            raise TypeError(
+                "params must be names of parameters, as in "
+                f"model.named_parameters(), not a {type(name).__name__}"
+            )
+        checks.choice("parameter", name, list(named))
+    if not wanted:
+        raise ValueError("params names no parameter; leave it out for all")
+    return [k for k in named if k in wanted]

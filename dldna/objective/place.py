@@ -17,6 +17,12 @@ from dldna.guard import attributes_kept
 Put = Callable[..., None]
 
 
+def norms(model: nn.Module) -> list[nn.Module]:
+    """The layers of a model that keep running statistics."""
+    kind = nn.modules.batchnorm._NormBase
+    return [m for m in model.modules() if isinstance(m, kind)]
+
+
 @contextmanager
 def in_place(
     model: nn.Module,

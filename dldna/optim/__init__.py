@@ -53,17 +53,18 @@ from dldna.optim.clipping import (
     clip_grad_value,
 )
 from dldna.optim.entropy_sgd import EntropySGD, entropy_inner, entropy_outer
-from dldna.optim.layerwise import LAMB, LARS, lamb, lars
+from dldna.optim.grad_scaler import scaled_step
+from dldna.optim.layer_adaptive import LAMB, LARS, lamb, lars
 from dldna.optim.lion import Lion, lion
-from dldna.optim.memory import StateMemory, state_memory
+from dldna.optim.memory_use import StateMemory, state_memory
 from dldna.optim.mixed import Mixed, hidden_weights, muon_and_adamw
 from dldna.optim.muon import Muon, muon, newton_schulz
 from dldna.optim.pal import PAL, Parabola, pal
 from dldna.optim.prodigy import DAdaptAdam, Prodigy, dadapt_adam, prodigy
+from dldna.optim.registry import OPTIMIZERS, VARIANTS, Known, find, make
 from dldna.optim.rmsprop import RMSprop, rmsprop
 from dldna.optim.rule import RULES, Rule, register
 from dldna.optim.sam import ASAM, SAM, asam, sam
-from dldna.optim.scaling import scaled_step
 from dldna.optim.schedule_free import (
     ScheduleFreeAdamW,
     ScheduleFreeSGD,
@@ -90,7 +91,6 @@ from dldna.optim.sophia import (
     sophia,
     sophia_curvature,
 )
-from dldna.optim.table import OPTIMIZERS, VARIANTS, Known, find, make
 
 __all__ = [
     "ASAM",

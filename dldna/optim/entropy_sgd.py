@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dldna import checks
-from dldna.optim.base import Base, listed, refuse_unknown
+from dldna.optim.base_optimizer import Base, listed, refuse_unknown
 from dldna.optim.ops import ema
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dldna.optim.adam import AdamW
+from dldna.optim.base_optimizer import evaluated
 from dldna.optim.muon import Muon
 
 KERNELS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -99,19 +100,8 @@ class Mixed(torch.optim.Optimizer):
         )
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Step with all parts.
-
-        Args:
-            closure: clears the gradients, computes the loss and its
-                gradients, and returns the loss.
-
-        Returns:
-            The closure's loss, or None.
-        """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        """Step with all parts; see :meth:`RuleOptimizer.step`."""
+        loss = evaluated(closure)
         for part in self.parts:
             step = type(part).step  # without the hooks that this one has run
             getattr(step, "__wrapped__", step)(part)

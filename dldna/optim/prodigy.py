@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from dldna import checks
-from dldna.optim.network import NetworkOptimizer
 from dldna.optim.ops import Hyper, State, decay, ema, l2, scalar, wide
 from dldna.optim.rule import register
+from dldna.optim.whole_network import NetworkOptimizer
 
 
 def prodigy(

@@ -33,7 +33,7 @@ REPEATABLE |= {"mul", "neg", "pow", "reciprocal", "sign", "sqrt", "sub"}
 
 
 @dataclass(frozen=True)
-class Plan:
+class ReplayPlan:
     """A rule's operations for one step, with slots for its tensors.
 
     Attributes:
@@ -60,10 +60,10 @@ class Plan:
 
 
 class Slot(int):
-    """The place of a tensor in the list given to :meth:`Plan.run`."""
+    """The place of a tensor in the list given to :meth:`ReplayPlan.run`."""
 
 
-class Recorder(TorchDispatchMode):
+class OperationRecorder(TorchDispatchMode):
     """Notes every operation that runs while it is active."""
 
     def __init__(self) -> None:
@@ -142,7 +142,7 @@ def record(
     rest: dict[str, Tensor],
     t: int,
     hyper: dict[str, Any],
-) -> tuple[Plan | None, dict[str, Tensor]]:
+) -> tuple[ReplayPlan | None, dict[str, Tensor]]:
     """Run a rule on one piece, in place, and plan the others.
 
     Returns:
@@ -150,7 +150,7 @@ def record(
         rule's new state.
     """
     w, g, *parts = row
-    recorder = Recorder()
+    recorder = OperationRecorder()
     with recorder:
         new_w, new = update(
             w, g, {**dict(zip(full, parts, strict=True)), **rest}, t, **hyper
@@ -167,7 +167,7 @@ def planned(
     calls: list[tuple[Any, tuple, dict, Any]],
     row: Sequence[Tensor],
     results: Sequence[Tensor | None],
-) -> Plan | None:
+) -> ReplayPlan | None:
     """Give every recorded operation a place to write to.
 
     A result goes straight to where it belongs unless the old value there
@@ -212,7 +212,7 @@ def planned(
         for key, target in goal.items()
         if place[key] != target
     ]
-    return Plan(steps, copies, used)
+    return ReplayPlan(steps, copies, used)
 
 
 def _varies(call: tuple, place: dict[int, Slot]) -> bool:

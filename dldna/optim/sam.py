@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from dldna import checks
-from dldna.optim import layout
-from dldna.optim.base import Base, listed
+from dldna.optim import state_dicts
+from dldna.optim.base_optimizer import Base, listed
 from dldna.optim.ops import wide
 
 
@@ -79,7 +79,7 @@ class SAM(Base):
         rho: float | None = None,
         **hyper: Any,
     ) -> None:
-        from dldna.optim.table import find  # whose table holds this class
+        from dldna.optim.registry import find  # whose table holds this class
 
         rho = self.default_rho if rho is None else rho
         groups = listed(params)
@@ -120,7 +120,7 @@ class SAM(Base):
         found = super().state_dict()
         name = type(self.base).__name__
         if isinstance(self.base, Base):
-            found["state"] = layout.outward(name, found["state"])
+            found["state"] = state_dicts.outward(name, found["state"])
         return found
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

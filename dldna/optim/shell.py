@@ -7,7 +7,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from dldna.optim.base import Base, listed, refuse_unknown
+from dldna.optim.base_optimizer import (
+    Base,
+    evaluated,
+    listed,
+    refuse_unknown,
+)
 from dldna.optim.ops import off
 from dldna.optim.replay import in_pieces, whole
 from dldna.optim.rule import Rule
@@ -81,10 +86,7 @@ class RuleOptimizer(Base):
         Returns:
             The closure's loss, or None.
         """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = evaluated(closure)
         for group in self.param_groups:
             hyper, plans = self._hyper(group), {}
             update = self.rule.update

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dldna import checks
+from dldna.optim.base_optimizer import evaluated
 from dldna.optim.ops import Hyper, State, at_least, decay, ema
 from dldna.optim.rule import register, zeros
 from dldna.optim.shell import RuleOptimizer
@@ -154,10 +155,7 @@ class _Sophia(RuleOptimizer):
         Raises:
             ValueError: a refresh is due and ``curvature`` is missing.
         """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = evaluated(closure)
         self.check_together(self.param_groups)
         owners = [
             (group, p)

@@ -1,7 +1,8 @@
 """Pictures of records: a function takes a record and an axis, draws, and
 returns the axis. Nothing here computes what it draws."""
 
-from dldna.plotting.curves import bands, curves, histories
+from dldna import old_paths
+from dldna.plotting.accessible import alt_text, show
 from dldna.plotting.embeddings import weight_space
 from dldna.plotting.fits import well_fits
 from dldna.plotting.homology import (
@@ -10,33 +11,31 @@ from dldna.plotting.homology import (
     persistence,
     valleys,
 )
-from dldna.plotting.init_lab import init_lab
-from dldna.plotting.lines import line
+from dldna.plotting.learning_dynamics import (
+    dynamics,
+    dynamics_bundle,
+    sharpness,
+)
+from dldna.plotting.loss_lines import line
 from dldna.plotting.marks import critical_points
-from dldna.plotting.motion import dynamics, dynamics_bundle, sharpness
 from dldna.plotting.multiscale import energies, ridges
 from dldna.plotting.networks import network
+from dldna.plotting.optimizer_walks import walks
 from dldna.plotting.paths import path
 from dldna.plotting.planes import contour, levels_of, lift, shade
-from dldna.plotting.playground_page import (
-    PLAYERS,
-    player,
-    playground,
-)
+from dldna.plotting.plotly_surface import surface_3d
 from dldna.plotting.relief import contours_3d, mesh_3d
-from dldna.plotting.show import alt_text, show
-from dldna.plotting.space import surface_3d
 from dldna.plotting.spectra import density, eigenvalues
 from dldna.plotting.style import COLORS, MARKERS, use
 from dldna.plotting.tournaments import pairs, scores
-from dldna.plotting.walks import walks
-from dldna.plotting.widget import Widget
+from dldna.plotting.training_curves import bands, curves, histories
+
+old_paths.alias(__name__)
+__getattr__ = old_paths.former(__name__)
 
 __all__ = [
     "COLORS",
     "MARKERS",
-    "PLAYERS",
-    "Widget",
     "alt_text",
     "bands",
     "barcode",
@@ -51,7 +50,6 @@ __all__ = [
     "eigenvalues",
     "energies",
     "histories",
-    "init_lab",
     "levels_of",
     "lift",
     "line",
@@ -60,8 +58,6 @@ __all__ = [
     "pairs",
     "path",
     "persistence",
-    "player",
-    "playground",
     "ridges",
     "scores",
     "shade",

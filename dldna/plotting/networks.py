@@ -17,8 +17,9 @@ def network(
 
     Args:
         layers: names of the signals, the inputs first, as
-            ``Graph.layers()`` gives them.
-        edges: (from, to, weight), as ``Graph.edges()`` gives them.
+            ``ComputationalGraph.layers()`` gives them.
+        edges: (from, to, weight), as ``ComputationalGraph.edges()`` gives
+            them.
         ax: where to draw; a new figure if None.
 
     Returns:

@@ -12,10 +12,10 @@ from torch import nn
 
 from dldna import batches, checks
 from dldna.models import make
-from dldna.published import running
-from dldna.published.data import usable
+from dldna.published import timed_training
+from dldna.published.loaders import usable
+from dldna.published.measurements import EpochMeasurements, memory
 from dldna.published.optimizers import as_optimizer
-from dldna.published.watch import Watch, memory
 
 KINDS = ("allocated", "reserved")
 
@@ -48,7 +48,7 @@ def run_basic_experiment(
         train_accuracy, test_accuracy (fractions), train_gradient_norm (mean
         L2 norm over the steps), test_gradient_norm (of the mean test loss),
         memory_allocated and memory_reserved (MiB; see
-        :func:`dldna.published.watch.memory`).
+        :func:`dldna.published.measurements.memory`).
     """
     shape, classes = shape_of(train_loader)
     model = make(
@@ -85,13 +85,13 @@ def run(
     _say(device, f"Optimizer: {name}", "Initial {} Memory Status{}:",
          f"Allocated: {now[0]:.1f}MB", f"Reserved: {now[1]:.1f}MB",
          f"Model Size: {size:.1f}K parameters")  # fmt: skip
-    history = running.run(
+    history = timed_training.run(
         model,
         optimizer,
         train_loader,
         test_loader,
         epochs=epochs,
-        callbacks=[Watch(test_loader)],
+        callbacks=[EpochMeasurements(test_loader)],
     )
     columns = {k: v.tolist() for k, v in history.metrics.items()}
     held, kept = (columns.get(f"memory_{k}", []) for k in KINDS)

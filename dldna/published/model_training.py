@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from dldna import checks
-from dldna.published import keep
-from dldna.published.checkpoints import read_into
-from dldna.published.data import usable
+from dldna.published import ownership
+from dldna.published.loaders import usable
 from dldna.published.optimizers import as_optimizer, keeps_state
-from dldna.published.running import run
+from dldna.published.saved_networks import read_into
+from dldna.published.timed_training import run
 from dldna.records import History
 
 
@@ -76,14 +76,14 @@ def train_model(
     name, folder = name_of(model), Path(save_dir)
     there = folder / f"{name}.pth"
     if not retrain and there.exists():
-        if keep.run_of(there) is None or not _same_run(folder, name):
+        if ownership.run_of(there) is None or not _same_run(folder, name):
             read_into(model, there)
             print("Model file already exists. Training stopped.")
             return None
         _check_finished(there, epochs)
     finished = not retrain and there.exists()
     if not finished:  # else nothing is written
-        folder = keep.beside(folder, name)
+        folder = ownership.beside(folder, name)
     history = train_and_keep(
         model, optimizer, train_loader, test_loader, folder, name,
         epochs=epochs, batch_size=batch_size, save_epochs=save_epochs,
@@ -127,20 +127,20 @@ def train_and_keep(
     resume, last = folder / f"{name}.run", folder / f"{name}.pth"
     old = None
     if go_on and resume.exists():
-        old = keep.run_of(folder / f"{name}.config")
+        old = ownership.run_of(folder / f"{name}.config")
     else:
         resume.unlink(missing_ok=True)
-    config = keep.marked(
+    config = ownership.marked(
         config_of(model) | {"epochs": epochs, "batch_size": batch_size}, old
     )
-    loads = keep.run_of(last) == old is not None and (
-        keep.config_in(last).get("epochs") == epochs
+    loads = ownership.run_of(last) == old is not None and (
+        ownership.config_in(last).get("epochs") == epochs
     )
     if loads:
         print("Model file already exists. Training stopped.")
     else:
         print(f"\nStarting training for {name}.")
-        keep.save_config(folder / f"{name}.config", config)
+        ownership.save_config(folder / f"{name}.config", config)
     start = time.perf_counter()
     history = run(
         model, optimizer, train_loader, test_loader, epochs=epochs,
@@ -149,7 +149,7 @@ def train_and_keep(
     )  # fmt: skip
     if not loads:
         with evaluated(optimizer):
-            keep.save_state(model, last, config)
+            ownership.save_state(model, last, config)
         seconds = time.perf_counter() - start
         print(
             f"Execution completed for {name}, Execution time = "
@@ -185,12 +185,12 @@ def evaluated(optimizer: torch.optim.Optimizer):
 def _same_run(folder: Path, name: str) -> bool:
     """Whether the whole run stands behind the last checkpoint."""
     files = [folder / f"{name}{end}" for end in (".pth", ".config")]
-    one, two = (keep.run_of(f) for f in files)
-    return one == two and keep.run_of(folder / f"{name}.run") is not None
+    one, two = (ownership.run_of(f) for f in files)
+    return one == two and ownership.run_of(folder / f"{name}.run") is not None
 
 
 def _check_finished(file: Path, epochs: int) -> None:
-    had = keep.config_in(file).get("epochs")
+    had = ownership.config_in(file).get("epochs")
     if had != epochs:
         raise ValueError(
             f"{file} was trained for {had} epochs, not {epochs}: ask for "
@@ -210,4 +210,4 @@ class _Keeper:
         if self.epochs is None or state.epoch in self.epochs:
             path = self.folder / f"{self.name}-epoch{state.epoch}.pth"
             with evaluated(state.optimizer):
-                keep.save_state(state.model, path, self.config)
+                ownership.save_state(state.model, path, self.config)

@@ -16,6 +16,18 @@ from torch import Tensor, nn
 
 from dldna import checks, optim
 
+__all__ = [
+    "SGD",
+    "AdaGrad",
+    "Adam",
+    "AdamW",
+    "Adapter",
+    "BaseOptimizer",
+    "Foreign",
+    "as_optimizer",
+    "keeps_state",
+]
+
 
 class BaseOptimizer(torch.optim.Optimizer):
     """Parameters, a learning rate, ``zero_grad`` and ``step``.
@@ -192,7 +204,18 @@ class Adapter(BaseOptimizer):
         self.param_groups, self.state = inner.param_groups, inner.state
 
 
-class SGD(Adapter):
+def in_print(adapter: type[Adapter]) -> type[Adapter]:
+    """An adapter under its name in print, which legends and files bear.
+
+    Example:
+        >>> SGD.__name__, SGD is SGDAdapter
+        ('SGD', True)
+    """
+    adapter.__name__ = adapter.__name__.removesuffix("Adapter")
+    return adapter
+
+
+class SGDAdapter(Adapter):
     """SGD; see :class:`dldna.optim.SGD`.
 
     Args:
@@ -217,7 +240,7 @@ class SGD(Adapter):
         )
 
 
-class Adam(Adapter):
+class AdamAdapter(Adapter):
     """Adam; see :class:`dldna.optim.Adam`.
 
     Args:
@@ -246,7 +269,7 @@ class AdaGrad(Adapter):
         super().__init__(optim.Adagrad(params, lr=lr, eps=eps))
 
 
-class AdamW(Adapter):
+class AdamWAdapter(Adapter):
     """AdamW; see :class:`dldna.optim.AdamW`.
 
     Args:
@@ -278,3 +301,8 @@ class AdamW(Adapter):
                 maximize=maximize,
             )
         )
+
+
+SGD = in_print(SGDAdapter)
+Adam = in_print(AdamAdapter)
+AdamW = in_print(AdamWAdapter)

@@ -98,7 +98,8 @@ def surface_of(kept: dict[str, Any], **about: Any) -> Surface:
 
     Args:
         kept: fields of :class:`~dldna.records.Surface`; others are left.
-        about: fields of :class:`~dldna.records.Provenance`.
+        about: fields of :class:`~dldna.records.Provenance`; the others
+            are those of ``kept["provenance"]``, or not known.
 
     Returns:
         The record, with every point marked as evaluated.
@@ -109,13 +110,17 @@ def surface_of(kept: dict[str, Any], **about: Any) -> Surface:
         ...             "centre_loss": 1.0}).losses[1].tolist()
         [3.0, 4.0]
     """
+    kept = Surface.renamed(kept)
     names = {f.name for f in dataclasses.fields(Surface)}
     names -= {"provenance", "evaluated", "metrics"}
     found = {k: v for k, v in kept.items() if k in names}
-    for name in found.keys() - {"centre_loss", "directions", "path"}:
+    for name in found.keys() - {"centre_loss", "directions", "way"}:
         found[name] = np.asarray(found[name], dtype=float)
     done = np.ones(found["losses"].shape, dtype=bool)
-    record = Provenance(made="stored surface", **about)
+    known = kept.get("provenance", {})
+    if not isinstance(known, Provenance):
+        known = Provenance.read(known)
+    record = dataclasses.replace(known, **{"made": "stored surface"} | about)
     return Surface(**found, evaluated=done, provenance=record)
 
 

@@ -18,7 +18,7 @@ from dldna.progress import announce, track
 from dldna.records import History
 from dldna.training.checkpoint import save_checkpoint
 from dldna.training.evaluation import measure
-from dldna.training.run import Run
+from dldna.training.run_state import RunState
 from dldna.training.stepping import (
     Diverged,
     accumulated_step,
@@ -132,7 +132,7 @@ def train(
     if device is not None:
         model.to(device)
     _check_parameters(model, optimizer)
-    run = Run(
+    run = RunState(
         model, optimizer, train_loader, scheduler, callbacks, seed, accumulate
     )
     run.state.loss_fn = loss_fn
@@ -218,7 +218,7 @@ def _test(model, optimizer, loader, loss_fn) -> tuple[float, float]:
         return measure(model, loader, loss_fn)
 
 
-def _advance(scheduler: Any, run: Run) -> None:
+def _advance(scheduler: Any, run: RunState) -> None:
     if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
         tested = run.columns["test_loss"][-1]
         trained = run.columns["train_loss"][-1]
@@ -242,7 +242,7 @@ def _say_diverged(event: dict[str, Any], how: str) -> None:
 class _Saver:
     """Saves within an epoch, every so many seconds or when asked to."""
 
-    def __init__(self, run: Run, path: Path | None, seconds: float):
+    def __init__(self, run: RunState, path: Path | None, seconds: float):
         self.run, self.path, self.seconds = run, path, seconds
         self.last = time.perf_counter()
 
@@ -263,7 +263,7 @@ class _Estimate:
         self.epochs, self.wanted, self.after = epochs, wanted, after
         self.steps, self.began = 0, 0.0
 
-    def step(self, run: Run) -> None:
+    def step(self, run: RunState) -> None:
         self.steps += 1
         if self.steps == 1:
             self.began = time.perf_counter()

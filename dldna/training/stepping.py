@@ -142,20 +142,9 @@ def joined(several: Sequence[Any]) -> Any:
     if not all(batches.sliced(batch) for batch in several):
         return None
     try:
-        return _cat(several)
+        return batches.join(several, first=True)
     except (RuntimeError, KeyError, ValueError):
         return None
-
-
-def _cat(several: Sequence[Any]) -> Any:
-    first = several[0]
-    if isinstance(first, Tensor):
-        return torch.cat(list(several)) if first.ndim else first
-    if isinstance(first, dict):
-        return {k: _cat([batch[k] for batch in several]) for k in first}
-    if isinstance(first, (tuple, list)):
-        return tuple(_cat(part) for part in zip(*several, strict=True))
-    return first
 
 
 def switch(optimizer: Optimizer, mode: str) -> None:

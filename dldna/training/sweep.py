@@ -9,7 +9,7 @@ are those of the runs one by one.
 import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from dldna import checks, params
 from dldna.data import Loader
-from dldna.graph import Graph
+from dldna.graph import ComputationalGraph
+from dldna.objective.reductions import loss_name
 from dldna.progress import track
 from dldna.records import History, Provenance, Record
-from dldna.training.stacked import Stacked, per_run
+from dldna.training.ensemble import Ensemble, per_run
 from dldna.training.updates import Update, of_rule
 
 
@@ -39,8 +40,8 @@ class Sweep(Record):
             without classes.
         weights: (S, K, P) final parameters.
         steps_per_epoch: number of batches in an epoch.
-        provenance: where it came from; ``notes["path"]`` names the way
-            the forward pass was computed.
+        provenance: where it came from; ``notes["way"]`` says how the
+            forward pass was computed.
     """
 
     settings: list[dict[str, Any]]
@@ -65,7 +66,8 @@ class Sweep(Record):
             np.average(loss[int(k - 1) * n : int(k) * n], weights=counts)
             for k in self.epochs
         ]
-        each = self.provenance.seconds / self.step_loss[..., 0].size
+        seconds = self.provenance.seconds
+        each = (seconds or np.nan) / self.step_loss[..., 0].size
         return History(
             self.epochs,
             np.asarray(means, dtype=float),
@@ -74,12 +76,18 @@ class Sweep(Record):
             self.test_accuracy[setting, seed],
             np.full(e, each / max(e, 1)),
             loss,
-            provenance=self.provenance,
+            provenance=replace(
+                self.provenance.derived(
+                    "one run of a sweep", settings=dict(self.settings[setting])
+                ),
+                seed=int(self.seeds[seed]),
+                seconds=None if seconds is None else each,
+            ),
         )
 
 
 def sweep(
-    make_model: Callable[[int], nn.Module] | Graph,
+    make_model: Callable[[int], nn.Module] | ComputationalGraph,
     data: tuple[Tensor, Tensor],
     rule: str,
     settings: Sequence[Mapping[str, Any]],
@@ -101,8 +109,9 @@ def sweep(
     ``1 - beta**t`` keeps its digits.
 
     Args:
-        make_model: ``seed -> module``; or a :class:`~dldna.graph.Graph`,
-            whose weights start uniform in [0, 1).
+        make_model: ``seed -> module``; or a
+            :class:`~dldna.graph.ComputationalGraph`, whose weights start
+            uniform in [0, 1).
         data: training inputs (N, ...) and targets (N, ...).
         rule: an optimizer's name, in any spelling that
             :func:`dldna.optim.find` knows; one that needs gradients only.
@@ -187,11 +196,14 @@ def sweep(
         steps_per_epoch=per_epoch,
         provenance=Provenance(
             made=f"sweep of {rule}",
+            model=job.model,
+            loss=job.loss or loss_name(loss_fn),
+            device=str(job.flat.device),
             n_params=job.flat.shape[1],
             n_samples=len(x),
             dtype=str(job.flat.dtype).removeprefix("torch."),
             seconds=time.perf_counter() - start,
-            notes={"path": job.path, "batch_size": batch_size},
+            notes={"way": job.way, "batch_size": batch_size},
         ),
     )
 
@@ -203,7 +215,7 @@ def _orders(loaders: Sequence[Loader], batch_size: int):
 
 
 def _job(make_model, seeds, count, x, loss_fn):
-    if isinstance(make_model, Graph):
+    if isinstance(make_model, ComputationalGraph):
         return _GraphJob(make_model, seeds, count, x.dtype)
     return _ModelJob(make_model, seeds, count, x, loss_fn)
 
@@ -213,8 +225,9 @@ class _ModelJob:
 
     def __init__(self, make_model, seeds, count, x, loss_fn):
         models = [make_model(s) for s in seeds]
-        self.stacked = Stacked(models[0], x)
-        self.path, self.like = self.stacked.path, self.stacked.like
+        self.model, self.loss = type(models[0]).__name__, ""
+        self.stacked = Ensemble(models[0], x)
+        self.way, self.like = self.stacked.way, self.stacked.like
         starts = [params.flatten(params.of(m)) for m in models]
         flat = torch.stack(starts).repeat_interleave(count, dim=0)
         self.flat = flat.clone()
@@ -249,9 +262,10 @@ class _ModelJob:
 class _GraphJob:
     """Losses and gradients, by hand, of stacked expression graphs."""
 
-    path = "graph"
+    way = "graph"
+    model, loss = "ComputationalGraph", "mean squared error"
 
-    def __init__(self, graph: Graph, seeds, count, dtype):
+    def __init__(self, graph: ComputationalGraph, seeds, count, dtype):
         if len(graph.outputs) != 1:
             raise ValueError(
                 f"a sweep needs one output, not {len(graph.outputs)}: "

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -134,13 +134,12 @@ def slice_paths(
         points=walked.numpy(),
         losses=part.losses(walked[:, :, -1]).numpy(),
         every=every,
-        provenance=Provenance(
-            made=f"paths of {rule}",
+        provenance=replace(
+            part.provenance.derived(
+                f"paths of {rule}", batch_size=size, steps=t, free=part.names
+            ),
             seed=seed,
-            n_samples=n,
-            dtype="float64",
             seconds=time.perf_counter() - begin,
-            notes={"batch_size": size, "steps": t, "free": part.names},
         ),
     )
 

@@ -9,7 +9,15 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
-from dldna_book import access, api, chapters, execution, plotly  # noqa: E402
+from dldna_book import access, api, chapters, execution  # noqa: E402
+
+
+@pytest.fixture
+def plotly():
+    """Imported here: it brings MyST-NB along, which takes its time."""
+    from dldna_book import plotly
+
+    return plotly
 
 
 def notebook(*cells):
@@ -71,7 +79,7 @@ def test_an_exercise_of_a_page_without_a_number_has_the_page_s_name():
     assert ":name: playground-ex12" in box
 
 
-def test_a_figure_cannot_end_its_script_early():
+def test_a_figure_cannot_end_its_script_early(plotly):
     figure = {
         "data": [{"name": "</script><b>"}],
         "layout": {"height": 333},
@@ -87,7 +95,7 @@ def test_a_figure_cannot_end_its_script_early():
     assert json.loads(data)["data"][0]["name"] == "</script><b>"
 
 
-def test_a_figure_that_the_pages_cannot_draw_stops_the_build():
+def test_a_figure_that_the_pages_cannot_draw_stops_the_build(plotly):
     with pytest.raises(ValueError, match="heatmap"):
         plotly.markup({"data": [{"type": "heatmap"}]}, None)
 

@@ -4,14 +4,20 @@ import pytest
 
 import dldna.book
 
-variables = pytest.importorskip("myst_nb.core.variables")
+
+@pytest.fixture
+def variables():
+    """Imported here, for it takes its time."""
+    return pytest.importorskip("myst_nb.core.variables")
 
 
 @pytest.mark.parametrize(
     ("value", "form", "shown"),
     [(6000, "{:,}", "6,000"), (0.1, "{:.2f}", "0.10"), ("8 or 9", "{}", None)],
 )
-def test_the_page_shows_what_was_formatted(monkeypatch, value, form, shown):
+def test_the_page_shows_what_was_formatted(
+    monkeypatch, value, form, shown, variables
+):
     sent = []
     monkeypatch.setattr("IPython.get_ipython", object)
     monkeypatch.setattr(

@@ -14,6 +14,11 @@ TOUCHED = {
         "dldna/optim/__init__.py",
         "tests/optim/test_new_descent.py",
     },
+    ("direction", "new-way"): {
+        "dldna/landscape/space/new_way_direction.py",
+        "dldna/landscape/space/directions.py",
+        "tests/landscape/test_new_way_direction.py",
+    },
     ("chapter", "18_new_topic"): {
         "notebooks/18_new_topic.ipynb",
         "dldna/exercises/ch18.py",
@@ -64,6 +69,9 @@ def test_what_the_tool_touches(copy, what):
     tests = {
         "optimizer": ["tests/optim/test_new_descent.py",
                       "dldna/optim/new_descent.py"],
+        "direction": ["tests/landscape/test_new_way_direction.py",
+                      "tests/landscape/test_directions.py", "-k",
+                      "new_way or every_way or new-way"],
         "chapter": ["tests/exercises", "tests/book/test_notebooks.py", "-k",
                     "18_new_topic or ch18 or begins_with_its_page",
                     "--deselect", "tests/book/test_notebooks.py::"
@@ -78,6 +86,7 @@ def test_what_the_tool_touches(copy, what):
     ("what", "says"),
     [
         (("optimizer", "lower"), "begins"),
+        (("direction", "New_way"), "some-name"),
         (("chapter", "topic"), "18_topic"),
         (("theorem", "X"), "new.py"),
     ],

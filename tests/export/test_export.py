@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dldna.export import heights
-from dldna.export.report import local_minima
+from dldna.export.reliability import local_minima
 from dldna.records import Provenance, Surface
 
 

@@ -1,11 +1,17 @@
 """Records come back as they went, and run nothing on the way."""
 
+import dataclasses
+import json
 import os
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
+import dldna.landscape
+import dldna.training
 from dldna.records import Line, Provenance, Record, Surface
 
 
@@ -76,3 +82,60 @@ def test_what_json_cannot_hold_is_refused_before_writing(tmp_path):
     with pytest.raises(TypeError, match="cannot hold"):
         record.save(tmp_path / "l")
     assert list(tmp_path.iterdir()) == []
+
+
+# Module names in the headers of files: today's, that of the time when all
+# records were one file, none at all, and one that is gone.
+HOMES = ("today's", "dldna.records", None, "dldna.gone.away")
+IMPORTED = (dldna.landscape, dldna.training)  # which hold further kinds
+KINDS = sorted(
+    (k for k in Record.__subclasses__() if k.__module__.startswith("dldna.")),
+    key=lambda kind: kind.__name__,
+)
+LOAD = """
+import sys
+from dldna.records import Record
+for path in sys.argv[1:]:
+    print(type(Record.load(path)).__name__)
+"""
+
+
+def with_header(path, home):
+    """The same file, as a time that named its class's module so wrote it."""
+    with np.load(path) as file:
+        arrays = dict(file)
+    head = json.loads(arrays["__record__"].tobytes())
+    named = {} if home is None else {"module": home}
+    head = {k: v for k, v in head.items() if k != "module"} | named
+    text = json.dumps(head).encode()
+    arrays["__record__"] = np.frombuffer(text, dtype=np.uint8)
+    np.savez(path, **arrays)
+    return path
+
+
+def filled(kind):
+    """A record of this kind, an array in each field that has no default."""
+    return kind(**{
+        f.name: np.ones(2)
+        for f in dataclasses.fields(kind)
+        if f.default is f.default_factory is dataclasses.MISSING
+    })  # fmt: skip
+
+
+def test_a_fresh_process_reads_what_any_time_wrote(tmp_path):
+    assert {"Surface", "Motion", "Arena", "MergeTree"} < {
+        kind.__name__ for kind in KINDS
+    }
+    files = []
+    for kind in KINDS:
+        for n, home in enumerate(HOMES):
+            path = filled(kind).save(tmp_path / f"{kind.__name__}{n}")
+            files.append(
+                path if home == "today's" else with_header(path, home)
+            )
+    for first in range(len(HOMES)):  # each time's files in their own process
+        out = subprocess.run(
+            [sys.executable, "-c", LOAD, *map(str, files[first::4])],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert out.stdout.split() == [k.__name__ for k in KINDS], out.stderr

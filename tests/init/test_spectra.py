@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from dldna import init
-from dldna.init.spectra import MEASURES
+from dldna.init.weight_spectra import MEASURES
 
 GOLD = torch.diag(torch.tensor([4.0, 2.0, 1.0, 1.0]))
 SIZES = [784, 256, 192, 128, 64, 10]

@@ -1,4 +1,4 @@
-"""Products by every way, in a process of its own: run with layers' names.
+"""Products by every way, in a process of its own: run with LAYER/LOSS ...
 
 It prints one JSON line for each layer, loss and way: the way that was
 taken, and the largest relative difference of ten products of one vector to
@@ -122,8 +122,8 @@ LOSSES = {
 WAYS = ("auto", "forward")
 
 
-def main(layer: str) -> None:
-    """One layer, all losses and ways."""
+def main(layer: str, name: str) -> None:
+    """One layer, one loss, all ways."""
     from dldna.landscape import Operator
     from dldna.landscape.curvature import operator
 
@@ -131,24 +131,24 @@ def main(layer: str) -> None:
     torch.manual_seed(0)
     net = LAYERS[layer]().double()
     x = torch.rand(N, 1, 6, 6, dtype=torch.float64)
-    for name, (loss, draw) in LOSSES.items():
-        data = x, draw(torch.Generator().manual_seed(1))
-        plain = Operator(copy.deepcopy(net), loss, data, way="reverse")
-        v = torch.linspace(-1, 1, plain.n, dtype=torch.float64)
-        right = plain @ v
-        for way in WAYS:
-            said, gap = "", None
-            try:
-                tried = Operator(net, loss, data, way=way)
-                found = [tried @ v for _ in range(10)]
-                gap = max(float((f - right).norm()) for f in found)
-                gap /= float(right.norm()) or 1.0
-                said = tried.way
-            except ValueError as error:
-                said = str(error)
-            print(json.dumps([layer, name, way, said, gap]), flush=True)
+    loss, draw = LOSSES[name]
+    data = x, draw(torch.Generator().manual_seed(1))
+    plain = Operator(copy.deepcopy(net), loss, data, way="reverse")
+    v = torch.linspace(-1, 1, plain.n, dtype=torch.float64)
+    right = plain @ v
+    for way in WAYS:
+        said, gap = "", None
+        try:
+            tried = Operator(net, loss, data, way=way)
+            found = [tried @ v for _ in range(10)]
+            gap = max(float((f - right).norm()) for f in found)
+            gap /= float(right.norm()) or 1.0
+            said = tried.way
+        except ValueError as error:
+            said = str(error)
+        print(json.dumps([layer, name, way, said, gap]), flush=True)
 
 
 if __name__ == "__main__":
-    for each in sys.argv[1:]:
-        main(each)
+    for cell in sys.argv[1:]:
+        main(*cell.split("/"))

@@ -296,13 +296,13 @@ def test_the_batch_of_sequences_first_is_the_targets():
     with torch.no_grad():
         want = float(CE(Last()(S), T))
     assert s.centre_loss == pytest.approx(want, rel=1e-5)
-    assert s.path == "slow"
+    assert s.way == "slow"
     one = line(Last(), "random", CE, (S, T), resolution=3)
     assert one.provenance.n_samples == 200
 
 
 @pytest.mark.parametrize(
-    "options", [{"limit": 100}, {"budget_s": 60.0}, {"path": "layered"}]
+    "options", [{"limit": 100}, {"budget_s": 60.0}, {"way": "layered"}]
 )
 def test_sequences_first_are_not_cut(options):
     says = r"axis 0 of the inputs \(12\) is not the batch \(200\).*batch_first"

@@ -42,7 +42,7 @@ SCRIPT = textwrap.dedent(
             threading.Thread(target=kill, daemon=True).start()
             with joblib.parallel_config("dask"):
                 got = surface(net, Slow(), data, resolution=15,
-                              out=sys.argv[1], path="slow")
+                              out=sys.argv[1], way="slow")
         want = surface(net, nn.CrossEntropyLoss(), data, resolution=15)
         np.testing.assert_allclose(got.losses, want.losses, rtol=1e-6)
         assert got.evaluated.all()
@@ -54,7 +54,7 @@ SCRIPT = textwrap.dedent(
 )
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_killed_dask_worker_is_survived(tmp_path):
     pytest.importorskip("distributed")
     pytest.importorskip("joblib")

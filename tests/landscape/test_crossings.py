@@ -219,18 +219,18 @@ def used(monkeypatch):
 @pytest.mark.parametrize("images", [30, 600])
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize(
-    ("precision", "bound"),
+    ("dtype", "bound"),
     [("float64", 1e-12), ("float32", 2e-6), ("bfloat16", 2e-2)],
 )
-def test_surfaces_equal_the_slow_way(name, images, precision, bound, used):
+def test_surfaces_equal_the_slow_way(name, images, dtype, bound, used):
     args = setting(NETWORKS[name], images)
     metrics = {"accuracy": accuracy}
-    fast = choose(*args, path="mlp", precision=precision, metrics=metrics)
-    slow = choose(*args, path="slow", precision="float64", metrics=metrics)
+    fast = choose(*args, way="mlp", dtype=dtype, metrics=metrics)
+    slow = choose(*args, way="slow", dtype="float64", metrics=metrics)
     got, true = fast(grid()), slow(grid())
     apart = np.abs(got["loss"] - true["loss"]) / true["loss"]
     assert apart.max() < bound
-    if precision == "float64":
+    if dtype == "float64":
         np.testing.assert_allclose(got["accuracy"], true["accuracy"])
     assert set(used) == {41}
 
@@ -239,8 +239,8 @@ def test_three_directions_and_rows_across(used):
     args = setting(NETWORKS["bias"], k=3)
     points = torch.cat([grid(2, 45), torch.full((90, 1), 0.3)], 1)
     points = points.flip(1)  # the coordinate that runs stands first
-    fast = choose(*args, path="mlp", precision="float64")
-    slow = choose(*args, path="slow", precision="float64")
+    fast = choose(*args, way="mlp", dtype="float64")
+    slow = choose(*args, way="slow", dtype="float64")
     np.testing.assert_allclose(
         fast(points)["loss"], slow(points)["loss"], rtol=1e-12
     )
@@ -260,10 +260,10 @@ def test_small_losses_keep_their_digits(used):
     with torch.no_grad():
         assert float(loss(model(x), y)) < 0.02
     args = model, loss, [(x, y)], params.of(model), directions
-    crossed = choose(*args, path="mlp")
+    crossed = choose(*args, way="mlp")
     plainly = copy.copy(crossed)
     plainly.outputs = 0
-    true = choose(*args, path="slow", precision="float64")(grid())["loss"]
+    true = choose(*args, way="slow", dtype="float64")(grid())["loss"]
 
     def worst(evaluator):
         return np.abs(evaluator(grid())["loss"] / true - 1).max()
@@ -278,8 +278,8 @@ def test_numbers_that_are_not_tame_go_the_plain_way(value, used):
     directions[0] = {k: v.clone() for k, v in directions[0].items()}
     directions[0]["3.weight"][0, 0] = value
     args = model, loss, data, origin, directions
-    got = choose(*args, path="mlp")(grid())["loss"]
-    true = choose(*args, path="slow")(grid())["loss"]
+    got = choose(*args, way="mlp")(grid())["loss"]
+    true = choose(*args, way="slow")(grid())["loss"]
     np.testing.assert_allclose(got, true, rtol=1e-5)
     assert np.isfinite(got).any()
     assert set(used) == {41}  # the row in which that direction is at 0
@@ -293,7 +293,8 @@ def test_a_surface_says_so_and_is_resumed_to_the_bit(tmp_path, monkeypatch):
     monkeypatch.setattr(running, "TILE_MOST", 3 * 41)
     model, loss, [data], _, _ = setting(NETWORKS["bias"])
     first = surface(model, loss, data, out=tmp_path)
-    assert first.provenance.notes["way"]["rows"].startswith("by crossings")
+    notes = first.provenance.notes["evaluation"]
+    assert notes["rows"].startswith("by crossings")
     tiles = sorted((tmp_path / "tiles").glob("*.npz"))
     assert len(tiles) == 14
     for tile in tiles[::2]:

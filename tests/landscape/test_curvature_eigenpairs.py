@@ -15,6 +15,7 @@ from dldna.landscape.curvature import (
     top_eigenpairs,
 )
 from dldna.landscape.curvature.lanczos import lanczos, tridiagonal
+from dldna.landscape.curvature.pyhessian import pyhessian_eigenpairs
 from dldna.records import Spectrum
 
 CE = nn.functional.cross_entropy
@@ -190,9 +191,7 @@ def test_pyhessian_agrees():
     model.train()
     grads = [p.grad.clone() for p in model.parameters()]
     state = torch.get_rng_state()
-    peer = top_eigenpairs(
-        model, CE, (x, y), 2, 1e-4, backend="pyhessian", max_products=4000
-    )
+    peer = pyhessian_eigenpairs(model, CE, (x, y), 2, 1e-4, max_products=4000)
     np.testing.assert_allclose(peer.eigenvalues, mine.eigenvalues, rtol=1e-5)
     assert sines(peer.eigenvectors, mine.eigenvectors).max() < 1e-2
     assert peer.provenance.notes["search_products"][0] > 20
@@ -200,10 +199,14 @@ def test_pyhessian_agrees():
     assert torch.equal(torch.get_rng_state(), state)
     for p, g in zip(model.parameters(), grads, strict=True):
         assert torch.equal(p.grad, g)
-    with pytest.raises(ValueError, match="plain Hessian"):
-        top_eigenpairs(
-            model, CE, (x, y), matrix="gauss-newton", backend="pyhessian"
-        )
+    model[0].requires_grad_(False)
+    part = pyhessian_eigenpairs(model, CE, (x, y), 1, max_products=4000)
+    mine = top_eigenpairs(model, CE, (x, y), 1)
+    np.testing.assert_allclose(part.eigenvalues, mine.eigenvalues, rtol=1e-5)
+    assert part.eigenvectors.shape == mine.eigenvectors.shape
+    model.requires_grad_(False)
+    with pytest.raises(ValueError, match="trainable parameters"):
+        pyhessian_eigenpairs(model, CE, (x, y))
 
 
 def test_scipy_agrees():
@@ -248,7 +251,7 @@ def test_model_gradients_modes_and_random_state_stay():
         ({"tol": 0.0}, "tol must be greater than 0"),
         ({"tol": -1.0}, "tol must be greater than 0"),
         ({"which": "larges"}, "did you mean 'largest'"),
-        ({"backend": "pyhesian"}, "did you mean 'pyhessian'"),
+        ({"backend": "pyhessian"}, "pyhessian_eigenpairs"),
         ({"starts": 0}, "starts must be"),
         ({"parts": -1}, "parts must be"),
         ({"max_products": -3}, "max_products must be"),

@@ -137,9 +137,16 @@ class AlwaysOn(nn.Module):
 
 
 def test_dropout_that_is_always_on_is_named():
-    with pytest.raises(ValueError, match=r"training=True") as error:
+    with pytest.raises(ValueError, match=r"training=True"):
         Operator(AlwaysOn(), CE, labelled())
-    assert 'mode="eval")' not in str(error.value)
-    model = nn.Sequential(small(), nn.Dropout(0.5))
-    with pytest.raises(ValueError, match='mode="eval"'):
-        Operator(model, CE, labelled(), mode="train")
+
+
+def test_batch_statistics_leave_dropout_off():
+    plain = small()
+    dropped = nn.Sequential(plain, nn.Dropout(0.5)).train()
+    a, b = (
+        Operator(model, CE, labelled(), statistics="train")
+        for model in (plain, dropped)
+    )
+    v = torch.linspace(-1, 1, a.n, dtype=a.dtype)
+    torch.testing.assert_close(a @ v, b @ v)

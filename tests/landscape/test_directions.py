@@ -1,6 +1,7 @@
 """Directions against Li et al.'s definition, eigenvectors and NumPy."""
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from dldna.landscape import (
     DIRECTIONS,
     Direction,
     Plane,
+    Recorder,
+    Trajectory,
     choose_directions,
     entry_normalise,
     filter_normalise,
@@ -20,6 +23,7 @@ from dldna.landscape import (
     surface,
     top_eigenpairs,
 )
+from dldna.landscape.space import directions as space_directions
 from dldna.landscape.space.directions import Given, full_gradient
 from dldna.landscape.space.plane import gram_matrix, least_squares
 
@@ -221,7 +225,7 @@ def test_gradient_matches_backward(net):
     given = Given(net, loss, data)
     [d] = choose_directions("gradient", given, 1)
     assert params.norm(d.vector) == pytest.approx(1, abs=1e-5)
-    with pytest.raises(ValueError, match="second way"):
+    with pytest.raises(ValueError, match="there is one gradient"):
         choose_directions("gradient", given, 2)
     both = choose_directions(("gradient", "random"), given, 2)
     assert [b.name for b in both] == [
@@ -330,6 +334,55 @@ def test_directions_that_lead_nowhere_are_refused(net):
 
 def test_every_way_is_described():
     assert all(way.__doc__ for way in DIRECTIONS.values())
+    source = Path(space_directions.__file__).read_text(encoding="utf-8")
+    listed = source.split("DIRECTIONS: dict", 1)[1]
+    for name in DIRECTIONS:
+        assert f'- "{name}": ' in listed, "add what it is to the list"
+
+
+@pytest.mark.parametrize("name", DIRECTIONS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_every_way_gives_a_direction_and_touches_nothing(
+    name, dtype, tmp_path
+):
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Tanh(), nn.Linear(3, 2)
+    ).to(dtype)
+    other = copy.deepcopy(net)
+    with torch.no_grad():
+        for p in other.parameters():
+            p.add_(torch.randn_like(p), alpha=0.1)
+    recorder = Recorder(tmp_path / "run")
+    with recorder:
+        for step, share in enumerate((0.0, 0.3, 1.0)):
+            at = copy.deepcopy(net)
+            for p, q in zip(at.parameters(), other.parameters(), strict=True):
+                p.data.add_(torch.sin(p + q).detach() * (1 - share))
+            recorder.record(at, step)
+    given = Given(
+        net,
+        nn.CrossEntropyLoss(),
+        [(torch.randn(8, 4, dtype=dtype), torch.arange(8) % 2)],
+        trajectory=Trajectory(tmp_path / "run"),
+        others=[other],
+    )
+    before = copy.deepcopy(net.state_dict())
+    state = torch.get_rng_state()
+    [found] = choose_directions(name, given, 1)
+    assert torch.equal(torch.get_rng_state(), state)
+    for key, value in net.state_dict().items():
+        assert torch.equal(value, before[key])
+    assert all(p.grad is None for p in net.parameters())
+    origin = params.of(net)
+    assert found.vector.keys() == origin.keys()
+    for key, value in found.vector.items():
+        assert value.shape == origin[key].shape
+        assert value.dtype == dtype
+        assert bool(value.isfinite().all())
+    assert params.norm(found.vector) > 0
+    assert found.name
+    assert found.done
 
 
 def test_hessian_plane_keeps_what_its_eigenpairs_are_worth():

@@ -1,4 +1,4 @@
-"""Every fast path against the slow one, on networks of all kinds."""
+"""Every fast way against the slow one, on networks of all kinds."""
 
 import functools
 
@@ -231,7 +231,7 @@ def weight_normed():
 
 
 NETWORKS = {
-    # name: network, shape of a sample, paths that must apply
+    # name: network, shape of a sample, ways that must apply
     "mlp": (mlp, (6,), ["mlp", "layered", "stacked"]),
     "mlp, deep tanh": (
         lambda: nn.Sequential(nn.Linear(6, 3), nn.Tanh(), nn.Linear(3, 4)),
@@ -255,7 +255,7 @@ NETWORKS = {
     "recurrent": (Recurrent, (4, 6), ["layered"]),
     "branching": (Branching, (6,), []),
 }
-PATHS = ("mlp", "layered", "stacked")
+WAYS = ("mlp", "layered", "stacked")
 CASES = [(n, p) for n, (_, _, ps) in NETWORKS.items() for p in ps]
 
 
@@ -310,17 +310,17 @@ POINT_BY_POINT = pytest.mark.filterwarnings(
 
 
 @POINT_BY_POINT
-@pytest.mark.parametrize(("name", "path"), CASES)
+@pytest.mark.parametrize(("name", "way"), CASES)
 @pytest.mark.parametrize(
-    ("precision", "bound"), [("float64", 1e-12), ("float32", 2e-6)]
+    ("dtype", "bound"), [("float64", 1e-12), ("float32", 2e-6)]
 )
-def test_fast_equals_slow(name, path, precision, bound):
+def test_fast_equals_slow(name, way, dtype, bound):
     model, data, origin, directions = setting(name)
     args = (model, nn.CrossEntropyLoss(), data, origin, directions)
     metrics = {"accuracy": accuracy}
-    fast = choose(*args, metrics=metrics, path=path, precision=precision)
-    slow = choose(*args, metrics=metrics, path="slow", precision="float64")
-    assert fast.name == path
+    fast = choose(*args, metrics=metrics, way=way, dtype=dtype)
+    slow = choose(*args, metrics=metrics, way="slow", dtype="float64")
+    assert fast.name == way
     for coords in (points(2), grid()):
         got, true = fast(coords), slow(coords)
         assert got["loss"].dtype == np.float64
@@ -334,7 +334,7 @@ def test_fast_equals_slow(name, path, precision, bound):
 def test_auto_agrees_and_says_how(name):
     model, data, origin, directions = setting(name)
     args = (model, F.cross_entropy, data, origin, directions)
-    auto, slow = choose(*args), choose(*args, path="slow")
+    auto, slow = choose(*args), choose(*args, way="slow")
     assert relative(auto(grid())["loss"], slow(grid())["loss"]) < 1e-5
     expected = NETWORKS[name][2]
     assert auto.name in (expected or ["slow"])
@@ -344,12 +344,12 @@ def test_auto_agrees_and_says_how(name):
 
 @POINT_BY_POINT
 @pytest.mark.parametrize("k", [1, 3])
-@pytest.mark.parametrize(("name", "path"), CASES)
-def test_one_and_three_directions(name, path, k):
+@pytest.mark.parametrize(("name", "way"), CASES)
+def test_one_and_three_directions(name, way, k):
     model, data, origin, directions = setting(name, k=k)
     args = (model, nn.CrossEntropyLoss(), data, origin, directions)
-    fast = choose(*args, path=path, precision="float64")
-    slow = choose(*args, path="slow", precision="float64")
+    fast = choose(*args, way=way, dtype="float64")
+    slow = choose(*args, way="slow", dtype="float64")
     assert relative(fast(points(k))["loss"], slow(points(k))["loss"]) < 1e-12
 
 
@@ -364,27 +364,27 @@ LOSSES = {
 }
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("loss", LOSSES)
-def test_any_loss(path, loss):
+def test_any_loss(way, loss):
     model, data, origin, directions = setting("mlp")
     loss_fn = LOSSES[loss]
     if loss == "weighted":
         loss_fn = nn.CrossEntropyLoss(weight=loss_fn.weight.double())
     args = (model, loss_fn, data, origin, directions)
-    fast = choose(*args, path=path, precision="float64")
-    slow = choose(*args, path="slow", precision="float64")
+    fast = choose(*args, way=way, dtype="float64")
+    slow = choose(*args, way="slow", dtype="float64")
     assert relative(fast(grid())["loss"], slow(grid())["loss"]) < 1e-12
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
-@pytest.mark.parametrize("path", [*PATHS, "slow"])
-def test_squared_error_by_hand(path, reduction):
+@pytest.mark.parametrize("way", [*WAYS, "slow"])
+def test_squared_error_by_hand(way, reduction):
     model, data, origin, directions = setting("mlp")
     data = [(x, torch.randn(len(x), 4)) for x, _ in data]
     loss = nn.MSELoss(reduction=reduction)
     args = (model, loss, data, origin, directions)
-    got = choose(*args, path=path)(torch.zeros(1, 2))["loss"][0]
+    got = choose(*args, way=way)(torch.zeros(1, 2))["loss"][0]
     model.eval()
     x, y = (torch.cat(t) for t in zip(*data, strict=True))
     with torch.no_grad():
@@ -393,8 +393,8 @@ def test_squared_error_by_hand(path, reduction):
     assert got == pytest.approx(float(by_hand), rel=1e-6)
 
 
-@pytest.mark.parametrize("path", [*PATHS, "slow"])
-def test_how_the_data_are_cut_does_not_matter(path):
+@pytest.mark.parametrize("way", [*WAYS, "slow"])
+def test_how_the_data_are_cut_does_not_matter(way):
     values = []
     for sizes in ((22,), (9, 13), (1, 20, 1)):
         model, _, origin, directions = setting("mlp")
@@ -404,22 +404,22 @@ def test_how_the_data_are_cut_does_not_matter(path):
             data.append(tuple(t[start : start + n] for t in whole))
             start += n
         args = (model, nn.CrossEntropyLoss(), data, origin, directions)
-        fast = choose(*args, path=path, metrics={"accuracy": accuracy})
+        fast = choose(*args, way=way, metrics={"accuracy": accuracy})
         values.append(fast(grid()))
     for other in values[1:]:
         assert relative(other["loss"], values[0]["loss"]) < 1e-6
         assert np.allclose(other["accuracy"], values[0]["accuracy"])
 
 
-@pytest.mark.parametrize(("name", "path"), CASES)
-def test_nan_and_inf_are_kept(name, path):
+@pytest.mark.parametrize(("name", "way"), CASES)
+def test_nan_and_inf_are_kept(name, way):
     model, data, origin, directions = setting(name)
     loud = [params.scale(d, 1e30) for d in directions]
     args = (model, nn.CrossEntropyLoss(), data, origin, loud)
     coords = torch.tensor([[0.0, 0.0], [1.0, 0.5], [0.0, 1e12], [-1e12, 1e12]])
-    slow = choose(*args, path="slow")(coords)["loss"]
+    slow = choose(*args, way="slow")(coords)["loss"]
     try:
-        fast = choose(*args, path=path)(coords)["loss"]
+        fast = choose(*args, way=way)(coords)["loss"]
     except ValueError:
         return  # it says that it cannot, which is no lie either
     assert np.isfinite(fast[0])
@@ -438,9 +438,9 @@ def test_infinity_is_not_cut_off_by_a_relu():
     origin["2.weight"] = origin["2.weight"] * 1e-30
     args = (model, nn.CrossEntropyLoss(), [(x, y)], origin, [up])
     coords = torch.tensor([[0.0], [1e20]])
-    for path in ("slow", *PATHS):
-        loss = choose(*args, path=path)(coords)["loss"]
-        assert np.isfinite(loss).tolist() == [True, False], path
+    for way in ("slow", *WAYS):
+        loss = choose(*args, way=way)(coords)["loss"]
+        assert np.isfinite(loss).tolist() == [True, False], way
 
 
 def test_auto_keeps_nan():
@@ -452,12 +452,12 @@ def test_auto_keeps_nan():
     assert np.isnan(loss).tolist() == [False, True, False]
 
 
-@pytest.mark.parametrize("path", ["slow", "auto"])
+@pytest.mark.parametrize("way", ["slow", "auto"])
 @pytest.mark.parametrize(
     "statistics", ["eval", "train", "recalibrate", "interpolate"]
 )
 @pytest.mark.parametrize("name", ["residual", "mlp"])
-def test_the_model_is_untouched(name, statistics, path):
+def test_the_model_is_untouched(name, statistics, way):
     model, data, origin, directions = setting(name)
     before = {k: v.clone() for k, v in model.state_dict().items()}
     modes = [m.training for m in model.modules()]
@@ -474,7 +474,7 @@ def test_the_model_is_untouched(name, statistics, path):
         data,
         origin,
         directions,
-        path=path,
+        way=way,
         statistics=statistics,
         **options,
     )
@@ -492,52 +492,52 @@ def test_the_model_is_untouched(name, statistics, path):
 @pytest.mark.parametrize("name", ["residual", "mlp", "cnn"])
 def test_other_statistics(name, statistics):
     model, data, origin, directions = setting(name)
-    options = {"statistics": statistics, "precision": "float64"}
+    options = {"statistics": statistics, "dtype": "float64"}
     if statistics == "interpolate":
         steps = buffer_steps(model, setting(name, seed=3)[0])
         half = {k: v / 2 for k, v in steps.items()}
         options["buffer_directions"] = [steps, half]
     args = (model, nn.CrossEntropyLoss(), data, origin, directions)
     coords = points(2) / 4
-    slow = choose(*args, path="slow", **options)(coords)["loss"]
-    paths = PATHS if statistics == "interpolate" else ("layered",)
-    for path in paths[1 if name != "mlp" else 0 :] or paths:
-        fast = choose(*args, path=path, **options)(coords)["loss"]
+    slow = choose(*args, way="slow", **options)(coords)["loss"]
+    ways = WAYS if statistics == "interpolate" else ("layered",)
+    for way in ways[1 if name != "mlp" else 0 :] or ways:
+        fast = choose(*args, way=way, **options)(coords)["loss"]
         assert relative(fast, slow) < 1e-12
 
 
-@pytest.mark.parametrize("path", ["layered", "slow"])
-def test_bfloat16_is_near(path):
+@pytest.mark.parametrize("way", ["layered", "slow"])
+def test_bfloat16_is_near(way):
     model, data, origin, directions = setting("residual")
     args = (model, nn.CrossEntropyLoss(), data, origin, directions)
-    half = choose(*args, path=path, precision="bfloat16")(grid())["loss"]
-    exact = choose(*args, path="slow", precision="float64")(grid())["loss"]
+    half = choose(*args, way=way, dtype="bfloat16")(grid())["loss"]
+    exact = choose(*args, way="slow", dtype="float64")(grid())["loss"]
     assert 1e-8 < relative(half, exact) < 0.05
 
 
 def test_mlp_in_bfloat16():
     model, data, origin, directions = setting("mlp, deep tanh")
     args = (model, nn.CrossEntropyLoss(), data, origin, directions)
-    half = choose(*args, path="mlp", precision="bfloat16")
-    exact = choose(*args, path="slow", precision="float64")(grid())["loss"]
+    half = choose(*args, way="mlp", dtype="bfloat16")
+    exact = choose(*args, way="slow", dtype="float64")(grid())["loss"]
     assert 1e-8 < relative(half(grid())["loss"], exact) < 0.05
     assert half.notes["checked"] > 1e-8
 
 
 @pytest.mark.parametrize(
-    ("name", "path"), [("mlp", "mlp"), ("mlp", "layered"), ("cnn", "layered")]
+    ("name", "way"), [("mlp", "mlp"), ("mlp", "layered"), ("cnn", "layered")]
 )
-def test_many_tiles_and_rows(name, path):
+def test_many_tiles_and_rows(name, way):
     """More samples and points than fit in one piece."""
     sizes = (700, 3, 350) if name == "mlp" else (400, 3, 350)
     model, data, origin, directions = setting(name, sizes=sizes)
     args = (model, nn.CrossEntropyLoss(), data, origin, directions)
     coords = grid(9)[torch.randperm(81)][: 81 if name == "mlp" else 9]
-    fast = choose(*args, path=path, precision="float64")
-    slow = choose(*args, path="slow", precision="float64")
-    assert relative(fast(coords)["loss"], slow(coords)["loss"]) < 1e-12
-    scarce = choose(*args, path=path, precision="float64", memory=4e5)
-    assert relative(scarce(coords)["loss"], slow(coords)["loss"]) < 1e-12
+    fast = choose(*args, way=way, dtype="float64")
+    slow = choose(*args, way="slow", dtype="float64")(coords)["loss"]
+    assert relative(fast(coords)["loss"], slow) < 1e-12
+    scarce = choose(*args, way=way, dtype="float64", memory=4e5)
+    assert relative(scarce(coords)["loss"], slow) < 1e-12
 
 
 def test_a_loss_of_whole_batches_larger_than_a_tile():
@@ -547,10 +547,10 @@ def test_a_loss_of_whole_batches_larger_than_a_tile():
         return F.cross_entropy(output, batch[1]) + output.std(0).sum()
 
     args = (model, loss, data, origin, directions)
-    for path in PATHS:
-        fast = choose(*args, path=path, precision="float64")
-        slow = choose(*args, path="slow", precision="float64")
-        assert relative(fast(grid())["loss"], slow(grid())["loss"]) < 1e-12
+    slow = choose(*args, way="slow", dtype="float64")(grid())["loss"]
+    for way in WAYS:
+        fast = choose(*args, way=way, dtype="float64")
+        assert relative(fast(grid())["loss"], slow) < 1e-12
 
 
 def test_dicts_and_records_of_outputs():
@@ -573,9 +573,9 @@ def test_dicts_and_records_of_outputs():
 
     args = (model, loss, data, origin, directions)
     metrics = {"accuracy": accuracy}
-    slow = choose(*args, metrics=metrics, path="slow")(grid())
-    for path in ("layered", "stacked", "auto"):
-        fast = choose(*args, metrics=metrics, path=path)(grid())
+    slow = choose(*args, metrics=metrics, way="slow")(grid())
+    for way in ("layered", "stacked", "auto"):
+        fast = choose(*args, metrics=metrics, way=way)(grid())
         assert relative(fast["loss"], slow["loss"]) < 1e-6
         assert (fast["accuracy"] == slow["accuracy"]).all()
 
@@ -588,19 +588,19 @@ def test_a_model_that_couples_samples_is_found_out():
     origin = params.of(model)
     directions = [params.scale(origin, 0.5), params.scale(origin, 0.7)]
     args = (model, nn.CrossEntropyLoss(), data, origin, directions)
-    auto, slow = choose(*args), choose(*args, path="slow")
+    auto, slow = choose(*args), choose(*args, way="slow")
     assert relative(auto(grid())["loss"], slow(grid())["loss"]) < 1e-6
     with pytest.raises(ValueError, match=r"layered.*differs from the slow"):
-        choose(*args, path="layered")
+        choose(*args, way="layered")
 
 
 def test_what_torch_maps_point_by_point_is_taken_only_on_demand():
     model, data, origin, directions = setting("weight norm")
     args = (model, nn.CrossEntropyLoss(), data, origin, directions)
-    auto, slow = choose(*args), choose(*args, path="slow")
+    auto, slow = choose(*args), choose(*args, way="slow")
     assert "performance drop" in auto.notes["passed over"]["stacked"]
     with pytest.warns(UserWarning, match="performance drop"):
-        asked = choose(*args, path="stacked")(grid())
+        asked = choose(*args, way="stacked")(grid())
     assert relative(asked["loss"], slow(grid())["loss"]) < 1e-6
 
 
@@ -608,17 +608,15 @@ def test_hooks_are_not_left_out():
     model, data, origin, directions = setting("mlp")
     model[3].register_forward_hook(lambda m, i, o: o * 2)
     args = (model, nn.CrossEntropyLoss(), data, origin, directions)
-    auto, slow = choose(*args), choose(*args, path="slow")
+    auto, slow = choose(*args), choose(*args, way="slow")
     assert auto.name in ("slow", "stacked")
     assert relative(auto(grid())["loss"], slow(grid())["loss"]) < 1e-6
     with pytest.raises(ValueError, match="hooks"):
-        choose(*args, path="mlp")
+        choose(*args, way="mlp")
 
 
-@pytest.mark.parametrize(
-    ("name", "path"), [("mlp", "mlp"), ("cnn", "stacked")]
-)
-def test_a_trained_network_keeps_its_fast_way(name, path):
+@pytest.mark.parametrize(("name", "way"), [("mlp", "mlp"), ("cnn", "stacked")])
+def test_a_trained_network_keeps_its_fast_way(name, way):
     """Its loss is close to 0, where float32 has few digits of a log."""
     model, [(x, y), _], _, directions = setting(name)
     last = list(model.modules())[-1]
@@ -629,8 +627,8 @@ def test_a_trained_network_keeps_its_fast_way(name, path):
     args = (model, nn.CrossEntropyLoss(), [(x, y)], params.of(model))
     small = [params.scale(d, 1e-3) for d in directions]
     auto = choose(*args, small)
-    assert auto.name == path, auto.notes
-    exact = choose(*args, small, path="slow", precision="float64")
+    assert auto.name == way, auto.notes
+    exact = choose(*args, small, way="slow", dtype="float64")
     true = exact(grid())["loss"]
     assert true.min() < 1e-2
     assert relative(auto(grid())["loss"], true) < 1e-5
@@ -654,7 +652,7 @@ def test_a_model_that_is_bound_to_its_batch_size():
     model = Bound()
     origin = params.of(model)
     args = (model, nn.CrossEntropyLoss(), data, origin, [origin, origin])
-    auto, slow = choose(*args), choose(*args, path="slow")
+    auto, slow = choose(*args), choose(*args, way="slow")
     np.testing.assert_allclose(
         auto(grid())["loss"], slow(grid())["loss"], rtol=1e-5
     )
@@ -690,6 +688,6 @@ def test_half_precision_weights_keep_a_fast_way():
     data = [(x.bfloat16(), y) for x, y in data]
     directions = [{k: v.bfloat16() for k, v in d.items()} for d in directions]
     args = (model, nn.CrossEntropyLoss(), data, params.of(model), directions)
-    auto, slow = choose(*args), choose(*args, path="slow")
+    auto, slow = choose(*args), choose(*args, way="slow")
     assert auto.name != "slow", auto.notes
     assert relative(auto(grid())["loss"], slow(grid())["loss"]) < 5e-2

@@ -1,4 +1,4 @@
-"""The slow path, the oracle of the others, against values by hand."""
+"""The slow way, the oracle of the others, against values by hand."""
 
 import copy
 
@@ -81,7 +81,7 @@ def evaluate(case, **options):
         data,
         origin,
         directions,
-        path="slow",
+        way="slow",
         metrics={"accuracy": accuracy},
         **options,
     )
@@ -131,8 +131,8 @@ def test_recalibrate_leaves_other_momenta_alone(case):
     assert case[0].norm.momentum == 0.1
 
 
-@pytest.mark.parametrize("path", ["slow", "layered", "stacked"])
-def test_interpolate_reaches_the_other_model(case, path):
+@pytest.mark.parametrize("way", ["slow", "layered", "stacked"])
+def test_interpolate_reaches_the_other_model(case, way):
     model, data, origin, _ = case
     other = copy.deepcopy(model)
     for p in other.parameters():
@@ -145,7 +145,7 @@ def test_interpolate_reaches_the_other_model(case, path):
         data,
         origin,
         [step],
-        path=path,
+        way=way,
         statistics="interpolate",
         buffer_directions=[buffer_steps(model, other)],
     )
@@ -158,14 +158,14 @@ def test_interpolate_reaches_the_other_model(case, path):
             data,
             params.of(end),
             zero,
-            path="slow",
+            way="slow",
         )
         true = own(torch.zeros(1, 1))["loss"][0]
         assert value == pytest.approx(true, rel=1e-5)
 
 
 def test_float64_is_finer(case):
-    exact = evaluate(case, precision="float64")[0]
+    exact = evaluate(case, dtype="float64")[0]
     double = copy.deepcopy(case[0]).double()
     data = [(x.double(), y) for x, y in case[1]]
     origin = params.of(double)
@@ -194,7 +194,7 @@ def test_untouched_when_the_loss_fails(case):
     def broken(output, batch):
         raise RuntimeError("broken loss")
 
-    found = choose(model, broken, data, origin, directions, path="slow")
+    found = choose(model, broken, data, origin, directions, way="slow")
     with pytest.raises(RuntimeError, match="broken loss"):
         found(COORDS)
     assert all(
@@ -245,8 +245,8 @@ def bad(case, match, error=ValueError, **options):
 
 
 def test_bad_input_is_named(case):
-    bad(case, "did you mean 'slow'", path="slwo")
-    bad(case, "did you mean 'float32'", precision="float23")
+    bad(case, "did you mean 'slow'", way="slwo")
+    bad(case, "did you mean 'float32'", dtype="float23")
     bad(case, "did you mean 'recalibrate'", statistics="recalibrated")
     bad(case, "at least one direction", directions=[])
     bad(case, "go together", statistics="interpolate")
@@ -256,7 +256,7 @@ def test_bad_input_is_named(case):
     bad(case, "memory must be greater than 0", memory=-1)
     wrong = {k: v[:1] for k, v in case[2].items()}
     bad(case, "shape", directions=[wrong])
-    bad(case, "path='mlp' does not fit", path="mlp")
+    bad(case, "way='mlp' does not fit", way="mlp")
     model, data, origin, directions = case
     found = choose(model, nn.CrossEntropyLoss(), data, origin, directions)
     with pytest.raises(ValueError, match="one column for each direction"):
@@ -265,13 +265,13 @@ def test_bad_input_is_named(case):
 
 def test_no_points_is_no_error(case):
     model, data, origin, directions = case
-    for path in ("slow", "layered", "stacked"):
+    for way in ("slow", "layered", "stacked"):
         found = choose(
             model,
             nn.CrossEntropyLoss(),
             data,
             origin,
             directions,
-            path=path,
+            way=way,
         )
         assert found(torch.zeros(0, 2))["loss"].shape == (0,)

@@ -1,6 +1,8 @@
 """Killed, resumed, shared between processes: the surface is the same."""
 
+import contextlib
 import functools
+import io
 import json
 import os
 import signal
@@ -17,6 +19,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from dldna.landscape import surface
+from dldna.landscape.scan import scan as running
 from dldna.landscape.scan.fingerprint import digest
 from dldna.landscape.scan.store import Store, thin
 
@@ -42,7 +45,7 @@ SCRIPT = textwrap.dedent(
     net = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
     data = torch.randn(24, 6), torch.randint(3, (24,))
     s = surface(net, Counting(), data, resolution=15, out=sys.argv[1],
-                path="slow", metrics="accuracy")
+                way="slow", metrics="accuracy")
     print(s.losses.tobytes().hex())
     """
 )
@@ -59,6 +62,19 @@ def run(folder, calls, pause=0.001):
     )
 
 
+def run_here(folder, calls, monkeypatch):
+    """What the same job prints in this process."""
+    monkeypatch.setattr(running, "TILE_SECONDS", running.TILE_SECONDS)
+    monkeypatch.setattr(sys, "argv", ["job", str(folder), "0", str(calls)])
+    said, names = io.StringIO(), {"__name__": "__main__"}
+    try:
+        with contextlib.redirect_stdout(said):
+            exec(compile(SCRIPT, "<string>", "exec"), names)
+    finally:
+        names["calls"].close()
+    return said.getvalue()
+
+
 def wait_for_tiles(folder, number, process):
     for _ in range(3000):
         if len(list(folder.glob("tiles/*.npz"))) >= number:
@@ -69,8 +85,9 @@ def wait_for_tiles(folder, number, process):
     raise AssertionError("no tiles")
 
 
-def test_kill_and_resume_is_identical_and_repeats_no_tile(tmp_path):
-    whole = run(tmp_path / "whole", tmp_path / "c0")
+def test_kill_and_resume_is_identical_and_repeats_no_tile(
+    tmp_path, monkeypatch
+):
     victim = run(tmp_path / "cut", tmp_path / "c1", pause=0.005)
     wait_for_tiles(tmp_path / "cut", 12, victim)
     os.kill(victim.pid, signal.SIGKILL)
@@ -78,26 +95,23 @@ def test_kill_and_resume_is_identical_and_repeats_no_tile(tmp_path):
     done = list((tmp_path / "cut" / "tiles").glob("*.npz"))
     points = sum(len(np.load(p)["loss"]) for p in done)
     assert 0 < points < 225
-    rest = run(tmp_path / "cut", tmp_path / "c2")
-    out, error = rest.communicate(timeout=60)
-    assert rest.returncode == 0, error
-    assert out == whole.communicate(timeout=60)[0]
+    rest = run_here(tmp_path / "cut", tmp_path / "c2", monkeypatch)
+    assert rest == run_here(tmp_path / "whole", tmp_path / "c0", monkeypatch)
     # What was left, and a few evaluations for the time and the centre.
     assert len((tmp_path / "c2").read_text()) <= 225 - points + 8
 
 
-def test_a_second_process_is_told_to_wait(tmp_path):
+def test_a_second_process_is_told_to_wait(tmp_path, monkeypatch):
     first = run(tmp_path / "o", tmp_path / "c", pause=0.3)
     wait_for_tiles(tmp_path / "o", 1, first)
-    second = run(tmp_path / "o", tmp_path / "c")
-    error = second.communicate(timeout=60)[1]
-    assert second.returncode != 0
-    assert f"process {first.pid} is computing a surface" in error
+    with pytest.raises(
+        RuntimeError, match=f"process {first.pid} is computing a surface"
+    ):
+        run_here(tmp_path / "o", tmp_path / "c", monkeypatch)
     first.kill()
     first.communicate()
-    third = run(tmp_path / "o", tmp_path / "c", pause=0)
-    assert third.wait(60) == 0  # a dead process keeps nobody out
-    third.communicate()
+    # A dead process keeps nobody out.
+    assert run_here(tmp_path / "o", tmp_path / "c", monkeypatch)
 
 
 def net_and_data():
@@ -114,7 +128,7 @@ def net_and_data():
         ("seed", "other directions"),
         ("extent", "other grid"),
         ("loss", "other loss or metrics"),
-        ("precision", "other settings"),
+        ("dtype", "other settings"),
     ],
 )
 def test_another_job_is_not_mixed_in(tmp_path, change, says):
@@ -129,8 +143,8 @@ def test_another_job_is_not_mixed_in(tmp_path, change, says):
         y = y.roll(1)
     elif change == "loss":
         loss = nn.CrossEntropyLoss(label_smoothing=0.1)
-    elif change == "precision":
-        options["precision"] = "float64"
+    elif change == "dtype":
+        options["dtype"] = "float64"
     else:
         options[change] = 7
     before = (tmp_path / "plan.json").read_bytes()
@@ -200,7 +214,7 @@ LIKE_TWINS = {
 def test_losses_alike_are_told_apart(tmp_path, twins):
     first, second = LIKE_TWINS[twins]
     net, data = net_and_data()
-    options = {"resolution": 3, "path": "slow", "out": tmp_path}
+    options = {"resolution": 3, "way": "slow", "out": tmp_path}
     surface(net, first, data, **options)
     surface(net, first, data, **options)
     with pytest.raises(ValueError, match="other loss or metrics"):
@@ -233,13 +247,11 @@ def test_metrics_and_forwards_are_told_apart(tmp_path):
 
 def test_a_stored_centre_is_held_to_the_loss(tmp_path, monkeypatch):
     """Whatever the fingerprints miss is seen at the centre."""
-    from dldna.landscape.scan import scan as running
-
     net, data = net_and_data()
     options = {"resolution": 3, "out": tmp_path}
     surface(net, closed_over(1.0), data, **options)
     known = json.loads((tmp_path / "plan.json").read_text())["identity"]
-    monkeypatch.setattr(running.Scan, "_identity", lambda self: known)
+    monkeypatch.setattr(running, "scan_identity", lambda scan: known)
     with pytest.raises(ValueError, match="holds another loss"):
         surface(net, closed_over(3.0), data, **options)
 
@@ -274,8 +286,6 @@ def test_a_budget_goes_on_where_it_stopped(tmp_path):
 
 
 def test_ctrl_c_keeps_what_is_finished(tmp_path, monkeypatch):
-    from dldna.landscape.scan import scan as running
-
     monkeypatch.setattr(running, "TILE_SECONDS", 1e-4)
     net, data = net_and_data()
 
@@ -288,7 +298,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path, monkeypatch):
                 raise KeyboardInterrupt
             return super().forward(output, target)
 
-    options = {"resolution": 21, "out": tmp_path, "path": "slow"}
+    options = {"resolution": 21, "out": tmp_path, "way": "slow"}
     with pytest.raises(KeyboardInterrupt):
         surface(net, Interrupted(), data, **options)
     assert list((tmp_path / "tiles").glob("*.npz"))
@@ -381,7 +391,7 @@ def test_a_dead_worker_is_survived(tmp_path):
     loss = Deadly(tmp_path / "mark", os.getpid())
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        got = surface(net, loss, data, resolution=15, n_jobs=2, path="slow")
+        got = surface(net, loss, data, resolution=15, n_jobs=2, way="slow")
     assert (tmp_path / "mark").exists()
     assert any("handed out again" in str(w.message) for w in said)
     want = surface(net, nn.CrossEntropyLoss(), data, resolution=15)

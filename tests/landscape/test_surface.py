@@ -281,20 +281,20 @@ def test_untouched_after_failure_at_any_call(data, error, call):
     net = small_net(norm=True).train()
     before = everything(net)
     with pytest.raises(error):
-        surface(net, Stop(error(), call), data, resolution=5, path="slow")
+        surface(net, Stop(error(), call), data, resolution=5, way="slow")
     same(before, everything(net))
     other = copy.deepcopy(net)
     with torch.no_grad():
         other[0].weight.mul_(2)
     with pytest.raises(error):
-        line(net, other, Stop(error(), call), data, path="slow")
+        line(net, other, Stop(error(), call), data, way="slow")
     same(before, everything(net))
 
 
 def test_precisions_agree_and_the_centre_check_knows_them(data):
     loss = nn.CrossEntropyLoss()
     found = {
-        p: surface(small_net(), loss, data, resolution=5, precision=p)
+        p: surface(small_net(), loss, data, resolution=5, dtype=p)
         for p in ("float64", "float32", "bfloat16")
     }
     want = found["float64"].losses
@@ -425,8 +425,8 @@ def test_other_samples_are_found(data, kind, options, limit):
         ({"directions": "randm"}, ValueError, "did you mean 'random'"),
         ({"statistics": "evall"}, ValueError, "did you mean 'eval'"),
         ({"statistics": "interpolate"}, ValueError, "other checkpoints"),
-        ({"precision": "float23"}, ValueError, "did you mean 'float32'"),
-        ({"path": "slo"}, ValueError, "did you mean 'slow'"),
+        ({"dtype": "float23"}, ValueError, "did you mean 'float32'"),
+        ({"way": "slo"}, ValueError, "did you mean 'slow'"),
         ({"metrics": "acuracy"}, ValueError, "did you mean 'accuracy'"),
         ({"budget_s": 0}, ValueError, "budget_s must be greater"),
         ({"budget_points": 0}, ValueError, "budget_points"),
@@ -551,7 +551,7 @@ def test_a_budget_of_seconds_takes_fewer_samples():
             time.sleep(len(x) * 1e-5)
             return super().forward(x)
 
-    s = surface(Slow(), bowl, x, [E1, E2], 1.0, 11, budget_s=1.5, path="slow")
+    s = surface(Slow(), bowl, x, [E1, E2], 1.0, 11, budget_s=1.5, way="slow")
     assert 512 <= s.provenance.n_samples < 2000
     assert "evenly spaced" in s.provenance.notes["subset"]
 
@@ -583,7 +583,7 @@ def test_a_budget_that_thins_the_data_is_no_shuffling_loader(recwarn):
         torch.utils.data.TensorDataset(x, y), 250
     )
     made = surface(
-        net, nn.CrossEntropyLoss(), loader, budget_s=0.2, path="slow",
+        net, nn.CrossEntropyLoss(), loader, budget_s=0.2, way="slow",
         resolution=41,
     )  # fmt: skip
     assert made.provenance.n_samples < 3000

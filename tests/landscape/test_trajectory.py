@@ -14,7 +14,7 @@ from torch import nn
 
 from dldna import params
 from dldna.landscape import Recorder, Trajectory, surface
-from dldna.landscape.paths import trajectory as trajectory_module
+from dldna.landscape.paths import recorded
 from dldna.landscape.paths.null import simulated_shares, walk_shares
 from dldna.landscape.space.checkpoints import checkpoints_in, read_checkpoint
 
@@ -75,7 +75,7 @@ def centred_svd(rows):
 
 
 def test_plane_is_the_svd_about_the_final_weights(tmp_path, monkeypatch):
-    monkeypatch.setattr(trajectory_module, "BLOCK_BYTES", 8 * 13 * 10)
+    monkeypatch.setattr(recorded, "BLOCK_BYTES", 8 * 13 * 10)
     _, rows, _ = run(tmp_path)
     t = Trajectory(tmp_path)
     plane = t.plane(k=3)
@@ -183,7 +183,7 @@ def test_a_seam_between_two_runs_is_a_jump(tmp_path):
 
 
 def test_memory_stays_small(tmp_path, monkeypatch):
-    monkeypatch.setattr(trajectory_module, "BLOCK_BYTES", 1 << 20)
+    monkeypatch.setattr(recorded, "BLOCK_BYTES", 1 << 20)
     model = nn.Linear(200_000, 1, bias=False)
     with Recorder(tmp_path, every=1) as recorder, torch.no_grad():
         for step in range(40):
@@ -364,7 +364,7 @@ def test_checkpoint_files_in_numeric_order(tmp_path):
     with pytest.raises(FileNotFoundError, match="no checkpoint"):
         read_checkpoint(tmp_path / "none.pth")
     (tmp_path / "void").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"no .pt or .pth"):
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint \(.pt"):
         checkpoints_in([tmp_path / "void"])
 
 

@@ -204,8 +204,8 @@ def test_surface_is_that_of_any_network():
         directions,
         extent=3.0,
         resolution=9,
-        precision="float64",
-        path="slow",
+        dtype="float64",
+        way="slow",
     )
     got = Slice.of(net, free, (x, y)).surface(3.0, 9)
     np.testing.assert_allclose(got.alphas, wanted.alphas, atol=1e-12)

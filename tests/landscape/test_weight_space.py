@@ -88,7 +88,7 @@ def test_pca_equals_scikit_learn():
 
 
 @pytest.mark.parametrize("scale", [2.0**-600, 1e-200, 1e200, 2.0**600])
-@pytest.mark.parametrize("about", ["mean", "last"])
+@pytest.mark.parametrize("about", ["mean", "end"])
 def test_pca_keeps_the_unit_of_the_weights(scale, about):
     g = torch.Generator().manual_seed(0)
     plain = [
@@ -107,7 +107,7 @@ def test_pca_keeps_the_unit_of_the_weights(scale, about):
 
 def test_pca_about_the_last_keeps_it_at_the_origin():
     points = run(2)
-    e = pca(points, NAMES, about="last")
+    e = pca(points, NAMES, about="end")
     np.testing.assert_allclose(e.coords[-1], 0, atol=1e-7)
     m = flat(points)
     _, s, v = np.linalg.svd(m - m[-1], full_matrices=False)
@@ -121,7 +121,7 @@ def test_null_model_has_the_known_shares():
     j = np.arange(1, 5)
     _, mean = random_walk(np.ones(799), 4)
     np.testing.assert_allclose(mean, 6 / (np.pi * j) ** 2, rtol=6e-3)
-    _, last = random_walk(np.ones(799), 4, "last")
+    _, last = random_walk(np.ones(799), 4, "end")
     np.testing.assert_allclose(last, 8 / (np.pi * (2 * j - 1)) ** 2, rtol=6e-3)
 
 
@@ -233,7 +233,7 @@ def test_record_survives_a_file(tmp_path):
         (lambda p: pca(p[:2]), "at least 3"),
         (lambda p: pca(p, ["a", "b"]), "2 labels for 15"),
         (lambda p: pca(p, k=15), "at most 14 axes"),
-        (lambda p: pca(p, about="first"), "Known: last, mean"),
+        (lambda p: pca(p, about="first"), "Known: end, mean"),
         (lambda p: pca([*p, {"w": torch.zeros(2)}]), "another network"),
         (
             lambda p: pca([{k: v * np.nan for k, v in p[0].items()}, *p]),

@@ -250,7 +250,7 @@ def test_tensors_that_the_loss_holds_follow_the_type():
     assert wide.eigenvalues == pytest.approx(right.eigenvalues, rel=1e-6)
     assert held.weight.dtype == torch.float32
     assert np.isfinite(
-        surface(net, held, (X, Y), resolution=3, precision="float64").losses
+        surface(net, held, (X, Y), resolution=3, dtype="float64").losses
     ).all()
 
     def closed(output, batch):
@@ -276,7 +276,7 @@ def test_an_objective_stands_for_model_loss_and_data():
     np.testing.assert_array_equal(shown.losses, plain.losses)
     for measure in (top_eigenpairs, trace):
         assert measure(given).provenance.n_samples == 24
-    with pytest.raises(TypeError, match="holds its data"):
+    with pytest.raises(TypeError, match="holds its loss and data"):
         surface(given, data=(X, Y))
     with pytest.raises(TypeError, match="the data are missing"):
         Objective(net, F.cross_entropy)

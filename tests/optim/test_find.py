@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from dldna import optim
-from dldna.optim import base, rule
-from dldna.optim.table import ALSO, SHORT
+from dldna.optim import base_optimizer, rule
+from dldna.optim.registry import ALSO, SHORT
 from dldna.plotting import PLAYERS, playground
 from dldna.training import CONTESTANTS, Contestant
 from dldna.training.tournament.contestants import chosen
@@ -73,12 +73,12 @@ def test_unknown_names_are_met_with_the_nearest():
 
 
 def test_an_optimizer_enters_the_table_where_it_is_defined(monkeypatch):
-    for table in (base.OPTIMIZERS, rule.RULES):
+    for table in (base_optimizer.OPTIMIZERS, rule.RULES):
         kept = dict(table)
         monkeypatch.setitem(table, "halving", None)  # put back afterwards
         table.clear()
         table.update(kept)
-    monkeypatch.delitem(base.OPTIMIZERS, "Halving", raising=False)
+    monkeypatch.delitem(base_optimizer.OPTIMIZERS, "Halving", raising=False)
 
     def halving(w, g, state, t, *, lr=0.1):
         return w / 2, {}
@@ -94,7 +94,7 @@ def test_an_optimizer_enters_the_table_where_it_is_defined(monkeypatch):
         w.grad = torch.ones(1)
         optim.make("halving", [w]).step()
         assert w.item() == 0.5
-        assert "_Hidden" not in base.OPTIMIZERS
+        assert "_Hidden" not in base_optimizer.OPTIMIZERS
     finally:
-        base.OPTIMIZERS.pop("Halving")
+        base_optimizer.OPTIMIZERS.pop("Halving")
         rule.RULES.pop("halving", None)

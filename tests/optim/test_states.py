@@ -12,7 +12,7 @@ from torch.optim import optimizer as torch_optimizer
 from trials import NAMES, TORCHS, begin, copies, near, rate, run, same, tensors
 
 from dldna import optim
-from dldna.optim.layout import IN_TORCH
+from dldna.optim.state_dicts import IN_TORCH
 
 RICH = {
     "SGD": [{}, {"momentum": 0.9, "dampening": 0.3}],

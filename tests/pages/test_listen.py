@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dldna.plotting.show import table_html
+from dldna.plotting.accessible import table_html
 
 pytestmark = pytest.mark.page
 

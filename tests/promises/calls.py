@@ -29,20 +29,20 @@ from dldna import (
 from dldna.landscape import curves as connectivity
 from dldna.landscape import evaluate
 from dldna.landscape.paths import weight_space
-from dldna.published import data as published_data
 from dldna.published import (
-    lines,
+    interpolation,
+    loaders,
+    loss_surface,
+    measurements,
     model_training,
-    running,
-    surfaces,
-    watch,
-    weights,
+    timed_training,
+    weight_embedding,
 )
 from dldna.training import dynamics
 
 # Their job is to change the model, or to hold it for somebody who does.
 CHANGES = {
-    "init.Block": "a view of one matrix, to be written to",
+    "init.WeightMatrix": "a view of one matrix, to be written to",
     "init.FixupBlock": "builds a module of modules",
     "init.fixup": "initialises",
     "init.gradinit": "initialises",
@@ -52,17 +52,16 @@ CHANGES = {
     "init.mup": "initialises",
     "init.spectral_normalize": "parametrises",
     "init.tfixup": "initialises",
-    "landscape.evaluate.Task": "a record that holds the model",
+    "landscape.evaluate.Subspace": "a record that holds the model",
     "landscape.evaluate.choose": "works under the guard of its caller",
-    "landscape.evaluate.task": "works under the guard of its caller",
-    "published.analysis.analyze_initialization": "a factory",
-    "published.dynamics.visualize_training_dynamics": "trains",
+    "published.init_analysis.analyze_initialization": "a factory",
+    "published.train_dynamics.visualize_training_dynamics": "trains",
     "published.experiments.run": "trains",
     "published.optimizers.Foreign": "wraps an optimizer",
     "published.optimizers.as_optimizer": "wraps an optimizer",
-    "published.running.run": "trains",
-    "published.checkpoints.read_into": "loads weights",
-    "published.keep.save_state": "only writes a file",
+    "published.timed_training.run": "trains",
+    "published.saved_networks.read_into": "loads weights",
+    "published.ownership.save_state": "only writes a file",
     "published.model_training.train_and_keep": "trains",
     "published.model_training.train_model": "trains",
     "training.arena": "takes a factory; the models are its own",
@@ -71,8 +70,8 @@ CHANGES = {
     "training.sweep": "takes a factory; the models are its own",
     "training.train": "trains",
     "objective.check_call": "works under the guard of its caller",
-    "published.watch.memory": "counts bytes",
-    "published.watch.saved_bytes": "counts bytes",
+    "published.measurements.memory": "counts bytes",
+    "published.measurements.saved_bytes": "counts bytes",
     "objective.cast": "only looks whether the loss holds the model",
     "objective.in_place": "puts numbers into the model, and takes them out",
     "objective.opened": "hands the model on",
@@ -233,7 +232,7 @@ def _guarded(case):
 
 
 def _published_line(case):
-    lines.linear_interpolation(
+    interpolation.linear_interpolation(
         case.model, other(case), [case.data], case.loss, "cpu", num_points=4
     )
 
@@ -243,7 +242,7 @@ def _published_plane(case):
     directions = [[p.detach() for p in model.parameters()]] * 2
     directions[1] = [p * torch.linspace(0, 1, p.numel()).view_as(p).to(p)
                      for p in directions[1]]  # fmt: skip
-    surfaces.xy_perturb_loss(
+    loss_surface.xy_perturb_loss(
         model, directions, [case.data], case.loss, "cpu", [0, 0.1], [0, 0.1]
     )
 
@@ -314,48 +313,52 @@ CALLS = {
         _of(landscape.spectral_density, probes=1, steps=4, points=10)
     ),
     "landscape.surface": _surface(),
-    "landscape.surface, slow path": _surface(path="slow"),
-    "landscape.surface, float64": _surface(precision="float64"),
+    "landscape.surface, slow path": _surface(way="slow"),
+    "landscape.surface, float64": _surface(dtype="float64"),
     "landscape.surface, batch statistics": _surface(statistics="train"),
     "landscape.surface, recalibrated": _surface(statistics="recalibrate"),
     "landscape.surface, Hessian": _surface(directions="hessian"),
     "landscape.surface, on disk": _surface_on_disk,
     "landscape.top_eigenpairs": _of(landscape.top_eigenpairs, k=1),
     "landscape.top_eigenpairs, in training mode": (
-        _of(landscape.top_eigenpairs, k=1, mode="train")
+        _of(landscape.top_eigenpairs, k=1, statistics="train")
     ),
     "landscape.trace": _of(landscape.trace, products=6),
     "landscape.weight_space.pca": _pca(weight_space.pca),
     "landscape.weight_space.tsne": (
         _pca(functools.partial(weight_space.tsne, perplexity=1.0))
     ),
-    "published.data.placed": lambda c: published_data.placed(c.model, "cpu"),
-    "published.lines.linear_interpolation": _published_line,
+    "published.loaders.placed": lambda c: loaders.placed(c.model, "cpu"),
+    "published.interpolation.linear_interpolation": _published_line,
     "published.model_training.config_of": (
         lambda c: model_training.config_of(c.model)
     ),
     "published.model_training.name_of": (
         lambda c: model_training.name_of(c.model)
     ),
-    "published.running.foresee": (
-        lambda c: running.foresee(c.model, [c.data], None, c.loss)
+    "published.timed_training.foresee": (
+        lambda c: timed_training.foresee(c.model, [c.data], None, c.loss)
     ),
-    "published.surfaces.analyze_loss_surface_multiscale": (
-        lambda c: surfaces.analyze_loss_surface_multiscale(
+    "published.loss_surface.analyze_loss_surface_multiscale": (
+        lambda c: loss_surface.analyze_loss_surface_multiscale(
             c.model, [c.data], c.loss, "cpu", resolution=4, levels=1
         )
     ),
-    "published.surfaces.hessian_eigenvectors": (
-        lambda c: surfaces.hessian_eigenvectors(c.model, c.loss, [c.data], 1)
+    "published.loss_surface.hessian_eigenvectors": (
+        lambda c: loss_surface.hessian_eigenvectors(
+            c.model, c.loss, [c.data], 1
+        )
     ),
-    "published.surfaces.xy_perturb_loss": _published_plane,
-    "published.watch.grad_norm": lambda c: watch.grad_norm(c.model),
-    "published.watch.loss_grad_norm": (
-        lambda c: watch.loss_grad_norm(c.model, [c.data], c.loss)
+    "published.loss_surface.xy_perturb_loss": _published_plane,
+    "published.measurements.grad_norm": lambda c: measurements.grad_norm(
+        c.model
     ),
-    "published.weights.analyze_weight_space": (
+    "published.measurements.loss_grad_norm": (
+        lambda c: measurements.loss_grad_norm(c.model, [c.data], c.loss)
+    ),
+    "published.weight_embedding.analyze_weight_space": (
         _pca(
-            lambda models: weights.analyze_weight_space(
+            lambda models: weight_embedding.analyze_weight_space(
                 models, ["a-epoch1", "a-epoch2", "a-epoch3"]
             )
         )

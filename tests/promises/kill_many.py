@@ -125,7 +125,7 @@ class Landscape(Job):
         net = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
         data = torch.randn(24, 6), torch.arange(24) % 3
         found = surface(
-            net, Slow(), data, resolution=15, out=folder / "s", path="slow"
+            net, Slow(), data, resolution=15, out=folder / "s", way="slow"
         )
         found.save(folder / "surface.npz")
         return found.losses.tobytes()

@@ -58,7 +58,7 @@ def many_checkpoints(small):
     from torch import nn
 
     from dldna.landscape import Recorder, Trajectory
-    from dldna.landscape.paths.trajectory import BLOCK_BYTES
+    from dldna.landscape.paths.recorded import BLOCK_BYTES
 
     count = 500 if small else 10_000
     net = nn.Linear(100, 100, bias=False)

@@ -29,8 +29,8 @@ LEFT = {
     | {
         "training.Dynamics, as a callback",
         "training.gradient_noise",
-        "published.surfaces.hessian_eigenvectors",
-        "published.weights.analyze_weight_space",
+        "published.loss_surface.hessian_eigenvectors",
+        "published.weight_embedding.analyze_weight_space",
         "objective.Objective",
     },
 }

@@ -27,9 +27,9 @@ from dldna.landscape import Recorder, Trajectory, surface
 from dldna.landscape.scan.store import Store
 from dldna.landscape.space import stored as remember
 from dldna.landscape.space.checkpoints import read_checkpoint
-from dldna.plotting.show import table_html
-from dldna.published import checkpoints as metrics
-from dldna.records import Line, Record, Surface
+from dldna.plotting.accessible import table_html
+from dldna.published import saved_networks as metrics
+from dldna.records import Line, Record, Surface, base
 from dldna.training import load_checkpoint, train
 
 # Older NumPy leaves its archive open when the disk is full.
@@ -200,13 +200,13 @@ def test_small_files_that_would_fill_the_memory_are_refused(tmp_path):
         for k in range(4):
             archive.writestr(f"{k}.npy", head.getvalue() + bytes(2**23))
     assert file.stat().st_size < 2**16
-    before = dldna.records.MOST_BYTES
-    dldna.records.MOST_BYTES = 2**24
+    before = base.MOST_BYTES
+    base.MOST_BYTES = 2**24
     try:
         with pytest.raises(ValueError, match="claim 33"):
             Record.load(file)
     finally:
-        dldna.records.MOST_BYTES = before
+        base.MOST_BYTES = before
 
 
 @pytest.mark.parametrize(
@@ -389,23 +389,35 @@ def test_two_recorders_do_not_share_a_folder(tmp_path):
         import sys
         from torch import nn
         from dldna.landscape import Recorder
-        try:
-            Recorder(sys.argv[1], resume=True).record(nn.Linear(2, 2), step=9)
-        except RuntimeError as error:
-            print(error)
+        for _ in sys.stdin:
+            other = Recorder(sys.argv[1], resume=True)
+            try:
+                other.record(nn.Linear(2, 2), step=9)
+                print("recorded", flush=True)
+            except RuntimeError as error:
+                print(error, flush=True)
         """
     )
-    command = [sys.executable, "-c", script, str(tmp_path / "run")]
-    with Recorder(tmp_path / "run") as recorder:
-        recorder.record(nn.Linear(2, 2), step=0)
-        said = subprocess.check_output(command, text=True)
-        assert f"process {os.getpid()} is recording a run" in said
-        second = Recorder(tmp_path / "run", resume=True)
-        with pytest.raises(RuntimeError, match="is recording"):
-            second.record(nn.Linear(2, 2), step=1)
-        recorder.record(nn.Linear(2, 2), step=1)
-    assert Trajectory(tmp_path / "run").steps.tolist() == [0, 1]
-    assert subprocess.check_output(command, text=True) == ""
+    child = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path / "run")],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+    def try_it():
+        child.stdin.write("go\n")
+        child.stdin.flush()
+        return child.stdout.readline()
+
+    with child:
+        with Recorder(tmp_path / "run") as recorder:
+            recorder.record(nn.Linear(2, 2), step=0)
+            assert f"process {os.getpid()} is recording a run" in try_it()
+            second = Recorder(tmp_path / "run", resume=True)
+            with pytest.raises(RuntimeError, match="is recording"):
+                second.record(nn.Linear(2, 2), step=1)
+            recorder.record(nn.Linear(2, 2), step=1)
+        assert Trajectory(tmp_path / "run").steps.tolist() == [0, 1]
+        assert try_it() == "recorded\n"
     assert Trajectory(tmp_path / "run").steps.tolist() == [0, 1, 9]
 
 

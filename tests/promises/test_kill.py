@@ -18,6 +18,7 @@ SCRIPT = Path(__file__).with_name("kill_many.py")
 JOBS = ("training", "surface evaluation", "checkpoint streaming", "download")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("job", JOBS)
 def test_killed_jobs_end_as_if_nobody_had_killed_them(job):
     done = subprocess.run(

@@ -18,7 +18,7 @@ from repeat import (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_chapter_says_the_same_twice():
     """To the last digit, in another process and another hash order."""
     [chapter] = [c for c in CHAPTERS if c.stem == "10_schedules"]

@@ -15,7 +15,7 @@ matplotlib.use("Agg")
 import torch
 from dldna import data
 from dldna.models import MODELS, PatchTransformer
-from dldna.published import data as home
+from dldna.published import loaders as home
 
 clothes = data.load("digits").take(300, n_test=256)
 torch.manual_seed(1)

@@ -25,7 +25,7 @@ class Kernel:
         import cells
 
         from dldna.models import MODELS
-        from dldna.published import data
+        from dldna.published import loaders
 
         self.folder, self.cells = folder, cells.CELLS
         self.names: dict = {}
@@ -33,7 +33,7 @@ class Kernel:
         self.said: list[dict[str, str]] = []
         self.warned: dict[str, list] = {}
         self.figures: dict[str, list] = {}
-        self.homes = ((vars(data), "load"), (MODELS, "arena-transformer"))
+        self.homes = ((vars(loaders), "load"), (MODELS, "arena-transformer"))
         real = [home[name] for home, name in self.homes]
         exec(cells.SETUP, self.names)
         self.stand_ins = [home[name] for home, name in self.homes]

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import torch
 from cells import CELLS, CHECKPOINTS, SETUP
+from dldna.chapter_04.utils.metrics import load_models_by_pattern
 from torch import nn
 
 import dldna
-from dldna.chapter_04.utils.metrics import load_models_by_pattern
 
 pytestmark = pytest.mark.slow
 
@@ -157,6 +157,7 @@ def test_a_readers_own_sgd_goes_through_every_function(kernel, mine):
     assert np.isfinite(result["train_loss"][0])
 
 
+@pytest.mark.full
 def test_they_run_in_a_fresh_kernel(tmp_path, kernel):
     """Another process, in an empty folder, without what was run before."""
     source = [SETUP, "from dldna.cli import main",

@@ -18,9 +18,9 @@ from dldna.published.differences import (
     SIGNATURES,
     arguments,
 )
-from dldna.published.lines import grid
+from dldna.published.gaussian_loss_surface import train_loss_surface
+from dldna.published.interpolation import grid
 from dldna.published.optimizers import SGD
-from dldna.published.wells import train_loss_surface
 
 PAGE = Path(published.__file__).parents[2] / "notebooks"
 

@@ -13,10 +13,10 @@ from dldna import optim, training
 from dldna.data import load
 from dldna.models import PatchTransformer, make
 from dldna.published import experiments as basic
-from dldna.published import watch
+from dldna.published import measurements
 from dldna.published.arena import run_advanced_experiment
 from dldna.published.experiments import run_basic_experiment
-from dldna.published.modern import Lion, Sophia
+from dldna.published.modern_optimizers import Lion, Sophia
 from dldna.published.optimizers import SGD, Adam, BaseOptimizer
 from dldna.training.dynamics import Dynamics
 
@@ -227,10 +227,10 @@ def test_batches_count_as_in_one_batch(loss):
     wanted = torch.autograd.grad(whole, list(model.parameters()))
     length = torch.cat([g.flatten() for g in wanted]).norm().item()
     parts = [(x[a:b], y[a:b]) for a, b in ((0, 2), (2, 3), (3, 7))]
-    assert watch.loss_grad_norm(model, parts, loss) == pytest.approx(
+    assert measurements.loss_grad_norm(model, parts, loss) == pytest.approx(
         length, rel=1e-5
     )
-    mean = watch.Mean(loss)
+    mean = measurements.Mean(loss)
     for a, b in parts:
         mean.add(loss(model(a), b).item(), (a, b))
     assert mean.value == pytest.approx(whole.item(), rel=1e-5)
@@ -241,14 +241,14 @@ def test_the_gradient_of_the_test_loss_leaves_the_model_alone(loaders):
     model.train()
     data = [(torch.randn(4, 1, 32, 32), torch.tensor([0, 1, 2, 0]))]
     before = {k: v.clone() for k, v in model.state_dict().items()}
-    norm = watch.loss_grad_norm(model, data)
+    norm = measurements.loss_grad_norm(model, data)
     assert model.training
     assert all(p.grad is None for p in model.parameters())
     for k, v in model.state_dict().items():
         assert torch.equal(v, before[k])
     model.eval()
     F.cross_entropy(model(data[0][0]), data[0][1]).backward()
-    assert norm == pytest.approx(watch.grad_norm(model), rel=1e-5)
+    assert norm == pytest.approx(measurements.grad_norm(model), rel=1e-5)
 
 
 @pytest.mark.parametrize("optimizer", [Adam, Sophia])

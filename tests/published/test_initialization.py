@@ -11,13 +11,13 @@ from torch import nn
 from dldna import init, training
 from dldna.data import load
 from dldna.models import SimpleNetwork
-from dldna.published.analysis import (
+from dldna.published.init_analysis import (
     COLUMNS,
     analyze_initialization,
     create_detailed_analysis_table,
     steps_to,
 )
-from dldna.published.schemes import (
+from dldna.published.init_schemes import (
     init_methods,
     init_weights_lecun,
     init_weights_lmomentum,

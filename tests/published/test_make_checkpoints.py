@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dldna.cli import FAILED, OK, STOPPED, main
-from dldna.published.checkpoints import load_model, load_models_by_pattern
+from dldna.published.saved_networks import load_model, load_models_by_pattern
 
 COMMAND = [
     "make-checkpoints",

@@ -11,7 +11,7 @@ from torch import nn
 from dldna import optim
 from dldna.data import load
 from dldna.models import make
-from dldna.published.modern import AdaFactor, Lion, Sophia
+from dldna.published.modern_optimizers import AdaFactor, Lion, Sophia
 from dldna.published.optimizers import (
     SGD,
     AdaGrad,

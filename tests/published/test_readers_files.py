@@ -15,9 +15,9 @@ from torch import nn
 from dldna.cli import FAILED, main
 from dldna.data import load
 from dldna.models import SimpleNetwork, make
-from dldna.published import keep
-from dldna.published.checkpoints import load_model, load_models_by_pattern
+from dldna.published import ownership
 from dldna.published.model_training import train_model
+from dldna.published.saved_networks import load_model, load_models_by_pattern
 
 NAME = "SimpleNetwork-ReLU"
 COMMAND = ["make-checkpoints", "--data", "digits", "--batch-size", "1000",
@@ -118,9 +118,11 @@ def theirs(folder):
     found = {}
     for file in sorted(folder.rglob("*")):
         inside = file.relative_to(folder).parts
-        if file.is_dir() or inside[0].startswith(keep.BESIDE):
+        if file.is_dir() or inside[0].startswith(ownership.BESIDE):
             continue
-        if file.suffix in (".pth", ".config", ".run") and keep.run_of(file):
+        if file.suffix in (".pth", ".config", ".run") and ownership.run_of(
+            file
+        ):
             continue
         link = os.readlink(file) if file.is_symlink() else None
         stat = file.stat()
@@ -161,21 +163,24 @@ def test_it_is_said_where_a_run_is_kept_instead(tmp_path, capsys):
     with pytest.warns(UserWarning, match="stay as they are") as seen:
         train_model(net(5), train, test, epochs=1, save_dir=tmp_path)
     assert [w.filename for w in seen] == [__file__]
-    assert str(tmp_path / keep.BESIDE) in str(seen[0].message)
-    mine, _ = load_model(f"{NAME}.pth", tmp_path / keep.BESIDE, "cpu")
+    assert str(tmp_path / ownership.BESIDE) in str(seen[0].message)
+    mine, _ = load_model(f"{NAME}.pth", tmp_path / ownership.BESIDE, "cpu")
     theirs, _ = load_model(f"{NAME}.pth", tmp_path, "cpu")
     assert not torch.equal(mine.layers[0].weight, theirs.layers[0].weight)
     with pytest.warns(UserWarning, match="stay as they are"):
         train_model(net(5), train, test, epochs=1, save_dir=tmp_path)
-    assert not (tmp_path / f"{keep.BESIDE}-2").exists()  # the same place
+    assert not (tmp_path / f"{ownership.BESIDE}-2").exists()  # the same place
 
 
 def test_what_is_beside_may_be_a_readers_too(tmp_path):
     old_version(tmp_path)
-    (tmp_path / keep.BESIDE).mkdir()
-    old_version(tmp_path / keep.BESIDE)
+    (tmp_path / ownership.BESIDE).mkdir()
+    old_version(tmp_path / ownership.BESIDE)
     with pytest.warns(UserWarning, match="dldna-2"):
-        assert keep.beside(tmp_path, NAME) == tmp_path / f"{keep.BESIDE}-2"
+        assert (
+            ownership.beside(tmp_path, NAME)
+            == tmp_path / f"{ownership.BESIDE}-2"
+        )
 
 
 def test_the_command_says_what_else_can_be_made(tmp_path, capsys):
@@ -190,7 +195,7 @@ def test_names_that_are_patterns_are_names(tmp_path):
     """A network called x[1] takes no file of x1, and none of x[1]y."""
     for name in ("x1", "x[1]y", "x[1]", "x[1]-epoch3"):
         (tmp_path / f"{name}.pth").write_bytes(b"mine")
-    found = [f.name for f in keep.files_of(tmp_path, "x[1]")]
+    found = [f.name for f in ownership.files_of(tmp_path, "x[1]")]
     assert found == ["x[1]-epoch3.pth", "x[1].pth"]
 
 
@@ -320,7 +325,7 @@ def test_retrain_false_loads_ours_beside_a_readers_epoch(
     found = train_model(net(5), train, test, epochs=2, save_dir=tmp_path,
                         retrain=False)  # fmt: skip
     assert found["epochs"] == [1, 2]
-    assert not (tmp_path / keep.BESIDE).exists()
+    assert not (tmp_path / ownership.BESIDE).exists()
 
 
 @pytest.mark.parametrize("epochs", [1, 3])

@@ -9,15 +9,15 @@ from torch import nn
 from dldna import data, training
 from dldna.data import Loader, load
 from dldna.models import SimpleNetwork
-from dldna.published import running
-from dldna.published.checkpoints import load_model, load_models_by_pattern
-from dldna.published.data import (
+from dldna.published import timed_training
+from dldna.published.loaders import (
     get_data_loaders,
     get_dataset,
     get_device,
     usable,
 )
 from dldna.published.model_training import train_model
+from dldna.published.saved_networks import load_model, load_models_by_pattern
 
 KEYS = [
     "epochs",
@@ -93,7 +93,7 @@ def test_cifar100_is_augmented_in_training_only(monkeypatch):
     x = torch.rand(8, 3, 32, 32) * 2 - 1
     y = torch.arange(8)
     fake = data.Dataset("CIFAR100", x, y, x, y, tuple("abcdefgh"))
-    monkeypatch.setattr("dldna.published.data.load", lambda _: fake)
+    monkeypatch.setattr("dldna.published.loaders.load", lambda _: fake)
     train, test = get_data_loaders("CIFAR100", 8)
     [(moved, labels)] = list(train)
     assert not torch.equal(moved, x[labels])
@@ -304,7 +304,9 @@ class Clock:
 def test_an_estimate_comes_before_the_first_step(kind, monkeypatch, capsys):
     """And neither the model, nor any random state, has moved by then."""
     clock = Clock()
-    monkeypatch.setattr("dldna.published.running.time.perf_counter", clock)
+    monkeypatch.setattr(
+        "dldna.published.timed_training.time.perf_counter", clock
+    )
     model, (train, test) = Slow(clock), load("digits").take(60).loaders(20)
     generator = None
     if kind != "ours":
@@ -328,7 +330,7 @@ def test_an_estimate_comes_before_the_first_step(kind, monkeypatch, capsys):
             if own is not None:
                 assert torch.equal(generator.get_state(), own)
 
-    running.run(model, sgd, train, test, epochs=5, callbacks=[First()])
+    timed_training.run(model, sgd, train, test, epochs=5, callbacks=[First()])
     # 4 s for a batch of three, a third of it for the one that is tested
     assert seen == ["training: about 1 min 7 s\n"]
     assert torch.equal(torch.random.get_rng_state(), states)
@@ -341,5 +343,5 @@ def test_data_that_cannot_be_looked_at_twice_are_left_alone(data):
     model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
     given = iter(items) if data == "one pass" else (b for b in items)
     loss = torch.nn.functional.cross_entropy
-    assert running.foresee(model, given, None, loss) == 0.0
+    assert timed_training.foresee(model, given, None, loss) == 0.0
     assert len(list(given)) == 3

@@ -4,21 +4,21 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from dldna.chapter_05.visualization import loss_surface as ls
 from torch import nn
 
 from dldna import landscape, params
-from dldna.chapter_05.visualization import loss_surface as ls
 from dldna.data import load
 from dldna.landscape.paths import weight_space
 from dldna.landscape.shape.wells import descend, fit_gaussian
 from dldna.models import SimpleNetwork
-from dldna.published import wells as gauss
-from dldna.published.curves import plot_training_results
-from dldna.published.dynamics import (
+from dldna.published import gaussian_loss_surface as gauss
+from dldna.published.interpolation import grid
+from dldna.published.optimizers import SGD, Adam, BaseOptimizer
+from dldna.published.result_curves import plot_training_results
+from dldna.published.train_dynamics import (
     visualize_training_dynamics,
 )
-from dldna.published.lines import grid
-from dldna.published.optimizers import SGD, Adam, BaseOptimizer
 from dldna.training import DivergenceWarning, evaluate, train
 from dldna.training.dynamics import Dynamics
 
@@ -121,7 +121,7 @@ def test_a_line_to_another_activation_says_what_stands_at_its_end(
 
 def test_torchs_own_loaders_will_do(models):
     """And the global random state stays as it was."""
-    from dldna.published.data import get_dataset
+    from dldna.published.loaders import get_dataset
 
     few = torch.utils.data.Subset(get_dataset("digits")[1], range(40))
     loader = torch.utils.data.DataLoader(few, batch_size=16)
@@ -282,7 +282,7 @@ def test_the_plane_has_the_published_range(models, batch, pairs, monkeypatch):
     """40 by 40 from -1 to 1, without being told."""
     wanted = np.linspace(-1, 1, 40).astype(np.float32)
     monkeypatch.setattr(
-        "dldna.published.surfaces.choose", lambda *a, **k: Nothing()
+        "dldna.published.loss_surface.choose", lambda *a, **k: Nothing()
     )
     x, y, _ = ls.xy_perturb_loss(models[-1], pairs[1], batch, LOSS, "cpu")
     assert np.array_equal(np.unique(x), wanted.astype(float))

@@ -124,7 +124,7 @@ def test_a_training_ends_at_the_loss_that_is_wanted(desk):
     assert found["steps"] == 2 * len(losses)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_killed_queue_goes_on_bit_for_bit(tmp_path):
     there = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     words = [sys.executable, "-m", "benchmarks.studies", "--smoke"]
@@ -526,7 +526,7 @@ def test_names_and_order_of_the_plan():
         assert (of[name].images, of[name].epochs) == (50_000, 10)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_everything_runs_at_its_smallest(tmp_path, capsys, monkeypatch):
     """The GPU's jobs are those of tiers A and B and a few more."""
     monkeypatch.setattr(stored, "_HERE", tmp_path)

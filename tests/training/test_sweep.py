@@ -94,7 +94,7 @@ def test_the_numbers_are_those_of_the_runs_one_by_one(
     steps = 14  # two epochs of seven batches, the last one smaller
     got = sweep(make, moons, rule, settings, SEEDS, batch_size=16, steps=steps)
     wanted = "perceptron" if make is net else "vmap"
-    assert got.provenance.notes["path"] == wanted
+    assert got.provenance.notes["way"] == wanted
     for i, hyper in enumerate(settings):
         for k, seed in enumerate(SEEDS):
             losses, flat = one_by_one(
@@ -111,7 +111,7 @@ def test_a_single_layer_without_bias_takes_the_fast_path(moons):
         return nn.Linear(2, 2, bias=False)
 
     got = sweep(make, moons, "sgd", [{"lr": 0.1}], [0], epochs=1)
-    assert got.provenance.notes["path"] == "perceptron"
+    assert got.provenance.notes["way"] == "perceptron"
 
 
 def test_a_model_that_only_looks_like_a_perceptron_is_found_out(moons):
@@ -127,7 +127,7 @@ def test_a_model_that_only_looks_like_a_perceptron_is_found_out(moons):
         return Twice().double()
 
     got = sweep(make, moons, "sgd", [{"lr": 0.1}], [0], epochs=1)
-    assert got.provenance.notes["path"] == "vmap"
+    assert got.provenance.notes["way"] == "vmap"
 
 
 def test_the_test_set_is_scored_after_each_epoch(moons):

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from dldna import guard, progress
+from dldna import checks, guard, progress
 from dldna.landscape.curvature.call import check_call
 from dldna.landscape.curvature.eigenpairs import moves, top_eigenpairs
 from dldna.landscape.curvature.operator import Operator
@@ -15,6 +15,7 @@ from dldna.objective import accepts_objective
 from dldna.records import Spectrum
 
 
+@checks.renamed(mode="statistics")
 @accepts_objective
 def layer_spectra(
     model: nn.Module,
@@ -95,6 +96,7 @@ def layer_spectra(
     return found
 
 
+@checks.renamed(mode="statistics")
 @accepts_objective
 def gradient_share(
     model: nn.Module,

@@ -33,7 +33,7 @@ def check_call(
         Traceback (most recent call last):
         ...
         ValueError: unknown option 'limt': did you mean 'limit'? Known: \
-adaptive, dtype, limit, matrix, mode, params, way
+adaptive, dtype, limit, matrix, params, statistics, way
     """
     if not isinstance(model, Objective):
         check_model(model)

@@ -15,6 +15,7 @@ from dldna.objective import accepts_objective
 from dldna.records import Density
 
 
+@checks.renamed(mode="statistics")
 @accepts_objective
 def spectral_density(
     model: nn.Module,

@@ -15,7 +15,6 @@ from dldna.landscape.curvature.operator import Operator
 from dldna.objective import accepts_objective
 from dldna.records import Spectrum
 
-BACKENDS = ("lanczos", "pyhessian")
 BASIS_BYTES = 2**31
 
 
@@ -44,6 +43,7 @@ class NotConvergedWarning(UserWarning):
     """
 
 
+@checks.renamed(mode="statistics")
 @accepts_objective
 def top_eigenpairs(
     model: nn.Module,
@@ -57,7 +57,6 @@ def top_eigenpairs(
     starts: int = 1,
     parts: int = 8,
     max_products: int | None = None,
-    backend: str = "lanczos",
     pad: bool = True,
     **options: Any,
 ) -> Spectrum:
@@ -105,12 +104,10 @@ def top_eigenpairs(
             from a single batch.
         max_products: give up after this many products for each start; by
             default ``200 + 40 k``.
-        backend: "lanczos", or "pyhessian" for a cross-check by the power
-            iteration of that package.
         pad: whether eigenvectors run over all parameters of the model,
             zero where one was left out, or only over those that may move.
         **options: of :class:`Operator`: ``matrix``, ``params``,
-            ``dtype``, ``mode``, ``way``, ``limit``, ``adaptive``.
+            ``dtype``, ``statistics``, ``way``, ``limit``, ``adaptive``.
 
     Returns:
         The pairs in the order of ``which``, the eigenvectors in the order
@@ -141,28 +138,26 @@ def top_eigenpairs(
     checks.count("starts", starts)
     checks.count("parts", parts, 0)
     checks.choice("which", which, WHICH)
-    checks.choice("backend", backend, BACKENDS)
+    if "backend" in options:
+        raise ValueError(
+            "backend= is gone: leave it out, or call dldna.landscape."
+            "curvature.pyhessian.pyhessian_eigenpairs for what PyHessian's "
+            "power iteration finds"
+        )
     check_call(model, options, top_eigenpairs, Operator)
     with guard.untouched(model):
         operator = Operator(model, loss_fn, data, **options)
         _check_k(k, operator.n)
         limit = checks.count("max_products", max_products or 200 + 40 * k)
         seeds = [seed + i for i in range(starts)]
-        if backend == "pyhessian":
-            from dldna.landscape.curvature.pyhessian import power_iteration
-
-            find = power_iteration
-        else:
-            find = search
         what = f"top eigenpairs (at most {starts * limit} products)"
         with operator.watched(what, starts * limit):
             found = [
-                find(operator, k, tol, which=which, seed=s, limit=limit)
+                search(operator, k, tol, which=which, seed=s, limit=limit)
                 for s in seeds
             ]
-        notes = {"tol": tol, "backend": backend}
-        record = verified(operator, found, seed=seed, parts=parts, **notes)
-    return _padded(record, moves(operator)) if pad else record
+        record = verified(operator, found, tol=tol, seed=seed, parts=parts)
+    return padded(record, moves(operator)) if pad else record
 
 
 def search(
@@ -210,7 +205,7 @@ def verified(
     tol: float,
     seed: int,
     parts: int,
-    backend: str,
+    backend: str = "lanczos",
 ) -> Spectrum:
     """Check pairs by true products and put them on record.
 
@@ -307,7 +302,7 @@ def moves(operator: Operator) -> np.ndarray:
     )
 
 
-def _padded(record: Spectrum, mask: np.ndarray) -> Spectrum:
+def padded(record: Spectrum, mask: np.ndarray) -> Spectrum:
     """The record with zeros where a parameter was left out."""
     if mask.all():
         return record

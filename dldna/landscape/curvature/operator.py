@@ -1,33 +1,34 @@
 r"""Matrices of curvature that are never written down.
 
-The Hessian of a network with :math:`n` parameters has :math:`n^2` entries.
-All methods of this folder need only its products with vectors, and one
-product costs about two gradients.
+All that stands here needs products with vectors alone; one with the Hessian
+costs about two gradients.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
-from weakref import WeakKeyDictionary
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dldna import batches as bt
 from dldna import checks
 from dldna.guard import differentiable, untouched
 from dldna.landscape.curvature import products
 from dldna.landscape.curvature.call import watch
-from dldna.objective import Objective, loss_name
+from dldna.landscape.curvature.verification import (
+    agreeing,
+    as_columns,
+    check_derivatives,
+    check_finite,
+    graphs_fit,
+)
+from dldna.objective import Objective
+from dldna.objective.pieces import adds_up, slices
 from dldna.records import Provenance
 
-FEW = 2  # samples of a check
 MATRICES = ("hessian", "gauss-newton")
 WAYS = ("auto", "reverse", "linearize", "forward")
-KEEP_BYTES = 2**31  # of graphs that stay in memory
 TRACE_AFTER = 8192  # samples times products, before "auto" traces
-LARGE = 3e7  # parameters; a check in float64 would take much memory
 MANY = 64  # batches; with more, error bars come from joined ones
 
 
@@ -73,9 +74,12 @@ class Operator(Objective):
         matrix: "hessian" or "gauss-newton".
         params: names of the parameters that may move. By default those
             with ``requires_grad``; all, where none has it.
-        dtype: floating point type of the arithmetic; float32 unless the
-            parameters are float64, which tolerances below 1e-5 need.
-        mode: "eval" (batch norm uses its running statistics) or "train".
+        dtype: of the arithmetic, "float32" or "float64", or torch's own
+            name for it; float32 unless the parameters are float64, which
+            tolerances below 1e-5 need.
+        statistics: what batch norm uses: "eval", also called "frozen" (its
+            running statistics), or "train" (each batch's own). Dropout is
+            off in both.
         way: "auto", "reverse", "linearize" or "forward".
         limit: use only this many samples.
         adaptive: multiply from both sides by :math:`\mathrm{diag}|w|`.
@@ -102,6 +106,7 @@ class Operator(Objective):
         14, 2002. Dinh et al., ICML 2017, arXiv 1703.04933.
     """
 
+    @checks.renamed(mode="statistics")
     @untouched()  # by a model that draws from the global generators
     @differentiable()
     def __init__(
@@ -112,8 +117,8 @@ class Operator(Objective):
         *,
         matrix: str = "hessian",
         params: Sequence[str] | None = None,
-        dtype: torch.dtype | None = None,
-        mode: str = "eval",
+        dtype: str | torch.dtype | None = None,
+        statistics: str = "eval",
         way: str = "auto",
         limit: int | None = None,
         adaptive: bool = False,
@@ -130,15 +135,10 @@ class Operator(Objective):
             data,
             names=params,
             dtype=dtype,
-            mode=mode,
+            statistics=statistics,
             limit=limit,
         )
-        loss = self.loss_fn
-        key = (loss_name(loss), id(loss), mode, tuple(self.names))
-        known = _HELD.setdefault(self.model, set())
-        if not (key in known or self.n > LARGE or self.mixed or self.writes):
-            self._truth()
-            known.add(key)
+        check_derivatives(self)
         self.products = 0
         self.tick: Callable[[], None] = _nothing
         self.adaptive = adaptive
@@ -149,7 +149,7 @@ class Operator(Objective):
         self._insisted = way != "auto"
         self.passed_over = ""
         self.way = "reverse" if way == "auto" else way
-        self.keeps = self.way != "forward" and self._fits()
+        self.keeps = self.way != "forward" and graphs_fit(self)
         self._may_trace = way == "auto" and self.keeps and self._convolves()
 
     @property
@@ -179,7 +179,7 @@ class Operator(Objective):
             >>> Operator(layer, nn.MSELoss(), (x, x)) @ torch.ones(1, 2)
             tensor([[10., 10.]])
         """
-        vectors = _vectors(vectors, self.n)
+        vectors = as_columns(vectors, self.n)
         if vectors.ndim == 2:
             columns = [self @ column for column in vectors.unbind(1)]
             return torch.stack(columns, 1)
@@ -196,25 +196,10 @@ class Operator(Objective):
                 out.add_(self._product(i)(v), alpha=weight)
             except RuntimeError as error:
                 raise products.explained(error) from error
-        self._check_finite(out)
+        check_finite(self, out)
         self.products += 1
         self.tick()
         return out if self._scale is None else out * self._scale
-
-    def _check_finite(self, out: Tensor) -> None:
-        if bool(torch.isfinite(out).all()):
-            return
-        bad = [
-            name
-            for name, part in self.cut(out).items()
-            if not bool(torch.isfinite(part).all())
-        ]
-        raise ValueError(
-            "a product with the matrix of curvature is not finite in "
-            f"{', '.join(bad[:3])}: look for a norm or a root at 0, for NaN "
-            "or very large parameters, or use float64; params= leaves "
-            "tensors out"
-        )
 
     @contextmanager
     def watched(self, what: str, total: int) -> Iterator[None]:
@@ -246,9 +231,9 @@ class Operator(Objective):
         With the shares :math:`s_b=m_b/m` and a row :math:`v`, the forms
         are :math:`v^\top H_b v`, and :math:`\sum_b s_b v^\top H_b v =
         v^\top Hv`. Several batches are taken as they are; a single one is
-        cut into ``parts`` slices. It is not cut in train mode, where
-        batch norm would see other statistics, nor where the loss is no
-        mean over the samples.
+        cut into ``parts`` slices. It is not cut where batch norm takes each
+        batch's own statistics, which would change, nor where the loss is
+        no mean over the samples.
 
         Args:
             rows: (k, n) vectors.
@@ -268,20 +253,20 @@ class Operator(Objective):
             ([[10.0]], [[2.0], [18.0]], [0.5, 0.5])
         """
         pieces = self.given if len(self.given) <= MANY else self.batches
-        if len(pieces) == 1 and parts > 1 and self.mode == "eval":
-            slices = self.slices(parts)
-            pieces = slices if self.adds_up(slices) else pieces
+        if len(pieces) == 1 and parts > 1 and self.statistics == "eval":
+            cuts = slices(self, parts)
+            pieces = cuts if adds_up(self, cuts) else pieces
         rows = rows.to(**self.cast)
         scaled = rows if self._scale is None else rows * self._scale
         whole = torch.zeros_like(rows)
         forms, weights = [], self.shares(pieces)
         for piece, weight in zip(pieces, weights, strict=True):
-            each = torch.stack([*map(self._reverse(piece), scaled)])
+            each = torch.stack([*map(self.plain(piece), scaled)])
             whole.add_(each, alpha=weight)
             forms.append((each.double() * scaled.double()).sum(1))
         self.products += len(rows)
         for row in whole:
-            self._check_finite(row)
+            check_finite(self, row)
         if self._scale is not None:
             whole *= self._scale
         return whole, torch.stack(forms), torch.tensor(weights).double()
@@ -298,7 +283,8 @@ class Operator(Objective):
             The provenance: names of model and loss, numbers of parameters
             and samples, device, dtype, the seconds since the operator was
             made, and the notes, among them the names of the parameters
-            (``params``), ``mode``, ``batches``, ``way`` and ``adaptive``.
+            (``params``), ``statistics``, ``batches``, ``way`` and
+            ``adaptive``.
 
         Example:
             >>> x = torch.ones(3, 1)
@@ -312,52 +298,21 @@ class Operator(Objective):
             notes["passed over"] = self.passed_over
         return super().provenance(made, seed, **notes)
 
-    def _truth(self) -> None:
-        """Hold gradient and product to differences, on a few samples.
-
-        Raises:
-            ValueError: they differ, whatever the step.
-        """
-        batch = bt.cut(self.given[0], 0, FEW)
-        try:
-            wide = Objective(
-                self.model,
-                self.loss_fn,
-                [batch],
-                names=self.names,
-                dtype=torch.float64,
-                mode=self.mode,
-            )
-        except Exception:  # it cannot be cut, or calculated in float64
-            return
-        for seed, step in enumerate((1e-11, 1e-9, 1e-7, 1e-5)):
-            try:
-                first, second = products.truth(wide, wide.given[0], step, seed)
-            except RuntimeError as error:
-                raise products.explained(error) from error
-            if max(first, second) < 0.01:
-                return
-        what = "gradient" if first >= 0.01 else "product with the Hessian"
-        raise ValueError(
-            f"the {what} that torch calculates differs from differences of "
-            f"the {'loss' if first >= 0.01 else 'gradient'} by "
-            f"{max(first, second):.0%}: a part of the network is written so "
-            "that it cannot be differentiated (a custom backward that keeps "
-            "detached numbers; checkpointing in the re-entrant way, which "
-            "use_reentrant=False mends; a fused kernel). Leave that part "
-            "out with params=, or replace it by plain operations"
-        )
-
     def _convolves(self) -> bool:
-        return self.matrix == "hessian" and any(
-            isinstance(m, nn.modules.conv._ConvNd)
-            for m in self.model.modules()
-        )
+        kind = nn.modules.conv._ConvNd
+        convolves = any(isinstance(m, kind) for m in self.model.modules())
+        return self.matrix == "hessian" and convolves
 
-    def _reverse(self, batch: Any, keep: bool = True) -> products.Product:
-        gauss = self.matrix == "gauss-newton"
-        make = products.gauss_newton if gauss else products.reverse
-        return make(self, batch, keep)
+    def plain(self, batch: Any, keep: bool = True) -> products.Product:
+        """The product of one batch by the way that holds for everything.
+
+        Args:
+            batch: one of ``batches``.
+            keep: whether its graph stays for further products.
+        """
+        if self.matrix == "gauss-newton":
+            return products.gauss_newton(self, batch, keep)
+        return products.reverse(self, batch, keep)
 
     def _product(self, i: int) -> products.Product:
         versions = [p._version for p in self.model.parameters()]
@@ -369,7 +324,7 @@ class Operator(Objective):
         batch = self.batches[i]
         if self.way == "forward" and i in self._held_to:
             return products.forward(self, batch)
-        product = self._reverse(batch, self.keeps or self.way != "reverse")
+        product = self.plain(batch, self.keeps or self.way != "reverse")
         if self.way != "reverse":
             product = self._faster(i, product)
         if self.keeps:
@@ -378,19 +333,10 @@ class Operator(Objective):
 
     def _faster(self, i: int, plain: products.Product) -> products.Product:
         """The product by the way asked for, if it equals the plain one."""
-        make = getattr(products, self.way)
-        reason = "an operation of the network or the loss is not known to be"
-        reason += " traced rightly"
-        try:
-            fast = make(self, self.batches[i])
-            if fast is not None:
-                gap = products.agrees(fast, plain, self.flat(self.point))
-                if gap <= torch.finfo(self.dtype).eps ** 0.5:
-                    self._held_to.add(i)
-                    return fast
-                reason = f"its products differ by {gap:.1e}, relative"
-        except Exception as error:  # not all operations have such a form
-            reason = f"{type(error).__name__}: {error}"
+        fast, reason = agreeing(self, i, plain)
+        if fast is not None:
+            self._held_to.add(i)
+            return fast
         if self._insisted:
             raise ValueError(
                 f"way={self.way!r} does not fit this model and loss: "
@@ -398,47 +344,6 @@ class Operator(Objective):
             )
         self.way, self.passed_over = "reverse", reason
         return plain
-
-    def _fits(self) -> bool:
-        """Whether the graphs of all batches may stay in memory."""
-        if len(self.batches) == 1:
-            return True
-        seen: dict[int, int] = {}
-
-        def note(tensor: Tensor) -> Tensor:
-            storage = tensor.untyped_storage()
-            seen[storage.data_ptr()] = storage.nbytes()
-            return tensor
-
-        hooks = torch.autograd.graph.saved_tensors_hooks(note, lambda t: t)
-        with hooks:
-            self._reverse(self.batches[0], True)
-        return sum(seen.values()) * len(self.batches) <= KEEP_BYTES
-
-
-# Models whose derivatives were held to differences, and with which losses:
-# it is the code that is checked, so once is enough while weights change.
-_HELD: WeakKeyDictionary[nn.Module, set] = WeakKeyDictionary()
-
-
-def _vectors(vectors: Any, n: int) -> Tensor:
-    """What a matrix can be multiplied with, as a tensor."""
-    if isinstance(vectors, np.ndarray):
-        vectors = torch.from_numpy(np.ascontiguousarray(vectors))
-    if not isinstance(vectors, Tensor):
-        hint = ""
-        if isinstance(vectors, Mapping):
-            hint = "; named tensors become one vector by operator.flat(...)"
-        raise TypeError(
-            f"expected a vector of shape ({n},) as a tensor or an array, "
-            f"not a {type(vectors).__name__}{hint}"
-        )
-    if vectors.ndim not in (1, 2) or vectors.shape[0] != n:
-        raise ValueError(
-            f"expected a vector of shape ({n},) or ({n}, k), "
-            f"got {tuple(vectors.shape)}"
-        )
-    return vectors
 
 
 def _nothing() -> None:

@@ -13,6 +13,7 @@ from torch.autograd.graph import get_gradient_edge
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from dldna.objective import Objective
+from dldna.objective.function import reads_model
 
 Product = Callable[[Tensor], Tensor]
 
@@ -59,7 +60,7 @@ def gauss_newton(f: Objective, batch: Any, keep: bool = True) -> Product:
         TypeError: the model returns something else than one tensor, or the
             loss reads the model past its output.
     """
-    if f.reads_model(batch):
+    if reads_model(f, batch):
         raise TypeError(
             "the loss reads the network itself, so it is no function of the "
             "outputs alone, and there is no Gauss-Newton matrix: take "

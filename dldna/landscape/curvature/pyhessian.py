@@ -1,77 +1,135 @@
-"""PyHessian's power iteration, for a cross-check."""
+"""The package PyHessian's own eigenpairs, beside ours.
+
+Those who come from PyHessian find its calls here under these names:
+``hessian(model, criterion, data=batch).eigenvalues(top_n=k)`` is
+:func:`dldna.landscape.top_eigenpairs`, ``.trace()`` is
+:func:`dldna.landscape.trace` and ``.density()`` is
+:func:`dldna.landscape.spectral_density`. What the package itself makes of
+the same model, loss and data is :func:`pyhessian_eigenpairs`.
+"""
 
 import warnings
-from unittest import mock
+from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dldna import batches as bt
 from dldna import checks
+from dldna.guard import untouched
+from dldna.landscape.curvature.eigenpairs import moves, padded, verified
 from dldna.landscape.curvature.lanczos import Ritz
 from dldna.landscape.curvature.operator import Operator
+from dldna.objective import accepts_objective
+from dldna.records import Spectrum
 
 
-def power_iteration(
-    operator: Operator,
-    k: int,
-    tol: float,
+@accepts_objective
+def pyhessian_eigenpairs(
+    model: nn.Module,
+    loss_fn: Callable,
+    data: Any,
+    k: int = 2,
+    tol: float = 1e-3,
     *,
-    which: str = "magnitude",
     seed: int = 0,
-    limit: int = 1000,
-) -> Ritz:
-    """Find k eigenpairs with the package PyHessian.
+    parts: int = 8,
+    max_products: int = 1000,
+    limit: int | None = None,
+) -> Spectrum:
+    r"""The eigenpairs that PyHessian's power iteration finds.
+
+    .. math:: v \leftarrow Hv / \|Hv\|
 
     PyHessian stops when an eigenvalue changes by less than a given
     fraction, which says little about the eigenvector. Here that fraction
-    is ``tol ** 2 / 4``, since an eigenvalue's error is about the square of the
-    residual; the true residuals come from the caller's check.
+    is ``tol ** 2 / 4``, since an eigenvalue's error is about the square of
+    the residual; the record's residuals are true ones, from our products.
+    The model and the global random state are as they were afterwards.
 
     Args:
-        operator: whose model, loss and data are used; its matrix must be
-            the plain Hessian over all trainable parameters, in eval mode.
-        k: number of pairs.
+        model: a module whose trainable parameters have one type.
+        loss_fn: a torch loss, or a callable ``(output, batch)``.
+        data: a loader, a batch, or tensors: pairs of inputs and targets.
+        k: number of pairs, of largest magnitude.
         tol: bound of the relative residual.
-        which: only "magnitude".
-        seed: seed of the starting vectors.
-        limit: largest number of products for all pairs together.
+        seed: of the starting vectors.
+        parts: as in :func:`dldna.landscape.top_eigenpairs`.
+        max_products: largest number of products for all pairs together.
+        limit: use only this many samples.
 
     Returns:
         The pairs, in PyHessian's order.
 
     Raises:
-        ImportError: PyHessian is not installed.
-        ValueError: it cannot do what was asked.
+        ImportError: PyHessian is not installed (extra ``hessian``).
+        ValueError: it cannot do what was asked: batches that are no pairs
+            of tensors, or that the loss does not weight by their size.
+
+    Warns:
+        NotConvergedWarning: a residual is larger than ``tol``.
 
     References:
         Yao, Gholami, Keutzer, Mahoney, "PyHessian", 2020,
         arXiv 1912.07145.
     """
-    peer = checks.need("pyhessian", "hessian", "the PyHessian backend")
-    model = operator.model
-    free = [n for n, p in model.named_parameters() if p.requires_grad]
-    plain = operator.matrix == "hessian" and operator.mode == "eval"
-    parameter = next(model.parameters())
-    if (
-        not plain
-        or which != "magnitude"
-        or operator.adaptive
-        or operator.names != free
-        or operator.dtype != parameter.dtype
+    peer = checks.need("pyhessian", "hessian", "PyHessian's power iteration")
+    checks.count("k", k)
+    checks.positive("tol", tol)
+    most = max(1, checks.count("max_products", max_products) // k)
+    with untouched(model):
+        operator = Operator(model, loss_fn, data, limit=limit)
+        pairs = _pairs(operator)
+
+        class Counted(peer.hessian):
+            def dataloader_hv_product(self, v):
+                operator.products += 1
+                return super().dataloader_hv_product(v)
+
+        torch.manual_seed(seed)  # put back with the rest
+        model.zero_grad()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # its use of create_graph
+            found = Counted(
+                model,
+                lambda output, target: operator.value(output, (None, target)),
+                dataloader=pairs,
+                cuda=operator.device.type == "cuda",
+            )
+            values, vectors = found.eigenvalues(most, tol**2 / 4, k)
+        model.zero_grad()
+        rows = torch.stack(
+            [torch.cat([x.detach().reshape(-1) for x in v]) for v in vectors]
+        )
+        values = torch.tensor(values, dtype=torch.float64)
+        unknown = torch.full_like(values, float("nan"))
+        ritz = Ritz(values, rows, unknown, operator.products, True)
+        record = verified(
+            operator,
+            [ritz],
+            tol=tol,
+            seed=seed,
+            parts=parts,
+            backend="pyhessian",
+        )
+    return padded(record, moves(operator))
+
+
+def _pairs(operator: Operator) -> list[tuple[Tensor, Tensor]]:
+    """The data as PyHessian takes them, or words on why it cannot."""
+    free = [p for p in operator.model.parameters() if p.requires_grad]
+    kinds = {p.dtype for p in free}
+    pairs = [bt.split(batch) for batch in operator.given]
+    if kinds != {operator.dtype} or not all(
+        isinstance(x, Tensor) for pair in pairs for x in pair
     ):
         raise ValueError(
-            "PyHessian finds the eigenvalues of largest magnitude of the "
-            "plain Hessian over all trainable parameters, in eval mode; "
-            'take backend="lanczos" for anything else'
+            "PyHessian takes trainable parameters of one type, float32 or "
+            "float64, and batches that are pairs of tensors; top_eigenpairs "
+            "takes any others"
         )
-    pairs = [bt.split(b) for b in operator.given]
-    if not all(isinstance(x, Tensor) for pair in pairs for x in pair):
-        raise ValueError(
-            "PyHessian takes batches that are pairs of tensors; take "
-            'backend="lanczos" for anything else'
-        )
-    sizes = [bt.size(b) for b in operator.given]
+    sizes = [bt.size(batch) for batch in operator.given]
     for size, share in zip(
         sizes, operator.shares(operator.given), strict=True
     ):
@@ -79,44 +137,6 @@ def power_iteration(
             raise ValueError(
                 "PyHessian weights batches by their size, and this loss has "
                 "class weights or ignored targets; give the data in one "
-                'batch, or take backend="lanczos"'
+                "batch, or take top_eigenpairs"
             )
-    single = len(pairs) == 1
-    data = {"data": pairs[0]} if single else {"dataloader": pairs}
-    spent = 0
-
-    def counted(of):
-        def product(*args, **kwargs):
-            nonlocal spent
-            spent += 1
-            out = of(*args, **kwargs)
-            operator.tick()
-            return out
-
-        return product
-
-    torch.manual_seed(seed)
-    model.zero_grad()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its use of create_graph
-        found = peer.hessian(
-            model,
-            lambda output, target: operator.value(output, (None, target)),
-            cuda=operator.device.type == "cuda",
-            **data,
-        )
-        home, name = (
-            (peer.hessian.__init__.__globals__, "hessian_vector_product")
-            if single
-            else (vars(found), "dataloader_hv_product")
-        )
-        inner = home.get(name) or getattr(found, name)
-        with mock.patch.dict(home, {name: counted(inner)}):
-            values, vectors = found.eigenvalues(
-                maxIter=max(1, limit // k), tol=tol**2 / 4, top_n=k
-            )
-    operator.products += spent
-    rows = [torch.cat([x.detach().reshape(-1) for x in v]) for v in vectors]
-    values = torch.tensor(values, dtype=torch.float64)
-    unknown = torch.full_like(values, float("nan"))
-    return Ritz(values, torch.stack(rows), unknown, spent, True)
+    return pairs

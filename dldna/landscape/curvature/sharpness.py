@@ -30,6 +30,7 @@ from dldna.records import Sharpness
 NORMS = (2, "inf")
 
 
+@checks.renamed(mode="statistics")
 @accepts_objective
 def keskar_sharpness(
     model: nn.Module,
@@ -55,7 +56,7 @@ def keskar_sharpness(
         eps: half the width of the box, in units of :math:`|w_i|+1`.
         steps: number of ascent steps; each costs one gradient and one
             loss.
-        **options: of :class:`Operator`; ``params``, ``dtype``, ``mode``
+        **options: of :class:`Operator`; ``params``, ``dtype``, ``statistics``
             and ``limit`` make a difference.
 
     Returns:
@@ -98,6 +99,7 @@ def keskar_sharpness(
         )
 
 
+@checks.renamed(mode="statistics")
 @accepts_objective
 def sam_sharpness(
     model: nn.Module,
@@ -128,7 +130,7 @@ def sam_sharpness(
             the step of SAM itself.
         adaptive: measure each entry in units of its weight.
         norm: :math:`p`, 2 or "inf".
-        **options: of :class:`Operator`; ``params``, ``dtype``, ``mode``
+        **options: of :class:`Operator`; ``params``, ``dtype``, ``statistics``
             and ``limit`` make a difference.
 
     Returns:

@@ -17,6 +17,7 @@ from dldna.records import Estimate
 METHODS = ("hutchinson", "hutch++")
 
 
+@checks.renamed(mode="statistics")
 @accepts_objective
 def trace(
     model: nn.Module,
@@ -102,6 +103,7 @@ def trace(
         )
 
 
+@checks.renamed(mode="statistics")
 @accepts_objective
 def diagonal(
     model: nn.Module,

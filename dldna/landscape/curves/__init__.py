@@ -1,23 +1,17 @@
 """Between two minima: lines, curves, and the order of hidden units."""
 
-from dldna.landscape.curves.curves import (
+from dldna.landscape.curves.along import barrier, walk
+from dldna.landscape.curves.bezier import (
     KINDS,
     Curve,
-    barrier,
     coefficients,
     plane_through,
     segment,
-    walk,
 )
 from dldna.landscape.curves.fitting import fit_curve
-from dldna.landscape.curves.matching import (
-    Matching,
-    Spec,
-    check_spec,
-    match_weights,
-    mlp_spec,
-    permute,
-)
+from dldna.landscape.curves.matching import Matching, match_weights
+from dldna.landscape.curves.permuting import Spec, permute
+from dldna.landscape.curves.specs import check_spec, mlp_spec
 
 __all__ = [
     "KINDS",

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from dldna import batches as bt
 from dldna import checks, params
 from dldna.guard import untouched
-from dldna.landscape.curves.curves import (
+from dldna.landscape.curves.bezier import (
     KINDS,
     Curve,
     coefficients,
@@ -19,9 +19,9 @@ from dldna.landscape.curves.curves import (
 )
 from dldna.landscape.evaluate.losses import mean
 from dldna.landscape.evaluate.slow import forward, placed
-from dldna.landscape.evaluate.subspace import Task, norms, task
+from dldna.landscape.evaluate.subspace import Subspace
 from dldna.landscape.scan.truth import arithmetic
-from dldna.landscape.space.directions import point_of
+from dldna.landscape.space.points import point_of
 from dldna.objective import (
     accepts_objective,
     check_call,
@@ -29,6 +29,7 @@ from dldna.objective import (
     check_model,
     loss_name,
     name_of,
+    norms,
 )
 from dldna.params import Params
 from dldna.records import Provenance
@@ -118,7 +119,7 @@ def fit_curve(
     with untouched(model):
         held = bt.held(data, limit)
         check_call(model, loss_fn, held, data)
-        job = task(
+        job = Subspace.of(
             model,
             loss_fn,
             held,
@@ -142,14 +143,14 @@ def fit_curve(
             n_samples=job.samples,
             loss=loss_name(loss_fn),
             device=str(job.device),
-            dtype=arithmetic(model, "float32"),
+            dtype=arithmetic(model, None),
             seconds=time.perf_counter() - started,
         ),
     )
 
 
 def _descend(
-    job: Task,
+    job: Subspace,
     points: Sequence[dict[str, Tensor]],
     kind: str,
     optimizer: torch.optim.Optimizer,
@@ -185,7 +186,7 @@ def _descend(
     return losses
 
 
-def _slope(job: Task, batch: Any, point: Params) -> tuple[float, Params]:
+def _slope(job: Subspace, batch: Any, point: Params) -> tuple[float, Params]:
     """Loss and gradient of a batch, with the point in the model itself."""
     named = dict(job.model.named_parameters())
     with placed(job, needs=tuple(point)) as put:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dldna.landscape.evaluate.row import Row, combined
-from dldna.landscape.evaluate.subspace import Task
+from dldna.landscape.evaluate.subspace import Subspace
 
 ALIGNED = 16  # numbers: where each tensor may start
 
@@ -31,24 +31,27 @@ class Moving:
     One addition then forms all of them at many points.
 
     Args:
-        task: whose they are.
+        subspace: whose they are.
         names: the parameters and buffers that are wanted.
     """
 
-    def __init__(self, task: Task, names: list[str]):
+    def __init__(self, subspace: Subspace, names: list[str]):
         self.still: dict[str, Tensor] = {}
         self.place: dict[str, tuple[torch.dtype, int, torch.Size]] = {}
         pieces: dict[torch.dtype, list[list[Tensor]]] = {}
         sizes: dict[torch.dtype, int] = {}
         for name in names:
-            if name in task.origin:
-                moves = task.directions
-                terms = [task.origin[name], *[d[name] for d in moves]]
-            elif task.buffer_directions and name in task.buffer_directions[0]:
-                moves = [d[name] for d in task.buffer_directions]
-                terms = [task.buffers[name], *moves]
+            if name in subspace.origin:
+                moves = subspace.directions
+                terms = [subspace.origin[name], *[d[name] for d in moves]]
+            elif (
+                subspace.buffer_directions
+                and name in subspace.buffer_directions[0]
+            ):
+                moves = [d[name] for d in subspace.buffer_directions]
+                terms = [subspace.buffers[name], *moves]
             else:
-                self.still[name] = task.buffers[name].unsqueeze(0)
+                self.still[name] = subspace.buffers[name].unsqueeze(0)
                 continue
             dtype, size = terms[0].dtype, terms[0].numel()
             start = sizes.get(dtype, 0)
@@ -65,18 +68,18 @@ class Moving:
         }
         self._rooms: dict[int, Room] = {}
 
-    def room(self, path: Any, count: int, fresh: bool) -> Room:
+    def room(self, way: Any, count: int, fresh: bool) -> Room:
         """Memory for all of them at ``count`` points, the same each time."""
         if not fresh and count in self._rooms:
             return self._rooms[count]
-        device = path.task.device
+        device = way.subspace.device
         shapes = {d: (count, len(t[0])) for d, t in self.terms.items()}
         numbers = {
             dtype: torch.empty(shape, dtype=dtype, device=device)
             for dtype, shape in shapes.items()
         }
         rounded = numbers
-        if path.half:
+        if way.half:
             rounded = {d: t.bfloat16() for d, t in numbers.items()}
         views = dict(self.still)
         for name, (dtype, start, shape) in self.place.items():
@@ -92,15 +95,15 @@ class Weights:
     """All that moves, at the points of a row, formed when first asked.
 
     Args:
-        path: the path that asks.
+        way: the way that asks.
         moving: what moves.
         row: the points.
         keep: whether a part is asked for again, by the next tile of
             images; if not, each part is written over the last.
     """
 
-    def __init__(self, path: Any, moving: Moving, row: Row, keep: bool):
-        self.path, self.moving, self.keep = path, moving, keep
+    def __init__(self, way: Any, moving: Moving, row: Row, keep: bool):
+        self.way, self.moving, self.keep = way, moving, keep
         self.along = {
             dtype: Affine(terms, row) for dtype, terms in moving.terms.items()
         }
@@ -111,10 +114,10 @@ class Weights:
         if part.start in self.formed:
             return self.formed[part.start]
         count = part.stop - part.start
-        room = self.moving.room(self.path, count, fresh=self.keep)
+        room = self.moving.room(self.way, count, fresh=self.keep)
         for dtype, affine in self.along.items():
             made = affine(part, room.numbers[dtype])
-            if self.path.half:
+            if self.way.half:
                 room.rounded[dtype].copy_(made)
         if self.keep:
             self.formed[part.start] = room.views

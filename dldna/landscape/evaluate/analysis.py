@@ -10,7 +10,7 @@ from dldna.landscape.evaluate.attention import known
 from dldna.landscape.evaluate.graph import Graph
 from dldna.landscape.evaluate.layers import CONVS, Layer
 from dldna.landscape.evaluate.pooling import copies, window
-from dldna.landscape.evaluate.subspace import Task
+from dldna.landscape.evaluate.subspace import Subspace
 
 CACHE = 4 * 2**20  # bytes of the largest activation of a tile
 WEIGHTS = 2**18  # bytes of weights that an image should pay for
@@ -18,7 +18,7 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class Plan:
-    """The rearrangement of a task's graph.
+    """The rearrangement of a subspace's graph.
 
     Attributes:
         graph: the operations, in order.
@@ -35,9 +35,9 @@ class Plan:
             along the directions.
     """
 
-    def __init__(self, task: Task):
-        self.task = task
-        self.graph = Graph(task)
+    def __init__(self, subspace: Subspace):
+        self.subspace = subspace
+        self.graph = Graph(subspace)
         self.shapes = self._shapes()
         self.layers: dict[fx.Node, Layer] = {}
         self.skipped: dict[fx.Node, fx.Node] = {}
@@ -68,11 +68,11 @@ class Plan:
             ]
             seen.update(node.all_input_nodes)
         self.terms = {
-            k: [v, *[d[k] for d in task.directions]]
-            for k, v in task.origin.items()
+            k: [v, *[d[k] for d in subspace.directions]]
+            for k, v in subspace.origin.items()
         }
-        for k, v in task.buffers.items():
-            moves = task.buffer_directions
+        for k, v in subspace.buffers.items():
+            moves = subspace.buffer_directions
             moving = bool(moves) and k in moves[0]
             self.terms[k] = [v, *([d[k] for d in moves] if moving else [])]
 
@@ -91,7 +91,7 @@ class Plan:
         return fixed
 
     def _node(self, node: fx.Node) -> None:
-        graph, task = self.graph, self.task
+        graph, subspace = self.graph, self.subspace
         if node.op != "call_module" or node in self.skipped:
             self._relu(node)
             return
@@ -104,7 +104,7 @@ class Plan:
                 if (
                     type(after) in NORMS
                     and after.running_mean is not None
-                    and task.statistics != "train"
+                    and subspace.statistics != "train"
                     and (type(module) in CONVS or self._flat(node))
                 ):
                     norm = user
@@ -139,8 +139,8 @@ class Plan:
 
     def _shapes(self) -> dict[str, torch.Size]:
         """Shapes of the modules' outputs for two samples."""
-        batch = bt.cut(self.task.batches[0], 0, 2)
-        model, shapes = self.task.twin, {}
+        batch = bt.cut(self.subspace.batches[0], 0, 2)
+        model, shapes = self.subspace.twin, {}
 
         def look(name):
             def hook(module, inputs, output):
@@ -154,7 +154,7 @@ class Plan:
         ]
         try:
             with torch.no_grad():
-                state = self.task.origin | self.task.buffers_at([])
+                state = self.subspace.origin | self.subspace.buffers_at([])
 
                 def call(*args, **kwargs):
                     return params.call(model, state, args, kwargs)
@@ -172,10 +172,10 @@ class Plan:
         weights are read for each tile, the more images should share them.
         """
         largest = max(s.numel() for s in self.shapes.values()) * 4 // 2
-        weights = sum(v.nbytes for v in self.task.origin.values())
+        weights = sum(v.nbytes for v in self.subspace.origin.values())
         fit = max(CACHE // max(largest, 1), min(512, weights // WEIGHTS), 16)
-        pieces = -(-self.task.samples // min(fit, 1024))
-        return -(-self.task.samples // pieces)
+        pieces = -(-self.subspace.samples // min(fit, 1024))
+        return -(-self.subspace.samples // pieces)
 
 
 def has_tensors(module: nn.Module) -> bool:

@@ -10,17 +10,18 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from dldna import batches as bt
-from dldna.checks import choice, positive
+from dldna.checks import choice, positive, renamed
+from dldna.landscape.evaluate.evaluator import Evaluator
 from dldna.landscape.evaluate.graph import Unsupported
 from dldna.landscape.evaluate.layered import Layered
 from dldna.landscape.evaluate.layers import CONVS
 from dldna.landscape.evaluate.mlp import Mlp
 from dldna.landscape.evaluate.slow import Slow, forward, placed
 from dldna.landscape.evaluate.stacked import Stacked
-from dldna.landscape.evaluate.subspace import Evaluator, Task, task
+from dldna.landscape.evaluate.subspace import Subspace
 from dldna.params import Params
 
-FAST: dict[str, Callable[[Task, float], Evaluator]] = {
+FAST: dict[str, Callable[[Subspace, float], Evaluator]] = {
     "mlp": Mlp,
     "layered": Layered,
     "stacked": Stacked,
@@ -33,6 +34,7 @@ HALVES = {torch.float16, torch.bfloat16}
 MULTIPLIED = (nn.Linear, *CONVS)
 
 
+@renamed(path="way", precision="dtype")
 def choose(
     model: nn.Module,
     loss_fn: Callable,
@@ -41,8 +43,8 @@ def choose(
     directions: Sequence[Params],
     *,
     metrics: Mapping[str, Callable] | None = None,
-    path: str = "auto",
-    precision: str = "float32",
+    way: str = "auto",
+    dtype: str | torch.dtype | None = None,
     statistics: str = "eval",
     buffer_directions: Sequence[Mapping[str, Tensor]] | None = None,
     memory: float | None = None,
@@ -60,14 +62,15 @@ def choose(
     and it is taken, with torch's warning about that.
 
     Args:
-        model: any module; see :func:`task` for this and what follows.
+        model: any module; see :meth:`Subspace.of` for this and what follows.
         loss_fn: the loss.
         batches: from :func:`dldna.batches.held`.
         origin: parameters at coordinates 0.
         directions: one point per coordinate.
         metrics: functions of output and batch, by name.
-        path: "auto"; or "slow", "mlp", "layered", "stacked" to insist.
-        precision: "float32", "float64" or "bfloat16".
+        way: "auto"; or "slow", "mlp", "layered", "stacked" to insist.
+        dtype: "float32", "float64", "bfloat16" or the type itself; None
+            for the model's own.
         statistics: "eval", "train", "recalibrate" or "interpolate".
         buffer_directions: for "interpolate".
         memory: bytes that may be used; by default half of what is free.
@@ -89,32 +92,32 @@ def choose(
         >>> choose(model, nn.CrossEntropyLoss(), data, w, [w, w]).name
         'mlp'
     """
-    choice("path", path, ("auto", *WAYS))
-    given = task(
+    choice("way", way, ("auto", *WAYS))
+    given = Subspace.of(
         model,
         loss_fn,
         batches,
         origin,
         directions,
         metrics=metrics,
-        precision=precision,
+        dtype=dtype,
         statistics=statistics,
         buffer_directions=buffer_directions,
     )
     if memory is None:
         memory = free_memory(given.device) / 2
     positive("memory", memory)
-    if path == "slow":
+    if way == "slow":
         return Slow(given)
     passed: dict[str, str] = {}
     reason = bound(given)
     if reason:
         passed = dict.fromkeys(FAST, reason)
-    for name in [path] if path != "auto" else _order(given):
+    for name in [way] if way != "auto" else _order(given):
         if name in passed:
             continue
         try:
-            checked = _check(given, name, memory, insisted=path != "auto")
+            checked = _check(given, name, memory, insisted=way != "auto")
             found = FAST[name](given, memory)
         except Unsupported as reason:
             passed[name] = str(reason)
@@ -123,10 +126,10 @@ def choose(
         if passed:
             found.notes["passed over"] = passed
         return found
-    if path != "auto":
+    if way != "auto":
         raise ValueError(
-            f"path={path!r} does not fit this model: {passed[path]}; "
-            "use path='auto'"
+            f"way={way!r} does not fit this model: {passed[way]}; "
+            "use way='auto'"
         )
     slow = Slow(given)
     slow.notes["passed over"] = passed
@@ -147,7 +150,7 @@ def free_memory(device: torch.device) -> float:
     return 4.0 * 2**30
 
 
-def _order(given: Task) -> Iterator[str]:
+def _order(given: Subspace) -> Iterator[str]:
     """Candidates, the best first."""
     yield "mlp"
     with placed(given):  # parametrized weights work differently in training
@@ -159,7 +162,7 @@ def _order(given: Task) -> Iterator[str]:
     yield "layered"
 
 
-def operations(given: Task) -> float:
+def operations(given: Subspace) -> float:
     """Floating point operations of one point, on all the data.
 
     Infinite where they cannot be counted: in a forward that differentiates
@@ -178,7 +181,7 @@ def operations(given: Task) -> float:
     return float("inf")
 
 
-def bound(given: Task) -> str:
+def bound(given: Subspace) -> str:
     """Why the weights must be in the model itself, as far as can be seen.
 
     A loss that reads parameters past the output (a penalty, a second
@@ -210,7 +213,7 @@ def bound(given: Task) -> str:
     return ""
 
 
-def _check(given: Task, name: str, memory: float, insisted: bool) -> float:
+def _check(given: Subspace, name: str, memory: float, insisted: bool) -> float:
     """Largest relative difference of a way to the slow way.
 
     Two small batches, so that a model which couples the samples of a
@@ -241,12 +244,12 @@ def _check(given: Task, name: str, memory: float, insisted: bool) -> float:
     worst = max(_difference(fast[m], slow[m]) for m in slow)
     own = {v.dtype for v in given.origin.values()}
     limit = ROUGH if own & HALVES else TOLERANCE
-    if given.precision != "bfloat16" and not worst <= limit:
+    if given.dtype != "bfloat16" and not worst <= limit:
         raise Unsupported(f"differs from the slow way by {worst:.1e} relative")
     return worst
 
 
-def _few(given: Task) -> list[Any]:
+def _few(given: Subspace) -> list[Any]:
     """Two small batches of the data."""
     first = given.batches[0]
     n = bt.size(first)

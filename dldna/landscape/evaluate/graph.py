@@ -1,4 +1,4 @@
-"""A model as a graph of operations, for the paths that rearrange them."""
+"""A model as a graph of operations, for the ways that rearrange them."""
 
 import inspect
 from typing import Any
@@ -7,23 +7,24 @@ import torch
 from torch import fx, nn
 
 from dldna import batches as bt
-from dldna.landscape.evaluate.subspace import Task, Unsupported
+from dldna.landscape.evaluate.evaluator import Unsupported
+from dldna.landscape.evaluate.subspace import Subspace
 
 
 class Graph:
-    """The operations of a task's model, in order.
+    """The operations of a subspace's model, in order.
 
     Args:
-        task: whose model is traced, with its first batch as the example.
+        subspace: whose model is traced, with its first batch as the example.
 
     Raises:
         Unsupported: the forward depends on values, has hooks, or cannot be
             traced for another reason.
     """
 
-    def __init__(self, task: Task):
-        self.task = task
-        model = task.twin
+    def __init__(self, subspace: Subspace):
+        self.subspace = subspace
+        model = subspace.twin
         _refuse_hooks(model)
         self.modules = dict(model.named_modules())
         self.first_name = {}
@@ -32,7 +33,7 @@ class Graph:
         known: dict[int, str] = {}
         for name, tensor in named:
             self.first_name[name] = known.setdefault(id(tensor), name)
-        inputs = bt.split(task.batches[0])[0]
+        inputs = bt.split(subspace.batches[0])[0]
         try:
             given = _bind(model, inputs)
             self.rest = {
@@ -54,7 +55,7 @@ class Graph:
 
     def inputs(self, batch: Any) -> dict[str, Any]:
         """Values of the placeholders for one batch."""
-        given = _bind(self.task.twin, bt.split(batch)[0])
+        given = _bind(self.subspace.twin, bt.split(batch)[0])
         for node in self.nodes:
             if node.op == "placeholder" and node.target not in given:
                 # an argument left at its default is traced as name_1

@@ -1,4 +1,4 @@
-"""The path for networks in general: layer by layer, one point at a time.
+"""The way for networks in general: layer by layer, one point at a time.
 
 The model's graph of operations is walked with four savings, none of which
 changes a result by more than rounding:
@@ -20,6 +20,7 @@ from torch import Tensor, fx
 
 from dldna.landscape.evaluate import graph as gr
 from dldna.landscape.evaluate.analysis import Plan
+from dldna.landscape.evaluate.evaluator import Values
 from dldna.landscape.evaluate.graph import Unsupported
 from dldna.landscape.evaluate.layerwise import Point
 from dldna.landscape.evaluate.losses import (
@@ -29,7 +30,8 @@ from dldna.landscape.evaluate.losses import (
     per_sample,
 )
 from dldna.landscape.evaluate.row import Row, rows
-from dldna.landscape.evaluate.subspace import Task, Total, Values
+from dldna.landscape.evaluate.subspace import Subspace
+from dldna.landscape.evaluate.total import Total
 
 ROW = 64 * 2**20  # bytes of formed weights for a row of points
 
@@ -38,7 +40,7 @@ class Layered:
     """One point at a time through a rearranged graph.
 
     Args:
-        task: what is evaluated.
+        subspace: what is evaluated.
         memory: bytes it may use.
 
     Raises:
@@ -47,18 +49,20 @@ class Layered:
 
     name = "layered"
 
-    def __init__(self, task: Task, memory: float):
-        if task.statistics == "recalibrate":
+    def __init__(self, subspace: Subspace, memory: float):
+        if subspace.statistics == "recalibrate":
             raise Unsupported("statistics are recomputed at each point")
-        self.task = task
+        self.subspace = subspace
         self.notes: dict[str, Any] = {}
-        weights = sum(v.nbytes for v in task.origin.values())
+        weights = sum(v.nbytes for v in subspace.origin.values())
         self.chunk = int(max(1, min(64, ROW / weights, memory / 8 / weights)))
         self.light = self.chunk > 1
-        self.half = task.precision == "bfloat16"
-        self.plan = Plan(task)
-        self.kind = None if task.statistics == "train" else per_sample(task)
-        self.batches = task.batches
+        self.half = subspace.dtype == "bfloat16"
+        self.plan = Plan(subspace)
+        self.kind = (
+            None if subspace.statistics == "train" else per_sample(subspace)
+        )
+        self.batches = subspace.batches
         if self.kind:
             self.batches = joined(self.batches, self.plan.tile())
         self.room = memory / 4
@@ -67,8 +71,8 @@ class Layered:
 
     def __call__(self, coords: Tensor) -> Values:
         """Loss and metrics at (P, K) coordinates; each (P,) float64."""
-        coords = self.task.check(coords)
-        total = Total(self.task, len(coords))
+        coords = self.subspace.check(coords)
+        total = Total(self.subspace, len(coords))
         with torch.no_grad():
             for row in rows(coords, self.chunk):
                 self._row(total, row)

@@ -63,10 +63,10 @@ class Layer:
         self.kept: dict[int, list[Tensor]] = {}
         self._constant: bool | None = None
 
-    def terms(self, path, name: str, owner: str) -> list[Tensor] | None:
+    def terms(self, way, name: str, owner: str) -> list[Tensor] | None:
         """A parameter's terms: at the origin, then along each direction."""
         full = self.graph.parameter(owner, name)
-        return None if full is None else path.plan.terms[full]
+        return None if full is None else way.plan.terms[full]
 
     def form(self, x: Tensor) -> Form:
         """How the layer is applied to an input of this shape.
@@ -106,35 +106,35 @@ class Layer:
         simple = module.kernel_size == (1, 1) and module.padding == (0, 0)
         return Form("pixels" if simple and places <= PIXELS else "plain")
 
-    def constant(self, path) -> bool:
+    def constant(self, way) -> bool:
         """Whether the batch norm's scale stays the same on the plane."""
         if self._constant is None:
             moving = [
                 term
                 for name in ("weight", "running_var")
                 if self.norm is not None
-                for term in (self.terms(path, name, self.norm_name) or [])[1:]
+                for term in (self.terms(way, name, self.norm_name) or [])[1:]
             ]
             self._constant = not any(bool(term.any()) for term in moving)
         return self._constant
 
-    def scale(self, path, at) -> Tensor | None:
+    def scale(self, way, at) -> Tensor | None:
         """The batch norm's factor for each channel, or None."""
         if self.norm is None:
             return None
-        var = at(self.terms(path, "running_var", self.norm_name))
+        var = at(self.terms(way, "running_var", self.norm_name))
         scale = torch.rsqrt(var.clamp_min(0) + self.norm.eps)
-        gain = self.terms(path, "weight", self.norm_name)
+        gain = self.terms(way, "weight", self.norm_name)
         return scale if gain is None else scale * at(gain)
 
-    def prepared(self, path, x: Tensor) -> list[Tensor]:
+    def prepared(self, way, x: Tensor) -> list[Tensor]:
         """The weight's terms in the form, layout and scale of their use."""
         form = self.form(x)
         if form not in self.weights:
-            terms = self.terms(path, "weight", self.node.target)
+            terms = self.terms(way, "weight", self.node.target)
             scale = None
-            if self.constant(path):
-                scale = self.scale(path, lambda t: t[0])
+            if self.constant(way):
+                scale = self.scale(way, lambda t: t[0])
             self.weights[form] = [self._laid(w, form, x, scale) for w in terms]
             self.fixed_scale = scale
         return self.weights[form]
@@ -166,35 +166,35 @@ class Layer:
 
     def at(self, point, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Weight and bias at a point."""
-        path = point.path
+        way = point.way
 
         def value(terms):
             if len(terms) == 1:
                 return terms[0]
             return combined(terms, point.point)
 
-        weight = value(self.prepared(path, x))
+        weight = value(self.prepared(way, x))
         scale = self.fixed_scale
         if self.norm is not None and scale is None:
-            scale = self.scale(path, value)
+            scale = self.scale(way, value)
             rows = scale.repeat(len(weight) // len(scale))
             weight = weight * rows.view(-1, *[1] * (weight.ndim - 1))
-        bias = self.bias(path, value, scale)
-        if path.half:
+        bias = self.bias(way, value, scale)
+        if way.half:
             weight = weight.bfloat16()
             bias = None if bias is None else bias.bfloat16()
         return weight, bias
 
-    def bias(self, path, value, scale: Tensor | None) -> Tensor | None:
+    def bias(self, way, value, scale: Tensor | None) -> Tensor | None:
         """The layer's bias after folding."""
-        own = self.terms(path, "bias", self.node.target)
+        own = self.terms(way, "bias", self.node.target)
         bias = None if own is None else value(own)
         if self.norm is None:
             return bias
-        mean = value(self.terms(path, "running_mean", self.norm_name))
+        mean = value(self.terms(way, "running_mean", self.norm_name))
         bias = -mean if bias is None else bias - mean
         bias = bias * scale
-        shift = self.terms(path, "bias", self.norm_name)
+        shift = self.terms(way, "bias", self.norm_name)
         return bias if shift is None else bias + value(shift)
 
     def apply(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -229,7 +229,7 @@ class Layer:
         return y.permute(0, 3, 1, 2)
 
     def products(
-        self, b: int, x: Tensor, path, size: tuple[int, int] | None = None
+        self, b: int, x: Tensor, way, size: tuple[int, int] | None = None
     ) -> list[Tensor] | None:
         """Outputs on a batch for origin and directions, if they fit.
 
@@ -237,25 +237,25 @@ class Layer:
         """
         if b in self.kept:
             return self.kept[b]
-        weights = self.prepared(path, x)
+        weights = self.prepared(way, x)
         made = []
         for k, weight in enumerate(weights):
-            bias = self._bias_term(path, k)
-            if path.half:
+            bias = self._bias_term(way, k)
+            if way.half:
                 x = x.float()
             made.append(self.apply(x, weight, bias))
             if size is not None:
                 made[-1] = windows(made[-1], size)
-            if path.half:
+            if way.half:
                 made[-1] = made[-1].bfloat16()
-            path.room -= made[-1].nbytes
-        if path.room < 0:
-            path.room += sum(t.nbytes for t in made)
+            way.room -= made[-1].nbytes
+        if way.room < 0:
+            way.room += sum(t.nbytes for t in made)
             return None
         self.kept[b] = made
         return made
 
-    def _bias_term(self, path, k: int) -> Tensor | None:
+    def _bias_term(self, way, k: int) -> Tensor | None:
         """The k-th term of the bias; constants belong to the origin."""
 
         def term(terms):
@@ -263,10 +263,10 @@ class Layer:
                 return terms[k]
             return torch.zeros_like(terms[0])
 
-        own = self.terms(path, "bias", self.node.target)
+        own = self.terms(way, "bias", self.node.target)
         if self.norm is None:
             return None if own is None else term(own)
-        mean = term(self.terms(path, "running_mean", self.norm_name))
+        mean = term(self.terms(way, "running_mean", self.norm_name))
         bias = (-mean if own is None else term(own) - mean) * self.fixed_scale
-        shift = self.terms(path, "bias", self.norm_name)
+        shift = self.terms(way, "bias", self.norm_name)
         return bias if shift is None else bias + term(shift)

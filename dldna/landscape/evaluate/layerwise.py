@@ -21,7 +21,7 @@ class Point:
     """One point of the plane.
 
     Args:
-        path: the path that asks for it.
+        way: the way that asks for it.
         plan: the rearranged graph.
         point: its coordinates.
         row: the row it belongs to.
@@ -29,7 +29,7 @@ class Point:
         bases: first layers' outputs at the row's fixed coordinates.
     """
 
-    path: Any
+    way: Any
     plan: Plan
     point: list[float]
     row: Row
@@ -45,7 +45,7 @@ class Point:
             value = terms[0]
             if len(terms) > 1:
                 value = combined(terms, self.point)
-            if self.path.half and value.is_floating_point():
+            if self.way.half and value.is_floating_point():
                 value = value.bfloat16()
             self.formed[name] = value
         return self.formed[name]
@@ -53,7 +53,7 @@ class Point:
     def run(self, b: int, batch: Any) -> Any:
         """The model's output on a batch."""
         plan, graph = self.plan, self.plan.graph
-        values = dict(self.path.inputs(b, batch))
+        values = dict(self.way.inputs(b, batch))
         owned: set[fx.Node] = set()
         self.done.clear()
         for node in graph.nodes:
@@ -107,7 +107,7 @@ class Point:
             module = graph.modules[node.target]
             if has_tensors(module):
                 return self._module(node, module, values), False
-        return self.path.call(node, values), False
+        return self.way.call(node, values), False
 
     def _last(self, source: fx.Node, node: fx.Node, owned) -> bool:
         return source in owned and source in self.plan.dead[node]
@@ -131,15 +131,15 @@ class Point:
         return x + y
 
     def _layer(self, node: fx.Node, values, b: int) -> Tensor:
-        path, plan = self.path, self.plan
+        way, plan = self.way, self.plan
         layer, source = plan.layers[node], node.args[0]
         x = values[source]
-        if source in plan.fixed and layer.constant(path):
+        if source in plan.fixed and layer.constant(way):
             return self._first(layer, node, x, b)
         key = (node, layer.form(x))
         if key not in self.formed:
             made = layer.at(self, x)
-            if len(path.batches) == 1:
+            if len(way.batches) == 1:
                 return layer.apply(x, *made)
             self.formed[key] = made
         return layer.apply(x, *self.formed[key])
@@ -150,9 +150,9 @@ class Point:
         A max-pooling right after it takes the largest of a few whole
         tensors, one for each place in its window.
         """
-        path, pool = self.path, self.plan.windowed[node]
+        way, pool = self.way, self.plan.windowed[node]
         size = self.plan.pools.get(pool) if x.ndim == 4 else None
-        terms = layer.products(b, x, path, size)
+        terms = layer.products(b, x, way, size)
         if terms is None:
             return layer.apply(x, *layer.at(self, x))
         if (b, node) not in self.bases:
@@ -160,7 +160,7 @@ class Point:
         base, step = self.bases[b, node], terms[1 + self.row.axis]
         if size is None:
             return torch.add(base, step, alpha=self.step)
-        out = path.scratch(base)
+        out = way.scratch(base)
         self.done.add(pool)
         torch.add(base, step, alpha=self.step, out=out)
         return out.amax(0).permute(0, 3, 1, 2)
@@ -168,7 +168,7 @@ class Point:
     def _attribute(self, node: fx.Node) -> Any:
         name = self.plan.graph.first_name.get(node.target)
         if name is None:
-            return gr.fetch(self.plan.task.twin, node.target)
+            return gr.fetch(self.plan.subspace.twin, node.target)
         return self.tensor(name)
 
     def _module(self, node: fx.Node, module: nn.Module, values) -> Any:

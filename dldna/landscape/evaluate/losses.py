@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from dldna import batches as bt
 from dldna.landscape.evaluate.metrics import accuracy
-from dldna.landscape.evaluate.subspace import Task, Total
+from dldna.landscape.evaluate.subspace import Subspace
+from dldna.landscape.evaluate.total import Total
 
 CLASS_OPTIONS = {
     "weight": None,
@@ -21,22 +22,22 @@ CLASS_OPTIONS = {
 }
 
 
-def per_sample(task: Task) -> str | None:
+def per_sample(subspace: Subspace) -> str | None:
     """What the loss is as a sum over samples, if that is known.
 
     Returns:
         "cross-entropy", "squared error" or None. For those two, and with
         no metric but accuracy, batches may be cut and joined at will.
     """
-    if any(m is not accuracy for m in task.metrics.values()):
+    if any(m is not accuracy for m in subspace.metrics.values()):
         return None
-    for batch in task.batches:
+    for batch in subspace.batches:
         if not isinstance(batch, (tuple, list)):
             return None
         if not all(isinstance(t, Tensor) for t in batch):
             return None
-    targets = [bt.split(b)[1] for b in task.batches]
-    call, options = _call(task.loss_fn)
+    targets = [bt.split(b)[1] for b in subspace.batches]
+    call, options = _call(subspace.loss_fn)
     if options.pop("reduction", "mean") not in ("mean", "sum"):
         return None
     if call is F.cross_entropy:
@@ -79,7 +80,7 @@ def add_losses(
         batch: the batch of N samples.
         kind: what :func:`per_sample` found.
     """
-    task, n = total.task, logits.shape[2]
+    subspace, n = total.subspace, logits.shape[2]
     if kind is None:
         for p, z in zip(at, logits, strict=True):
             add_one(total, p, z.t(), batch)
@@ -100,9 +101,9 @@ def add_losses(
             )
         value = (logits - target.t()).double().square_().sum((1, 2))
         divisor = n * logits.shape[1]
-    value = value if task.summed else value / divisor
+    value = value if subspace.summed else value / divisor
     total.add("loss", at, value, batch)
-    for name in task.metrics:  # accuracy, or per_sample had said None
+    for name in subspace.metrics:  # accuracy, or per_sample had said None
         if target.ndim == 1 and logits.shape[1] > 1:
             right = (logits.argmax(1) == target).double().mean(1)
             total.add(name, at, right, batch)
@@ -113,9 +114,9 @@ def add_losses(
 
 def add_one(total: Total, p: int, output: Any, batch: Any) -> None:
     """Add the loss and metrics of one batch at one point."""
-    task = total.task
-    total.add("loss", p, mean(task.loss(output, batch)), batch)
-    for name, metric in task.metrics.items():
+    subspace = total.subspace
+    total.add("loss", p, mean(subspace.loss(output, batch)), batch)
+    for name, metric in subspace.metrics.items():
         total.add(name, p, mean(metric(output, batch)), batch)
 
 

@@ -1,4 +1,4 @@
-"""The path for multilayer perceptrons: many points in one pass.
+"""The way for multilayer perceptrons: many points in one pass.
 
 The products of the first layer's weights with the data are linear in the
 coordinates: for weights W0 + a D1 + b D2 they are
@@ -28,12 +28,14 @@ from torch import Tensor, fx
 from dldna import batches as bt
 from dldna.landscape.evaluate.affine import Moving, Weights
 from dldna.landscape.evaluate.crossings import LONGEST, pays
+from dldna.landscape.evaluate.evaluator import Values
 from dldna.landscape.evaluate.graph import Graph, Unsupported
 from dldna.landscape.evaluate.losses import add_losses, joined, per_sample
 from dldna.landscape.evaluate.program import Program
 from dldna.landscape.evaluate.row import Row, rows
 from dldna.landscape.evaluate.rows import Run, Tile, tile
-from dldna.landscape.evaluate.subspace import Task, Total, Values
+from dldna.landscape.evaluate.subspace import Subspace
+from dldna.landscape.evaluate.total import Total
 
 TILE = 256  # images
 HOT = 2 * 2**20  # bytes of the widest activations at once, per thread
@@ -45,7 +47,7 @@ class Mlp:
     """Many points at once through linear layers and activations.
 
     Args:
-        task: what is evaluated.
+        subspace: what is evaluated.
         memory: bytes it may use.
 
     Raises:
@@ -54,22 +56,22 @@ class Mlp:
 
     name = "mlp"
 
-    def __init__(self, task: Task, memory: float):
-        if task.statistics not in ("eval", "interpolate"):
-            raise Unsupported(f"statistics={task.statistics!r}")
-        self.task = task
-        self.graph = Graph(task)
+    def __init__(self, subspace: Subspace, memory: float):
+        if subspace.statistics not in ("eval", "interpolate"):
+            raise Unsupported(f"statistics={subspace.statistics!r}")
+        self.subspace = subspace
+        self.graph = Graph(subspace)
         self.program = Program(self.graph)
         self.names = {s.node: self._named(s.node) for s in self.program.steps}
         self.moving = self._moving()
-        self.kind = per_sample(task)
+        self.kind = per_sample(subspace)
         self.notes: dict[str, Any] = {}
-        self.half = task.precision == "bfloat16"
-        self.batches = task.batches
+        self.half = subspace.dtype == "bfloat16"
+        self.batches = subspace.batches
         if self.kind:
             self.batches = joined(self.batches, TILE)
-        item = 8 if task.precision == "float64" else 4
-        weights = item * sum(v.numel() for v in task.origin.values())
+        item = 8 if subspace.dtype == "float64" else 4
+        weights = item * sum(v.numel() for v in subspace.origin.values())
         largest = min(TILE, max(bt.size(b) for b in self.batches))
         self.several = sum(-(-bt.size(b) // TILE) for b in self.batches) > 1
         wide, after = self.program.widest, self.program.widest_after
@@ -99,10 +101,10 @@ class Mlp:
         )
         crossed = {self.names[n]["weight"] for n in self.program.folds}
         rest = [n for n in wanted if n not in crossed or wanted[n] > 1]
-        return Moving(self.task, list(wanted)), Moving(self.task, rest)
+        return Moving(self.subspace, list(wanted)), Moving(self.subspace, rest)
 
     def _outputs(self) -> list[int]:
-        if self.task.device.type != "cpu":
+        if self.subspace.device.type != "cpu":
             return []
         modules = self.graph.modules
         return [modules[n.target].out_features for n in self.program.folds]
@@ -117,8 +119,8 @@ class Mlp:
 
     def terms(self, name: str) -> list[Tensor]:
         """A parameter at the origin, and its step along each direction."""
-        task = self.task
-        return [task.origin[name], *[d[name] for d in task.directions]]
+        subspace = self.subspace
+        return [subspace.origin[name], *[d[name] for d in subspace.directions]]
 
     def _named(self, node: fx.Node) -> dict[str, str]:
         """Full names of a layer's tensors, for those it has."""
@@ -129,8 +131,8 @@ class Mlp:
 
     def __call__(self, coords: Tensor) -> Values:
         """Loss and metrics at (P, K) coordinates; each (P,) float64."""
-        coords = self.task.check(coords)
-        total = Total(self.task, len(coords))
+        coords = self.subspace.check(coords)
+        total = Total(self.subspace, len(coords))
         with torch.no_grad():
             for row in rows(coords, self.row):
                 self._row(total, row)
@@ -184,7 +186,9 @@ class Mlp:
             whole = self._memory.get(name)
             size = math.prod(shape)
             if whole is None or whole.numel() < size or whole.dtype != dtype:
-                whole = torch.empty(size, dtype=dtype, device=self.task.device)
+                whole = torch.empty(
+                    size, dtype=dtype, device=self.subspace.device
+                )
                 self._memory[name] = whole
             self._buffers[key] = whole[:size].view(shape)
         return self._buffers[key]

@@ -29,7 +29,7 @@ class Program:
     """What is computed once for the data, and what for every point.
 
     Args:
-        graph: of a task's model.
+        graph: of a subspace's model.
 
     Attributes:
         fixed: nodes that do not depend on the parameters, in order.

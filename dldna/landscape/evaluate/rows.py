@@ -25,10 +25,10 @@ class Tile(NamedTuple):
     first: dict[fx.Node, list[Tensor]]
 
 
-def tile(path: Any, batch: Any) -> Tile:
+def tile(way: Any, batch: Any) -> Tile:
     """Evaluate the fixed nodes and the first layers' products."""
-    given, values = path.graph.inputs(batch), {}
-    for node in path.program.fixed:
+    given, values = way.graph.inputs(batch), {}
+    for node in way.program.fixed:
         if node.op == "placeholder":
             if node.target in given:
                 values[node] = given[node.target]
@@ -41,17 +41,17 @@ def tile(path: Any, batch: Any) -> Tile:
         elif node.op == "call_method":
             values[node] = getattr(args[0], node.target)(*args[1:], **kwargs)
         else:
-            module = path.task.twin.get_submodule(node.target)
+            module = way.subspace.twin.get_submodule(node.target)
             values[node] = module(*args, **kwargs)
-    points = [path.task.origin, *path.task.directions]
+    points = [way.subspace.origin, *way.subspace.directions]
     first = {}
-    for step in path.program.steps:
+    for step in way.program.steps:
         if step.kind != "first":
             continue
         x = values[step.node.args[0]]
         if x.ndim != 2:
             raise Unsupported("a linear layer on more than features")
-        names = path.names[step.node]
+        names = way.names[step.node]
         first[step.node] = [_product(x, names, p) for p in points]
     return Tile(values, first)
 
@@ -65,7 +65,7 @@ class Run:
     """The operations of the model on one tile, for a row of points.
 
     Args:
-        path: the path that asks.
+        way: the way that asks.
         weights: gives all that moves; all but the weights that crossings
             need, if asked with True.
         row: the points.
@@ -74,17 +74,17 @@ class Run:
 
     def __init__(
         self,
-        path: Any,
+        way: Any,
         weights: Callable[[bool], Weights],
         row: Row,
         tile: Tile,
     ):
-        self.path, self.row, self.tile = path, row, tile
-        self.crossed = self._crossed() if path.crosses(row) else {}
+        self.way, self.row, self.tile = way, row, tile
+        self.crossed = self._crossed() if way.crosses(row) else {}
         self.weights = weights(bool(self.crossed))
-        skipped = {path.program.folds[node] for node in self.crossed}
+        skipped = {way.program.folds[node] for node in self.crossed}
         self.first = {
-            node: Affine(terms, row, path.half)
+            node: Affine(terms, row, way.half)
             for node, terms in tile.first.items()
             if node not in skipped
         }
@@ -92,10 +92,10 @@ class Run:
     def _crossed(self) -> dict[fx.Node, Tensor]:
         """(P, N, M) sums of each layer after a ReLU, if numbers are tame."""
         found, row = {}, self.row
-        for node, first in self.path.program.folds.items():
-            name = self.path.names[node]["weight"]
+        for node, first in self.way.program.folds.items():
+            name = self.way.names[node]["weight"]
             ends = []
-            for terms in (self.tile.first[first], self.path.terms(name)):
+            for terms in (self.tile.first[first], self.way.terms(name)):
                 ends += [combined(terms, row.fixed), terms[1 + row.axis]]
             if not tame(*ends):
                 return {}
@@ -109,7 +109,7 @@ class Run:
         """
         self.part, self.at = part, self.weights(part)
         values: dict[fx.Node, Tensor] = {}
-        for node, kind, relu in self.path.program.steps:
+        for node, kind, relu in self.way.program.steps:
             if node in self.first:
                 value = self._first(node)
             elif node in self.crossed:
@@ -121,10 +121,10 @@ class Run:
             else:
                 value = getattr(self, f"_{kind}")(node, values[node.args[0]])
             values[node] = value.relu_() if relu else value
-        return values[self.path.program.output]
+        return values[self.way.program.output]
 
     def _of(self, node: fx.Node, name: str) -> Tensor | None:
-        full = self.path.names[node].get(name)
+        full = self.way.names[node].get(name)
         return None if full is None else self.at[full]
 
     def _same(self, node: fx.Node, x: Tensor) -> Tensor:
@@ -133,12 +133,12 @@ class Run:
     def _first(self, node: fx.Node) -> Tensor:
         affine = self.first[node]
         shape = (self.part.stop - self.part.start, *affine.base.shape)
-        out = self.path.buffer(node.name, shape, affine.base.dtype)
+        out = self.way.buffer(node.name, shape, affine.base.dtype)
         return affine(self.part, out).transpose(1, 2)
 
     def _after(self, node: fx.Node) -> Tensor:
         out, bias = self.crossed[node][self.part], self._of(node, "bias")
-        if self.path.half:
+        if self.way.half:
             out = out.bfloat16()
         out = out if bias is None else out.add_(bias.unsqueeze(1))
         return out.transpose(1, 2)
@@ -146,7 +146,7 @@ class Run:
     def _linear(self, node: fx.Node, x: Tensor) -> Tensor:
         weight, bias = self._of(node, "weight"), self._of(node, "bias")
         shape = (len(x), weight.shape[1], x.shape[2])
-        out = self.path.buffer(node.name, shape, x.dtype)
+        out = self.way.buffer(node.name, shape, x.dtype)
         if bias is None:
             return torch.bmm(weight, x, out=out)
         return torch.baddbmm(bias.unsqueeze(2), weight, x, out=out)
@@ -159,7 +159,7 @@ class Run:
         mean = self._of(node, "running_mean")
         if mean is None:
             raise Unsupported("batch norm without running statistics")
-        eps = self.path.graph.modules[node.target].eps
+        eps = self.way.graph.modules[node.target].eps
         scale = torch.rsqrt(self._of(node, "running_var").clamp_min(0) + eps)
         weight, bias = self._of(node, "weight"), self._of(node, "bias")
         scale = scale if weight is None else scale * weight
@@ -174,7 +174,7 @@ class Run:
         )
         kwargs = {k: v for k, v in kwargs.items() if k != "inplace"}
         if node.op == "call_module":
-            module = self.path.graph.modules[node.target]
+            module = self.way.graph.modules[node.target]
             if getattr(module, "inplace", False):
                 args = (args[0].clone(),)
             return module(*args)

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from dldna import batches as bt
+from dldna.landscape.evaluate.evaluator import Values
 from dldna.landscape.evaluate.losses import mean, per_sample
-from dldna.landscape.evaluate.subspace import Task, Total, Values, norms
-from dldna.objective import in_place
+from dldna.landscape.evaluate.subspace import Subspace
+from dldna.landscape.evaluate.total import Total
+from dldna.objective import in_place, norms
 from dldna.objective.place import Put
 
 PIECE = 1024  # samples whose statistics are taken at once
@@ -28,7 +30,7 @@ class Slow:
     sees them; then its own come back, bit by bit.
 
     Args:
-        task: what is evaluated.
+        subspace: what is evaluated.
         exact: take cross-entropy and squared error in float64 from the
             outputs, as the fast ways do, and not in the outputs' own type:
             near a loss of 0 a log-softmax in float32 has few digits.
@@ -37,61 +39,63 @@ class Slow:
     name = "slow"
     chunk = 1
 
-    def __init__(self, task: Task, exact: bool = False):
-        self.task = task
+    def __init__(self, subspace: Subspace, exact: bool = False):
+        self.subspace = subspace
         self.notes: dict[str, Any] = {}
-        self.exact = exact and per_sample(task) is not None
+        self.exact = exact and per_sample(subspace) is not None
 
     def __call__(self, coords: Tensor) -> Values:
         """Loss and metrics at (P, K) coordinates; each (P,) float64."""
-        coords = self.task.check(coords)
-        total = Total(self.task, len(coords))
-        with placed(self.task) as put:
+        coords = self.subspace.check(coords)
+        total = Total(self.subspace, len(coords))
+        with placed(self.subspace) as put:
             for p, point in enumerate(coords.tolist()):
                 self._point(put, total, p, point)
         return total.means()
 
     def _point(self, put: Put, total: Total, p: int, point: list[float]):
-        task = self.task
-        put(task.moving_to(point), task.buffers_at(point))
-        if task.statistics == "recalibrate":
-            recalibrate(task, put)
-        for i, batch in enumerate(task.batches):
-            if i and task.statistics == "train":  # batch norm writes to these
-                put({}, task.buffers_at(point))
-            output = forward(task, batch)
+        subspace = self.subspace
+        put(subspace.moving_to(point), subspace.buffers_at(point))
+        if subspace.statistics == "recalibrate":
+            recalibrate(subspace, put)
+        for i, batch in enumerate(subspace.batches):
+            if (
+                i and subspace.statistics == "train"
+            ):  # batch norm writes to these
+                put({}, subspace.buffers_at(point))
+            output = forward(subspace, batch)
             if self.exact:
                 output = output.double()
-            total.add("loss", p, mean(task.loss(output, batch)), batch)
-            for name, metric in task.metrics.items():
+            total.add("loss", p, mean(subspace.loss(output, batch)), batch)
+            for name, metric in subspace.metrics.items():
                 total.add(name, p, mean(metric(output, batch)), batch)
 
 
 @contextmanager
-def placed(task: Task, needs: tuple[str, ...] = ()) -> Iterator[Put]:
-    """The task's model, ready for points to be put into it."""
-    device = task.device
+def placed(subspace: Subspace, needs: tuple[str, ...] = ()) -> Iterator[Put]:
+    """The subspace's model, ready for points to be put into it."""
+    device = subspace.device
     devices = [device] if device.type == "cuda" else []
-    training = norms(task.model) if task.statistics == "train" else ()
+    training = norms(subspace.model) if subspace.statistics == "train" else ()
     with (
         torch.random.fork_rng(devices),
         torch.set_grad_enabled(bool(needs)),
         in_place(
-            task.model, training=training, needs=needs, write=True
+            subspace.model, training=training, needs=needs, write=True
         ) as put,
     ):
         yield put
 
 
-def forward(task: Task, batch: Any) -> Any:
+def forward(subspace: Subspace, batch: Any) -> Any:
     """The model's output on a batch, at the point that is in place."""
-    half = task.precision == "bfloat16"
-    with torch.autocast(task.device.type, torch.bfloat16, enabled=half):
-        output = bt.apply(task.model, bt.split(batch)[0])
+    half = subspace.dtype == "bfloat16"
+    with torch.autocast(subspace.device.type, torch.bfloat16, enabled=half):
+        output = bt.apply(subspace.model, bt.split(batch)[0])
     return output.float() if half and isinstance(output, Tensor) else output
 
 
-def recalibrate(task: Task, put: Put) -> None:
+def recalibrate(subspace: Subspace, put: Put) -> None:
     r"""Put the data's own statistics into the layers that keep some.
 
     Means and second moments are pooled over pieces of the data with
@@ -105,10 +109,10 @@ def recalibrate(task: Task, put: Put) -> None:
     batches can be joined.
 
     Args:
-        task: what is evaluated, with a point in place.
+        subspace: what is evaluated, with a point in place.
         put: as :func:`dldna.objective.in_place` gives it.
     """
-    layers = norms(task.model)
+    layers = norms(subspace.model)
     moments: dict[nn.Module, list] = {m: [0.0, 0.0, 0.0] for m in layers}
 
     def note(layer: nn.Module, args: tuple, _: Tensor) -> None:
@@ -126,15 +130,15 @@ def recalibrate(task: Task, put: Put) -> None:
             layer.training = True
             layer.momentum = 1.0
         with torch.no_grad():
-            for piece in _pieces(task.batches):
-                forward(task, piece)
+            for piece in _pieces(subspace.batches):
+                forward(subspace, piece)
     finally:
         for layer, hook, momentum in zip(layers, hooks, momenta, strict=True):
             hook.remove()
             layer.training = False
             layer.momentum = momentum
     fresh = {}
-    for name, layer in task.model.named_modules():
+    for name, layer in subspace.model.named_modules():
         n, first, second = moments.get(layer, (0, 0, 0))
         if not n:  # no batch reached it
             continue

@@ -1,4 +1,4 @@
-"""The path for small networks of any kind: stacked parameters, one pass.
+"""The way for small networks of any kind: stacked parameters, one pass.
 
 ``torch.func.vmap`` maps the model's own forward over a leading axis of
 points. Convolutions become grouped convolutions, linear layers batched
@@ -14,6 +14,8 @@ from torch.utils._pytree import tree_map
 
 from dldna import batches as bt
 from dldna import params
+from dldna.guard import attributes_kept
+from dldna.landscape.evaluate.evaluator import Values
 from dldna.landscape.evaluate.graph import Unsupported
 from dldna.landscape.evaluate.losses import (
     add_losses,
@@ -21,7 +23,8 @@ from dldna.landscape.evaluate.losses import (
     joined,
     per_sample,
 )
-from dldna.landscape.evaluate.subspace import Task, Total, Values
+from dldna.landscape.evaluate.subspace import Subspace
+from dldna.landscape.evaluate.total import Total
 
 CACHE = 32 * 2**20  # bytes of activations and weights at once
 POINTS = 256
@@ -31,7 +34,7 @@ class Stacked:
     """Many points in one mapped pass.
 
     Args:
-        task: what is evaluated.
+        subspace: what is evaluated.
         memory: bytes it may use.
 
     Raises:
@@ -40,17 +43,17 @@ class Stacked:
 
     name = "stacked"
 
-    def __init__(self, task: Task, memory: float):
-        if task.statistics not in ("eval", "interpolate"):
-            raise Unsupported(f"statistics={task.statistics!r}")
-        if task.precision == "bfloat16":
-            raise Unsupported("precision='bfloat16'")
-        self.task = task
+    def __init__(self, subspace: Subspace, memory: float):
+        if subspace.statistics not in ("eval", "interpolate"):
+            raise Unsupported(f"statistics={subspace.statistics!r}")
+        if subspace.dtype == "bfloat16":
+            raise Unsupported("dtype='bfloat16'")
+        self.subspace = subspace
         self.notes: dict[str, Any] = {}
-        self.kind = per_sample(task)
-        self.batches = task.batches
+        self.kind = per_sample(subspace)
+        self.batches = subspace.batches
         if self.kind:
-            self.batches = joined(task.batches, 256)
+            self.batches = joined(subspace.batches, 256)
         cost = self._bytes()
         self.at_once = int(
             max(1, min(POINTS, CACHE / cost, memory / 8 / cost))
@@ -59,14 +62,14 @@ class Stacked:
 
     def _bytes(self) -> int:
         """Memory that one point takes: weights and module outputs."""
-        size = sum(v.nbytes for v in self.task.origin.values())
+        size = sum(v.nbytes for v in self.subspace.origin.values())
 
         def look(module, inputs, output):
             nonlocal size
             if isinstance(output, Tensor):
                 size += output.nbytes
 
-        model = self.task.twin
+        model = self.subspace.twin
         handles = [m.register_forward_hook(look) for m in model.modules()]
         try:
             with torch.no_grad():
@@ -80,8 +83,8 @@ class Stacked:
 
     def __call__(self, coords: Tensor) -> Values:
         """Loss and metrics at (P, K) coordinates; each (P,) float64."""
-        coords = self.task.check(coords)
-        total = Total(self.task, len(coords))
+        coords = self.subspace.check(coords)
+        total = Total(self.subspace, len(coords))
         with torch.no_grad():
             for start in range(0, len(coords), self.at_once):
                 part = coords[start : start + self.at_once]
@@ -100,26 +103,29 @@ class Stacked:
 
     def _forward(self, part: Tensor, batch: Any) -> Any:
         """Outputs with a leading axis of points."""
-        task = self.task
-        state = _stacked(task.origin, task.directions, part)
+        subspace = self.subspace
+        state = _stacked(subspace.origin, subspace.directions, part)
         moving: dict[str, Tensor] = {}
-        if task.buffer_directions:
-            names = task.buffer_directions[0]
-            start = {k: task.buffers[k] for k in names}
-            moving = _stacked(start, task.buffer_directions, part)
+        if subspace.buffer_directions:
+            names = subspace.buffer_directions[0]
+            start = {k: subspace.buffers[k] for k in names}
+            moving = _stacked(start, subspace.buffer_directions, part)
         fixed = {
-            k: v.clone() for k, v in task.buffers.items() if k not in moving
+            k: v.clone()
+            for k, v in subspace.buffers.items()
+            if k not in moving
         }
 
         def call(state, inputs):
             def model(*args, **kwargs):
-                return params.call(task.twin, state | fixed, args, kwargs)
+                return params.call(subspace.twin, state | fixed, args, kwargs)
 
             return bt.apply(model, inputs)
 
         inputs = bt.split(batch)[0]
         mapped = torch.func.vmap(call, in_dims=(0, None), randomness="error")
-        return mapped(state | moving, inputs)
+        with attributes_kept(subspace.model):  # mapped tensors die with it
+            return mapped(state | moving, inputs)
 
 
 def _stacked(origin, directions, part: Tensor) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,52 +12,17 @@ from torch import Tensor, nn
 
 from dldna import batches as bt
 from dldna.checks import choice
-from dldna.objective import batch_weight, reduction
+from dldna.landscape.evaluate.evaluator import Unsupported
 from dldna.objective import cast as cast_loss
-from dldna.params import Params, check_same
+from dldna.objective import norms, reduction
+from dldna.params import Params, check_same, dtype_name
 
-
-class Unsupported(Exception):
-    """What a way of evaluating cannot do; the next way is tried."""
-
-
-PRECISIONS = {
-    "float64": torch.float64,
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-}
+DTYPES = ("float32", "float64", "bfloat16")
 STATISTICS = ("eval", "interpolate", "recalibrate", "train")
-Values = dict[str, np.ndarray]
-
-
-class Evaluator(Protocol):
-    """Something that knows the loss at every point of a plane.
-
-    Attributes:
-        name: how it does it, for the record ("slow", "mlp", ...).
-        notes: what else the record should say (JSON values).
-        chunk: a good number of points to ask for at once.
-    """
-
-    name: str
-    notes: dict[str, Any]
-    chunk: int
-
-    def __call__(self, coords: Tensor) -> Values:
-        """Loss and metrics at points given by their coordinates.
-
-        Args:
-            coords: (P, K) float64; point p is
-                ``origin + sum_k coords[p, k] * directions[k]``.
-
-        Returns:
-            "loss" and every metric, each (P,) float64.
-        """
-        ...
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class Subspace:
     """A model, a loss and data, about an origin and along directions.
 
     Args:
@@ -65,7 +30,7 @@ class Task:
             in place and takes them out again.
         loss: ``f(output, batch) -> scalar``.
         summed: the loss adds over the samples instead of averaging.
-        batches: in memory, on the model's device, in the precision.
+        batches: in memory, on the model's device, in that type.
         origin: parameters at coordinates 0.
         directions: one point per coordinate.
         buffers: the buffers at coordinates 0.
@@ -73,8 +38,9 @@ class Task:
             or empty.
         metrics: ``f(output, batch) -> mean over the batch``, by name.
         loss_fn: the loss as it was given.
-        precision: "float32", "float64" or "bfloat16".
-        statistics: what normalisation layers use; see :func:`task`.
+        dtype: "float32", "float64" or "bfloat16"; None for the tensors'
+            own types.
+        statistics: what normalisation layers use; see :meth:`of`.
     """
 
     model: nn.Module
@@ -87,9 +53,105 @@ class Task:
     buffer_directions: list[dict[str, Tensor]]
     metrics: dict[str, Callable]
     loss_fn: Callable
-    precision: str
+    dtype: str | None
     statistics: str
     sizes: list[int] = field(default_factory=list)
+
+    @classmethod
+    def of(
+        cls,
+        model: nn.Module,
+        loss_fn: Callable,
+        batches: list[Any],
+        origin: Params,
+        directions: Sequence[Params],
+        *,
+        metrics: Mapping[str, Callable] | None = None,
+        dtype: str | torch.dtype | None = None,
+        statistics: str = "eval",
+        buffer_directions: Sequence[Mapping[str, Tensor]] | None = None,
+    ) -> "Subspace":
+        """Check and gather what an evaluator needs.
+
+        Args:
+            model: any module; it is as it was after each evaluation.
+            loss_fn: see :mod:`dldna.batches`. The value at a point is the mean
+                over the data: means over batches, weighted by their size or
+                as :func:`batch_weight` says, or sums (``reduction="sum"``)
+                divided by the number of samples.
+            batches: from :func:`dldna.batches.held`.
+            origin: parameters at coordinates 0.
+            directions: one point per coordinate.
+            metrics: ``f(output, batch) -> mean over the batch``, by name.
+            dtype: of the arithmetic. None leaves the model's own types;
+                "float32" and "float64" cast copies; "bfloat16" computes
+                products in bfloat16.
+            statistics: what batch normalisation uses: "eval", the model's
+                running statistics; "train", each batch's own; "recalibrate",
+                statistics recomputed over the data at each point;
+                "interpolate", running statistics that move along
+                ``buffer_directions``. Dropout is off in all of them.
+            buffer_directions: for "interpolate": a dict of floating buffers'
+                steps for each direction (see :func:`buffer_steps`).
+
+        Returns:
+            The subspace.
+
+        Raises:
+            ValueError: an unknown word, names or shapes that do not fit.
+        """
+        dtype = dtype_name(dtype, DTYPES)
+        choice("statistics", statistics, STATISTICS)
+        directions = [dict(d) for d in directions]
+        if not directions:
+            raise ValueError("give at least one direction")
+        if not origin:
+            raise ValueError("the model has no parameters to move")
+        for direction in directions:
+            check_same(origin, direction)
+        if (statistics == "interpolate") != (buffer_directions is not None):
+            raise ValueError(
+                "statistics='interpolate' and buffer_directions go together: "
+                "give both (see buffer_steps) or neither"
+            )
+        if "loss" in (metrics or {}):
+            raise ValueError("a metric cannot be named 'loss'")
+        device = next(iter(origin.values())).device
+        cast = {"device": device}
+        if dtype in ("float32", "float64"):
+            cast["dtype"] = getattr(torch, dtype)
+        batches = [bt.to(b, **cast) for b in batches]
+
+        tensors = [*model.parameters(), *model.buffers()]
+        own = {t.untyped_storage().data_ptr() for t in tensors}
+
+        def move(tensors):
+            moved = {
+                k: v.detach().to(
+                    **(cast if v.is_floating_point() else {"device": device})
+                )
+                for k, v in tensors.items()
+            }
+            return {  # the model's own memory is written to
+                k: v.clone() if v.untyped_storage().data_ptr() in own else v
+                for k, v in moved.items()
+            }
+
+        return cls(
+            model=model,
+            loss=bt.loss_caller(cast_loss(loss_fn, model, **cast)),
+            summed=reduction(loss_fn) == "sum",
+            batches=batches,
+            origin=move(origin),
+            directions=[move(d) for d in directions],
+            buffers=move(dict(model.named_buffers())),
+            buffer_directions=[move(b) for b in buffer_directions or ()],
+            metrics=dict(metrics or {}),
+            loss_fn=loss_fn,
+            dtype=dtype,
+            statistics=statistics,
+            sizes=[bt.size(b) for b in batches],
+        )
 
     @cached_property
     def twin(self) -> nn.Module:
@@ -164,8 +226,8 @@ class Task:
                     found[name] = None
         return list(found)
 
-    def on(self, subset: list[Any]) -> "Task":
-        """The same task on other batches."""
+    def on(self, subset: list[Any]) -> "Subspace":
+        """The same subspace on other batches."""
         return replace(
             self, batches=subset, sizes=[bt.size(b) for b in subset]
         )
@@ -184,138 +246,6 @@ class Task:
                 f"not {tuple(coords.shape)}"
             )
         return coords
-
-
-class Total:
-    """Means over the data, from means or sums over batches, in float64.
-
-    Batches count as :func:`batch_weight` says for the loss, and by their
-    size for metrics.
-
-    Args:
-        task: what is measured.
-        points: number of points that are measured together.
-    """
-
-    def __init__(self, task: Task, points: int):
-        self.task = task
-        names = ("loss", *task.metrics)
-        self.sums = {name: np.zeros(points) for name in names}
-        self.weights = {name: np.zeros(points) for name in names}
-
-    def add(self, name: str, at, value, batch: Any) -> None:
-        """Add one batch's loss or metric at some points."""
-        if name == "loss":
-            weight = batch_weight(self.task.loss_fn, batch)
-        else:
-            weight = bt.size(batch)
-        if weight == 0:  # its mean is NaN
-            return
-        if isinstance(value, Tensor):
-            value = value.detach().double().cpu().numpy()
-        summed = name == "loss" and self.task.summed
-        value = np.asarray(value, dtype=np.float64)
-        self.sums[name][at] += value * (1 if summed else weight)
-        self.weights[name][at] += weight
-
-    def means(self) -> Values:
-        """Sums divided by weights; NaN where nothing counts."""
-        with np.errstate(invalid="ignore"):
-            return {k: v / self.weights[k] for k, v in self.sums.items()}
-
-
-def task(
-    model: nn.Module,
-    loss_fn: Callable,
-    batches: list[Any],
-    origin: Params,
-    directions: Sequence[Params],
-    *,
-    metrics: Mapping[str, Callable] | None = None,
-    precision: str = "float32",
-    statistics: str = "eval",
-    buffer_directions: Sequence[Mapping[str, Tensor]] | None = None,
-) -> Task:
-    """Check and gather what an evaluator needs.
-
-    Args:
-        model: any module; it is as it was after each evaluation.
-        loss_fn: see :mod:`dldna.batches`. The value at a point is the mean
-            over the data: means over batches, weighted by their size or
-            as :func:`batch_weight` says, or sums (``reduction="sum"``)
-            divided by the number of samples.
-        batches: from :func:`dldna.batches.held`.
-        origin: parameters at coordinates 0.
-        directions: one point per coordinate.
-        metrics: ``f(output, batch) -> mean over the batch``, by name.
-        precision: "float32" leaves the model's own types; "float64" casts
-            copies; "bfloat16" computes products in bfloat16.
-        statistics: what batch normalisation uses: "eval", the model's
-            running statistics; "train", each batch's own; "recalibrate",
-            statistics recomputed over the data at each point;
-            "interpolate", running statistics that move along
-            ``buffer_directions``. Dropout is off in all of them.
-        buffer_directions: for "interpolate": a dict of floating buffers'
-            steps for each direction (see :func:`buffer_steps`).
-
-    Returns:
-        The task.
-
-    Raises:
-        ValueError: an unknown word, names or shapes that do not fit.
-    """
-    choice("precision", precision, PRECISIONS)
-    choice("statistics", statistics, STATISTICS)
-    directions = [dict(d) for d in directions]
-    if not directions:
-        raise ValueError("give at least one direction")
-    if not origin:
-        raise ValueError("the model has no parameters to move")
-    for direction in directions:
-        check_same(origin, direction)
-    if (statistics == "interpolate") != (buffer_directions is not None):
-        raise ValueError(
-            "statistics='interpolate' and buffer_directions go together: "
-            "give both (see buffer_steps) or neither"
-        )
-    if "loss" in (metrics or {}):
-        raise ValueError("a metric cannot be named 'loss'")
-    device = next(iter(origin.values())).device
-    cast = {"device": device}
-    if precision == "float64":
-        cast["dtype"] = torch.float64
-    batches = [bt.to(b, **cast) for b in batches]
-
-    tensors = [*model.parameters(), *model.buffers()]
-    own = {t.untyped_storage().data_ptr() for t in tensors}
-
-    def move(tensors):
-        moved = {
-            k: v.detach().to(
-                **(cast if v.is_floating_point() else {"device": device})
-            )
-            for k, v in tensors.items()
-        }
-        return {  # the model's own memory is written to
-            k: v.clone() if v.untyped_storage().data_ptr() in own else v
-            for k, v in moved.items()
-        }
-
-    return Task(
-        model=model,
-        loss=bt.loss_caller(cast_loss(loss_fn, model, **cast)),
-        summed=reduction(loss_fn) == "sum",
-        batches=batches,
-        origin=move(origin),
-        directions=[move(d) for d in directions],
-        buffers=move(dict(model.named_buffers())),
-        buffer_directions=[move(b) for b in buffer_directions or ()],
-        metrics=dict(metrics or {}),
-        loss_fn=loss_fn,
-        precision=precision,
-        statistics=statistics,
-        sizes=[bt.size(b) for b in batches],
-    )
 
 
 def buffer_steps(start: nn.Module, end: nn.Module) -> dict[str, Tensor]:
@@ -338,12 +268,6 @@ def buffer_steps(start: nn.Module, end: nn.Module) -> dict[str, Tensor]:
     last = {k: v for k, v in end.named_buffers() if v.is_floating_point()}
     check_same(first, last)
     return {k: last[k].detach() - v.detach() for k, v in first.items()}
-
-
-def norms(model: nn.Module) -> list[nn.Module]:
-    """The layers of a model that keep running statistics."""
-    kind = nn.modules.batchnorm._NormBase
-    return [m for m in model.modules() if isinstance(m, kind)]
 
 
 def _twin(model: nn.Module, statistics: str) -> nn.Module:

@@ -2,7 +2,22 @@
 
 import numpy as np
 
-from dldna.checks import count
+from dldna.checks import choice, count, warn
+
+ABOUT = ("end", "mean")
+
+
+def origin_of(about: str) -> str:
+    """Where a path's components are counted from; "last" was "end" once.
+
+    Example:
+        >>> origin_of("mean")
+        'mean'
+    """
+    if about == "last":
+        warn("about='last' is now about='end'", FutureWarning)
+        return "end"
+    return choice("origin", about, ABOUT)
 
 
 def walk_shares(k: int, about: str = "end") -> np.ndarray:
@@ -33,7 +48,7 @@ def walk_shares(k: int, about: str = "end") -> np.ndarray:
         arXiv 1806.08805.
     """
     i = np.arange(1, count("k", k) + 1)
-    if about == "mean":
+    if origin_of(about) == "mean":
         return 6 / (np.pi * i) ** 2
     return 8 / (np.pi * (2 * i - 1)) ** 2
 

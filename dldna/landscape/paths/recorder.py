@@ -1,7 +1,6 @@
 """Checkpoints streamed to disk while a network trains."""
 
 import json
-import math
 import os
 import time
 import zlib
@@ -10,15 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from dldna.checks import choice, count, folder
 from dldna.files import write_atomic
+from dldna.landscape.paths.run_files import (
+    DTYPES,
+    FORMAT,
+    entries,
+    read_meta,
+    stored,
+    tensors,
+)
 from dldna.landscape.scan.locking import locked
-
-FORMAT = 1
-DTYPES = ("float32", "float16", "float64")
 
 
 class Recorder:
@@ -286,37 +289,17 @@ class Recorder:
         self._synced = time.monotonic()
 
     def _row(self, model: nn.Module) -> bytes:
-        tensors = _tensors(model)
-        shapes = [[k, list(t.shape)] for k, t in tensors.items()]
+        found = tensors(model)
+        shapes = [[k, list(t.shape)] for k, t in found.items()]
         if shapes != self._shapes:
             raise ValueError(
                 f"{self.path} holds another network: its tensors have "
                 "other names or shapes"
             )
         return b"".join(
-            self._stored(name, t.detach().reshape(-1).cpu()).tobytes()
-            for name, t in tensors.items()
+            stored(name, t.detach().reshape(-1).cpu(), self.dtype).tobytes()
+            for name, t in found.items()
         )
-
-    def _stored(self, name: str, flat: torch.Tensor) -> np.ndarray:
-        """One tensor as it goes to disk, if it survives that."""
-        if flat.dtype == torch.bfloat16:  # unknown to NumPy
-            flat = flat.float()
-        exact = flat.numpy()
-        with np.errstate(over="ignore", under="ignore"):
-            kept = exact.astype(self.dtype)
-        if np.can_cast(exact.dtype, kept.dtype):
-            return kept
-        finite = np.isfinite(exact)
-        lost = (~np.isfinite(kept[finite])).any()
-        if lost or (exact[finite].any() and not kept.any()):
-            top = np.abs(exact[finite]).max()
-            raise ValueError(
-                f"{name!r} reaches {top:.3g}, which {self.dtype} would "
-                f"store as {'inf' if lost else '0'}: record with dtype="
-                f"{str(exact.dtype)!r}, in a new folder"
-            )
-        return kept
 
     def _open(self, model: nn.Module, step: int) -> None:
         with ExitStack() as stack:
@@ -328,7 +311,7 @@ class Recorder:
         meta = self.path / "meta.json"
         before = entries(self.path)
         params = dict(model.named_parameters())
-        self._shapes = [[k, list(t.shape)] for k, t in _tensors(model).items()]
+        self._shapes = [[k, list(t.shape)] for k, t in tensors(model).items()]
         if before:
             known = read_meta(self.path)
             if known["shapes"] != self._shapes:
@@ -362,62 +345,3 @@ class Recorder:
     def _row_bytes(self) -> int:
         numbers = sum(int(np.prod(s)) for _, s in self._shapes)
         return numbers * np.dtype(self.dtype).itemsize
-
-
-def _tensors(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Parameters, then floating buffers, by name."""
-    found = dict(model.named_parameters())
-    for name, buffer in model.named_buffers():
-        if buffer.is_floating_point():
-            found[name] = buffer
-    return found
-
-
-def entries(path: Path) -> list[dict[str, Any]]:
-    """The complete checkpoints of a folder, as far as they are whole."""
-    index, weights = path / "index.jsonl", path / "weights.bin"
-    if not index.exists() or not weights.exists():
-        return []
-    meta = read_meta(path)
-    numbers = sum(int(np.prod(shape)) for _, shape in meta["shapes"])
-    row = numbers * np.dtype(meta["dtype"]).itemsize
-    whole = weights.stat().st_size // max(row, 1)
-    found = []
-    for line in index.read_bytes().split(b"\n")[:whole]:
-        try:
-            entry = json.loads(line)
-            found.append({k: entry[k] for k in _ENTRY})
-        except (ValueError, KeyError, TypeError):
-            break  # the line that was being written at the kill
-    return found
-
-
-_ENTRY = ("step", "epoch", "loss", "crc")
-
-
-def read_meta(path: Path) -> dict[str, Any]:
-    """What the folder says of itself.
-
-    Raises:
-        FileNotFoundError: there is no recorded run.
-        ValueError: the file is damaged.
-    """
-    meta = path / "meta.json"
-    if not meta.exists():
-        raise FileNotFoundError(
-            f"no recorded run in {path}: make one with "
-            "dldna.landscape.Recorder"
-        )
-    try:
-        found = json.loads(meta.read_text())
-        if found["format"] != FORMAT:
-            raise ValueError(f"format {found['format']}")
-        for name, shape in found["shapes"]:
-            wrong = min(shape, default=0) < 0 or math.prod(shape) > 2**48
-            if wrong or not isinstance(name, str):
-                raise ValueError("bad shapes")
-        choice("dtype", found["dtype"], DTYPES)
-        count("parameters", found["parameters"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{meta} is damaged ({error})") from error
-    return found

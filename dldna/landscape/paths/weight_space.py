@@ -1,37 +1,39 @@
 """Many checkpoints on one sheet: PCA, t-SNE, jumps, and the null model."""
 
-import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from dldna import checks, params
+from dldna import checks
+from dldna.landscape.paths.clustering import clusters
+from dldna.landscape.paths.inner_products import (
+    inner_products,
+    principal,
+    random_walk,
+    weights,
+)
+from dldna.landscape.paths.null import origin_of
+from dldna.landscape.space.names import natural_key
 from dldna.records import Provenance, Record
 
-ABOUT = ("mean", "last")
-_CHUNK = 2**20  # numbers of one checkpoint that are cast to float64 at once
+__all__ = [
+    "Embedding",
+    "MixedRuns",
+    "clusters",
+    "natural_key",
+    "pca",
+    "random_walk",
+    "series_of",
+    "tsne",
+]
 
 
 class MixedRuns(UserWarning):
     """Checkpoints with one name seem to come from more than one run."""
-
-
-def natural_key(label: str) -> list:
-    """Sort key that reads digits as numbers.
-
-    Example:
-        >>> sorted(["epoch10", "epoch9", "epoch1"], key=natural_key)
-        ['epoch1', 'epoch9', 'epoch10']
-    """
-    parts = re.split(r"(\d+)", str(label))
-    return [
-        (0, int(p), "") if p.isdigit() else (1, 0, p.lower()) for p in parts
-    ]
 
 
 def series_of(label: str) -> str:
@@ -107,7 +109,7 @@ def pca(
         labels: names, each with a number in it ("ReLU-epoch10"); by
             default "1", "2", ... in the order given.
         k: number of axes, less than T.
-        about: "mean", or "last" for the way to the end point.
+        about: "mean", or "end" for the way to the end point.
 
     Returns:
         The embedding, in the natural order of the labels.
@@ -120,6 +122,7 @@ def pca(
         MixedRuns: a series falls into clusters far apart.
 
     Example:
+        >>> import torch
         >>> w = [{"w": torch.tensor([t, 0.0])} for t in (0.0, 3.0, 1.0)]
         >>> e = pca(w, ["e1", "e10", "e2"], k=1)
         >>> e.labels, abs(e.coords[:, 0]).round(3).tolist()
@@ -130,13 +133,13 @@ def pca(
         with comparison to neural network training, NeurIPS 2018,
         arXiv 1806.08805.
     """
-    checks.choice("origin", about, ABOUT)
+    about = origin_of(about)
     found = _gather(checkpoints, labels)
     t = len(found["labels"])
     if checks.count("k", k) >= t:
         raise ValueError(f"{t} checkpoints have at most {t - 1} axes, not {k}")
     gram, unit = found.pop("gram")
-    coords, explained = _components(gram, k, about, unit)
+    coords, explained = principal(gram, k, about, unit)
     null_coords, null_explained = random_walk(found["steps"], k, about)
     return Embedding(
         coords=coords,
@@ -146,6 +149,7 @@ def pca(
         method="pca",
         provenance=Provenance(
             made=f"PCA of {t} checkpoints about the {about}",
+            model=found.pop("model"),
             n_params=found.pop("size"),
         ),
         **found,
@@ -213,7 +217,7 @@ def tsne(
 
     # All components at once keep every distance, in T columns.
     gram, unit = found.pop("gram")
-    points, _ = _components(gram, t - 1, "mean", unit)
+    points, _ = principal(gram, t - 1, "mean", unit)
     walk, _ = random_walk(found["steps"], t - 1)
     return Embedding(
         coords=embed(points),
@@ -224,111 +228,12 @@ def tsne(
         perplexity=float(perplexity),
         provenance=Provenance(
             made=f"t-SNE of {t} checkpoints",
+            model=found.pop("model"),
             seed=seed,
             n_params=found.pop("size"),
         ),
         **found,
     )
-
-
-def random_walk(
-    steps: Sequence[float], k: int = 2, about: str = "mean"
-) -> tuple[np.ndarray, np.ndarray]:
-    r"""PCA of a random walk in infinitely many dimensions, exactly.
-
-    There, steps in random directions stand at right angles, so the walk
-    is known up to rotation: position t is the sum of the first t axes,
-    each as long as its step. For n equal steps the shares of the variance
-    tend to :math:`6/(\pi j)^2` about the mean and to
-    :math:`8/(\pi (2j-1))^2` about the end point.
-
-    Args:
-        steps: (T - 1,) lengths of the steps.
-        k: number of axes, less than T.
-        about: "mean" or "last".
-
-    Returns:
-        Coordinates (T, k), and shares of the variance (k,).
-
-    Example:
-        >>> random_walk([1.0] * 299, 3)[1].round(2).tolist()
-        [0.61, 0.15, 0.07]
-
-    References:
-        Antognini, Sohl-Dickstein, PCA of high dimensional random walks
-        with comparison to neural network training, NeurIPS 2018,
-        arXiv 1806.08805.
-    """
-    checks.choice("origin", about, ABOUT)
-    steps = np.asarray(steps, dtype=np.float64)
-    unit = _unit(np.abs(steps).max(initial=0.0))
-    walked = np.append(0.0, np.cumsum((steps / unit) ** 2))
-    # Positions s <= t share the steps up to s.
-    gram = np.minimum.outer(walked, walked)
-    return _components(gram, k, about, unit)
-
-
-def clusters(distances: np.ndarray, factor: float = 3.0) -> np.ndarray:
-    r"""Part points into clusters that lie far apart, if there are any.
-
-    Take the edges of the minimum spanning tree by length. Where two that
-    follow each other differ by more than ``factor``, the longer ones are
-    bridges and are cut, at the widest such gap that leaves no point
-    alone: a single far point is a fast first step, not another run.
-
-    Args:
-        distances: (T, T) distances.
-        factor: how much longer a bridge must be.
-
-    Returns:
-        (T,) numbers of clusters, 0 for the first point's; all 0 if there
-        is but one.
-
-    Example:
-        >>> x = np.array([0.0, 1.0, 9.0, 10.0])
-        >>> clusters(abs(x[:, None] - x)).tolist()
-        [0, 0, 1, 1]
-    """
-    if checks.positive("factor", factor) <= 1:
-        raise ValueError(f"factor must be greater than 1, not {factor!r}")
-    d = np.asarray(distances, dtype=np.float64)
-    t = len(d)
-    edges = _spanning_tree(d)
-    edges = edges[np.argsort(edges[:, 2])]
-    lengths = np.maximum(edges[:, 2], 1e-12 * max(d.max(), 1e-300))
-    ratios = lengths[1:] / lengths[:-1]
-    for gap in np.argsort(-ratios, kind="stable"):
-        if ratios[gap] <= factor:
-            break
-        names = _components_of(t, edges[: gap + 1, :2].astype(int))
-        if np.bincount(names).min() >= 2:
-            return names
-    return np.zeros(t, dtype=int)
-
-
-def _spanning_tree(d: np.ndarray) -> np.ndarray:
-    """(T - 1, 3) rows (i, j, length), after Prim."""
-    t = len(d)
-    nearest, away = np.zeros(t, dtype=int), d[0].copy()
-    away[0] = np.inf
-    outside, rows = np.ones(t, dtype=bool), []
-    outside[0] = False
-    for _ in range(t - 1):
-        j = int(np.argmin(np.where(outside, away, np.inf)))
-        rows.append((nearest[j], j, away[j]))
-        outside[j] = False
-        closer = outside & (d[j] < away)
-        nearest[closer], away[closer] = j, d[j][closer]
-    return np.array(rows, dtype=np.float64).reshape(-1, 3)
-
-
-def _components_of(t: int, edges: np.ndarray) -> np.ndarray:
-    names = np.arange(t)
-    for i, j in edges:
-        names[names == names[j]] = names[i]
-    _, first = np.unique(names, return_index=True)
-    numbers = {names[i]: n for n, i in enumerate(sorted(first))}
-    return np.array([numbers[n] for n in names])
 
 
 def _gather(checkpoints: Sequence[Any], labels: Sequence[str] | None) -> dict:
@@ -345,7 +250,9 @@ def _gather(checkpoints: Sequence[Any], labels: Sequence[str] | None) -> dict:
         raise ValueError(f"{len(labels)} labels for {len(given)} checkpoints")
     order = sorted(range(len(given)), key=lambda i: natural_key(labels[i]))
     labels = [labels[i] for i in order]
-    gram, unit, size = _gram([_weights(given[i]) for i in order], labels)
+    gram, unit, size = inner_products(
+        [weights(given[i]) for i in order], labels
+    )
     squares = np.diagonal(gram)
     distances = unit * np.sqrt(
         np.maximum(squares[:, None] + squares - 2 * gram, 0)
@@ -378,88 +285,7 @@ def _gather(checkpoints: Sequence[Any], labels: Sequence[str] | None) -> dict:
         "jumps": np.array(jumps, dtype=int),
         "gram": (gram, unit),
         "size": size,
+        "model": next(
+            (type(c).__name__ for c in given if isinstance(c, nn.Module)), ""
+        ),
     }
-
-
-def _weights(checkpoint: Any) -> dict[str, Tensor]:
-    if isinstance(checkpoint, nn.Module):
-        return params.of(checkpoint)
-    if isinstance(checkpoint, Mapping):
-        return {
-            k: v.detach()
-            for k, v in checkpoint.items()
-            if torch.is_floating_point(v)
-            and not k.endswith(("running_mean", "running_var"))
-        }
-    raise TypeError(
-        "a checkpoint must be a model or a dict of tensors, not "
-        f"{type(checkpoint).__name__}"
-    )
-
-
-def _unit(size: float) -> float:
-    """The power of 2 next to a size: dividing by it rounds nothing."""
-    return 2.0 ** min(math.frexp(size)[1], 1023) if size else 1.0
-
-
-def _gram(
-    points: list[dict], labels: list[str]
-) -> tuple[np.ndarray, float, int]:
-    """Inner products about the first point, in float64, chunk by chunk.
-
-    They are in units of the second value, squared, so that none leaves
-    the range of the numbers.
-    """
-    for point, label in zip(points, labels, strict=True):
-        try:
-            params.check_same(points[0], point)
-        except ValueError as error:
-            raise ValueError(
-                f"checkpoint {label!r} is of another network than "
-                f"{labels[0]!r}: {error}"
-            ) from error
-        if not all(bool(v.isfinite().all()) for v in point.values()):
-            raise ValueError(f"checkpoint {label!r} holds NaN or inf")
-    unit = _unit(
-        max(
-            (
-                float((p[k].cpu() - v.cpu()).abs().max())
-                for p in points
-                for k, v in points[0].items()
-                if v.numel()
-            ),
-            default=0.0,
-        )
-    )
-    gram = np.zeros((len(points), len(points)))
-    for name in points[0]:
-        flat = [p[name].reshape(-1) for p in points]
-        for start in range(0, flat[0].numel(), _CHUNK):
-            piece = torch.stack(
-                [v[start : start + _CHUNK].double().cpu() for v in flat]
-            )
-            piece = (piece - piece[0].clone()) / unit
-            gram += (piece @ piece.t()).numpy()
-    return gram, unit, params.count(points[0])
-
-
-def _components(
-    gram: np.ndarray, k: int, about: str, unit: float = 1.0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates (T, k) and shares (k,) from inner products.
-
-    The products are in units of ``unit`` squared, the coordinates in 1.
-    """
-    t = len(gram)
-    shift = np.full(t, 1 / t) if about == "mean" else np.eye(t)[-1]
-    centre = np.eye(t) - shift[None, :]  # each row minus the origin
-    values, vectors = np.linalg.eigh(centre @ gram @ centre.T)
-    values = np.maximum(values[::-1][:k], 0)
-    vectors = vectors[:, ::-1][:, :k]
-    # The sign of an axis means nothing: let the last point be positive.
-    vectors = vectors * np.where(vectors[-1] < 0, -1.0, 1.0)
-    if about == "last":
-        vectors = vectors * np.where(vectors[0] > 0, -1.0, 1.0)
-    total = np.trace(centre @ gram @ centre.T)
-    shares = values / total if total > 0 else np.zeros(len(values))
-    return vectors * np.sqrt(values) * unit, shares

@@ -150,3 +150,29 @@ def _feed(total, thing: Any) -> None:
             _feed(total, item)
     else:
         total.update(repr(thing).encode() + b"\0")
+
+
+def scan_identity(scan: Any) -> dict[str, str]:
+    """What makes two scans the same, so that one may go on with the other."""
+    job = scan.job
+    kept = {k: job.options[k] for k in ("statistics", "dtype")}
+    return {
+        "weights": digest(
+            model_identity(job.model),
+            job.origin,
+            dict(job.model.named_buffers()),
+        ),
+        "data": digest(job.held),
+        "directions": digest(
+            job.directions, job.options.get("buffer_directions")
+        ),
+        "grid": digest(list(scan.axes) if scan.grid else scan.coords),
+        "loss or metrics": digest(
+            loss_identity(job.loss_fn),
+            [
+                (name, loss_identity(metric))
+                for name, metric in sorted(job.options["metrics"].items())
+            ],
+        ),
+        "settings": digest(kept),
+    }

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from dldna.checks import count, number
+from dldna.checks import choice, count, number
 
 NONE = np.zeros(1)  # the second axis of a line
 
@@ -190,3 +191,18 @@ def coarse_to_fine(
         left &= ~chosen
         stride //= 2
     return [level for level in levels if len(level)]
+
+
+def extent_of(extent: Any, shadow: Any) -> Any:
+    """Half widths as given, or what holds the whole path ("path")."""
+    if not isinstance(extent, str):
+        return extent
+    choice("extent", extent, ["path"])
+    if shadow is None:
+        raise ValueError("extent='path' needs trajectory=...")
+    ends = []
+    for column in shadow.coords.T:
+        low, high = min(0.0, column.min()), max(0.0, column.max())
+        margin = 0.2 * (high - low) or 1.0
+        ends.append((low - margin, high + margin))
+    return tuple(ends)

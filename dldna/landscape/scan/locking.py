@@ -1,12 +1,13 @@
 """One writer for a folder at a time."""
 
 import os
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+BEHIND = 1 << 20  # the locked byte, behind the number of the process
 _HELD: set[Path] = set()
 _GATE = threading.Lock()
 
@@ -57,14 +58,16 @@ def _busy(folder: Path, who: str, doing: str) -> RuntimeError:
 
 def _seize(handle) -> bool:
     try:
-        if sys.platform == "win32":
-            import msvcrt
+        import fcntl
 
-            msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
+        lock = partial(fcntl.lockf, handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:  # Windows: of one byte, and nobody may read that
+        import msvcrt
 
-            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.lseek(handle.fileno(), BEHIND, os.SEEK_SET)
+        lock = partial(msvcrt.locking, handle.fileno(), msvcrt.LK_NBLCK, 1)
+    try:
+        lock()
     except OSError:
         return False
     return True

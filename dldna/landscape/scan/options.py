@@ -8,20 +8,21 @@ from torch import nn
 from dldna import batches as batching
 from dldna.checks import choice
 from dldna.landscape.evaluate import METRICS
-from dldna.landscape.space.directions import match, state_of
+from dldna.landscape.space.names import match
+from dldna.landscape.space.points import state_of
 
 
-def way_for(path: str, held: list[Any]) -> str:
+def way_for(way: str, held: list[Any]) -> str:
     """The way of evaluating, for data that cannot be cut.
 
     Fast ways try themselves on parts of a batch. Where axis 0 is not the
     samples there are no parts, and the slow way is taken.
     """
-    if path == "slow" or all(map(batching.sliced, held)):
-        return path
-    if path != "auto":
+    if way == "slow" or all(map(batching.sliced, held)):
+        return way
+    if way != "auto":
         for batch in held:
-            batching.check_sliced(batch, f"path={path!r}")
+            batching.check_sliced(batch, f"way={way!r}")
     return "slow"
 
 

@@ -163,7 +163,7 @@ def _sound(found: dict[str, Any]) -> dict[str, Any]:
             for k in ("tile", "samples")
         )
         and plan.get("order", "rows") in ("rows", "levels")
-        and isinstance(plan.get("path", ""), str)
+        and isinstance(plan.get("way", ""), str)
     )
     if not sound:
         raise ValueError("a field of the plan makes no sense")

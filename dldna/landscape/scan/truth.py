@@ -95,7 +95,7 @@ def direct_loss(
     return total / count if count else math.nan
 
 
-def how_close(model: nn.Module, precision: str) -> str:
+def how_close(model: nn.Module, dtype: str | None) -> str:
     """What agreement can be asked of the model's own arithmetic.
 
     Example:
@@ -103,24 +103,25 @@ def how_close(model: nn.Module, precision: str) -> str:
         'float32'
     """
     own = next(model.parameters()).dtype
-    if precision == "bfloat16" or own in {torch.float16, torch.bfloat16}:
+    if dtype == "bfloat16" or own in {torch.float16, torch.bfloat16}:
         return "bfloat16"
-    return "float64" if own == torch.float64 else "float32"
+    wide = own == torch.float64 and dtype != "float32"
+    return "float64" if wide else "float32"
 
 
-def arithmetic(model: nn.Module, precision: str) -> str:
+def arithmetic(model: nn.Module, dtype: str | None) -> str:
     """The type in which a job calculates, for its record.
 
     Example:
-        >>> arithmetic(nn.Linear(1, 1).double(), "float32")
+        >>> arithmetic(nn.Linear(1, 1).double(), None)
         'float64'
     """
     own = str(next(model.parameters()).dtype).removeprefix("torch.")
-    return own if precision == "float32" else precision
+    return own if dtype is None else str(dtype).removeprefix("torch.")
 
 
 def same_twice(
-    first: float, second: float, precision: str = "float32", slack: float = 1
+    first: float, second: float, dtype: str = "float32", slack: float = 1
 ) -> bool:
     """Whether two evaluations agree; NaN agrees with NaN.
 
@@ -135,7 +136,7 @@ def same_twice(
     """
     if not (math.isfinite(first) and math.isfinite(second)):
         return first == second or (math.isnan(first) and math.isnan(second))
-    rtol, atol = CLOSE[precision]
+    rtol, atol = CLOSE[dtype]
     return (
         abs(first - second)
         <= rtol * max(abs(first), abs(second)) * slack + atol

@@ -8,7 +8,7 @@ import numpy as np
 
 from dldna import checks
 from dldna.landscape.shape.samples import samples
-from dldna.records import Line, Provenance, Record
+from dldna.records import Line, Provenance, Record, derived_from
 
 _WHY = "the wavelet transform of a surface"
 
@@ -188,7 +188,9 @@ def decompose(
         shape=list(z.shape),
         wavelet=wavelet,
         mode=_MODE,
-        provenance=Provenance(made=f"{wavelet} wavelets, {levels} levels"),
+        provenance=derived_from(
+            surface, f"{wavelet} wavelets, {levels} levels"
+        ),
     )
 
 
@@ -323,5 +325,5 @@ def cwt(line, scales=None) -> Ridges:
         scales=scales,
         coefficients=np.stack(rows),
         trusted=edge >= math.sqrt(2) * scales[:, None],
-        provenance=Provenance(made="continuous wavelet transform"),
+        provenance=derived_from(line, "continuous wavelet transform"),
     )

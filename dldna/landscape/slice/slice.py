@@ -1,6 +1,5 @@
 """A slice of a network's loss: two parameters free, the rest frozen."""
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from dldna import checks
+from dldna.landscape.slice import toy
 from dldna.landscape.slice.batched import Batched, Place
-from dldna.landscape.slice.toy import ACTIVATIONS, toy_regression
+from dldna.landscape.slice.values import Window, as_dict, window_of
+from dldna.objective.inputs import name_of
 from dldna.records import Provenance, Surface
-
-Window = float | tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +33,7 @@ class Slice:
             bias of that row.
         x: inputs (N, n), float64.
         y: targets (N,).
+        data: name of the data, as far as it is known.
 
     Raises:
         ValueError: unknown activation, or a place that is not there.
@@ -61,9 +61,10 @@ class Slice:
     free: tuple[Place, Place]
     x: Tensor
     y: Tensor
+    data: str = ""
 
     def __post_init__(self):
-        checks.choice("activation", self.activation, ACTIVATIONS)
+        checks.choice("activation", self.activation, toy.ACTIVATIONS)
         if len(self.free) != 2 or self.free[0] == self.free[1]:
             raise ValueError(
                 f"free must be two different places, not {self.free}"
@@ -110,30 +111,17 @@ class Slice:
             >>> one.activation, one.names
             ('tanh', ['W1[3,2]', 'b4[1]'])
         """
-        model = model if isinstance(model, nn.Sequential) else []
-        linear = [m for m in model if isinstance(m, nn.Linear)]
-        kinds = {type(m) for m in model} - {nn.Linear}
-        names = {v: k for k, v in ACTIVATIONS.items()}
-        in_turns = len(model) % 2 == 1 and linear == list(model[::2])
-        if (
-            len(kinds) != 1
-            or not kinds <= names.keys()
-            or not in_turns
-            or any(m.bias is None for m in linear)
-        ):
-            raise ValueError(
-                "a slice needs linear layers with biases and, between them, "
-                "one of ReLU, sigmoid and tanh, as toy_network makes"
-            )
-        x, y = toy_regression() if data is None else data
-        places = tuple(tuple(int(i) for i in p) for p in free)
+        linear, kind = toy.perceptron(model)
+        known = "toy regression" if data is None else name_of(data)
+        x, y = toy.toy_regression() if data is None else data
         return cls(
             [m.weight.detach().double().clone() for m in linear],
             [m.bias.detach().double().clone() for m in linear],
-            names[kinds.pop()],
-            places,
+            kind,
+            tuple(tuple(int(i) for i in p) for p in free),
             x.double(),
             y.double(),
+            known,
         )
 
     @property
@@ -143,15 +131,25 @@ class Slice:
         Example:
             >>> from dldna.landscape import toy_network
             >>> net = toy_network()
-            >>> one = Slice.of(net, [(1, 0, 0), (1, 0, 1)])
-            >>> torch.equal(one.start, net[2].weight[0, :2])
+            >>> torch.equal(Slice.of(net).start, net[2].weight[0, :2])
             True
         """
-        return torch.stack(
-            [
-                self.biases[k][i] if j < 0 else self.weights[k][i, j]
-                for k, i, j in self.free
-            ]
+        w, b = self.weights, self.biases
+        at = [b[k][i] if j < 0 else w[k][i, j] for k, i, j in self.free]
+        return torch.stack(at)
+
+    @property
+    def provenance(self) -> Provenance:
+        """What the slice goes through."""
+        return Provenance(
+            made="slice through two weights",
+            model=f"{self.activation} perceptron",
+            n_params=sum(t.numel() for t in (*self.weights, *self.biases)),
+            data=self.data,
+            n_samples=len(self.y),
+            loss="mean squared error",
+            device=str(self.x.device),
+            dtype="float64",
         )
 
     @property
@@ -254,7 +252,7 @@ class Slice:
             >>> got.alphas.tolist(), got.betas.tolist(), got.losses.shape
             ([0.0, 1.0, 2.0], [-1.0, 0.0, 1.0], (3, 3))
         """
-        window = _window(extent)
+        window = window_of(extent)
         checks.count("resolution", resolution)
         kind = {"dtype": torch.float64}
         a = torch.linspace(*window[:2], resolution, **kind)
@@ -267,17 +265,8 @@ class Slice:
             torch.ones(losses.shape, dtype=torch.bool).numpy(),
             self.losses(torch.zeros(2)).item(),
             directions=self.names,
-            path="two weights",
-            provenance=Provenance(
-                made="two_weights.Slice.surface",
-                model=f"{self.activation} perceptron",
-                n_params=sum(w.numel() for w in self.weights)
-                + sum(b.numel() for b in self.biases),
-                data="toy regression",
-                n_samples=len(self.y),
-                loss="mean squared error",
-                dtype="float64",
-            ),
+            way="two weights",
+            provenance=self.provenance.derived("surface of two weights"),
         )
 
     def minimum(
@@ -307,7 +296,7 @@ class Slice:
             >>> bool(one.minimum(2.0)[1] <= one.surface(2.0).losses.min())
             True
         """
-        low_a, high_a, low_b, high_b = window = _window(extent)
+        low_a, high_a, low_b, high_b = window = window_of(extent)
         low = torch.tensor([low_a, low_b], dtype=torch.float64)
         high = torch.tensor([high_a, high_b], dtype=torch.float64)
         grid, n = self.surface(window, resolution), resolution
@@ -357,45 +346,4 @@ class Slice:
             >>> got["widths"], got["extent"], len(got["grid"])
             ([3, 3, 3, 3, 1], [-2.0, 2.0, -2.0, 2.0], 3)
         """
-        surface = self.surface(extent, resolution)
-        losses = surface.losses.T.astype("<f4")
-        grid: Any = _short(losses)
-        if packed:
-            grid = base64.b64encode(losses.tobytes()).decode()
-        begin = self.start if start is None else torch.as_tensor(start)
-        return {
-            "widths": [
-                self.weights[0].shape[1],
-                *(w.shape[0] for w in self.weights),
-            ],
-            "activation": self.activation,
-            "weights": [w.tolist() for w in self.weights],
-            "biases": [b.tolist() for b in self.biases],
-            "free": [list(p) for p in self.free],
-            "names": self.names,
-            "x": _short(self.x),
-            "y": _short(self.y),
-            "extent": list(_window(extent)),
-            "grid": grid,
-            "shape": list(losses.shape),
-            "start": begin.tolist(),
-        }
-
-
-def _short(values: Any) -> Any:
-    """Nested lists with seven digits."""
-    if values.ndim:
-        return [_short(v) for v in values]
-    return float(f"{values.item():.7g}")
-
-
-def _window(extent: Window) -> tuple[float, float, float, float]:
-    if isinstance(extent, (int, float)):
-        half = float(checks.positive("extent", extent))
-        return (-half, half, -half, half)
-    if len(extent) != 4 or extent[0] >= extent[1] or extent[2] >= extent[3]:
-        raise ValueError(
-            "extent must be a half width or (low, high, low, high), "
-            f"not {extent}"
-        )
-    return tuple(float(v) for v in extent)
+        return as_dict(self, extent, resolution, start, packed)

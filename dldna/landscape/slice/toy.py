@@ -121,3 +121,27 @@ def toy_network(
         flat = torch.tensor(known[str(seed)], dtype=torch.float64)
         net.load_state_dict(params.unflatten(flat, params.of(net)))
     return net
+
+
+def perceptron(model: nn.Module) -> tuple[list[nn.Linear], str]:
+    """The linear layers of a perceptron, and the name of its activation.
+
+    Raises:
+        ValueError: it is built of anything else.
+    """
+    model = model if isinstance(model, nn.Sequential) else []
+    linear = [m for m in model if isinstance(m, nn.Linear)]
+    kinds = {type(m) for m in model} - {nn.Linear}
+    names = {v: k for k, v in ACTIVATIONS.items()}
+    in_turns = len(model) % 2 == 1 and linear == list(model[::2])
+    if (
+        len(kinds) != 1
+        or not kinds <= names.keys()
+        or not in_turns
+        or any(m.bias is None for m in linear)
+    ):
+        raise ValueError(
+            "a slice needs linear layers with biases and, between them, "
+            "one of ReLU, sigmoid and tanh, as toy_network makes"
+        )
+    return linear, names[kinds.pop()]

@@ -1,95 +1,138 @@
-"""Checkpoint files: found in numeric order, read without running them."""
+"""Checkpoints: found in numeric order, read without running them."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-WRAPPERS = ("module.", "_orig_mod.")  # DataParallel, torch.compile
+from dldna.checks import choice
+from dldna.landscape.space.formats import is_weights, read, weights_in
+from dldna.landscape.space.names import bare, is_adapter, match, natural_key
+
+KEYS = (  # under which checkpoints keep their state dict
+    "model",
+    "state_dict",
+    "model_state_dict",
+    "net",
+    "network",
+    "module",
+    "weights",
+    "params",
+)
 
 
-def natural(path: str | Path) -> list:
-    """A sort key by which ``epoch2`` comes before ``epoch10``.
+def read_checkpoint(
+    file: str | Path, key: str | None = None
+) -> dict[str, Tensor]:
+    """A state dict from a checkpoint; nothing in the file is executed.
 
-    Example:
-        >>> sorted(["e10", "e9", "e1"], key=natural)
-        ['e1', 'e9', 'e10']
-    """
-    parts = re.split(r"(\d+)", str(path))
-    return [int(p) if i % 2 else p for i, p in enumerate(parts)]
+    Files of torch (``.pt``, ``.pth``, ``.pth.tar``, ``.bin``, Lightning's
+    ``.ckpt``), of safetensors, either in several parts with an index, and
+    the folders of Hugging Face, accelerate, diffusers and peft are read.
+    Names that DataParallel and ``torch.compile`` give are taken off.
 
+    Args:
+        file: a file or a folder.
+        key: what the checkpoint keeps the state dict under; by default
+            one of "model", "state_dict", "model_state_dict", "net",
+            "network", "module", "weights" and "params", or the only one
+            there is.
 
-def read_checkpoint(file: str | Path) -> dict[str, Tensor]:
-    """A state dict from a file; nothing in the file is executed.
-
-    Files that keep it under "model", "state_dict" or "model_state_dict"
-    are understood, and so are the names that DataParallel and
-    ``torch.compile`` give.
+    Returns:
+        The tensors by name, on the CPU.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is damaged, or holds no state dict.
+        ImportError: the package safetensors is needed and missing.
+        ValueError: it is damaged, holds no state dict or several.
+
+    Example:
+        >>> import tempfile, torch
+        >>> file = tempfile.mkdtemp() + "/last.pth.tar"
+        >>> torch.save({"epoch": 3, "net": {"w": torch.ones(2)},
+        ...             "net_ema": {"w": torch.zeros(2)}}, file)
+        >>> read_checkpoint(file), read_checkpoint(file, "net_ema")
+        ({'w': tensor([1., 1.])}, {'w': tensor([0., 0.])})
     """
     file = Path(file)
     if not file.exists():
         raise FileNotFoundError(f"no checkpoint at {file}")
-    try:
-        found = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:
-        first = str(error).strip().splitlines()[:1]
-        raise ValueError(
-            f"{file} is damaged or is no checkpoint of tensors alone "
-            f"({type(error).__name__}: {''.join(first)[:200]}); save it "
-            "with torch.save(model.state_dict(), ...)"
-        ) from error
-    state = inner(found) if isinstance(found, dict) else {}
+    held = file
+    if file.is_dir():
+        held = weights_in(file)
+        if held is None:
+            raise ValueError(
+                f"{file} is a folder without a file of weights that is "
+                "known (model.safetensors, pytorch_model.bin, ...): give "
+                "the file itself"
+            )
+    state = inner(read(held), key, file)
     if not state or not all(isinstance(v, Tensor) for v in state.values()):
         raise ValueError(f"{file} holds no state dict")
     return bare(state)
 
 
-def inner(found: Mapping[str, Any]) -> dict[str, Any]:
+def inner(
+    found: Mapping[str, Any],
+    key: str | None = None,
+    file: str | Path = "the checkpoint",
+) -> dict[str, Any]:
     """The state dict that a checkpoint keeps under a name.
+
+    Args:
+        found: a state dict, or a dict that holds one.
+        key: its name; by default a usual one, or the only one there is.
+        file: what to call the checkpoint.
+
+    Raises:
+        ValueError: no state dict under ``key``, or several without one.
 
     Example:
         >>> inner({"epoch": 3, "model": {"w": 1}})
         {'w': 1}
     """
-    for key in ("model", "state_dict", "model_state_dict"):
-        if isinstance(found.get(key), Mapping):
-            found = found[key]
-    return dict(found)
+    held = {k: v for k, v in found.items() if isinstance(v, Mapping) and v}
+    if key is not None:
+        return dict(held[choice(f"key of {file}", key, list(held))])
+    usual = [k for k in KEYS if k in held]
+    if usual:
+        return inner(held[usual[0]], None, file)
+    if any(isinstance(v, Tensor) for v in found.values()):
+        return dict(found)
+    states = [k for k, v in held.items() if _of_tensors(v)]
+    if len(states) > 1:
+        raise ValueError(
+            f"{file} holds several state dicts "
+            f"({', '.join(map(repr, states))}): name one by key=..."
+        )
+    return dict(held[states[0]] if states else found)
 
 
-def bare(state: Mapping[str, Any]) -> dict[str, Any]:
-    """A state dict without the names of wrappers around the network.
-
-    Example:
-        >>> bare({"_orig_mod.module.w": 1, "_orig_mod.module.b": 2})
-        {'w': 1, 'b': 2}
-        >>> bare({"module.w": 1, "b": 2})
-        {'module.w': 1, 'b': 2}
-    """
-    found = dict(state)
-    for prefix in WRAPPERS * 2:
-        if found and all(str(k).startswith(prefix) for k in found):
-            found = {k[len(prefix) :]: v for k, v in found.items()}
-    return found
+def _of_tensors(state: Mapping[str, Any]) -> bool:
+    return all(isinstance(v, Tensor) for v in state.values())
 
 
 def load_into(
-    model: nn.Module, state: dict[str, Tensor], file: str | Path
+    model: nn.Module, state: Mapping[str, Tensor], file: str | Path
 ) -> None:
     """Load a state dict into a model of one's own, or say what differs.
+
+    A tensor that the model uses under several names may be kept under
+    one; an adapter's leaves the rest of the model as it is.
 
     Raises:
         ValueError: the file belongs to another network.
     """
+    own = model.state_dict(keep_vars=True)
+    found = match(state, own)
+    by_place = {v.data_ptr(): found[k] for k, v in own.items() if k in found}
+    for name, tensor in own.items():
+        if tensor.numel() and tensor.data_ptr() in by_place:
+            found.setdefault(name, by_place[tensor.data_ptr()])
+    part = is_adapter(state) and any(k in own for k in found)
     try:
-        model.load_state_dict(state)
+        model.load_state_dict(found, strict=not part)
     except RuntimeError as error:
         what = " ".join(str(error).split())[:300]
         raise ValueError(
@@ -97,15 +140,32 @@ def load_into(
         ) from None
 
 
-def checkpoints_in(paths: Sequence[str | Path]) -> list[Path]:
-    """Files in numeric order; a folder stands for its ``.pt``/``.pth``."""
+def checkpoints_in(paths: str | Path | Sequence[str | Path]) -> list[Path]:
+    """Checkpoints in numeric order.
+
+    A folder stands for itself where a library keeps one checkpoint in it,
+    else for the checkpoints inside: files, or folders such as
+    ``checkpoint-500``.
+
+    Raises:
+        FileNotFoundError: there is none in a folder.
+    """
+    if isinstance(paths, (str, Path)):
+        paths = [paths]
     found: list[Path] = []
     for path in map(Path, paths):
-        if path.is_dir():
-            inner = [p for p in path.iterdir() if p.suffix in {".pt", ".pth"}]
-            if not inner:
-                raise FileNotFoundError(f"no .pt or .pth file in {path}")
-            found += sorted(inner, key=natural)
-        else:
+        if not path.is_dir() or weights_in(path):
             found.append(path)
+            continue
+        inside = [
+            p
+            for p in path.iterdir()
+            if (weights_in(p) if p.is_dir() else is_weights(p))
+        ]
+        if not inside:
+            raise FileNotFoundError(
+                f"no checkpoint (.pt, .pth, .ckpt, .safetensors, ...) in "
+                f"{path}"
+            )
+        found += sorted(inside, key=natural_key)
     return found

@@ -275,3 +275,16 @@ def orthogonalise(directions: Sequence[Direction]) -> list[Direction]:
 
 def _double(point: Mapping[str, Tensor]) -> Params:
     return {k: v.detach().double() for k, v in point.items()}
+
+
+def angle(plane: Plane) -> dict[str, Any]:
+    """Lengths and angle of the directions; parallel ones are refused."""
+    gram = gram_matrix(plane.vectors)
+    lengths = gram.diagonal().sqrt()
+    cosine = float(gram[0, 1] / (lengths[0] * lengths[1]))
+    if 1 - abs(cosine) < 1e-9:
+        raise ValueError(
+            "the two directions are parallel, so they span no plane: "
+            "choose another seed or other checkpoints"
+        )
+    return {"cosine": cosine, "lengths": lengths.tolist()}

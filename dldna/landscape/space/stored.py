@@ -14,12 +14,9 @@ from dldna.landscape.scan.fingerprint import (
     loss_identity,
     model_identity,
 )
-from dldna.landscape.space.directions import (
-    Given,
-    choose_directions,
-    from_flat,
-)
+from dldna.landscape.space.directions import Given, choose_directions
 from dldna.landscape.space.plane import Direction
+from dldna.landscape.space.points import from_flat
 
 SLOW = ("hessian", "pca")
 

@@ -68,7 +68,7 @@ class Dynamics(Callback):
         tol: bound of the relative residual of the eigenpairs; an
             eigenvalue's relative error is about its square.
         max_products: most Hessian-vector products for one search.
-        **options: of :class:`dldna.landscape.Operator`: ``mode``,
+        **options: of :class:`dldna.landscape.Operator`: ``statistics``,
             ``dtype``, ``limit``, ``matrix``.
 
     Example:
@@ -93,6 +93,7 @@ class Dynamics(Callback):
         2018, arXiv 1812.04754. McCandlish et al., 2018, arXiv 1812.06162.
     """
 
+    @checks.renamed(mode="statistics")
     def __init__(
         self,
         data: Any = None,

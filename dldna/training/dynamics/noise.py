@@ -16,6 +16,7 @@ from dldna.params import exact
 from dldna.records import Estimate
 
 
+@checks.renamed(mode="statistics")
 @accepts_objective
 def gradient_noise(
     model: nn.Module,
@@ -57,7 +58,7 @@ def gradient_noise(
             sample, which is the most exact and the slowest.
         seed: of the shuffling.
         **options: of :class:`dldna.landscape.Operator`: ``params``,
-            ``dtype``, ``mode``, ``limit``.
+            ``dtype``, ``statistics``, ``limit``.
 
     Returns:
         The noise scale in samples, and its standard error from the

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dldna.landscape import Operator
 from dldna.landscape.curvature.lanczos import lanczos
+from dldna.objective import NotFinite
 from dldna.params import exact
 from dldna.training.callbacks import State
 from dldna.training.dynamics import edge
@@ -56,7 +57,7 @@ class Instruments:
             operator = Operator(
                 state.model, state.loss_fn, self.data, **self.options
             )
-        except ValueError:  # a loss that is not finite
+        except NotFinite:
             return row
         g = operator.gradient()
         row["data_loss"] = operator.loss()

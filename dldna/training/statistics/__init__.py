@@ -1,10 +1,9 @@
 """What a handful of seeds can and cannot tell apart: one voice."""
 
+from dldna.training.statistics.all_pairs import Comparisons, compare_all
 from dldna.training.statistics.budget import expected_best
-from dldna.training.statistics.choose import Choice, choose_rate
 from dldna.training.statistics.compare import Comparison, compare, told_apart
-from dldna.training.statistics.letters import letter_groups
-from dldna.training.statistics.many import Comparisons, compare_all
+from dldna.training.statistics.letter_display import letter_groups
 from dldna.training.statistics.p_values import (
     holm,
     permutation_interval,
@@ -15,6 +14,7 @@ from dldna.training.statistics.p_values import (
     welch_test,
 )
 from dldna.training.statistics.power import power
+from dldna.training.statistics.rate_selection import Choice, choose_rate
 
 __all__ = [
     "Choice",

@@ -9,7 +9,7 @@ from torch import nn
 
 from dldna import checks
 from dldna.optim import find, muon_and_adamw
-from dldna.optim.table import plain
+from dldna.optim.registry import plain
 
 GOLDEN = (5**0.5 - 1) / 2
 

@@ -239,7 +239,7 @@ class Arena(Record):
             for k, v in content.items()
             if k in known
         }
-        about = Provenance(**content.get("provenance", {}))
+        about = Provenance.read(content.get("provenance", {}))
         return cls(**values, provenance=about)
 
 

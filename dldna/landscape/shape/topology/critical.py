@@ -7,7 +7,7 @@ import numpy as np
 from dldna import checks
 from dldna.landscape.shape.samples import place, samples
 from dldna.landscape.shape.topology.tree import merge_tree
-from dldna.records import Provenance, Record
+from dldna.records import Provenance, Record, derived_from
 
 # The link of a vertex in a triangulation with one diagonal, in order.
 RING = ((-1, 0), (-1, 1), (0, 1), (1, 0), (1, -1), (0, -1))
@@ -120,7 +120,7 @@ def critical_points(surface) -> CriticalPoints:
         saddles_at=place(axes, saddles),
         maxima_at=place(axes, maxima),
         skipped=int((~judged).sum()),
-        provenance=Provenance(made="critical points by the 6-ring"),
+        provenance=derived_from(surface, "critical points by the 6-ring"),
     )
 
 
@@ -186,8 +186,8 @@ def persistent_points(surface, threshold: float) -> CriticalPoints:
         saddles_at=place(axes, saddles[order]),
         maxima_at=place(axes, maxima),
         skipped=int((~np.isfinite(z)).sum()),
-        provenance=Provenance(
-            made=f"critical points of persistence above {threshold:g}"
+        provenance=derived_from(
+            surface, f"critical points of persistence above {threshold:g}"
         ),
     )
 

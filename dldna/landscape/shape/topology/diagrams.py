@@ -11,7 +11,7 @@ from dldna.landscape.shape.topology.tree import (
     levels,
     merge_tree,
 )
-from dldna.records import Provenance, Record
+from dldna.records import Provenance, Record, derived_from
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +112,7 @@ def diagram(surface, backend: str = "union-find") -> Diagram:
         h1=_tidy(h1),
         nan=nan,
         infinite=infinite,
-        provenance=Provenance(made=f"persistence diagram by {backend}"),
+        provenance=derived_from(surface, f"persistence diagram by {backend}"),
     )
 
 
@@ -202,5 +202,5 @@ def significant(diagram_: Diagram, error: float) -> Diagram:
         h1=kept[1],
         nan=diagram_.nan,
         infinite=diagram_.infinite,
-        provenance=diagram_.provenance,
+        provenance=derived_from(diagram_, f"bars longer than {2 * error:g}"),
     )

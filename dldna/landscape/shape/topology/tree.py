@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dldna.landscape.shape.samples import Samples, place, samples
-from dldna.records import Provenance, Record
+from dldna.records import Provenance, Record, derived_from
 
 # Half of the neighbours of a vertex, by their number.
 STEPS = {
@@ -228,7 +228,7 @@ def merge_tree(surface, neighbours: int = 4) -> MergeTree:
         neighbours=neighbours,
         nan=nan,
         infinite=infinite,
-        provenance=Provenance(made="merge tree of sublevel sets"),
+        provenance=derived_from(surface, "merge tree of sublevel sets"),
     )
 
 

@@ -1,0 +1,163 @@
+"""What a matrix of curvature is held to before its products are used."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dldna import batches as bt
+from dldna.landscape.curvature import products
+from dldna.objective import Objective
+
+FEW = 2  # samples of a check
+LARGE = 3e7  # parameters; a check in float64 would take much memory
+KEEP_BYTES = 2**31  # of graphs that stay in memory
+# Models whose derivatives were held to differences, and with which losses:
+# it is the code that is checked, so once is enough while weights change.
+_HELD: WeakKeyDictionary[nn.Module, dict] = WeakKeyDictionary()
+
+
+def check_derivatives(operator: Any) -> None:
+    """Hold gradient and product to differences, on a few samples.
+
+    Args:
+        operator: the matrix, an :class:`~dldna.landscape.Operator`.
+
+    Raises:
+        ValueError: they differ, whatever the step.
+    """
+    loss, seen = operator.loss_fn, _HELD.setdefault(operator.model, {})
+    known = seen.setdefault(
+        (operator.statistics, tuple(operator.names)), WeakSet()
+    )
+    if operator.n > LARGE or operator.mixed or operator.writes:
+        return
+    with suppress(TypeError):  # a loss without a hash is held each time
+        if loss in known:
+            return
+    _hold_to_differences(operator)
+    with suppress(TypeError):
+        known.add(loss)
+
+
+def _hold_to_differences(operator: Any) -> None:
+    batch = bt.cut(operator.given[0], 0, FEW)
+    try:
+        wide = Objective(
+            operator.model,
+            operator.loss_fn,
+            [batch],
+            names=operator.names,
+            dtype=torch.float64,
+            statistics=operator.statistics,
+        )
+    except Exception:  # it cannot be cut, or calculated in float64
+        return
+    for seed, step in enumerate((1e-11, 1e-9, 1e-7, 1e-5)):
+        try:
+            first, second = products.truth(wide, wide.given[0], step, seed)
+        except RuntimeError as error:
+            raise products.explained(error) from error
+        if max(first, second) < 0.01:
+            return
+    what = "gradient" if first >= 0.01 else "product with the Hessian"
+    raise ValueError(
+        f"the {what} that torch calculates differs from differences of "
+        f"the {'loss' if first >= 0.01 else 'gradient'} by "
+        f"{max(first, second):.0%}: a part of the network is written so "
+        "that it cannot be differentiated (a custom backward that keeps "
+        "detached numbers; checkpointing in the re-entrant way, which "
+        "use_reentrant=False mends; a fused kernel). Leave that part "
+        "out with params=, or replace it by plain operations"
+    )
+
+
+def check_finite(operator: Any, out: Tensor) -> None:
+    """Refuse a product that is not finite, with the names of its tensors.
+
+    Raises:
+        ValueError: an entry is NaN or infinite.
+    """
+    if bool(torch.isfinite(out).all()):
+        return
+    bad = [
+        name
+        for name, part in operator.cut(out).items()
+        if not bool(torch.isfinite(part).all())
+    ]
+    raise ValueError(
+        "a product with the matrix of curvature is not finite in "
+        f"{', '.join(bad[:3])}: look for a norm or a root at 0, for NaN "
+        "or very large parameters, or use float64; params= leaves "
+        "tensors out"
+    )
+
+
+def agreeing(
+    operator: Any, i: int, plain: products.Product
+) -> tuple[products.Product | None, str]:
+    """The product by the operator's way, if it equals the plain one.
+
+    Args:
+        operator: the matrix.
+        i: number of the batch.
+        plain: the product by "reverse".
+
+    Returns:
+        The product and an empty word; or None, and why it is none.
+    """
+    make = getattr(products, operator.way)
+    try:
+        fast = make(operator, operator.batches[i])
+        if fast is None:
+            return None, (
+                "an operation of the network or the loss is not known to be "
+                "traced rightly"
+            )
+        gap = products.agrees(fast, plain, operator.flat(operator.point))
+    except Exception as error:  # not all operations have such a form
+        return None, f"{type(error).__name__}: {error}"
+    if gap <= torch.finfo(operator.dtype).eps ** 0.5:
+        return fast, ""
+    return None, f"its products differ by {gap:.1e}, relative"
+
+
+def graphs_fit(operator: Any) -> bool:
+    """Whether the graphs of all batches may stay in memory."""
+    count = len(operator.batches)
+    if count == 1:
+        return True
+    seen: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        seen[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda t: t):
+        operator.plain(operator.batches[0])
+    return sum(seen.values()) * count <= KEEP_BYTES
+
+
+def as_columns(vectors: Any, n: int) -> Tensor:
+    """What a matrix can be multiplied with, as a tensor."""
+    if isinstance(vectors, np.ndarray):
+        vectors = torch.from_numpy(np.ascontiguousarray(vectors))
+    if not isinstance(vectors, Tensor):
+        hint = ""
+        if isinstance(vectors, Mapping):
+            hint = "; named tensors become one vector by operator.flat(...)"
+        raise TypeError(
+            f"expected a vector of shape ({n},) as a tensor or an array, "
+            f"not a {type(vectors).__name__}{hint}"
+        )
+    if vectors.ndim not in (1, 2) or vectors.shape[0] != n:
+        raise ValueError(
+            f"expected a vector of shape ({n},) or ({n}, k), "
+            f"got {tuple(vectors.shape)}"
+        )
+    return vectors

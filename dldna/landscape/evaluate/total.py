@@ -1,0 +1,49 @@
+"""Means over the data, batch by batch, for many points at once."""
+
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from dldna import batches as bt
+from dldna.landscape.evaluate.evaluator import Values
+from dldna.landscape.evaluate.subspace import Subspace
+from dldna.objective import batch_weight
+
+
+class Total:
+    """Means over the data, from means or sums over batches, in float64.
+
+    Batches count as :func:`batch_weight` says for the loss, and by their
+    size for metrics.
+
+    Args:
+        subspace: what is measured.
+        points: number of points that are measured together.
+    """
+
+    def __init__(self, subspace: Subspace, points: int):
+        self.subspace = subspace
+        names = ("loss", *subspace.metrics)
+        self.sums = {name: np.zeros(points) for name in names}
+        self.weights = {name: np.zeros(points) for name in names}
+
+    def add(self, name: str, at, value, batch: Any) -> None:
+        """Add one batch's loss or metric at some points."""
+        if name == "loss":
+            weight = batch_weight(self.subspace.loss_fn, batch)
+        else:
+            weight = bt.size(batch)
+        if weight == 0:  # its mean is NaN
+            return
+        if isinstance(value, Tensor):
+            value = value.detach().double().cpu().numpy()
+        summed = name == "loss" and self.subspace.summed
+        value = np.asarray(value, dtype=np.float64)
+        self.sums[name][at] += value * (1 if summed else weight)
+        self.weights[name][at] += weight
+
+    def means(self) -> Values:
+        """Sums divided by weights; NaN where nothing counts."""
+        with np.errstate(invalid="ignore"):
+            return {k: v / self.weights[k] for k, v in self.sums.items()}

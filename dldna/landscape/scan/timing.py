@@ -1,0 +1,50 @@
+"""How long a point takes, from a few that are timed."""
+
+import dataclasses
+import time
+
+import numpy as np
+import torch
+
+from dldna import batches as batching
+from dldna.landscape.evaluate import Evaluator
+from dldna.landscape.scan.pool import Job
+from dldna.landscape.scan.store import thin
+
+TIMING_SECONDS = 1.0
+QUICK = 1.0  # seconds in all, which need no finer estimate
+LEAST_SAMPLES = 512
+
+
+def seconds_for_a_point(
+    job: Job, evaluator: Evaluator, coords: np.ndarray
+) -> float:
+    """Measured on a part of the samples where all would take long."""
+    samples = sum(batching.size(b) for b in job.held)
+    if samples > 4 * LEAST_SAMPLES:
+        part = thin(job.held, LEAST_SAMPLES)
+        small = dataclasses.replace(job, held=part).evaluator()
+        used = sum(batching.size(b) for b in part)
+        seconds = timed(small, coords) * samples / used
+        if seconds > 0.5:
+            return seconds
+    return timed(evaluator, coords)
+
+
+def timed(evaluator: Evaluator, coords: np.ndarray) -> float:
+    """Seconds for a point: one evaluation, or more if it is quick."""
+    few, most = 1, min(len(coords), evaluator.chunk)
+    evaluator(torch.from_numpy(coords[:1]))  # first calls are slow
+    while True:
+        some = torch.from_numpy(coords[:few])
+        took = _clock(evaluator, some)
+        whole = took / few * len(coords)
+        if few >= most or 4 * took > TIMING_SECONDS or whole < QUICK:
+            return took / few
+        few = min(4 * few, most)
+
+
+def _clock(evaluator: Evaluator, coords: torch.Tensor) -> float:
+    start = time.perf_counter()
+    evaluator(coords)
+    return time.perf_counter() - start

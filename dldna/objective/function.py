@@ -1,0 +1,95 @@
+"""Whether a loss is a function of the parameters that can be derived."""
+
+from typing import Any
+
+import torch
+
+from dldna import batches as bt
+from dldna.guard import differentiable
+from dldna.objective.inputs import NotFinite
+
+RANDOM = (  # what to do about a loss that is none of the parameters alone
+    "something draws random numbers in eval mode, too: dropout called "
+    "with training=True (write training=self.training), noise, sampling"
+)
+
+
+def check_function(f: Any) -> None:
+    """Refuse an objective that is no function of its parameters alone."""
+    with torch.no_grad():
+        for i, batch in enumerate(f.given):
+            loss = f.mean_loss(None, [batch])
+            if not torch.isfinite(torch.tensor(loss)):
+                raise NotFinite(
+                    f"the loss is {loss} on batch {i}: curvature is not "
+                    "defined there; look for NaN in the data and the "
+                    "parameters, or lower the learning rate"
+                )
+            if i:
+                continue
+            _check_gradient(f, batch)
+            again = f.mean_loss(None, [batch])
+            noise = 32 * torch.finfo(f.dtype).eps * abs(loss)
+            if abs(again - loss) > noise:
+                raise ValueError(
+                    "two evaluations at the same point give different "
+                    "losses, so there is no matrix of curvature; " + RANDOM
+                )
+
+
+@torch.enable_grad()
+def _check_gradient(f: Any, batch: Any) -> None:
+    with f.placed():
+        output = f.output(batch)
+        moves = any(t.requires_grad for t in bt.tensors(output))
+        flat = not f.value(output, batch).requires_grad
+    if moves and flat:
+        raise ValueError(
+            "the loss has no gradient, so there is no curvature: it "
+            "returns a plain number, or a tensor without its history "
+            "(.item(), .detach(), argmax)"
+        )
+
+
+def reads_model(f: Any, batch: Any) -> bool:
+    """Whether the loss reads parameters itself, past the output.
+
+    Args:
+        f: the objective.
+        batch: one of its ``batches``.
+
+    Returns:
+        True for a penalty on weights, a second forward in the loss,
+        and the like.
+    """
+    with f.placed() as leaves, differentiable():
+        with torch.no_grad():
+            output = f.output(batch)
+        try:
+            loss = f.value(output, batch)
+        except RuntimeError:  # it differentiates the output
+            return True
+        if not loss.requires_grad:
+            return False
+        found = torch.autograd.grad(loss, leaves, allow_unused=True)
+    return any(g is not None for g in found)
+
+
+def name_other_tensors(error: RuntimeError, dtype: torch.dtype) -> None:
+    """Say so if the loss holds tensors of another type."""
+    if "dtype" in str(error) or "scalar type" in str(error):
+        word = str(dtype).removeprefix("torch.")
+        raise TypeError(
+            f"the loss cannot be calculated in {word} ({error}): a tensor "
+            "that it closes over has another type. Keep it as a buffer of a "
+            "loss module, or take it from the batch, where it is converted"
+        ) from error
+
+
+def name_reentrant(error: RuntimeError) -> None:
+    if "heckpoint" in str(error):
+        raise TypeError(
+            "the model checkpoints activations in the re-entrant way, which "
+            "cannot be differentiated by autograd.grad: call checkpoint "
+            "with usename_reentrant=False"
+        ) from error

@@ -1,0 +1,78 @@
+"""What stands for a model, a loss and data in a public call."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from torch import nn
+
+
+class Held:
+    """A model with its loss and one pass of its data, in memory."""
+
+    model: nn.Module
+    loss_fn: Callable
+    held: list
+
+
+def opened(
+    model: Any, loss_fn: Any = None, data: Any = None
+) -> tuple[nn.Module, Callable, Any]:
+    """Model, loss and data of a call, or of the objective in their place.
+
+    Raises:
+        TypeError: a loss or data are missing, or given beside an
+            objective.
+
+    Example:
+        >>> import torch
+        >>> from dldna.objective import Objective
+        >>> x = torch.ones(3, 1)
+        >>> f = Objective(nn.Linear(1, 1), nn.MSELoss(), (x, x))
+        >>> opened(f)[0] is f.model
+        True
+    """
+    if isinstance(model, Held):
+        if loss_fn is not None or data is not None:
+            raise TypeError(
+                "an Objective holds its loss and data: give it alone, "
+                "and what follows by keyword"
+            )
+        return model.model, model.loss_fn, model.held
+    if loss_fn is None or data is None:
+        missing = "the loss is" if loss_fn is None else "the data are"
+        raise TypeError(
+            f"{missing} missing: give a model, a loss and data, or an "
+            "Objective"
+        )
+    return model, loss_fn, data
+
+
+def accepts_objective(function: Callable) -> Callable:
+    """Let a public call take an objective in place of model, loss and data.
+
+    The loss and the data come from the objective; what else the call takes
+    goes by keyword.
+
+    Example:
+        >>> import torch
+        >>> from dldna.objective import Objective
+        >>> @accepts_objective
+        ... def loss_of(model, loss_fn, data, scale=1.0):
+        ...     return scale * Objective(model, loss_fn, data).loss()
+        >>> x = torch.ones(3, 1)
+        >>> f = Objective(nn.Linear(1, 1), nn.MSELoss(), (x, x))
+        >>> loss_of(f, scale=2.0) == 2 * f.loss()
+        True
+    """
+
+    @wraps(function)
+    def call(*args, **kwargs):
+        if args and isinstance(args[0], Held):
+            given = kwargs.get("loss_fn"), kwargs.get("data")
+            model, loss_fn, data = opened(args[0], *given)
+            kwargs |= {"loss_fn": loss_fn, "data": data}
+            args = (model, *args[1:])
+        return function(*args, **kwargs)
+
+    return call

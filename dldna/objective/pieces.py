@@ -1,0 +1,62 @@
+"""Batches joined up, where that changes nothing but the time."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import torch
+
+from dldna import batches as bt
+from dldna.objective.reductions import batch_weight
+
+MERGE = 256  # samples; smaller batches are joined up to this size
+
+
+def joined(f: Any) -> list[Any]:
+    """Neighbouring small batches in one, where nothing else changes."""
+    if f.statistics == "train" or len(f.given) == 1:
+        return f.given
+    groups: list[list[Any]] = []
+    filled = MERGE
+    for batch in f.given:
+        if filled + bt.size(batch) > MERGE:
+            groups.append([])
+            filled = 0
+        groups[-1].append(batch)
+        filled += bt.size(batch)
+    if len(groups) == len(f.given):
+        return f.given
+    try:
+        joined = [bt.join(group) for group in groups]
+    except (RuntimeError, TypeError, KeyError):
+        return f.given  # ragged, or not made of tensors alone
+    return joined if adds_up(f, joined) else f.given
+
+
+def counted(loss_fn: Callable, pieces: list[Any]) -> list[Any]:
+    """The pieces whose targets are not all ignored."""
+    counted = [b for b in pieces if batch_weight(loss_fn, b) > 0]
+    if not counted:
+        raise ValueError("every target is ignored, so there is no loss")
+    return counted
+
+
+def slices(f: Any, parts: int) -> list[Any]:
+    """A single batch in parts of nearly equal size."""
+    (batch,) = f.batches
+    n = bt.size(batch)
+    edges = torch.linspace(0, n, min(parts, n) + 1).round().int()
+    edges = sorted(set(edges.tolist()))
+    return counted(
+        f.loss_fn, [bt.cut(batch, a, b) for a, b in pairwise(edges)]
+    )
+
+
+def adds_up(f: Any, pieces: list[Any]) -> bool:
+    """Whether other batches of the same samples have the same mean."""
+    try:
+        other = f.mean_loss(None, pieces)
+    except (RuntimeError, ValueError):  # a loss bound to its batch size
+        return False
+    whole = f.mean_loss(None, f.given)
+    return abs(other - whole) <= 1e-4 * abs(whole)

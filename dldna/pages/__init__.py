@@ -1,0 +1,13 @@
+"""All that runs in a page: widgets, and the files that they are made of.
+
+A widget is one piece of HTML with its numbers, style and script. It asks
+nothing of a server or a kernel, so it works in the rendered page, from disk,
+in Jupyter and in Colab. What scripts share stands once, in ``page.js``. The
+viewer's files are filled in by :func:`dldna.export.page`.
+"""
+
+from dldna.pages.init_lab_page import init_lab
+from dldna.pages.playground_page import PLAYERS, player, playground
+from dldna.pages.widget import Widget
+
+__all__ = ["PLAYERS", "Widget", "init_lab", "player", "playground"]

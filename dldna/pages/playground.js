@@ -1,0 +1,806 @@
+// The page: what the reader sees and touches. Rules and surfaces stand in
+// files of their own and know nothing of it.
+(function (id) {
+  "use strict";
+  const root = document.getElementById(id);
+  if (!root) return;
+  const given = JSON.parse(root.querySelector("script[type]").textContent);
+  const part = (name) => root.querySelector("[data-play='" + name + "']");
+  const map = part("map"), curves = part("curves");
+  const still = window.matchMedia("(prefers-reduced-motion: reduce)");
+  const DASHES = [[], [9, 5], [2, 4], [12, 4, 2, 4], [5, 3], [16, 6], [1, 3], []];
+  const MARKS = ["circle", "square", "triangle", "diamond", "cross", "down",
+    "plus", "star"];
+  const DECAYS = [0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.96, 0.98, 0.99, 0.995, 0.999,
+    0.9999];
+  // The other settings of a rule: label, and the values of its slider.
+  const DIALS = {
+    momentum: ["momentum", DECAYS],
+    "betas/0": ["β₁", DECAYS],
+    "betas/1": ["β₂", DECAYS],
+    alpha: ["α", DECAYS],
+    beta: ["β", [0, 0.2, 0.4, 0.6, 0.8, 0.9]],
+    rho: ["ρ", [0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2]],
+    gamma: ["γ", [1e-3, 1e-2, 0.05, 0.1, 0.5, 1]],
+    trust: ["trust", [1e-3, 1e-2, 0.1, 1]],
+    weight_decay: ["weight decay",
+      [0, 1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.2, 0.5, 1]],
+  };
+  // Where tuning at once would take too long.
+  const RATES = { adagrad: 0.3, adafactor: 0.1, dadapt_adam: 1, lamb: 0.03,
+    lars: 3, lion: 0.03, momentum: 0.003, nesterov: 0.003, pal: 0.1,
+    prodigy: 1, schedule_free_adamw: 0.1, schedule_free_sgd: 0.1, sgd: 0.03,
+    sam: 0.03, asam: 0.03, shampoo: 0.3, signsgd: 0.03, sophia: 0.03 };
+  const shared = (window.dldnaPlayground = window.dldnaPlayground || {
+    frames: [], work: [],
+  });
+
+  let slot = 0; // which surface
+  let surface, start, walks = {}, colours = {}, background = null;
+  let chosen = given.optimizers.slice(), steps = given.steps, at = steps;
+  let dirty = false, dragging = false, playing = 0, last = 0, told = 0;
+  let settings = given.surfaces.map(() => ({}));
+
+  const show = (v) => {
+    if (!Number.isFinite(v)) return "no number";
+    return dldnaPage.number(v, 3, 1);
+  };
+  const colour = (i) => colours["--play-" + i];
+  const label = (name) => dldnaRules.table[name].label;
+  const names = () => given.surfaces[slot].names || ["x", "y"];
+  const spot = (p) => "(" + show(p[0]) + ", " + show(p[1]) + ")";
+
+  function make(tag, more, ...inside) {
+    const node = document.createElement(tag);
+    Object.entries(more || {}).forEach(([k, v]) => node.setAttribute(k, v));
+    node.append(...inside);
+    return node;
+  }
+  function options(select, values, now) {
+    select.replaceChildren(...values.map(([value, text]) => {
+      const one = make("option", { value }, text);
+      one.selected = String(value) === String(now);
+      return one;
+    }));
+  }
+
+  // --- settings ---------------------------------------------------------
+  function setting(name) {
+    const mine = settings[slot];
+    if (!mine[name]) {
+      const asked = (given.settings || {})[name] || {};
+      const network = given.surfaces[slot].kind === "network";
+      const lr = network ? RATES[name] || 0.1
+        : dldnaRules.tune(name, surface, begin(), 100, asked, given.seed).lr;
+      mine[name] = { lr, ...asked };
+    }
+    return mine[name];
+  }
+  function value(name, key) {
+    const [k, i] = key.split("/");
+    const h = { ...dldnaRules.table[name].defaults, ...setting(name) };
+    return i === undefined ? h[k] : h[k][i];
+  }
+  function put(name, key, v) {
+    const [k, i] = key.split("/"), mine = setting(name);
+    if (i === undefined) mine[k] = v;
+    else {
+      mine[k] = [...(mine[k] || dldnaRules.table[name].defaults[k])];
+      mine[k][i] = v;
+    }
+  }
+  function dials(name) {
+    const h = dldnaRules.table[name].defaults;
+    return Object.keys(DIALS).filter((key) => {
+      const k = key.split("/")[0];
+      if (name === "signsgd" && k === "betas") return false;
+      if (name === "sgd" && k === "momentum") return false;
+      return k in h && (name !== "pal" || k !== "alpha");
+    });
+  }
+
+  // --- the surface ------------------------------------------------------
+  const begin = () => [...(given.surfaces[slot].start)];
+  function open(index) {
+    slot = index;
+    const g = given.surfaces[slot];
+    surface = dldnaSurfaces.open(g);
+    if (!start || !g.keep) start = begin();
+    part("about").textContent = g.description || "";
+    part("network").hidden = g.kind !== "network";
+    if (g.kind === "network") offer(g);
+    ["name", "head"].forEach((what) => names().forEach((text, i) => {
+      part(what + i).textContent = text;
+    }));
+    background = null;
+    picture = null;
+    cards();
+    walkAll();
+  }
+  function offer(g) {
+    const all = [];
+    g.weights.forEach((m, k) => m.forEach((row, i) => {
+      row.forEach((_, j) => all.push([k, i, j]));
+      all.push([k, i, -1]);
+    }));
+    const word = ([k, i, j]) => (j < 0 ? "b" + (k + 1) + "[" + (i + 1) + "]"
+      : "W" + (k + 1) + "[" + (i + 1) + "," + (j + 1) + "]");
+    [0, 1].forEach((n) => options(part("free" + n),
+      all.map((p) => [p.join(), word(p)]), g.free[n].join()));
+    const sizes = [16, 64, 256].filter((n) => n < g.x.length);
+    options(part("batch"), [...sizes.map((n) => [n, String(n)]),
+      [g.x.length, "all " + g.x.length]], g.batch_size || g.x.length);
+    g.names = g.free.map(word);
+  }
+  function refree() {
+    const g = given.surfaces[slot];
+    const two = [0, 1].map((n) => part("free" + n).value.split(",").map(Number));
+    if (two[0].join() === two[1].join()) {
+      say(["Choose two different parameters."]);
+      return;
+    }
+    const changed = two.join() !== g.free.join();
+    g.free = two;
+    g.batch_size = Number(part("batch").value);
+    if (changed) {
+      g.start = two.map(([k, i, j]) => (j < 0 ? g.biases[k][i]
+        : g.weights[k][i][j]));
+      g.grid = null;
+      g.keep = false;
+      start = null;
+    }
+    const kept = start;
+    open(slot);
+    if (kept) start = kept;
+    walkAll();
+  }
+
+  // The picture's grid, computed in pieces so that the page never waits.
+  let picture = null;
+  function paint(until) {
+    const g = given.surfaces[slot];
+    const [a0, a1, b0, b1] = g.extent;
+    if (!picture) {
+      if (g.kind === "network" && g.grid) {
+        picture = { z: g.grid, done: true };
+      } else {
+        const n = g.kind === "network" ? 41 : 97;
+        picture = { z: [], n, done: false };
+      }
+    }
+    const n = picture.n;
+    while (!picture.done) {
+      const b = b0 + ((b1 - b0) * picture.z.length) / (n - 1);
+      picture.z.push(Array.from({ length: n }, (_, j) =>
+        surface.loss([a0 + ((a1 - a0) * j) / (n - 1), b])));
+      picture.done = picture.z.length === n;
+      if (performance.now() > until) break;
+    }
+    return picture.done;
+  }
+
+  // --- walks ------------------------------------------------------------
+  function walkAll() {
+    walks = {};
+    chosen.forEach((name) => {
+      walks[name] = dldnaRules.walker(
+        name, surface, start, steps, setting(name), given.seed);
+    });
+    part("at").max = steps;
+    if (!playing) at = steps;
+    redraw();
+    clearTimeout(told);
+    told = setTimeout(tell, 500);
+  }
+  function advance(until) {
+    const each = given.surfaces[slot].kind === "network" ? 1 : 20;
+    for (;;) {
+      let busy = false;
+      for (const name of chosen) {
+        const path = walks[name];
+        for (let k = 0; k < each && !path.done; k++) path.step();
+        busy = busy || !path.done;
+        if (performance.now() > until) return !busy;
+      }
+      if (!busy) return true;
+    }
+  }
+  function redraw() {
+    if (!dirty) requestAnimationFrame(frame);
+    dirty = true;
+  }
+  function frame(now) {
+    dirty = false;
+    if (!root.isConnected) return;
+    const begun = performance.now(), until = begun + 9;
+    if (playing) {
+      at = Math.min(steps, ((now - playing) / 4000) * steps);
+      if (at >= steps) stopPlaying();
+      at = Math.round(at);
+    }
+    const walked = advance(until);
+    const painted = paint(until);
+    draw();
+    if (!walked || !painted || playing || dragging) redraw();
+    if (dragging) {
+      if (last && now - last < 1000) keep(shared.frames, now - last);
+      keep(shared.work, performance.now() - begun);
+      last = now;
+    }
+  }
+  function keep(list, v) {
+    list.push(v);
+    if (list.length > 600) list.shift();
+  }
+
+  // --- drawing ----------------------------------------------------------
+  const PAD = { left: 44, right: 10, top: 8, bottom: 24 };
+  function sized(canvas) {
+    const w = canvas.clientWidth, h = canvas.clientHeight;
+    const [pen, changed] = dldnaPage.sharp(canvas, w, h);
+    if (changed && canvas === map) background = null;
+    pen.font = "12px sans-serif";
+    pen.lineJoin = "round";
+    return [pen, w, h];
+  }
+  function frameOf(w, h) {
+    const [a0, a1, b0, b1] = given.surfaces[slot].extent;
+    const iw = w - PAD.left - PAD.right, ih = h - PAD.top - PAD.bottom;
+    return {
+      x: (a) => PAD.left + ((a - a0) / (a1 - a0)) * iw,
+      y: (b) => PAD.top + ((b1 - b) / (b1 - b0)) * ih,
+      a: (x) => a0 + ((x - PAD.left) / iw) * (a1 - a0),
+      b: (y) => b1 - ((y - PAD.top) / ih) * (b1 - b0),
+      iw, ih,
+    };
+  }
+  function ticks(low, high, most) {
+    const raw = (high - low) / most, ten = 10 ** Math.floor(Math.log10(raw));
+    const step = [1, 2, 5, 10].map((k) => k * ten).find((k) => k >= raw);
+    const out = [];
+    for (let k = Math.ceil(low / step); k * step <= high + 1e-9 * step; k++) {
+      out.push(Number((k * step).toPrecision(6)));
+    }
+    return out;
+  }
+  const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
+
+  // Colours and contours by the logarithm of the height above the lowest
+  // point of the window.
+  function relief(w, h) {
+    const layer = document.createElement("canvas");
+    const [pen] = dldnaPage.sharp(layer, w, h), z = picture.z;
+    const flat = z.flat().filter(Number.isFinite).sort((p, q) => p - q);
+    const low = flat[0], middle = flat[flat.length >> 1];
+    const floor = Math.max(1e-3 * (middle - low), 1e-12);
+    const tone = (v) => Math.log(v - low + floor);
+    const t0 = tone(low), t1 = tone(flat[flat.length - 1]);
+    const u = z.map((row) => row.map((v) =>
+      Number.isFinite(v) ? (tone(v) - t0) / (t1 - t0 || 1) : NaN));
+    const rows = u.length, columns = u[0].length;
+    const small = document.createElement("canvas");
+    small.width = columns;
+    small.height = rows;
+    const brush = small.getContext("2d");
+    const image = brush.createImageData(columns, rows);
+    const from = rgb(colours["--play-low"]), to = rgb(colours["--play-high"]);
+    u.forEach((row, i) => row.forEach((v, j) => {
+      const k = 4 * ((rows - 1 - i) * columns + j);
+      for (let c = 0; c < 3; c++) {
+        image.data[k + c] = from[c] + (to[c] - from[c]) * v ** 1.4;
+      }
+      image.data[k + 3] = Number.isFinite(v) ? 255 : 0;
+    }));
+    brush.putImageData(image, 0, 0);
+    const f = frameOf(w, h);
+    const cw = f.iw / (columns - 1), ch = f.ih / (rows - 1);
+    pen.save();
+    pen.beginPath();
+    pen.rect(PAD.left, PAD.top, f.iw, f.ih);
+    pen.clip();
+    pen.drawImage(small, PAD.left - cw / 2, PAD.top - ch / 2, f.iw + cw,
+      f.ih + ch);
+    pen.strokeStyle = colours["--play-contour"];
+    pen.globalAlpha = 0.55;
+    pen.lineWidth = 0.8;
+    pen.beginPath();
+    for (let level = 1; level < 15; level++) {
+      dldnaPage.contour(pen, u, level / 15, (j) => PAD.left + j * cw,
+        (i) => PAD.top + f.ih - i * ch);
+    }
+    pen.stroke();
+    pen.restore();
+    return layer;
+  }
+  function mark(pen, kind, x, y, r) {
+    const corners = { square: [[-1, -1], [1, -1], [1, 1], [-1, 1]],
+      triangle: [[0, -1.2], [1.1, 0.9], [-1.1, 0.9]],
+      down: [[0, 1.2], [1.1, -0.9], [-1.1, -0.9]],
+      diamond: [[0, -1.3], [1.3, 0], [0, 1.3], [-1.3, 0]] };
+    pen.beginPath();
+    if (corners[kind]) {
+      corners[kind].forEach(([a, b], k) =>
+        pen[k ? "lineTo" : "moveTo"](x + a * r, y + b * r));
+      pen.closePath();
+      pen.fill();
+    } else if (kind === "circle") {
+      pen.arc(x, y, r, 0, 7);
+      pen.fill();
+    } else {
+      const arms = { cross: [0.785, 2.356], plus: [0, 1.571],
+        star: [0, 1.047, 2.094] }[kind];
+      arms.forEach((t) => {
+        const a = 1.4 * r * Math.cos(t), b = 1.4 * r * Math.sin(t);
+        pen.moveTo(x - a, y - b);
+        pen.lineTo(x + a, y + b);
+      });
+      pen.stroke();
+    }
+  }
+  function line(pen, dots, i, every) {
+    const trace = () => {
+      pen.beginPath();
+      dots.forEach(([x, y], k) => pen[k ? "lineTo" : "moveTo"](x, y));
+      pen.stroke();
+    };
+    pen.strokeStyle = colours["--play-paper"];
+    pen.lineWidth = 4.5;
+    pen.globalAlpha = 0.75;
+    trace();
+    pen.globalAlpha = 1;
+    pen.strokeStyle = pen.fillStyle = colour(i);
+    pen.lineWidth = 2;
+    pen.setLineDash(DASHES[i]);
+    trace();
+    pen.setLineDash([]);
+    dots.forEach(([x, y], k) => {
+      const end = k === dots.length - 1;
+      if (end || (k && k % every === 0)) {
+        mark(pen, MARKS[i], x, y, end ? 6 : 3);
+      }
+    });
+  }
+  const bounded = (v) => Math.min(Math.max(v, -1e4), 1e4);
+
+  function drawMap() {
+    const [pen, w, h] = sized(map), f = frameOf(w, h);
+    if (picture.done && !background) background = relief(w, h);
+    pen.clearRect(0, 0, w, h);
+    if (background) pen.drawImage(background, 0, 0, w, h);
+    pen.fillStyle = pen.strokeStyle = colours["--play-ink"];
+    const [a0, a1, b0, b1] = given.surfaces[slot].extent;
+    pen.lineWidth = 1;
+    pen.textAlign = "center";
+    ticks(a0, a1, 6).forEach((v) => pen.fillText(v, f.x(v), h - 8));
+    pen.textAlign = "right";
+    ticks(b0, b1, 6).forEach((v) => pen.fillText(v, PAD.left - 6, f.y(v) + 4));
+    pen.strokeRect(PAD.left, PAD.top, f.iw, f.ih);
+    pen.fillText(names()[0], PAD.left + f.iw - 6, PAD.top + f.ih - 6);
+    pen.textAlign = "left";
+    pen.fillText(names()[1], PAD.left + 6, PAD.top + 15);
+    pen.save();
+    pen.beginPath();
+    pen.rect(PAD.left, PAD.top, f.iw, f.ih);
+    pen.clip();
+    (given.surfaces[slot].minima || []).forEach(([a, b]) => {
+      pen.lineWidth = 1.5;
+      pen.strokeStyle = colours["--play-ink"];
+      mark(pen, "plus", f.x(a), f.y(b), 5);
+    });
+    chosen.forEach((name, i) => {
+      const dots = walks[name].points.slice(0, at + 1).map((p) =>
+        [bounded(f.x(p[0])), bounded(f.y(p[1]))]);
+      line(pen, dots, i, Math.max(1, Math.round(steps / 12)));
+    });
+    const x = f.x(start[0]), y = f.y(start[1]);
+    pen.lineWidth = 6;
+    pen.strokeStyle = colours["--play-paper"];
+    pen.beginPath();
+    pen.arc(x, y, 9, 0, 7);
+    pen.stroke();
+    pen.lineWidth = 3;
+    pen.strokeStyle = colours["--play-ink"];
+    pen.stroke();
+    pen.restore();
+  }
+
+  function drawCurves() {
+    const [pen, w, h] = sized(curves);
+    pen.clearRect(0, 0, w, h);
+    const floor = given.surfaces[slot].lowest || 0;
+    const height = (v) => v - floor;
+    const all = chosen.flatMap((n) => walks[n].losses.map(height));
+    const logs = floor !== null && all.every((v) => v > -1e-9);
+    const first = Math.max(...chosen.map((n) => walks[n].losses[0]), floor);
+    let low, high;
+    if (logs) {
+      const above = all.filter((v) => v > 0);
+      low = Math.max(Math.min(...above, 1e300), 1e-16);
+      high = Math.min(Math.max(...above, 2 * low), 1e3 * height(first) + low);
+      low = Math.log10(Math.min(low, high / 10));
+      high = Math.log10(high);
+    } else {
+      low = Math.max(Math.min(...all), height(first) - 20);
+      high = Math.min(Math.max(...all), height(first) + 20);
+      if (high - low < 1e-9) high = low + 1;
+    }
+    const span = high - low || 1;
+    low -= 0.04 * span;
+    high += 0.04 * span;
+    const iw = w - PAD.left - PAD.right - 8, ih = h - PAD.top - 42;
+    const X = (t) => PAD.left + 8 + (t / steps) * iw;
+    const Y = (v) => {
+      const u = logs ? Math.log10(Math.max(v, 1e-17)) : v;
+      return bounded(PAD.top + ((high - u) / (high - low)) * ih);
+    };
+    pen.fillStyle = colours["--play-ink"];
+    pen.strokeStyle = colours["--play-line"];
+    pen.lineWidth = 0.5;
+    pen.textAlign = "right";
+    const decades = ticks(low, high, 6).filter((v) => Number.isInteger(v));
+    const marks = !logs ? ticks(low, high, 6) : decades.length > 2 ? decades
+      : [1, 2, 5].flatMap((m) => Array.from({ length: 9 }, (_, k) =>
+        Math.log10(m) + Math.floor(low) + k))
+        .filter((v) => v >= low && v <= high);
+    marks.forEach((v) => {
+      const y = PAD.top + ((high - v) / (high - low)) * ih;
+      pen.beginPath();
+      pen.moveTo(PAD.left + 8, y);
+      pen.lineTo(w - PAD.right, y);
+      pen.stroke();
+      const power = Number((10 ** v).toPrecision(1));
+      pen.fillText(!logs ? v : Math.abs(v) < 3 ? power
+        : power.toExponential().replace("+", ""), PAD.left + 3, y + 4);
+    });
+    pen.textAlign = "center";
+    ticks(0, steps, 5).forEach((v) => pen.fillText(v, X(v), h - 24));
+    const what = floor ? "loss above the lowest minimum" : "loss";
+    pen.fillText(what + " by step" + (logs ? ", logarithmic" : ""),
+      PAD.left + iw / 2, h - 7);
+    pen.save();
+    pen.beginPath();
+    pen.rect(PAD.left + 1, 0, w - PAD.left, PAD.top + ih + 4);
+    pen.clip();
+    chosen.forEach((name, i) => {
+      const dots = walks[name].losses.slice(0, at + 1)
+        .map((v, t) => [X(t), Y(height(v))]);
+      line(pen, dots, i, Math.max(1, Math.round(steps / 6)));
+    });
+    pen.strokeStyle = colours["--play-ink"];
+    pen.lineWidth = 1;
+    pen.beginPath();
+    pen.moveTo(X(at), PAD.top);
+    pen.lineTo(X(at), PAD.top + ih);
+    pen.stroke();
+    pen.restore();
+  }
+  function draw() {
+    if (!map.clientWidth) return;
+    at = Math.min(at, steps);
+    drawMap();
+    drawCurves();
+    part("at").value = at;
+    part("at-shown").textContent = at;
+    if (document.activeElement !== part("x")) part("x").value = near(start[0]);
+    if (document.activeElement !== part("y")) part("y").value = near(start[1]);
+  }
+  const near = (v) => String(Number(v.toPrecision(4)));
+
+  // --- words ------------------------------------------------------------
+  function fate(name) {
+    const path = walks[name], p = path.points, n = p.length - 1;
+    const who = label(name) + " at rate " + show(setting(name).lr);
+    if (path.over) {
+      const why = { left: "leaves the known part of the surface",
+        diverged: "diverges: no number is left" }[path.over.why];
+      return who + " " + why + " at step " + path.over.step + ".";
+    }
+    const rose = path.losses[n] > path.losses[0];
+    return who + " is at " + spot(p[n]) + " after " + n + " steps, loss " +
+      show(path.losses[n]) + (rose ? ", above the start" : "") + ".";
+  }
+  function say(lines) {
+    part("says").replaceChildren(...lines.map((t) => make("p", {}, t)));
+  }
+  function tell() {
+    if (dragging || !chosen.every((n) => walks[n].done)) {
+      told = setTimeout(tell, 300);
+      return;
+    }
+    const lines = chosen.map(fate);
+    say(chosen.length ? lines : ["No optimizer is chosen."]);
+    const g = given.surfaces[slot];
+    map.setAttribute("aria-label", "Map of " + g.title + ", " + names()[0] +
+      " from " + g.extent[0] + " to " + g.extent[1] + ", " + names()[1] +
+      " from " + g.extent[2] + " to " + g.extent[3] + ". Start at " +
+      spot(start) + "; arrow keys move it. " + lines.join(" "));
+    curves.setAttribute("aria-label", "Loss by step, " + chosen.map((n) => {
+      const l = walks[n].losses;
+      return label(n) + " from " + show(l[0]) + " to " + show(l[l.length - 1]);
+    }).join("; "));
+    numbers();
+    told = 0;
+  }
+  function numbers() {
+    root.querySelector("tbody").replaceChildren(...chosen.map((name) => {
+      const path = walks[name], n = Math.min(at, path.points.length - 1);
+      const p = path.points[n], g = surface.gradient(p);
+      return make("tr", {}, make("th", { scope: "row" }, label(name)),
+        ...[setting(name).lr, n, p[0], p[1], path.losses[n],
+          Math.hypot(g[0], g[1])].map((v) => make("td", {}, show(v))));
+    }));
+  }
+
+  // --- controls ---------------------------------------------------------
+  function key(i) {
+    const scale = 2, box = make("canvas", { class: "play-key", width: 44 *
+      scale, height: 14 * scale, "aria-hidden": "true",
+      style: "height:14px;margin:0;width:44px" });
+    const pen = box.getContext("2d");
+    pen.scale(scale, scale);
+    pen.strokeStyle = pen.fillStyle = colour(i);
+    pen.lineWidth = 2.5;
+    pen.setLineDash(DASHES[i]);
+    pen.beginPath();
+    pen.moveTo(0, 7);
+    pen.lineTo(44, 7);
+    pen.stroke();
+    pen.setLineDash([]);
+    mark(pen, MARKS[i], 22, 7, 4.5);
+    return box;
+  }
+  function slider(text, low, high, step, now, words, changed) {
+    const out = make("output", {}, words(now));
+    const input = make("input", { type: "range", min: low, max: high, step,
+      "aria-valuetext": words(now) });
+    input.value = now;
+    input.addEventListener("input", () => {
+      const v = Number(input.value);
+      out.textContent = words(v);
+      input.setAttribute("aria-valuetext", words(v));
+      changed(v);
+      walkAll();
+    });
+    return make("label", { style: "display:block" }, text + " ", out, input);
+  }
+  function cards() {
+    part("cards").replaceChildren(...chosen.map((name, i) => {
+      const lr = (v) => Number((10 ** v).toPrecision(2));
+      const card = make("div", { class: "play-card",
+        style: "--play-mine:" + colour(i), "data-rule": name },
+        make("b", {}, key(i), label(name)),
+        slider("learning rate", -6, 1.5, 0.05, Math.log10(setting(name).lr),
+          (v) => show(lr(v)), (v) => put(name, "lr", lr(v))));
+      const rest = dials(name).map((k) => {
+        const [text, known] = DIALS[k], now = value(name, k);
+        const list = [...new Set([...known, now])].sort((p, q) => p - q)
+          .filter((v) => v > 0 || !/^schedule/.test(name) || k !==
+            (name.endsWith("sgd") ? "momentum" : "betas/0"));
+        return slider(text, 0, list.length - 1, 1, list.indexOf(now),
+          (v) => show(list[v]), (v) => put(name, k, list[v]));
+      });
+      if (rest.length) {
+        card.append(make("details", {}, make("summary", {},
+          dials(name).map((k) => DIALS[k][0]).join(", ")), ...rest));
+      }
+      return card;
+    }));
+  }
+  function chooser() {
+    const box = part("choose");
+    Object.values(dldnaRules.table).forEach((rule) => {
+      const input = make("input", { type: "checkbox", value: rule.name });
+      input.checked = chosen.includes(rule.name);
+      input.addEventListener("change", () => {
+        if (input.checked && chosen.length === 8) {
+          input.checked = false;
+          say(["Eight paths are the most that can be told apart."]);
+          return;
+        }
+        chosen = input.checked ? [...chosen, rule.name]
+          : chosen.filter((n) => n !== rule.name);
+        cards();
+        walkAll();
+      });
+      box.append(make("label", {}, input, " " + rule.label));
+    });
+  }
+  function theme() {
+    const style = getComputedStyle(root);
+    ["ink", "paper", "line", "low", "high", "contour", ...MARKS.keys()]
+      .forEach((n) => {
+        colours["--play-" + n] = style.getPropertyValue("--play-" + n).trim();
+      });
+    background = null;
+  }
+  function retheme() {
+    theme();
+    cards();
+    redraw();
+  }
+
+  // --- the start --------------------------------------------------------
+  function inside([a, b]) {
+    const [a0, a1, b0, b1] = given.surfaces[slot].extent;
+    return [Math.min(Math.max(a, a0), a1), Math.min(Math.max(b, b0), b1)];
+  }
+  function moveTo(p) {
+    start = inside(p);
+    walkAll();
+  }
+  function pointed(event) {
+    const box = map.getBoundingClientRect();
+    const f = frameOf(box.width, box.height);
+    return [f.a(event.clientX - box.left), f.b(event.clientY - box.top)];
+  }
+  function close(event) {
+    const box = map.getBoundingClientRect();
+    const f = frameOf(box.width, box.height);
+    return Math.hypot(event.clientX - box.left - f.x(start[0]),
+      event.clientY - box.top - f.y(start[1])) < 32;
+  }
+  // A finger near the start drags it; elsewhere it scrolls the page.
+  map.addEventListener("touchstart", (event) => {
+    if (close(event.touches[0])) event.preventDefault();
+  }, { passive: false });
+  map.addEventListener("pointerdown", (event) => {
+    if (event.button) return;
+    if (event.pointerType === "touch" && !close(event)) return;
+    stopPlaying();
+    dragging = true;
+    last = 0;
+    map.setPointerCapture(event.pointerId);
+    map.focus({ preventScroll: true });
+    moveTo(pointed(event));
+    event.preventDefault();
+  });
+  map.addEventListener("pointermove", (event) => {
+    if (dragging) moveTo(pointed(event));
+  });
+  ["pointerup", "pointercancel"].forEach((type) =>
+    map.addEventListener(type, () => {
+      dragging = false;
+    }));
+  map.addEventListener("click", (event) => moveTo(pointed(event)));
+  map.addEventListener("keydown", (event) => {
+    const to = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1],
+      ArrowDown: [0, -1] }[event.key];
+    if (!to || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const [a0, a1, b0, b1] = given.surfaces[slot].extent;
+    const k = event.shiftKey ? 0.05 : 0.01;
+    moveTo([start[0] + to[0] * k * (a1 - a0), start[1] + to[1] * k *
+      (b1 - b0)]);
+  });
+  ["x", "y"].forEach((name) => part(name).addEventListener("change", () => {
+    const p = [Number(part("x").value), Number(part("y").value)];
+    if (p.every(Number.isFinite)) moveTo(p);
+  }));
+
+  // --- time -------------------------------------------------------------
+  function stopPlaying() {
+    playing = 0;
+    part("play").textContent = "Play";
+    part("play").setAttribute("aria-pressed", "false");
+  }
+  part("play").addEventListener("click", () => {
+    if (playing) return stopPlaying();
+    if (still.matches) {
+      // Without motion: a tenth of the way at each press.
+      at = at >= steps ? 0 : Math.min(steps, at + Math.ceil(steps / 10));
+      numbers();
+      return redraw();
+    }
+    playing = performance.now() - (at >= steps ? 0 : (at / steps) * 4000);
+    part("play").textContent = "Pause";
+    part("play").setAttribute("aria-pressed", "true");
+    redraw();
+  });
+  part("at").addEventListener("input", () => {
+    stopPlaying();
+    at = Number(part("at").value);
+    numbers();
+    redraw();
+  });
+
+  // --- sound: each path's loss in turn, low pitch for low loss ----------
+  let sound = null;
+  function silence() {
+    if (sound) sound.close();
+    sound = null;
+    part("listen").textContent = "Listen";
+    part("listen").setAttribute("aria-pressed", "false");
+  }
+  part("listen").addEventListener("click", () => {
+    if (sound) return silence();
+    const Kind = window.AudioContext || window.webkitAudioContext;
+    if (!Kind || !chosen.length) return say(["No sound is to be had here."]);
+    sound = new Kind();
+    part("listen").textContent = "Stop";
+    part("listen").setAttribute("aria-pressed", "true");
+    const all = chosen.flatMap((n) => walks[n].losses);
+    const first = Math.max(...chosen.map((n) => walks[n].losses[0]));
+    const low = Math.min(...all), high = Math.max(first, low);
+    let when = sound.currentTime + 0.1;
+    chosen.forEach((name) => {
+      const { losses, over } = walks[name], n = Math.min(losses.length, 150);
+      const heard = Array.from({ length: n }, (_, k) =>
+        losses[Math.round((k * (losses.length - 1)) / Math.max(1, n - 1))]);
+      const tones = dldnaSurfaces.pitches(heard, Math.max(low, low > 0 ?
+        1e-6 * high : low), high);
+      const long = 2 * (losses.length / (steps + 1));
+      const voice = sound.createOscillator(), gain = sound.createGain();
+      gain.gain.setValueAtTime(0.0001, when);
+      gain.gain.exponentialRampToValueAtTime(0.12, when + 0.03);
+      tones.forEach((hz, k) =>
+        voice.frequency.setValueAtTime(hz, when + (k * long) / n));
+      if (over) {
+        voice.frequency.setValueAtTime(80, when + long);
+        gain.gain.setValueAtTime(0.3, when + long);
+      }
+      const end = when + long + (over ? 0.35 : 0);
+      gain.gain.setTargetAtTime(0.0001, end, 0.02);
+      voice.connect(gain).connect(sound.destination);
+      voice.start(when);
+      voice.stop(end + 0.15);
+      when = end + 0.5;
+      if (name === chosen[chosen.length - 1]) voice.onended = silence;
+    });
+    say(["Low pitch is low loss. In turn: " + chosen.map(label).join(", ") +
+      "; a rumble at the end means that the path diverged."]);
+  });
+
+  // --- begin ------------------------------------------------------------
+  options(part("surface"), given.surfaces.map((s, i) => [i, s.title]), 0);
+  part("surface").closest("label").hidden = given.surfaces.length < 2;
+  const lengths = [...new Set([25, 50, 100, 200, 500, 1000, steps])];
+  options(part("steps"), lengths.sort((p, q) => p - q).map((n) => [n, n]),
+    steps);
+  part("surface").addEventListener("change", () =>
+    open(Number(part("surface").value)));
+  part("steps").addEventListener("change", () => {
+    steps = Number(part("steps").value);
+    at = steps;
+    walkAll();
+  });
+  ["free0", "free1", "batch"].forEach((n) =>
+    part(n).addEventListener("change", refree));
+  part("tune").addEventListener("click", () => {
+    say(["Trying 13 rates for each optimizer."]);
+    let wait = chosen.slice();
+    (function next() {
+      if (!wait.length) {
+        cards();
+        return walkAll();
+      }
+      const name = wait.shift();
+      const many = given.surfaces[slot].kind === "network" ? 50 : steps;
+      put(name, "lr", dldnaRules.tune(name, surface, start,
+        Math.min(many, 200), setting(name), given.seed).lr);
+      setTimeout(next, 0);
+    })();
+  });
+  part("reset").addEventListener("click", () => {
+    stopPlaying();
+    settings = given.surfaces.map(() => ({}));
+    chosen = given.optimizers.slice();
+    root.querySelectorAll("fieldset input").forEach((box) => {
+      box.checked = chosen.includes(box.value);
+    });
+    start = begin();
+    at = steps;
+    cards();
+    walkAll();
+  });
+  theme();
+  chooser();
+  open(0);
+  if ("ResizeObserver" in window) new ResizeObserver(redraw).observe(root);
+  new MutationObserver(retheme).observe(document.documentElement,
+    { attributes: true, attributeFilter: ["data-theme", "theme"] });
+  window.matchMedia("(prefers-color-scheme: dark)")
+    .addEventListener("change", retheme);
+  shared[id] = { walks: () => walks, start: () => start, at: () => at,
+    told: () => !told };
+})("PLAY_ID");

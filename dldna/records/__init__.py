@@ -1,0 +1,35 @@
+"""What travels between rooms: frozen results that know where they came from.
+
+A record holds arrays, plain numbers and text, and a :class:`Provenance`.
+It is saved as one ``.npz`` file without pickle, written atomically, and
+loaded without running anything.
+"""
+
+from dldna.records.base import Provenance, Record, derived_from, versions
+from dldna.records.kinds import (
+    Density,
+    Estimate,
+    History,
+    LayerStats,
+    Line,
+    Motion,
+    Sharpness,
+    Spectrum,
+    Surface,
+)
+
+__all__ = [
+    "Density",
+    "Estimate",
+    "History",
+    "LayerStats",
+    "Line",
+    "Motion",
+    "Provenance",
+    "Record",
+    "Sharpness",
+    "Spectrum",
+    "Surface",
+    "derived_from",
+    "versions",
+]
