@@ -3,8 +3,11 @@
 import copy
 import operator
 import random
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,11 +19,11 @@ def untouched(*models: nn.Module) -> Iterator[None]:
     """Put models and all global random states back, whatever happens.
 
     Parameters, buffers, gradients, ``requires_grad``, the attributes of
-    every submodule (its train or eval mode among them; lists, dicts and
-    sets hold what they held), and the random states of Python, NumPy and
-    torch (CPU and CUDA) are bit-identical afterwards, also after an
-    exception or Ctrl-C. Buffers and parameters keep their identity: the
-    old values are copied back into the same tensors.
+    every submodule (its train or eval mode among them; lists, dicts, sets,
+    arrays and generators hold what they held), and the random states of
+    Python, NumPy and torch (CPU and CUDA) are bit-identical afterwards,
+    also after an exception or Ctrl-C. Buffers and parameters keep their
+    identity: the old values are copied back into the same tensors.
 
     Values are copied back only where their bits differ, so that a graph
     that autograd still needs stays valid. Writes through ``.data``, which
@@ -96,9 +99,11 @@ def _cuda_in_use() -> bool:
 class _Kept:
     """One model's state as it was."""
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: nn.Module, seen: set[int] | None = None):
         modules = list(model.modules())
-        self.attributes = [_Attributes(m) for m in modules]
+        self.attributes = [_Attributes(m, deep=True) for m in modules]
+        known = {*(seen or ()), *map(id, modules)}
+        self.hidden = _hidden(self.attributes, known)
         self.buffers = [
             (m, name, buffer, None if buffer is None else buffer.clone())
             for m in modules
@@ -120,10 +125,12 @@ class _Kept:
         with torch.no_grad():
             for attributes in self.attributes:
                 attributes.put_back()
+            for hidden in self.hidden:
+                hidden.put_back()
             for module, name, buffer, value in self.buffers:
                 module._buffers[name] = buffer
                 if buffer is not None:
-                    buffer.copy_(value)
+                    _write(buffer, value)
             for module, name, p in self.slots:
                 if module._parameters.get(name) is not p:
                     module._parameters[name] = p
@@ -140,8 +147,18 @@ class _Kept:
                     grad.copy_(old)
 
 
+def _hidden(attributes: "list[_Attributes]", seen: set[int]) -> list[_Kept]:
+    """Modules that stand in plain lists and the like."""
+    return [
+        _Kept(module, seen)
+        for each in attributes
+        for module in each.modules
+        if id(module) not in seen
+    ]
+
+
 @contextmanager
-def attributes_kept(model: nn.Module) -> Iterator[None]:
+def attributes_kept(model: nn.Module, deep: bool = False) -> Iterator[None]:
     """Put back what a forward writes into its modules beside tensors' bits.
 
     Modes, counters, lists that grow, activations that are kept: each
@@ -151,6 +168,7 @@ def attributes_kept(model: nn.Module) -> Iterator[None]:
 
     Args:
         model: the module to watch, with all modules inside.
+        deep: also what :func:`keeps_inside` looks for.
 
     Example:
         >>> layer = nn.ReLU()
@@ -161,25 +179,61 @@ def attributes_kept(model: nn.Module) -> Iterator[None]:
         >>> layer.seen, layer.training
         ([], True)
     """
-    kept = [_Attributes(module) for module in model.modules()]
-    slots = [(m._buffers, dict(m._buffers)) for m in model.modules()]
+    modules = list(model.modules())
+    kept: list = [_Attributes(module, deep) for module in modules]
+    slots = [(m._buffers, dict(m._buffers)) for m in modules]
+    kept += _hidden(kept, {*map(id, modules)})
     try:
         yield
     finally:
-        for attributes in kept:
-            attributes.put_back()
+        for each in kept:
+            each.put_back()
         for home, before in slots:
             home.clear()
             home.update(before)
+
+
+def keeps_inside(model: nn.Module) -> bool:
+    """Whether a forward could write where only a deep look finds it.
+
+    Tensors that are neither parameters nor buffers, arrays, generators,
+    containers inside containers, and modules in plain lists.
+
+    Args:
+        model: any module.
+
+    Example:
+        >>> net = nn.ReLU()
+        >>> keeps_inside(net)
+        False
+        >>> net.counts = torch.zeros(3)
+        >>> keeps_inside(net)
+        True
+    """
+    for module in model.modules():
+        found = _Attributes(module, deep=True)
+        top = sum(
+            isinstance(v, (list, dict, set)) for v in found.before.values()
+        )
+        if found.numbers or found.modules or len(found.contents) > top:
+            return True
+    return False
 
 
 _TENSORS = ("_parameters", "_buffers", "_modules")
 
 
 class _Attributes:
-    """One module's attributes as they were, but for its tensors."""
+    """One module's attributes as they were, but for its tensors.
 
-    def __init__(self, module: nn.Module):
+    Args:
+        module: the module; those inside it are not looked at.
+        deep: also what is in containers inside containers, the numbers of
+            arrays and of tensors that are neither parameter nor buffer,
+            and the states of generators.
+    """
+
+    def __init__(self, module: nn.Module, deep: bool = False):
         self.home = vars(module)
         self.before = {k: v for k, v in self.home.items() if k not in _TENSORS}
         self.contents = [
@@ -187,6 +241,37 @@ class _Attributes:
             for v in self.before.values()
             if isinstance(v, (list, dict, set))
         ]
+        self.numbers: list[Callable[[], None]] = []
+        self.modules: list[nn.Module] = []
+        if deep:
+            seen = {id(v) for v, _ in self.contents}
+            for name, value in self.before.items():
+                if not name.startswith("_"):
+                    self._look(value, seen)
+
+    def _look(self, value: Any, seen: set[int]) -> None:
+        inner = isinstance(value, (list, dict, set, tuple, deque))
+        if inner and not isinstance(value, tuple) and id(value) not in seen:
+            self.contents.append((value, value.copy()))
+        if inner:
+            seen.add(id(value))
+            for item in value.values() if isinstance(value, dict) else value:
+                if id(item) not in seen:
+                    self._look(item, seen)
+        elif isinstance(value, nn.Module):
+            self.modules.append(value)
+        elif isinstance(value, torch.Tensor):
+            if value.layout == torch.strided and value.is_leaf:
+                self.numbers.append(partial(_write, value, value.clone()))
+        elif isinstance(value, np.ndarray):
+            self.numbers.append(partial(np.copyto, value, value.copy()))
+        elif isinstance(value, torch.Generator):
+            self.numbers.append(partial(value.set_state, value.get_state()))
+        elif isinstance(value, random.Random):
+            self.numbers.append(partial(value.setstate, value.getstate()))
+        elif isinstance(value, np.random.Generator):
+            bits = value.bit_generator
+            self.numbers.append(partial(setattr, bits, "state", bits.state))
 
     def put_back(self) -> None:
         for name in [k for k in self.home if k not in _TENSORS]:
@@ -199,9 +284,17 @@ class _Attributes:
             container.clear()
             add = getattr(container, "extend", None) or container.update
             add(content)
+        for put in self.numbers:
+            put()
 
 
-def _same_content(a: list | dict | set, b: list | dict | set) -> bool:
+def _write(tensor: torch.Tensor, value: torch.Tensor) -> None:
+    if not same_bits(tensor, value):
+        with torch.no_grad():
+            tensor.data.copy_(value)
+
+
+def _same_content(a: Any, b: Any) -> bool:
     if isinstance(a, dict):
         a, b = [*a.keys(), *a.values()], [*b.keys(), *b.values()]
     return len(a) == len(b) and all(map(operator.is_, a, b))

@@ -32,7 +32,7 @@ def walk(
     Args:
         surface: a problem or its name, a slice of a network, or a loss of
             a tensor (2,).
-        optimizer: one of :data:`dldna.plotting.PLAYERS`, in any spelling
+        optimizer: one of :data:`dldna.pages.PLAYERS`, in any spelling
             that :func:`dldna.optim.find` knows.
         start: where it begins; the problem's or the slice's own start if
             None.

@@ -28,6 +28,7 @@ GROUND = {
     "export",
     "stored",
     "old_paths",
+    "torch_internals",
 }
 THINGS = {"data", "models", "problems", "graph", "_torchvision"}
 MEANS = {"optim", "init", "landscape"}
@@ -286,3 +287,40 @@ def test_a_file_is_short_enough_to_be_read(path):
 
 def test_only_files_that_are_there_may_be_long():
     assert set(LONG) <= {name(path) for path in FILES}
+
+
+# What torch keeps private ----------------------------------------------------
+
+
+def private(word: str) -> bool:
+    return word.startswith("_") and not word.startswith("__")
+
+
+def reached(node: ast.AST) -> str:
+    """The dotted name that an expression spells, "" for anything else."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        inner = reached(node.value)
+        return f"{inner}.{node.attr}" if inner else ""
+    return ""
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in FILES if p.stem != "torch_internals"], ids=name
+)
+def test_what_torch_keeps_private_is_imported_in_one_file(path):
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Attribute):
+            names = [reached(node)]
+        found += [
+            each
+            for each in names
+            if each.split(".")[0] in ("torch", "nn")
+            and any(map(private, each.split(".")))
+        ]
+    assert not found, "name it in torch_internals.py"

@@ -227,7 +227,7 @@ def direction(key: str) -> None:
         ROOT / "tests" / "landscape" / f"test_{name}_direction.py",
         WRITTEN.format(**words),
     )
-    table = room / "directions.py"
+    table = room / "named.py"
     insert(
         table,
         f"from dldna.landscape.space.{name}_direction import {name}\n",

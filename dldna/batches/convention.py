@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
 from dldna.batches.leaves import Batch, tensors
+from dldna.torch_internals import tree_map
 
 TARGETS = ("labels", "label", "targets", "target", "y")
 

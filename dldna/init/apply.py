@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 
 from dldna import checks
 from dldna.guard import untouched
@@ -17,11 +16,12 @@ from dldna.init.parametrized import behind, computed, is_known, padding_rows
 from dldna.init.schemes import SCHEMES, Scheme
 from dldna.init.torch_layers import default_bias_bound, default_bound
 from dldna.init.weight_matrices import WeightMatrix, check_model, layer_blocks
+from dldna.torch_internals import Normalisation
 
 Rule = str | Scheme | None
 Rules = Mapping[type[nn.Module] | str, Rule]
 
-NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm) + (
+NORMS = (Normalisation, nn.LayerNorm, nn.GroupNorm) + (
     (nn.RMSNorm,) if hasattr(nn, "RMSNorm") else ()
 )
 
@@ -221,7 +221,7 @@ class _Pass:
                             self.tied[other] = name
                 else:
                     seen[name] = id(p)
-            if isinstance(layer, _NormBase) and layer.track_running_stats:
+            if isinstance(layer, Normalisation) and layer.track_running_stats:
                 self.norms.append(layer)
 
     def rule_for(self, layer, name: str, p: Tensor) -> Named | None:

@@ -14,7 +14,8 @@ import math
 from typing import NamedTuple
 
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+
+from dldna.torch_internals import Convolution, TransposedConvolution
 
 
 class Fans(NamedTuple):
@@ -81,13 +82,13 @@ def fans_of(layer: nn.Module, strides: bool = False) -> Fans:
         >>> fans_of(nn.ConvTranspose2d(8, 16, 4, stride=2), strides=True)
         Fans(fan_in=32.0, fan_out=256)
     """
-    if isinstance(layer, _ConvNd):
+    if isinstance(layer, Convolution):
         kernel = math.prod(layer.kernel_size)
         n_in = layer.in_channels // layer.groups * kernel
         n_out = layer.out_channels // layer.groups * kernel
         skipped = math.prod(layer.stride)
         if strides and skipped > 1:
-            if isinstance(layer, _ConvTransposeNd):
+            if isinstance(layer, TransposedConvolution):
                 return Fans(n_in / skipped, n_out)
             return Fans(n_in, n_out / skipped)
         return Fans(n_in, n_out)

@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 
 from dldna.guard import untouched
 from dldna.init._draw import make_generator
@@ -23,6 +22,7 @@ from dldna.init.apply import NORMS, initialize
 from dldna.init.init_report import InitReport, describe
 from dldna.init.parametrized import scaled_blocks
 from dldna.init.weight_matrices import check_model, matrices
+from dldna.torch_internals import Normalisation
 
 Branches = Sequence[str | Sequence[str]]
 
@@ -146,7 +146,7 @@ def fixup(
         for name, layer in model.named_modules():
             if isinstance(layer, FixupBlock):
                 _scalars(layer, name, how, left)
-            if isinstance(layer, _NormBase) and layer.track_running_stats:
+            if isinstance(layer, Normalisation) and layer.track_running_stats:
                 layer.reset_running_stats()
     norms = [n for n, m in model.named_modules() if isinstance(m, NORMS)]
     notes = [f"Fixup is made for nets without normalization: {norms}"] * bool(

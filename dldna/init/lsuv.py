@@ -13,9 +13,6 @@ import time
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
-from torch.nn.modules.conv import _ConvNd
-from torch.nn.modules.dropout import _DropoutNd
 
 from dldna import batches, checks
 from dldna.guard import untouched
@@ -26,6 +23,7 @@ from dldna.init.parametrized import computed, in_step, refresh, scale_of
 from dldna.init.schemes import Scheme
 from dldna.init.weight_matrices import check_model
 from dldna.params import exact
+from dldna.torch_internals import Convolution, Dropout, Normalisation
 
 
 def lsuv(
@@ -94,7 +92,7 @@ def lsuv(
         with untouched(model), torch.no_grad():
             base = initialize(model, scheme, generator=source)
             for layer in model.modules():
-                if isinstance(layer, (_DropoutNd, nn.MultiheadAttention)):
+                if isinstance(layer, (Dropout, nn.MultiheadAttention)):
                     layer.eval()
             work.run()
             values = {k: p.clone() for k, p in model.named_parameters()}
@@ -102,7 +100,10 @@ def lsuv(
             for name, p in model.named_parameters():
                 p.copy_(values[name])
             for layer in model.modules():
-                if isinstance(layer, _NormBase) and layer.track_running_stats:
+                if (
+                    isinstance(layer, Normalisation)
+                    and layer.track_running_stats
+                ):
                     layer.reset_running_stats()
     how = {f.name: f.scheme for f in base.filled}
     left = dict(base.left)
@@ -218,7 +219,8 @@ class _Work:
                     f"scaled: the variance of {name!r} is {var:.3g}"
                 )
         norms = (
-            isinstance(m, _NormBase) and (m.training or m.running_mean is None)
+            isinstance(m, Normalisation)
+            and (m.training or m.running_mean is None)
             for m in self.model.modules()
         )
         if any(norms):
@@ -231,7 +233,7 @@ class _Work:
 
 def _layers(model: nn.Module) -> dict[str, nn.Module]:
     """The layers to scale; attention owns its output projection."""
-    kinds = (nn.Linear, _ConvNd, nn.MultiheadAttention)
+    kinds = (nn.Linear, Convolution, nn.MultiheadAttention)
     inner = {
         id(m.out_proj)
         for m in model.modules()

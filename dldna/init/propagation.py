@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 
 from dldna import batches
 from dldna.guard import untouched
@@ -26,6 +25,7 @@ from dldna.init.gaussian import moments
 from dldna.init.weight_matrices import check_model
 from dldna.params import exact
 from dldna.records import LayerStats, Provenance
+from dldna.torch_internals import Convolution, Dropout
 
 ELEMENTWISE = (
     nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.Tanh, nn.GELU, nn.Sigmoid, nn.SiLU,
@@ -219,7 +219,7 @@ def _cotangent(output, batch, loss_fn, seed, generator) -> Tensor:
 
 
 def _passes(layer: nn.Module) -> bool:
-    silent = isinstance(layer, nn.modules.dropout._DropoutNd) and (
+    silent = isinstance(layer, Dropout) and (
         not layer.training or layer.p == 0
     )
     return silent or isinstance(layer, PASSING)
@@ -233,7 +233,7 @@ def _forward_theory(steps: list[_Step], first: Tensor | None) -> None:
         layer = step.layer
         if not step.chained:
             return
-        if isinstance(layer, (nn.Linear, _ConvNd)):
+        if isinstance(layer, (nn.Linear, Convolution)):
             power = float(exact(layer.weight.detach()).square().mean())
             second = fans_of(layer, strides=True).fan_in * power * second
             if layer.bias is not None:

@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils import parametrizations, parametrize
 
 from dldna import checks
@@ -23,6 +22,7 @@ from dldna.init._draw import check_weight, normal_
 from dldna.init.fans import fans
 from dldna.init.parametrized import TABLES
 from dldna.init.weight_matrices import check_model, first_names, weight_blocks
+from dldna.torch_internals import Convolution, TransposedConvolution
 
 Generator = torch.Generator | None
 
@@ -153,7 +153,7 @@ def spectral_normalize(
         names = [
             k
             for k, m in layers.items()
-            if isinstance(m, (nn.Linear, _ConvNd)) and id(m) not in inner
+            if isinstance(m, (nn.Linear, Convolution)) and id(m) not in inner
         ]
     for name in names:
         layer = layers.get(name)
@@ -171,6 +171,6 @@ def spectral_normalize(
             parametrizations.spectral_norm(
                 layer,
                 n_power_iterations=n_power_iterations,
-                dim=1 if isinstance(layer, _ConvTransposeNd) else 0,
+                dim=1 if isinstance(layer, TransposedConvolution) else 0,
             )
     return list(names)

@@ -8,12 +8,12 @@ one matrix where they are, and starts its biases at 0.
 """
 
 from torch import nn
-from torch.nn.modules.conv import _ConvTransposeNd
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from torch.nn.modules.rnn import RNNBase, RNNCellBase
 
 from dldna.init.fans import fans_of
 from dldna.init.weight_matrices import WeightMatrix
+from dldna.torch_internals import TransposedConvolution
 
 
 def default_bound(layer: nn.Module, block: WeightMatrix) -> float:
@@ -31,7 +31,7 @@ def default_bound(layer: nn.Module, block: WeightMatrix) -> float:
     if isinstance(layer, nn.MultiheadAttention):
         packed = 3 if block.param.endswith("in_proj_weight") else 1
         return (6 / (n_in + packed * n_out)) ** 0.5
-    fan = n_out if isinstance(layer, _ConvTransposeNd) else n_in
+    fan = n_out if isinstance(layer, TransposedConvolution) else n_in
     return fan**-0.5
 
 
@@ -48,5 +48,5 @@ def default_bias_bound(layer: nn.Module) -> float:
     if isinstance(layer, attention):  # the latter projects its output
         return 0.0
     n_in, n_out = fans_of(layer)
-    fan = n_out if isinstance(layer, _ConvTransposeNd) else n_in
+    fan = n_out if isinstance(layer, TransposedConvolution) else n_in
     return fan**-0.5 if fan else 0.0

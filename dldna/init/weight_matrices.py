@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.rnn import RNNBase, RNNCellBase
 from torch.nn.parameter import UninitializedTensorMixin
 
 from dldna.init.fans import Fans, fans
+from dldna.torch_internals import Convolution, TransposedConvolution
 
 GATES = {"RNN_TANH": 1, "RNN_RELU": 1, "GRU": 3, "LSTM": 4}
 CELL_GATES = {nn.RNNCell: 1, nn.GRUCell: 3, nn.LSTMCell: 4}
@@ -51,7 +51,7 @@ class WeightMatrix:
         return fans(self.views[0])
 
 
-KNOWN = (nn.Linear, _ConvNd, nn.MultiheadAttention, RNNBase, RNNCellBase)
+KNOWN = (nn.Linear, Convolution, nn.MultiheadAttention, RNNBase, RNNCellBase)
 
 
 def layer_blocks(
@@ -85,7 +85,7 @@ def layer_blocks(
 
 def matrices(layer: nn.Module) -> Iterator[str]:
     """Names of a layer's matrices, whether stored or computed."""
-    if isinstance(layer, (nn.Linear, _ConvNd)):
+    if isinstance(layer, (nn.Linear, Convolution)):
         yield "weight"
     elif isinstance(layer, nn.MultiheadAttention):
         if layer._qkv_same_embed_dim:
@@ -113,7 +113,7 @@ def _parts(layer: nn.Module, name: str) -> list[tuple[str, list[Tensor]]]:
         ]
     groups = getattr(layer, "groups", 1)
     views = list(w.chunk(groups, 0)) if groups > 1 and w.numel() else [w]
-    if isinstance(layer, _ConvTransposeNd):
+    if isinstance(layer, TransposedConvolution):
         views = [v.transpose(0, 1) for v in views]
     return [("", views)]
 

@@ -9,8 +9,10 @@ from dldna.objective.inputs import (
     check_call,
     check_loss,
     check_model,
+    check_ready,
     check_shapes,
     name_of,
+    other_names,
 )
 from dldna.objective.objective import Objective
 from dldna.objective.opening import accepts_objective, opened
@@ -35,6 +37,7 @@ __all__ = [
     "check_call",
     "check_loss",
     "check_model",
+    "check_ready",
     "check_shapes",
     "class_options",
     "in_place",
@@ -43,5 +46,6 @@ __all__ = [
     "name_of",
     "norms",
     "opened",
+    "other_names",
     "reduction",
 ]

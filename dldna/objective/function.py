@@ -1,11 +1,15 @@
 """Whether a loss is a function of the parameters that can be derived."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from dldna import batches as bt
+from dldna import params
 from dldna.guard import differentiable
+from dldna.objective.gradients import values_only
 from dldna.objective.inputs import NotFinite
 
 RANDOM = (  # what to do about a loss that is none of the parameters alone
@@ -16,7 +20,7 @@ RANDOM = (  # what to do about a loss that is none of the parameters alone
 
 def check_function(f: Any) -> None:
     """Refuse an objective that is no function of its parameters alone."""
-    with torch.no_grad():
+    with values_only(f.model, f.loss_fn):
         for i, batch in enumerate(f.given):
             loss = f.mean_loss(None, [batch])
             if not torch.isfinite(torch.tensor(loss)):
@@ -73,6 +77,20 @@ def reads_model(f: Any, batch: Any) -> bool:
             return False
         found = torch.autograd.grad(loss, leaves, allow_unused=True)
     return any(g is not None for g in found)
+
+
+def functional(f: Any, point: Mapping[str, Tensor], batch: Any) -> Tensor:
+    """The loss of a batch for torch's transforms of functions.
+
+    The tensors of ``point`` are handed to the forward alone, so a loss
+    that reads the model does not see them. The transform, too, runs
+    inside :meth:`placed`.
+    """
+
+    def call(*args, **kwargs):
+        return params.call(f.model, point, args, kwargs)
+
+    return f.value(bt.apply(call, bt.split(batch)[0]), batch)
 
 
 def name_other_tensors(error: RuntimeError, dtype: torch.dtype) -> None:

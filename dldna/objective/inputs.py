@@ -1,6 +1,6 @@
 """What callers give: a model, a loss and data, checked and named."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -9,12 +9,13 @@ from torch.nn import functional as F
 from torch.nn.parameter import is_lazy
 
 from dldna import batches as batching
-from dldna import checks
 from dldna.batches import TARGETS, join
 from dldna.checks import warn
-from dldna.guard import same_bits
+from dldna.guard import same_bits, untouched
+from dldna.objective.gradients import notice, values_only
 from dldna.objective.place import in_place
 from dldna.objective.reductions import Weighed, is_torchs, loss_name
+from dldna.objective.repeated import check_state
 from dldna.params import exact
 
 WRAPPERS = {
@@ -52,27 +53,9 @@ def check_model(model: Any, name: str = "the model") -> None:
     kind = type(model).__name__
     if kind in WRAPPERS:
         raise TypeError(f"{name} is wrapped in {kind}; give {WRAPPERS[kind]}")
-    for key, module in model.named_modules():
-        if isinstance(module, torch.jit.ScriptModule):
-            where = f" ({key})" if key else ""
-            raise TypeError(
-                f"{name} is compiled by TorchScript{where}, whose tensors "
-                "cannot be exchanged: give the Python module it was made from"
-            )
+    check_ready(model, name)
     if next(model.parameters(), None) is None:
         raise ValueError(f"{name} has no parameters to move")
-    for key, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        if is_lazy(tensor):
-            raise ValueError(
-                f"{name} has no numbers yet in {key!r}, which belongs to a "
-                "lazy layer: call the model once on a batch first"
-            )
-        if tensor.is_meta:
-            raise ValueError(
-                f"{name} has no numbers in {key!r}, which is on the meta "
-                "device: load its weights first, as by "
-                "model.to_empty(device='cpu') and load_state_dict"
-            )
     for key, tensor in model.named_parameters():
         if tensor.is_complex():
             raise ValueError(
@@ -98,6 +81,38 @@ def check_model(model: Any, name: str = "the model") -> None:
             )
 
 
+def check_ready(model: nn.Module, name: str = "the model") -> None:
+    """Refuse modules that cannot be called and put back as they are.
+
+    Args:
+        model: the network.
+        name: what to call it in the message.
+
+    Raises:
+        TypeError: TorchScript compiled it, or a part of it.
+        ValueError: a parameter or a buffer has no numbers yet.
+    """
+    for key, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            where = f" ({key})" if key else ""
+            raise TypeError(
+                f"{name} is compiled by TorchScript{where}, whose tensors "
+                "cannot be exchanged: give the Python module it was made from"
+            )
+    for key, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if is_lazy(tensor):
+            raise ValueError(
+                f"{name} has no numbers yet in {key!r}, which belongs to a "
+                "lazy layer: call the model once on a batch first"
+            )
+        if tensor.is_meta:
+            raise ValueError(
+                f"{name} has no numbers in {key!r}, which is on the meta "
+                "device: load its weights first, as by "
+                "model.to_empty(device='cpu') and load_state_dict"
+            )
+
+
 def check_call(
     model: nn.Module, loss_fn: Callable, held: list[Any], data: Any
 ) -> bool:
@@ -117,24 +132,24 @@ def check_call(
 
     Raises:
         TypeError: there is no target, or the types do not fit.
-        ValueError: the output and the target have other shapes.
+        ValueError: the output and the target have other shapes, or the
+            loss depends on how often the model ran.
     """
     call = batching.loss_caller(loss_fn)
     weight = next(model.parameters())
     batch = batching.to(held[0], device=weight.device)
     inputs, target = batching.split(batch)
     wanted = batching.wants_target(loss_fn)
-    cuda = [weight.device] if weight.device.type == "cuda" else []
 
     def loss_of(batch: Any) -> float:
         batch = batching.to(batch, device=weight.device)
         output = batching.apply(model, batching.split(batch)[0])
-        return float(exact(call(output, batch)).mean())
+        return float(exact(call(output, batch).detach()).mean())
 
     with (
-        torch.no_grad(),
-        torch.random.fork_rng(cuda),
-        in_place(model) as put,
+        untouched(),
+        values_only(model, loss_fn) as needs,
+        in_place(model, needs=needs) as put,
     ):
         # on copies: a forward may write into parameters, too
         before = {k: p.detach() for k, p in model.named_parameters()}
@@ -142,9 +157,13 @@ def check_call(
         own = {k: p.clone() for k, p in before.items()}
         put(own, dict(model.named_buffers()))
         try:
-            output = batching.apply(model, inputs)
+            with untouched():  # draws the same when it is called again
+                output = batching.apply(model, inputs)
         except (RuntimeError, TypeError) as error:
+            if notice(model, loss_fn, error):
+                return check_call(model, loss_fn, held, data)
             _other_type(inputs, weight.dtype, error)
+            other_names(batch, error)
             raise
         if wanted and target is None and is_torchs(loss_fn):
             raise TypeError(_no_target(loss_fn, data))
@@ -157,6 +176,8 @@ def check_call(
             AttributeError,
             ValueError,
         ) as error:
+            if notice(model, loss_fn, error):
+                return check_call(model, loss_fn, held, data)
             if wanted and target is None:
                 raise TypeError(_no_target(loss_fn, data)) from error
             if wanted and not isinstance(output, torch.Tensor):
@@ -177,7 +198,23 @@ def check_call(
             raise
         writes = any(not same_bits(p, before[k]) for k, p in own.items())
         check_denominator(loss_of, loss_fn, held)
+    check_state(model, loss_fn, batch)
     return writes
+
+
+def other_names(batch: Any, error: Exception) -> None:
+    """Say which keys of a dict were passed on, and which were kept back."""
+    if not isinstance(batch, Mapping) or "argument" not in str(error):
+        return
+    inputs, _ = batching.split(batch)
+    back = [k for k in batch if k not in inputs]
+    raise TypeError(
+        f"{error}. forward was called with {', '.join(map(repr, inputs))}"
+        + (f"; {', '.join(map(repr, back))} went to the loss" if back else "")
+        + ". Leave out of the dict what the model does not take, or give "
+        "the model a forward that takes it (**unused) and a loss of your "
+        "own, loss(output, batch), which sees the whole dict"
+    ) from error
 
 
 def _other_type(inputs: Any, own: torch.dtype, error: Exception) -> None:
@@ -310,24 +347,3 @@ def name_of(data: Any) -> str:
             return name
     inner = getattr(data, "dataset", None)
     return type(inner).__name__ if inner is not None else ""
-
-
-def chosen_names(model: nn.Module, names: Sequence[str] | None) -> list[str]:
-    """The parameters that may move, in the model's order."""
-    named = {
-        k: p for k, p in model.named_parameters() if p.is_floating_point()
-    }
-    if names is None:
-        free = [k for k, p in named.items() if p.requires_grad]
-        return free or list(named)
-    wanted = {names} if isinstance(names, str) else {*names}
-    for name in wanted:
-        if not isinstance(name, str):
-            raise TypeError(
-                "params must be names of parameters, as in "
-                f"model.named_parameters(), not a {type(name).__name__}"
-            )
-        checks.choice("parameter", name, list(named))
-    if not wanted:
-        raise ValueError("params names no parameter; leave it out for all")
-    return [k for k in named if k in wanted]

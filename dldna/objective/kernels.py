@@ -8,13 +8,15 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
+from dldna.torch_internals import fused_weight_norm
+
 
 class _PlainWeightNorm(TorchFunctionMode):
     """Weight norm in plain operations: the second derivative of torch's own
     kernel is wrong (2.13, about a tenth of the product)."""
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        if func is torch._weight_norm:
+        if func is fused_weight_norm:
             return _weight_norm(*args, **(kwargs or {}))
         return func(*args, **(kwargs or {}))
 

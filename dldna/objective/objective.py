@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,24 +11,35 @@ from torch import Tensor, nn
 
 from dldna import batches as bt
 from dldna import checks, params
-from dldna.guard import differentiable, untouched
+from dldna.guard import (
+    attributes_kept,
+    differentiable,
+    keeps_inside,
+    untouched,
+)
 from dldna.objective.function import (
     check_function,
     name_other_tensors,
     name_reentrant,
 )
+from dldna.objective.gradients import values_only
 from dldna.objective.inputs import (
     check_call,
     check_loss,
     check_model,
-    chosen_names,
     name_of,
 )
 from dldna.objective.kernels import plain_kernels
 from dldna.objective.opening import Held, opened
 from dldna.objective.pieces import counted, joined
-from dldna.objective.place import in_place, norms
-from dldna.objective.reductions import batch_weight, cast, loss_name, reduction
+from dldna.objective.place import chosen_names, in_place, norms
+from dldna.objective.reductions import (
+    batch_weight,
+    cast,
+    dense,
+    loss_name,
+    reduction,
+)
 from dldna.records import Provenance
 
 STATISTICS = ("eval", "train")
@@ -107,11 +119,12 @@ class Objective(Held):
         check_loss(loss_fn, data)
         self.model, self.loss_fn, self.data = model, loss_fn, data
         self.names = chosen_names(model, names)
+        keeping = partial(attributes_kept, model, deep=True)
+        self._keeping = keeping if keeps_inside(model) else nullcontext
         named = dict(model.named_parameters())
         first = named[self.names[0]]
         self.device = first.device
-        wide = first.dtype == torch.float64
-        own = "float64" if wide else "float32"
+        own = "float64" if first.dtype == torch.float64 else "float32"
         asked = params.dtype_name(dtype, ("float32", "float64"), self.device)
         self.dtype = getattr(torch, asked or own)
         self.cast = {"device": self.device, "dtype": self.dtype}
@@ -157,8 +170,8 @@ class Objective(Held):
         Args:
             point: a tensor for each name of ``names``.
         """
-        parts = [point[k].reshape(-1).to(self.dtype) for k in self.names]
-        return torch.cat(parts)
+        parts = [dense(point[k]).reshape(-1) for k in self.names]
+        return torch.cat([part.to(self.dtype) for part in parts])
 
     def cut(self, vector: Tensor) -> dict[str, Tensor]:
         """Named tensors out of one vector: the inverse of ``flat``.
@@ -167,7 +180,7 @@ class Objective(Held):
             vector: (n,) all entries.
 
         Returns:
-            Views into the vector, by the names of the parameters.
+            Views into the vector, by name.
         """
         parts = vector.split([p.numel() for p in self.point.values()])
         return {
@@ -185,12 +198,12 @@ class Objective(Held):
             point: parameters by name; by default the model's own.
 
         Returns:
-            A context; what it gives are the model's own parameters that
-            may move, in the order of ``names``.
+            A context that gives the model's parameters of ``names``.
         """
         point = self.point if point is None else point
         train = self.statistics == "train"
         with (
+            self._keeping(),
             in_place(
                 self.model,
                 training=norms(self.model) if train else (),
@@ -303,19 +316,6 @@ class Objective(Held):
         """The loss of one batch, a scalar; inside :meth:`placed`."""
         return self.value(self.output(batch), batch)
 
-    def functional(self, point: Mapping[str, Tensor], batch: Any) -> Tensor:
-        """The loss of a batch for torch's transforms of functions.
-
-        The tensors of ``point`` are handed to the forward alone, so a loss
-        that reads the model does not see them. The transform, too, runs
-        inside :meth:`placed`.
-        """
-
-        def call(*args, **kwargs):
-            return params.call(self.model, point, args, kwargs)
-
-        return self.value(bt.apply(call, bt.split(batch)[0]), batch)
-
     def value(self, output: Any, batch: Any) -> Tensor:
         """The mean loss of one batch, from the model's output.
 
@@ -342,8 +342,9 @@ class Objective(Held):
 
     def mean_loss(self, point: Mapping | None, pieces: list[Any]) -> float:
         """The mean loss over some pieces of the data."""
-        with torch.no_grad(), self.placed(point):
-            each = [float(self.batch_loss(piece)) for piece in pieces]
+        quiet = values_only(self.model, self.loss_fn)
+        with self.placed(point), quiet:
+            each = [float(self.batch_loss(piece).detach()) for piece in pieces]
         return sum(
             w * x for w, x in zip(self.shares(pieces), each, strict=True)
         )

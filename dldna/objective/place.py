@@ -5,21 +5,29 @@ hooks, a loss that closes over it, lists that it keeps of its parameters,
 and a forward that is run again in backward (activation checkpointing).
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from dldna import checks
 from dldna.guard import attributes_kept
+from dldna.torch_internals import Normalisation
 
 Put = Callable[..., None]
 
 
 def norms(model: nn.Module) -> list[nn.Module]:
     """The layers of a model that keep running statistics."""
-    kind = nn.modules.batchnorm._NormBase
+    kind = Normalisation
     return [m for m in model.modules() if isinstance(m, kind)]
 
 
@@ -134,3 +142,24 @@ def in_place(
 def _hooks(p: Tensor, hooks: Any) -> None:
     if p._backward_hooks is not hooks and p.is_leaf:
         p._backward_hooks = hooks
+
+
+def chosen_names(model: nn.Module, names: Sequence[str] | None) -> list[str]:
+    """The parameters that may move, in the model's order."""
+    named = {
+        k: p for k, p in model.named_parameters() if p.is_floating_point()
+    }
+    if names is None:
+        free = [k for k, p in named.items() if p.requires_grad]
+        return free or list(named)
+    wanted = {names} if isinstance(names, str) else {*names}
+    for name in wanted:
+        if not isinstance(name, str):
+            raise TypeError(
+                "params must be names of parameters, as in "
+                f"model.named_parameters(), not a {type(name).__name__}"
+            )
+        checks.choice("parameter", name, list(named))
+    if not wanted:
+        raise ValueError("params names no parameter; leave it out for all")
+    return [k for k in named if k in wanted]

@@ -173,3 +173,8 @@ def cast(loss_fn: Callable, model: nn.Module, **to: Any) -> Callable:
 
     twin = copy.deepcopy(loss_fn)
     return twin._apply(lambda t: bt.to(t, **to))
+
+
+def dense(tensor: Tensor) -> Tensor:
+    """A tensor with all its entries, such as a sparse gradient's."""
+    return tensor.to_dense() if tensor.is_sparse else tensor

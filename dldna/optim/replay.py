@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from dldna.torch_internals import TorchDispatchMode
 
 PIECE_BYTES = {"cpu": 1 << 19}
 """Bytes of a tensor in one piece; measured with SGD and Adam on 62 M

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from dldna import batches, params
 from dldna.guard import untouched
 from dldna.objective import batch_weight, reduction
+from dldna.torch_internals import foreach_add_
 from dldna.training.callbacks import Callback, State
 
 MIB = 2**20
@@ -68,7 +69,7 @@ def loss_grad_norm(
             grads = torch.autograd.grad(
                 loss, list(moving.values()), materialize_grads=True
             )
-            torch._foreach_add_(total, grads)
+            foreach_add_(total, grads)
             count += weight
     if not count:
         return math.nan

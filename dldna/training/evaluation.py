@@ -12,10 +12,13 @@ from dldna import batches
 from dldna.guard import untouched
 from dldna.objective import (
     batch_weight,
+    check_ready,
     check_shapes,
     class_options,
+    other_names,
     reduction,
 )
+from dldna.objective.gradients import notice, values_only
 from dldna.params import exact
 
 
@@ -50,11 +53,11 @@ def evaluate(
         >>> loss > 0, 0 <= accuracy <= 1
         (True, True)
     """
+    check_ready(model)
     with untouched(model):
         return measure(model, loader, loss_fn)
 
 
-@torch.no_grad()
 def measure(
     model: nn.Module, loader: Iterable, loss_fn: Callable
 ) -> tuple[float, float]:
@@ -67,11 +70,14 @@ def measure(
     try:
         for batch in one_or_many(loader):
             batch = batches.to(batch, device)
-            inputs, target = batches.split(batch)
-            output = batches.apply(model, inputs)
-            check_labels(output, target, loss_fn)
-            check_shapes(loss_fn, output, target)
-            loss = exact(call(output, batch)).mean().item()
+            _, target = batches.split(batch)
+            try:
+                output, loss = _measured(model, call, loss_fn, batch)
+            except RuntimeError as error:
+                with torch.no_grad():
+                    if not notice(model, loss_fn, error):
+                        raise
+                output, loss = _measured(model, call, loss_fn, batch)
             total.add(loss, batch, output, target, loss_fn)
     finally:
         for module, mode in modes:
@@ -79,6 +85,21 @@ def measure(
     if total.samples == 0:
         raise ValueError("the loader is empty: nothing to evaluate on")
     return total.loss, total.accuracy
+
+
+def _measured(model, call, loss_fn, batch) -> tuple[Any, float]:
+    """Output and loss of one batch."""
+    inputs, target = batches.split(batch)
+    with values_only(model, loss_fn):
+        try:
+            output = batches.apply(model, inputs)
+        except TypeError as error:
+            other_names(batch, error)
+            raise
+        check_labels(output, target, loss_fn)
+        check_shapes(loss_fn, output, target)
+        loss = exact(call(output, batch).detach()).mean().item()
+    return output, loss
 
 
 class Tally:

@@ -16,7 +16,7 @@ TOUCHED = {
     },
     ("direction", "new-way"): {
         "dldna/landscape/space/new_way_direction.py",
-        "dldna/landscape/space/directions.py",
+        "dldna/landscape/space/named.py",
         "tests/landscape/test_new_way_direction.py",
     },
     ("chapter", "18_new_topic"): {

@@ -23,7 +23,7 @@ from dldna.landscape import (
     surface,
     top_eigenpairs,
 )
-from dldna.landscape.space import directions as space_directions
+from dldna.landscape.space import named
 from dldna.landscape.space.directions import Given, full_gradient
 from dldna.landscape.space.plane import gram_matrix, least_squares
 
@@ -334,7 +334,7 @@ def test_directions_that_lead_nowhere_are_refused(net):
 
 def test_every_way_is_described():
     assert all(way.__doc__ for way in DIRECTIONS.values())
-    source = Path(space_directions.__file__).read_text(encoding="utf-8")
+    source = Path(named.__file__).read_text(encoding="utf-8")
     listed = source.split("DIRECTIONS: dict", 1)[1]
     for name in DIRECTIONS:
         assert f'- "{name}": ' in listed, "add what it is to the list"

@@ -299,7 +299,10 @@ CALLS = {
         c.model, c.loss, c.data
     ).gradient(),
     "objective.check_model": lambda c: objective.check_model(c.model),
+    "objective.check_ready": lambda c: objective.check_ready(c.model),
+    "objective.norms": lambda c: objective.norms(c.model),
     "guard.copy_of": lambda c: guard.copy_of(c.model),
+    "guard.keeps_inside": lambda c: guard.keeps_inside(c.model),
     "landscape.line": _line(),
     "landscape.line, to a state dict": (
         lambda c: landscape.line(

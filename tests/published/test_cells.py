@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 import torch
 from cells import CELLS, CHECKPOINTS, SETUP
-from dldna.chapter_04.utils.metrics import load_models_by_pattern
 from torch import nn
 
 import dldna
+from dldna.chapter_04.utils.metrics import load_models_by_pattern
 
 pytestmark = pytest.mark.slow
 

@@ -25,6 +25,7 @@ from dldna.landscape.curvature.verification import (
 from dldna.objective import Objective
 from dldna.objective.pieces import adds_up, slices
 from dldna.records import Provenance
+from dldna.torch_internals import Convolution
 
 MATRICES = ("hessian", "gauss-newton")
 WAYS = ("auto", "reverse", "linearize", "forward")
@@ -299,9 +300,8 @@ class Operator(Objective):
         return super().provenance(made, seed, **notes)
 
     def _convolves(self) -> bool:
-        kind = nn.modules.conv._ConvNd
-        convolves = any(isinstance(m, kind) for m in self.model.modules())
-        return self.matrix == "hessian" and convolves
+        convolves = (isinstance(m, Convolution) for m in self.model.modules())
+        return self.matrix == "hessian" and any(convolves)
 
     def plain(self, batch: Any, keep: bool = True) -> products.Product:
         """The product of one batch by the way that holds for everything.

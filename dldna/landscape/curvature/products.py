@@ -13,7 +13,7 @@ from torch.autograd.graph import get_gradient_edge
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from dldna.objective import Objective
-from dldna.objective.function import reads_model
+from dldna.objective.function import functional, reads_model
 
 Product = Callable[[Tensor], Tensor]
 
@@ -134,7 +134,7 @@ def linearize(f: Objective, batch: Any) -> Product | None:
         The product with a vector (n,), or None where an operation is not
         among those.
     """
-    slope = torch.func.grad(lambda p: f.functional(p, batch))
+    slope = torch.func.grad(lambda p: functional(f, p, batch))
     with f.placed(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.fx about its own graph
         calls = [
@@ -184,7 +184,7 @@ def forward(f: Objective, batch: Any) -> Product:
     Returns:
         The product with a vector (n,).
     """
-    slope = torch.func.grad(lambda p: f.functional(p, batch))
+    slope = torch.func.grad(lambda p: functional(f, p, batch))
 
     def product(v: Tensor) -> Tensor:
         with f.placed(), warnings.catch_warnings():

@@ -24,6 +24,7 @@ from dldna.landscape.scan.truth import arithmetic
 from dldna.landscape.space.points import point_of
 from dldna.objective import (
     accepts_objective,
+    batch_weight,
     check_call,
     check_loss,
     check_model,
@@ -113,6 +114,8 @@ def fit_curve(
     ends = Curve([params.copy(point_of(end, like)) for end in (a, b)])
     inner = [ends.at((i + 1) / (bends + 1)) for i in range(bends)]
     points = [ends.points[0], *inner, ends.points[1]]
+    for point in inner:  # an optimizer of half precision divides 0 by 0
+        point.update({k: v.float() for k, v in point.items() if _half(v)})
     free = [v.requires_grad_() for p in inner for v in p.values()]
     make = optimizer or (lambda given: torch.optim.Adam(given, lr=1e-2))
     generator = torch.Generator().manual_seed(seed)
@@ -131,7 +134,10 @@ def fit_curve(
     for v in free:
         v.requires_grad_(False)
     return Curve(
-        points=[params.copy(p) for p in points],
+        points=[
+            {k: v.detach().to(like[k], copy=True) for k, v in p.items()}
+            for p in points
+        ],
         kind=kind,
         losses=losses,
         provenance=Provenance(
@@ -159,18 +165,26 @@ def _descend(
 ) -> np.ndarray:
     """Loss of every step; the bends among ``points`` are moved."""
     losses = np.empty(steps)
+    counted = [
+        i
+        for i, batch in enumerate(job.batches)
+        if batch_weight(job.loss_fn, batch)
+    ]
+    if not counted:
+        raise ValueError("every target is ignored, so there is no loss")
     order: list[int] = []
     for step in range(steps):
         t = torch.rand(1, generator=generator, dtype=torch.float64)
         shares = coefficients(kind, t, len(points))[0].tolist()
         if not order:
-            order = torch.randperm(
-                len(job.batches), generator=generator
-            ).tolist()
+            turns = torch.randperm(len(counted), generator=generator)
+            order = [counted[k] for k in turns.tolist()]
         i = order.pop()
 
         def closure(i=i, shares=shares):
-            loss, slope = _slope(job, job.batches[i], mix(points, shares))
+            here = mix(points, shares)
+            here = {k: v.to(job.origin[k].dtype) for k, v in here.items()}
+            loss, slope = _slope(job, job.batches[i], here)
             for point, share in zip(points[1:-1], shares[1:-1], strict=True):
                 for name, v in point.items():
                     v.grad = share * slope[name].to(v)
@@ -186,6 +200,10 @@ def _descend(
     return losses
 
 
+def _half(tensor: torch.Tensor) -> bool:
+    return tensor.dtype in (torch.float16, torch.bfloat16)
+
+
 def _slope(job: Subspace, batch: Any, point: Params) -> tuple[float, Params]:
     """Loss and gradient of a batch, with the point in the model itself."""
     named = dict(job.model.named_parameters())
@@ -196,4 +214,5 @@ def _slope(job: Subspace, batch: Any, point: Params) -> tuple[float, Params]:
         found = torch.autograd.grad(
             value, [named[k] for k in point], materialize_grads=True
         )
-    return float(value.detach()), dict(zip(point, found, strict=True))
+    dense = [g.to_dense() if g.is_sparse else g for g in found]
+    return float(value.detach()), dict(zip(point, dense, strict=True))

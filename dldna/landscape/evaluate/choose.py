@@ -172,7 +172,8 @@ def operations(given: Subspace) -> float:
     for batch in (bt.cut(first, 0, 2), first):  # or bound to its batch size
         counter = FlopCounterMode(display=False)
         try:
-            with counter, placed(given) as put:
+            with counter, warnings.catch_warnings(), placed(given) as put:
+                warnings.filterwarnings("ignore", "Using .torch.compile")
                 put({}, given.buffers_at([]))
                 forward(given, batch)
         except Exception:

@@ -12,11 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from dldna import batches as bt
+from dldna.guard import attributes_kept
 from dldna.landscape.evaluate.evaluator import Values
 from dldna.landscape.evaluate.losses import mean, per_sample
 from dldna.landscape.evaluate.subspace import Subspace
 from dldna.landscape.evaluate.total import Total
 from dldna.objective import in_place, norms
+from dldna.objective.gradients import values_only
 from dldna.objective.place import Put
 from dldna.params import exact
 
@@ -51,7 +53,8 @@ class Slow:
         total = Total(self.subspace, len(coords))
         with placed(self.subspace) as put:
             for p, point in enumerate(coords.tolist()):
-                self._point(put, total, p, point)
+                with attributes_kept(self.subspace.model):
+                    self._point(put, total, p, point)
         return total.means()
 
     def _point(self, put: Put, total: Total, p: int, point: list[float]):
@@ -80,9 +83,10 @@ def placed(subspace: Subspace, needs: tuple[str, ...] = ()) -> Iterator[Put]:
     training = norms(subspace.model) if subspace.statistics == "train" else ()
     with (
         torch.random.fork_rng(devices),
-        torch.set_grad_enabled(bool(needs)),
+        values_only(subspace.model, subspace.loss_fn) as own,
+        torch.set_grad_enabled(bool(needs or own)),
         in_place(
-            subspace.model, training=training, needs=needs, write=True
+            subspace.model, training=training, needs=needs or own, write=True
         ) as put,
     ):
         yield put

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
 from dldna import batches as bt
 from dldna import params
@@ -25,6 +24,7 @@ from dldna.landscape.evaluate.losses import (
 )
 from dldna.landscape.evaluate.subspace import Subspace
 from dldna.landscape.evaluate.total import Total
+from dldna.torch_internals import tree_map
 
 CACHE = 32 * 2**20  # bytes of activations and weights at once
 POINTS = 256

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from dldna import batches as batching
 from dldna.checks import warn
 from dldna.objective import batch_weight, in_place, reduction
+from dldna.objective.gradients import values_only
 from dldna.params import exact
 
 CLOSE = {  # relative and absolute
@@ -81,7 +82,10 @@ def direct_loss(
     summed = reduction(loss_fn) == "sum"
     total = count = 0.0
     device = next(model.parameters()).device
-    with torch.no_grad(), in_place(model, write=True) as put:
+    with (
+        values_only(model, loss_fn) as needs,
+        in_place(model, needs=needs, write=True) as put,
+    ):
         own = {k: p.detach().clone() for k, p in model.named_parameters()}
         put(point or own, dict(model.named_buffers()) | dict(buffers or {}))
         for batch in held:
@@ -90,7 +94,7 @@ def direct_loss(
             loss = call(output, batch)
             weight = batch_weight(loss_fn, batch)
             if weight:  # else every target is ignored, and the mean NaN
-                value = exact(loss).mean()
+                value = exact(loss.detach()).mean()
                 total += float(value) * (1 if summed else weight)
                 count += weight
     return total / count if count else math.nan

@@ -1,6 +1,7 @@
 """What a caller says of directions, turned into directions."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from dldna.landscape.space.named import (
 )
 from dldna.landscape.space.plane import Direction, Plane, orthogonalise
 from dldna.landscape.space.points import from_flat
+from dldna.params import Params
 
 __all__ = [
     "DIRECTIONS",
@@ -97,14 +99,21 @@ def choose_directions(
     return orthogonalise(found) if orthogonal else found
 
 
+def _moving(vector: Mapping[str, Tensor], given: Given) -> Params:
+    """Without the whole-number parameters of the model, which stand still."""
+    still = dict(given.model.named_parameters()).keys() - given.origin.keys()
+    return {k: v for k, v in vector.items() if k not in still}
+
+
 def as_direction(item: Any, given: Given) -> Direction:
     """One direction from a name, a record, a dict, a vector or a list."""
     if isinstance(item, Direction):
-        return item
+        return replace(item, vector=_moving(item.vector, given))
     if isinstance(item, str):
         return choose_directions(item, given, k=1)[0]
     origin = given.origin
     if isinstance(item, Mapping):
+        item = _moving(item, given)
         params.check_same(origin, item)
         return Direction(
             {k: item[k].detach().to(v) for k, v in origin.items()}

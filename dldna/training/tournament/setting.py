@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from dldna import checks, models, params
 from dldna.data import Loader
 from dldna.landscape.scan.fingerprint import digest
+from dldna.torch_internals import Dropout
 from dldna.training.ensemble import Ensemble
 from dldna.training.evaluation import evaluate
 from dldna.training.loop import train
@@ -59,8 +60,7 @@ class Setting:
         self.dtype = str(like.dtype).removeprefix("torch.")
         flat = device is None and like.is_cpu
         self.stacks = flat and not any(
-            isinstance(m, nn.modules.dropout._DropoutNd)
-            for m in first.modules()
+            isinstance(m, Dropout) for m in first.modules()
         )
         if self.stacks:
             way = Ensemble(first, self.train[0][:4]).way
