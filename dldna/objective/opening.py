@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from functools import wraps
+from inspect import signature
 from typing import Any
 
 from torch import nn
+
+from dldna.objective.own_loss import resolved
 
 
 class Held:
@@ -45,7 +48,7 @@ def opened(
             f"{missing} missing: give a model, a loss and data, or an "
             "Objective"
         )
-    return model, loss_fn, data
+    return model, *resolved(loss_fn, data)
 
 
 def accepts_objective(function: Callable) -> Callable:
@@ -66,6 +69,8 @@ def accepts_objective(function: Callable) -> Callable:
         True
     """
 
+    order = list(signature(function).parameters)
+
     @wraps(function)
     def call(*args, **kwargs):
         if args and isinstance(args[0], Held):
@@ -73,6 +78,13 @@ def accepts_objective(function: Callable) -> Callable:
             model, loss_fn, data = opened(args[0], *given)
             kwargs |= {"loss_fn": loss_fn, "data": data}
             args = (model, *args[1:])
+        named = dict(zip(order, args, strict=False)) | kwargs
+        if "loss_fn" in named and "data" in named:
+            pair = resolved(named["loss_fn"], named["data"])
+            own = dict(zip(("loss_fn", "data"), pair, strict=True))
+            given = zip(order, args, strict=False)
+            args = [own.pop(n, v) for n, v in given] + [*args[len(order) :]]
+            kwargs |= own
         return function(*args, **kwargs)
 
     return call
