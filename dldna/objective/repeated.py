@@ -11,6 +11,7 @@ from dldna import batches as batching
 from dldna.guard import untouched
 from dldna.objective.gradients import values_only
 from dldna.objective.place import in_place
+from dldna.params import exact
 
 LOOKED_AT = 2**20  # bytes of a tensor that is compared with itself
 
@@ -42,7 +43,7 @@ def check_state(model: nn.Module, loss_fn: Callable, batch: Any) -> None:
                 loss = call(output, batch)
             if not isinstance(loss, torch.Tensor):
                 return  # others say so
-            found.append(float(loss.detach().double().mean()))
+            found.append(float(exact(loss.detach()).mean()))
         first, second = found
         kinds = {p.dtype for p in model.parameters()}
         half = kinds & {torch.float16, torch.bfloat16}
