@@ -8,7 +8,6 @@ from torch import Tensor
 from dldna import batches as bt
 from dldna.landscape.evaluate.evaluator import Values
 from dldna.landscape.evaluate.subspace import Subspace
-from dldna.objective import batch_weight
 from dldna.params import exact
 
 
@@ -32,7 +31,7 @@ class Total:
     def add(self, name: str, at, value, batch: Any) -> None:
         """Add one batch's loss or metric at some points."""
         if name == "loss":
-            weight = batch_weight(self.subspace.loss_fn, batch)
+            weight = self.subspace.weight_of(batch)
         else:
             weight = bt.size(batch)
         if weight == 0:  # its mean is NaN
