@@ -315,6 +315,7 @@ CALLS = {
     "landscape.line, recalibrated": _line(statistics="recalibrate"),
     "landscape.rescale_relu": _layers,
     "landscape.sam_sharpness": _of(landscape.sam_sharpness, steps=2),
+    "landscape.space.directions.full_gradient": _of(full_gradient),
     "landscape.spectral_density": (
         _of(landscape.spectral_density, probes=1, steps=4, points=10)
     ),
