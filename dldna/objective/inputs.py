@@ -11,7 +11,8 @@ from torch.nn.parameter import is_lazy
 from dldna import batches as batching
 from dldna.batches import TARGETS, join
 from dldna.checks import warn
-from dldna.guard import same_bits, untouched
+from dldna.guard import loss_kept, untouched
+from dldna.module_state import same_bits
 from dldna.objective.gradients import notice, values_only
 from dldna.objective.place import in_place
 from dldna.objective.reductions import Weighed, is_torchs, loss_name
@@ -147,6 +148,7 @@ def check_call(
 
     with (
         untouched(),
+        loss_kept(loss_fn),
         values_only(model, loss_fn) as needs,
         in_place(model, needs=needs) as put,
     ):

@@ -1,10 +1,13 @@
 """What stands for a model, a loss and data in a public call."""
 
+import inspect
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 from torch import nn
+
+from dldna.guard import loss_kept
 
 
 class Held:
@@ -66,6 +69,8 @@ def accepts_objective(function: Callable) -> Callable:
         True
     """
 
+    known = inspect.signature(function)
+
     @wraps(function)
     def call(*args, **kwargs):
         if args and isinstance(args[0], Held):
@@ -73,6 +78,18 @@ def accepts_objective(function: Callable) -> Callable:
             model, loss_fn, data = opened(args[0], *given)
             kwargs |= {"loss_fn": loss_fn, "data": data}
             args = (model, *args[1:])
-        return function(*args, **kwargs)
+        with loss_kept(_loss_of(known, args, kwargs)):
+            return function(*args, **kwargs)
 
     return call
+
+
+def _loss_of(known: inspect.Signature, args: tuple, kwargs: dict) -> Any:
+    """The loss among a call's arguments, wherever it stands."""
+    try:
+        found = known.bind_partial(*args, **kwargs).arguments
+    except TypeError:  # the call itself says what does not fit
+        return None
+    rest = found.get("args", ())
+    other = rest[1] if len(rest) > 1 else kwargs.get("loss_fn")
+    return found.get("loss_fn", other)

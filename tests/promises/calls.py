@@ -76,6 +76,7 @@ CHANGES = {
     "objective.in_place": "puts numbers into the model, and takes them out",
     "objective.opened": "hands the model on",
     "guard.attributes_kept": "a guard",
+    "guard.keeping": "a guard",
     "models.SimpleNetwork": "builds a network; takes an activation",
 }
 
