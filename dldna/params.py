@@ -77,7 +77,9 @@ def call(
 
 
 def dtype_name(
-    dtype: str | torch.dtype | None, known: Sequence[str]
+    dtype: str | torch.dtype | None,
+    known: Sequence[str],
+    device: torch.device | None = None,
 ) -> str | None:
     """A floating type by its name, from the name or from torch's type.
 
@@ -85,9 +87,10 @@ def dtype_name(
         dtype: "float64", ``torch.float64``, ...; None stays None, which
             stands for the tensors' own types.
         known: the names that will do.
+        device: where the tensors lie.
 
     Raises:
-        ValueError: another type.
+        ValueError: another type, or one that the device has not.
 
     Example:
         >>> dtype_name(torch.float64, ["float32", "float64"])
@@ -95,8 +98,13 @@ def dtype_name(
     """
     if dtype is None:
         return None
-    name = str(dtype).removeprefix("torch.")
-    return choice("dtype", name, known)
+    name = choice("dtype", str(dtype).removeprefix("torch."), known)
+    if name == "float64" and device is not None and device.type == "mps":
+        raise ValueError(
+            "Apple's GPUs have no float64: take dtype='float32', or move "
+            "the model to the CPU"
+        )
+    return name
 
 
 def copy(point: Mapping[str, Tensor]) -> Params:

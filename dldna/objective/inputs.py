@@ -9,7 +9,6 @@ from torch.nn import functional as F
 from torch.nn.parameter import is_lazy
 
 from dldna import batches as batching
-from dldna.batches import TARGETS, join
 from dldna.checks import warn
 from dldna.guard import loss_kept, untouched
 from dldna.module_state import same_bits
@@ -17,6 +16,7 @@ from dldna.objective.gradients import notice, values_only
 from dldna.objective.place import in_place
 from dldna.objective.reductions import Weighed, is_torchs, loss_name
 from dldna.objective.repeated import check_state
+from dldna.params import exact
 
 WRAPPERS = {
     "DataParallel": "the network inside, model.module",
@@ -144,7 +144,7 @@ def check_call(
     def loss_of(batch: Any) -> float:
         batch = batching.to(batch, device=weight.device)
         output = batching.apply(model, batching.split(batch)[0])
-        return float(call(output, batch).detach().double().mean())
+        return float(exact(call(output, batch).detach()).mean())
 
     with (
         untouched(),
@@ -276,7 +276,10 @@ def check_denominator(
     if len(held) < 2 or is_torchs(loss_fn) or isinstance(loss_fn, Weighed):
         return
     try:
-        whole, parts = call(join(held[:2])), [call(b) for b in held[:2]]
+        whole, parts = (
+            call(batching.join(held[:2])),
+            [call(b) for b in held[:2]],
+        )
     except Exception:  # ragged, or bound to the size of its batches
         return
     sizes = [batching.size(b) for b in held[:2]]
@@ -304,7 +307,7 @@ def _no_target(loss_fn: Callable, data: Any) -> str:
             "...}, with a loss of your own, loss(output, batch)"
         )
     elif isinstance(data, Mapping):
-        said += f"; in a dict its name is one of {', '.join(TARGETS)}"
+        said += f"; in a dict its name is one of {', '.join(batching.TARGETS)}"
     else:
         said += "; for an autoencoder (x, x)"
     return said

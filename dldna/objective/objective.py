@@ -118,7 +118,7 @@ class Objective(Held):
         first = named[self.names[0]]
         self.device = first.device
         own = "float64" if first.dtype == torch.float64 else "float32"
-        asked = params.dtype_name(dtype, ("float32", "float64"))
+        asked = params.dtype_name(dtype, ("float32", "float64"), self.device)
         self.dtype = getattr(torch, asked or own)
         self.cast = {"device": self.device, "dtype": self.dtype}
         kinds = {p.dtype for p in named.values() if p.is_floating_point()}

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dldna import batches as bt
+from dldna.params import exact
 
 
 def reduction(loss_fn: Callable) -> str:
@@ -103,7 +104,8 @@ def batch_weight(loss_fn: Callable, batch: Any) -> float:
     weight = options.get("weight")
     if weight is None:
         return float(counted.numel())
-    return float(weight.double()[counted.to(weight.device)].sum())
+    weight = exact(weight)
+    return float(weight[counted.to(weight.device)].sum())
 
 
 def class_options(loss_fn: Callable) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ from matplotlib import pyplot as plt
 from torch import Tensor, nn
 
 from dldna import checks, plotting
+from dldna.params import exact
 from dldna.published.loaders import usable
 from dldna.published.measurements import Mean, grad_norm
 from dldna.published.optimizers import as_optimizer
@@ -131,7 +132,7 @@ class _Epochs(Callback):
 
 
 def _length(tensors: list[Tensor]) -> float:
-    return math.sqrt(sum(float(t.double().square().sum()) for t in tensors))
+    return math.sqrt(sum(float(exact(t).square().sum()) for t in tensors))
 
 
 def _draw(found: dict[str, list[float]], per: str) -> None:

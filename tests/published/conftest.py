@@ -1,4 +1,4 @@
-"""The chapter's cells, run in order twice in one kernel."""
+"""The chapter's cells, run in order in one kernel, and there again."""
 
 import contextlib
 import io
@@ -83,7 +83,7 @@ class Kernel:
 
 @pytest.fixture(scope="session")
 def ran():
-    """A kernel that has made its checkpoints and run all cells twice."""
+    """A kernel that has made its checkpoints and run all cells."""
     from cells import CHECKPOINTS
 
     from dldna.cli import main
@@ -94,7 +94,6 @@ def ran():
             with contextlib.redirect_stdout(io.StringIO()):
                 assert main(CHECKPOINTS.split()) == 0
             found.run()
-            found.run()
         yield found
 
 
@@ -103,3 +102,11 @@ def kernel(ran):
     """That kernel, in its own folder and with its own data."""
     with ran.at_home():
         yield ran
+
+
+@pytest.fixture
+def again(kernel):
+    """That kernel, when it has run all cells a second time."""
+    if len(kernel.rounds) == 1:
+        kernel.run()
+    return kernel

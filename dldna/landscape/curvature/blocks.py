@@ -12,6 +12,7 @@ from dldna.landscape.curvature.call import check_call
 from dldna.landscape.curvature.eigenpairs import moves, top_eigenpairs
 from dldna.landscape.curvature.operator import Operator
 from dldna.objective import accepts_objective
+from dldna.params import exact
 from dldna.records import Spectrum
 
 
@@ -143,7 +144,7 @@ def gradient_share(
     options.setdefault("params", names)
     with guard.untouched(model):
         operator = Operator(model, loss_fn, data, **options)
-        g = operator.gradient().double().cpu()
+        g = exact(operator.gradient()).cpu()
         mask = moves(operator)
     rows = torch.from_numpy(spectrum.eigenvectors).double()
     if rows.shape[1] == len(mask):

@@ -13,6 +13,7 @@ from dldna.landscape.curvature.call import check_call
 from dldna.landscape.curvature.lanczos import WHICH, Ritz, lanczos, multiple
 from dldna.landscape.curvature.operator import Operator
 from dldna.objective import accepts_objective
+from dldna.params import exact
 from dldna.records import Spectrum
 
 BASIS_BYTES = 2**31
@@ -222,7 +223,7 @@ def verified(
     """
     v = found[0].vectors
     hv, forms, weights = operator.over_batches(v, parts)
-    exact_v, exact_hv = v.double(), hv.double()
+    exact_v, exact_hv = exact(v), exact(hv)
     values = (exact_v * exact_hv).sum(1)
     gaps = (exact_hv - values[:, None] * exact_v).norm(dim=1)
     eps = torch.finfo(operator.dtype).eps
@@ -279,10 +280,10 @@ def _standard_errors(forms: Tensor, weights: Tensor) -> np.ndarray:
 
 def _over_starts(found: Sequence[Ritz]) -> dict[str, list[float]]:
     values = torch.stack([r.values for r in found])
-    first = found[0].vectors.double()
+    first = exact(found[0].vectors)
     angles = []
     for other in found[1:]:
-        v = other.vectors.double()
+        v = exact(other.vectors)
         cosine = (first * v).sum(1, keepdim=True)
         sine = (v - cosine * first).norm(dim=1)  # exact for small angles
         angles.append(torch.rad2deg(torch.atan2(sine, cosine[:, 0].abs())))

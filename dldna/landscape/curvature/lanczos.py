@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from dldna.params import exact
+
 WHICH = ("magnitude", "largest", "smallest")
 PATIENCE = 8  # vectors, before a search is given up as hopeless
 
@@ -110,7 +112,7 @@ def lanczos(
         c = near @ w
         w = w - near.T @ c
         if fresh == 1:
-            t[j, :m] = t[:m, j] = c.double().cpu()
+            t[j, :m] = t[:m, j] = exact(c).cpu()
         else:
             t[j, j] = float(c[-1])
         w -= q[:m].T @ (q[:m] @ w)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dldna import checks
+from dldna import checks, params
 from dldna.guard import differentiable, untouched
 from dldna.landscape.curvature import products
 from dldna.landscape.curvature.call import watch
@@ -264,7 +264,7 @@ class Operator(Objective):
         for piece, weight in zip(pieces, weights, strict=True):
             each = torch.stack([*map(self.plain(piece), scaled)])
             whole.add_(each, alpha=weight)
-            forms.append((each.double() * scaled.double()).sum(1))
+            forms.append((params.exact(each) * params.exact(scaled)).sum(1))
         self.products += len(rows)
         for row in whole:
             check_finite(self, row)

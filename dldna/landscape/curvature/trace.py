@@ -12,6 +12,7 @@ from dldna.landscape.curvature.call import check_call
 from dldna.landscape.curvature.density import signs
 from dldna.landscape.curvature.operator import Operator
 from dldna.objective import accepts_objective
+from dldna.params import exact
 from dldna.records import Estimate
 
 METHODS = ("hutchinson", "hutch++")
@@ -157,7 +158,7 @@ def diagonal(
         with operator.watched("diagonal", products):
             for i in range(products):  # Welford's running mean and variance
                 z = signs(operator, generator)
-                sample = (z * (operator @ z)).double().cpu()
+                sample = exact(z * (operator @ z)).cpu()
                 step = sample - mean
                 mean += step / (i + 1)
                 squares += step * (sample - mean)
@@ -217,7 +218,7 @@ def _outside(z: Tensor, basis: Tensor | None) -> Tensor:
 
 
 def _dot(a: Tensor, b: Tensor) -> float:
-    return float(a.double() @ b.double())
+    return float(exact(a) @ exact(b))
 
 
 def _error(samples: list[float]) -> float:

@@ -18,6 +18,7 @@ from dldna.landscape.curves.permuting import (
     permute,
 )
 from dldna.landscape.curves.specs import group_sizes
+from dldna.params import exact
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,8 +137,8 @@ def match_weights(
     checks.count("tries", tries)
     checks.count("sweeps", sweeps)
     names = [n for n in spec if n in a and n in b]
-    left = {n: a[n].detach().double().cpu() for n in names}
-    right = {n: b[n].detach().double().cpu() for n in names}
+    left = {n: exact(a[n].detach()).cpu() for n in names}
+    right = {n: exact(b[n].detach()).cpu() for n in names}
     for n in names:
         if left[n].shape != right[n].shape:
             raise ValueError(

@@ -153,8 +153,9 @@ def check_spec(model: nn.Module, spec: Spec, inputs: Any) -> None:
         permutation symmetries, ICLR 2023, arXiv 2209.04836.
     """
     state = dict(model.named_parameters()) | dict(model.named_buffers())
+    device = params.exact(next(iter(state.values()))).device
     state = {
-        k: v.detach().double() if v.is_floating_point() else v.detach()
+        k: params.exact(v.detach()) if v.is_floating_point() else v.to(device)
         for k, v in state.items()
     }
     sizes = group_sizes(spec, state)
@@ -162,7 +163,7 @@ def check_spec(model: nn.Module, spec: Spec, inputs: Any) -> None:
     shuffle = {
         g: torch.randperm(n, generator=generator) for g, n in sizes.items()
     }
-    inputs = batching.to(inputs, torch.float64)
+    inputs = batching.to(batching.to(inputs, device), torch.float64)
     with untouched(model), torch.no_grad():
         model.eval()
         outputs = []

@@ -12,6 +12,7 @@ from dldna import batches as bt
 from dldna.landscape.evaluate.metrics import accuracy
 from dldna.landscape.evaluate.subspace import Subspace
 from dldna.landscape.evaluate.total import Total
+from dldna.params import exact
 
 CLASS_OPTIONS = {
     "weight": None,
@@ -89,8 +90,10 @@ def add_losses(
     # Sums of the kernels below are over samples (and, for the squared
     # error, outputs), so a mean needs the right divisor.
     if kind == "cross-entropy":
-        logs = torch.log_softmax(logits.double(), 1)
-        index = target.view(1, 1, -1).expand(len(logits), 1, -1)
+        logs = torch.log_softmax(exact(logits), 1)
+        index = (
+            target.to(logs.device).view(1, 1, -1).expand(len(logits), 1, -1)
+        )
         value = -logs.gather(1, index).sum((1, 2))
         divisor = n
     else:
@@ -99,13 +102,13 @@ def add_losses(
                 f"an output of shape {(n, logits.shape[1])} and a target "
                 f"of shape {tuple(target.shape)} do not fit together"
             )
-        value = (logits - target.t()).double().square_().sum((1, 2))
+        value = exact(logits - target.t()).square_().sum((1, 2))
         divisor = n * logits.shape[1]
     value = value if subspace.summed else value / divisor
     total.add("loss", at, value, batch)
     for name in subspace.metrics:  # accuracy, or per_sample had said None
         if target.ndim == 1 and logits.shape[1] > 1:
-            right = (logits.argmax(1) == target).double().mean(1)
+            right = exact(logits.argmax(1) == target).mean(1)
             total.add(name, at, right, batch)
         else:
             for p, z in zip(at, logits, strict=True):
@@ -123,7 +126,7 @@ def add_one(total: Total, p: int, output: Any, batch: Any) -> None:
 def mean(value: Any) -> Any:
     """A value per sample (``reduction="none"``) becomes their mean."""
     if isinstance(value, Tensor) and value.ndim:
-        return value.double().mean()
+        return exact(value).mean()
     return value
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from dldna import batches as bt
+from dldna.params import exact
 
 
 def logits_of(output: Any) -> Tensor:
@@ -62,7 +63,7 @@ def accuracy(output: Any, batch: Any) -> Tensor:
             f"an output of shape {tuple(logits.shape)} and a target of "
             f"shape {tuple(target.shape)} do not fit together"
         )
-    return right.double().mean()
+    return exact(right).mean()
 
 
 METRICS = {"accuracy": accuracy}

@@ -20,6 +20,7 @@ from dldna.landscape.evaluate.total import Total
 from dldna.objective import in_place, norms
 from dldna.objective.gradients import values_only
 from dldna.objective.place import Put
+from dldna.params import exact
 
 PIECE = 1024  # samples whose statistics are taken at once
 
@@ -67,8 +68,8 @@ class Slow:
             ):  # batch norm writes to these
                 put({}, subspace.buffers_at(point))
             output = forward(subspace, batch)
-            if self.exact:
-                output = output.double()
+            if self.exact and output.device.type != "mps":
+                output = output.double()  # which Apple's GPUs have not
             total.add("loss", p, mean(subspace.loss(output, batch)), batch)
             for name, metric in subspace.metrics.items():
                 total.add(name, p, mean(metric(output, batch)), batch)
@@ -121,7 +122,7 @@ def recalibrate(subspace: Subspace, put: Put) -> None:
 
     def note(layer: nn.Module, args: tuple, _: Tensor) -> None:
         n = args[0].numel() / layer.num_features
-        mean, var = layer.running_mean.double(), layer.running_var.double()
+        mean, var = exact(layer.running_mean), exact(layer.running_var)
         sums = moments[layer]
         sums[0] += n
         sums[1] += n * mean

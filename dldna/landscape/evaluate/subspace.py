@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from dldna import batches as bt
 from dldna.checks import choice
 from dldna.landscape.evaluate.evaluator import Unsupported
+from dldna.objective import batch_weight, norms, reduction
 from dldna.objective import cast as cast_loss
-from dldna.objective import norms, reduction
 from dldna.params import Params, check_same, dtype_name
 
 DTYPES = ("float32", "float64", "bfloat16")
@@ -56,6 +56,7 @@ class Subspace:
     dtype: str | None
     statistics: str
     sizes: list[int] = field(default_factory=list)
+    _weights: dict = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(
@@ -100,7 +101,8 @@ class Subspace:
         Raises:
             ValueError: an unknown word, names or shapes that do not fit.
         """
-        dtype = dtype_name(dtype, DTYPES)
+        device = next(iter(origin.values())).device
+        dtype = dtype_name(dtype, DTYPES, device)
         choice("statistics", statistics, STATISTICS)
         directions = [dict(d) for d in directions]
         if not directions:
@@ -116,7 +118,6 @@ class Subspace:
             )
         if "loss" in (metrics or {}):
             raise ValueError("a metric cannot be named 'loss'")
-        device = next(iter(origin.values())).device
         cast = {"device": device}
         if dtype in ("float32", "float64"):
             cast["dtype"] = getattr(torch, dtype)
@@ -231,6 +232,13 @@ class Subspace:
         return replace(
             self, batches=subset, sizes=[bt.size(b) for b in subset]
         )
+
+    def weight_of(self, batch: Any) -> float:
+        """What a batch counts in the mean loss; worked out once for each."""
+        if id(batch) not in self._weights:  # what is kept keeps its id
+            weight = batch_weight(self.loss_fn, batch)
+            self._weights[id(batch)] = batch, weight
+        return self._weights[id(batch)][1]
 
     def check(self, coords: Tensor) -> Tensor:
         """Coordinates as (P, K) float64 on the CPU.

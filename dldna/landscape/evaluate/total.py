@@ -8,7 +8,7 @@ from torch import Tensor
 from dldna import batches as bt
 from dldna.landscape.evaluate.evaluator import Values
 from dldna.landscape.evaluate.subspace import Subspace
-from dldna.objective import batch_weight
+from dldna.params import exact
 
 
 class Total:
@@ -31,13 +31,13 @@ class Total:
     def add(self, name: str, at, value, batch: Any) -> None:
         """Add one batch's loss or metric at some points."""
         if name == "loss":
-            weight = batch_weight(self.subspace.loss_fn, batch)
+            weight = self.subspace.weight_of(batch)
         else:
             weight = bt.size(batch)
         if weight == 0:  # its mean is NaN
             return
         if isinstance(value, Tensor):
-            value = value.detach().double().cpu().numpy()
+            value = exact(value.detach()).cpu().numpy()
         summed = name == "loss" and self.subspace.summed
         value = np.asarray(value, dtype=np.float64)
         self.sums[name][at] += value * (1 if summed else weight)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from dldna import params
 from dldna.landscape.paths.null import origin_of
+from dldna.params import exact
 
 CHUNK = 2**20  # numbers of one checkpoint that are cast to float64 at once
 
@@ -106,7 +107,7 @@ def inner_products(
         flat = [p[name].reshape(-1) for p in points]
         for start in range(0, flat[0].numel(), CHUNK):
             piece = torch.stack(
-                [v[start : start + CHUNK].double().cpu() for v in flat]
+                [exact(v[start : start + CHUNK]).cpu() for v in flat]
             )
             piece = (piece - piece[0].clone()) / unit
             gram += (piece @ piece.t()).numpy()

@@ -15,6 +15,7 @@ from dldna import batches as batching
 from dldna.checks import warn
 from dldna.objective import batch_weight, in_place, reduction
 from dldna.objective.gradients import values_only
+from dldna.params import exact
 
 CLOSE = {  # relative and absolute
     "float64": (1e-9, 1e-14),
@@ -93,7 +94,7 @@ def direct_loss(
             loss = call(output, batch)
             weight = batch_weight(loss_fn, batch)
             if weight:  # else every target is ignored, and the mean NaN
-                value = loss.detach().double().mean()
+                value = exact(loss.detach()).mean()
                 total += float(value) * (1 if summed else weight)
                 count += weight
     return total / count if count else math.nan

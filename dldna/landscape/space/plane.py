@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dldna import params
-from dldna.params import Params
+from dldna.params import Params, exact
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,7 +274,7 @@ def orthogonalise(directions: Sequence[Direction]) -> list[Direction]:
 
 
 def _double(point: Mapping[str, Tensor]) -> Params:
-    return {k: v.detach().double() for k, v in point.items()}
+    return {k: exact(v.detach()) for k, v in point.items()}
 
 
 def angle(plane: Plane) -> dict[str, Any]:
