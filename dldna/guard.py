@@ -4,6 +4,8 @@ import copy
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -135,6 +137,9 @@ def attributes_kept(model: nn.Module, deep: bool = False) -> Iterator[None]:
             home.update(before)
 
 
+NOT_KEPT = (type, FunctionType, ModuleType)  # what no loss writes into
+
+
 @contextmanager
 def loss_kept(loss_fn: Any) -> Iterator[None]:
     """Put back what a loss of one's own writes into itself.
@@ -154,13 +159,17 @@ def loss_kept(loss_fn: Any) -> Iterator[None]:
         >>> loss.calls
         0
     """
-    home = getattr(loss_fn, "__self__", loss_fn)
+    home = loss_fn
+    while isinstance(home, partial):
+        home = home.func
+    home = home.__self__ if isinstance(home, MethodType) else home
     kept: list = []
     if isinstance(home, nn.Module):
         if not type(home).__module__.startswith("torch.nn"):
             kept = [KeptModule(home)]
-    elif vars(type(home)).get("__call__") and hasattr(home, "__dict__"):
+    elif hasattr(home, "__dict__") and not isinstance(home, NOT_KEPT):
         kept = [KeptAttributes(home, deep=True)]
+        kept += hidden_modules(kept, set())
     try:
         yield
     finally:

@@ -6,6 +6,7 @@ and what the model keeps is afterwards as it was.
 """
 
 import copy
+import functools
 import weakref
 from collections import deque
 
@@ -523,7 +524,7 @@ class NotedObject:
         self.log["sizes"].append(len(output))
         return F.cross_entropy(output, target)
 
-    def method(self, output, target):
+    def forward(self, output, target):
         return self(output, target)
 
 
@@ -631,11 +632,18 @@ MEASURES = CALLS | {
 
 @pytest.mark.parametrize("call", MEASURES)
 @pytest.mark.parametrize(
-    "make", [Noted, NotedObject, lambda: NotedObject().method]
+    "wrap",
+    [
+        lambda loss: loss,
+        lambda loss: loss.forward,
+        functools.partial,
+    ],
+    ids=["itself", "its method", "partial"],
 )
-def test_a_loss_is_as_it_was(make, call):
-    loss, data = make(), (X, Y)
-    home = getattr(loss, "__self__", loss)
+@pytest.mark.parametrize("make", [Noted, NotedObject])
+def test_a_loss_is_as_it_was(make, wrap, call):
+    home, data = make(), (X, Y)
+    loss = wrap(home)
     MEASURES[call](small(), loss, data)
     assert home.calls == 0
     assert content(home.log) in ([], {"sizes": []})
