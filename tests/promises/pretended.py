@@ -6,6 +6,11 @@ them. What is made without ``device=`` is on the CPU, as always. A mixture
 is refused with torch's own words, and so are numpy arrays of what lies
 elsewhere, generators of another device, and float64 on "mps", which Apple's
 GPUs have not.
+
+It watches what Python calls. A dispatch mode below it, which sees each
+operation, those of backward passes too, was tried over all calls of the
+package: it found no mixture more, and one that is none, for what torch's
+own C++ makes on a tensor's device is made, here, on the CPU.
 """
 
 from contextlib import ExitStack

@@ -327,9 +327,7 @@ KILL = """
 
     path = Path(sys.argv[1])
     print("begin", flush=True)
-    word = t.run(t.in_memory, path)
-    path.with_suffix(".new").write_text(word)
-    path.with_suffix(".new").rename(path.with_suffix(".txt"))
+    t.run(t.in_memory, path)
     """
 
 
@@ -369,12 +367,9 @@ def test_kill_minus_nine_at_random_moments(tmp_path):
             process.kill()
         killed += process.returncode < 0
         resumed += path.exists()
-    with child(path) as process:
-        assert process.wait() == 0
     assert killed >= 2
     assert resumed >= 2
-    word = (tmp_path / "killed.txt").read_text()
-    assert word == run(in_memory)
+    assert run(in_memory, path) == run(in_memory)
 
 
 @pytest.mark.parametrize("when", [1, 2, 6, 7])

@@ -479,7 +479,7 @@ def test_noise_of_parts_is_unbiased_and_knows_its_error(blobs, parts):
         gradient_noise(
             model, F.cross_entropy, blobs, parts=parts, seed=s
         ).provenance.notes
-        for s in range(120)
+        for s in range(60)
     ]
     traces = np.array([n["trace"] for n in notes])
     error = traces.std() / np.sqrt(len(traces))
