@@ -1,12 +1,13 @@
 """What stands for a model, a loss and data in a public call."""
 
+import inspect
 from collections.abc import Callable
 from functools import wraps
-from inspect import signature
 from typing import Any
 
 from torch import nn
 
+from dldna.guard import loss_kept
 from dldna.objective.own_loss import resolved
 
 
@@ -69,7 +70,7 @@ def accepts_objective(function: Callable) -> Callable:
         True
     """
 
-    order = list(signature(function).parameters)
+    known = inspect.signature(function)
 
     @wraps(function)
     def call(*args, **kwargs):
@@ -78,13 +79,22 @@ def accepts_objective(function: Callable) -> Callable:
             model, loss_fn, data = opened(args[0], *given)
             kwargs |= {"loss_fn": loss_fn, "data": data}
             args = (model, *args[1:])
-        named = dict(zip(order, args, strict=False)) | kwargs
+        try:
+            bound = known.bind_partial(*args, **kwargs)
+        except TypeError:  # the call itself says what does not fit
+            return function(*args, **kwargs)
+        named = bound.arguments
         if "loss_fn" in named and "data" in named:
             pair = resolved(named["loss_fn"], named["data"])
-            own = dict(zip(("loss_fn", "data"), pair, strict=True))
-            given = zip(order, args, strict=False)
-            args = [own.pop(n, v) for n, v in given] + [*args[len(order) :]]
-            kwargs |= own
-        return function(*args, **kwargs)
+            named["loss_fn"], named["data"] = pair
+        with loss_kept(_loss_of(named)):
+            return function(*bound.args, **bound.kwargs)
 
     return call
+
+
+def _loss_of(named: dict[str, Any]) -> Any:
+    """The loss among a call's arguments, wherever it stands."""
+    rest, others = named.get("args", ()), named.get("kwargs", {})
+    other = rest[1] if len(rest) > 1 else others.get("loss_fn")
+    return named.get("loss_fn", other)

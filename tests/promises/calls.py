@@ -79,6 +79,7 @@ CHANGES = {
     "objective.in_place": "puts numbers into the model, and takes them out",
     "objective.opened": "hands the model on",
     "guard.attributes_kept": "a guard",
+    "guard.keeping": "a guard",
     "models.SimpleNetwork": "builds a network; takes an activation",
 }
 
@@ -318,9 +319,6 @@ CALLS = {
     "landscape.space.directions.full_gradient": _of(full_gradient),
     "landscape.spectral_density": (
         _of(landscape.spectral_density, probes=1, steps=4, points=10)
-    ),
-    "landscape.space.directions.full_gradient": (
-        lambda c: full_gradient(c.model, c.loss, [c.data])
     ),
     "landscape.surface": _surface(),
     "landscape.surface, slow path": _surface(way="slow"),
