@@ -403,3 +403,38 @@ def test_bad_input_is_named():
         Operator(model, CE, (x, y)) @ torch.ones(7)
     with pytest.raises(ValueError, match="serves the Hessian only"):
         Operator(model, CE, (x, y), matrix="gauss-newton", way="forward")
+
+
+class Upcast(nn.Module):
+    """Norm and logits in float32 whatever the weights are, as libraries do."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Linear(4, 6), nn.Linear(6, 3)
+
+    def forward(self, x):
+        z = self.one(x)
+        z = z * torch.rsqrt(z.float().pow(2).mean(-1, keepdim=True) + 1e-6)
+        return self.two(torch.relu(z)).float()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_parts_in_float32_are_no_wrong_derivatives(seed):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model, x, y = Upcast(), torch.randn(8, 4), torch.arange(8) % 3
+    names = [k for k, _ in model.named_parameters()]
+
+    def loss(flat):
+        cut = flat.split([p.numel() for p in model.parameters()])
+        shapes = [p.shape for p in model.parameters()]
+        point = {
+            k: v.view(s) for k, v, s in zip(names, cut, shapes, strict=True)
+        }
+        return CE(functional_call(model, point, (x,)), y)
+
+    flat = torch.cat([p.detach().reshape(-1) for p in model.parameters()])
+    want = torch.func.hessian(loss)(flat)
+    v = torch.randn(len(flat), generator=torch.Generator().manual_seed(seed))
+    got = Operator(model, CE, (x, y)) @ v
+    torch.testing.assert_close(got, want @ v, rtol=1e-3, atol=1e-4)

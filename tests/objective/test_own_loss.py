@@ -1,0 +1,203 @@
+"""loss_fn="model": the loss that a model computes itself."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from dldna.landscape import (
+    cost,
+    line,
+    surface,
+    top_eigenpairs,
+    trace,
+)
+from dldna.objective import Objective
+from dldna.training.dynamics import gradient_noise
+
+
+@dataclass
+class Output:
+    logits: torch.Tensor
+    loss: torch.Tensor | None = None
+
+
+class Reader(nn.Module):
+    """Embeds words, and computes its loss where it gets labels."""
+
+    form = "object"
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.head = nn.Embedding(11, 6), nn.Linear(6, 11)
+
+    def forward(self, input_ids, labels=None):
+        z = self.head(torch.tanh(self.embed(input_ids)))
+        loss = None
+        if labels is not None:
+            loss = F.cross_entropy(z.flatten(0, 1), labels.flatten())
+        return {
+            "object": Output(z, loss),
+            "dict": {"loss": loss, "logits": z},
+            "tuple": (loss, z),
+            "number": loss,
+            "losses": None if loss is None else {"a": loss, "b": 2 * loss},
+        }[self.form]
+
+
+class Shifted(Reader):
+    """Cannot be called without labels, as encoders with a decoder."""
+
+    def forward(self, input_ids, labels):
+        before = F.pad(labels[:, :-1], (1, 0))
+        z = self.head(self.embed(input_ids) + self.embed(before))
+        return {"loss": F.cross_entropy(z.flatten(0, 1), labels.flatten())}
+
+
+class Spans(Reader):
+    """Labels under names of its own."""
+
+    def forward(self, input_ids, start_positions=None, end_positions=None):
+        z = self.head(self.embed(input_ids).mean(1))
+        ends = (start_positions, end_positions)
+        return {"loss": sum(F.cross_entropy(z, end) for end in ends)}
+
+
+class Pairs(nn.Module):
+    """Called with images and targets, as detectors are."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, images, targets):
+        z = self.head(images)
+        return {"class": F.cross_entropy(z, targets), "size": z.pow(2).mean()}
+
+
+def words(*names, shape=(4, 5)):
+    drawn = torch.Generator().manual_seed(0)
+    return [
+        {
+            name: torch.randint(
+                11,
+                shape if name in ("input_ids", "labels") else shape[:1],
+                generator=drawn,
+            )
+            for name in names
+        }
+        for _ in range(3)
+    ]
+
+
+def form(name):
+    return type(name.title(), (Reader,), {"form": name})
+
+
+CASES = {
+    **{
+        name: (form(name), words("input_ids", "labels"))
+        for name in ("object", "dict", "tuple", "number", "losses")
+    },
+    "labels needed": (Shifted, words("input_ids", "labels")),
+    "own names": (
+        Spans,
+        words("input_ids", "start_positions", "end_positions"),
+    ),
+    "pairs": (
+        Pairs,
+        [(torch.randn(4, 4), torch.tensor([0, 1, 2, 0])) for _ in range(3)],
+    ),
+}
+
+
+def own(model, batch):
+    """The plain call, as a training loop has it."""
+    pair = isinstance(batch, tuple)
+    out = model(*batch) if pair else model(**batch)
+    if isinstance(out, dict):
+        return out["loss"] if "loss" in out else sum(out.values())
+    if isinstance(out, tuple):
+        return out[0]
+    return out if isinstance(out, torch.Tensor) else out.loss
+
+
+@pytest.fixture(params=CASES)
+def case(request):
+    make, data = CASES[request.param]
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        return make().eval(), data
+
+
+def mean(model, data):
+    return sum(own(model, b) for b in data) / len(data)
+
+
+def test_surfaces_and_lines_are_those_of_the_plain_call(case):
+    model, data = case
+    want = mean(model, data).item()
+    s = surface(model, "model", data, resolution=3)
+    assert s.losses[1, 1] == pytest.approx(want, rel=1e-5)
+    other = type(model)().eval()
+    t = line(model, other, "model", data, alphas=[0.0, 1.0])
+    ends = [want, mean(other, data).item()]
+    assert t.losses == pytest.approx(ends, rel=1e-5)
+    assert s.provenance.n_samples == 12
+    assert s.provenance.loss == "the model's own loss"
+    assert cost(model, "model", data, resolution=3).samples == 12
+
+
+def test_curvature_is_that_of_the_plain_call(case):
+    model, data = case
+    params = list(model.parameters())
+    slopes = torch.autograd.grad(mean(model, data), params, create_graph=True)
+    flat = torch.cat([g.reshape(-1) for g in slopes])
+    hessian = torch.stack(
+        [
+            torch.cat(
+                [
+                    h.reshape(-1)
+                    for h in torch.autograd.grad(
+                        g, params, retain_graph=True, materialize_grads=True
+                    )
+                ]
+            )
+            for g in flat
+        ]
+    )
+    f = Objective(model, "model", data)
+    torch.testing.assert_close(f.gradient(), flat.detach())
+    assert f.loss() == pytest.approx(mean(model, data).item(), rel=1e-5)
+    top = top_eigenpairs(model, "model", data, k=1, tol=1e-4).eigenvalues[0]
+    values = torch.linalg.eigvalsh(hessian)
+    want = values[values.abs().argmax()].item()
+    assert top == pytest.approx(want, rel=1e-3)
+    assert trace(f, products=6).provenance.n_samples == 12
+
+
+def test_limit_and_the_noise_of_gradients_take_it_too():
+    make, data = CASES["dict"]
+    model = make().eval()
+    s = surface(model, "model", data, resolution=3, limit=6)
+    with torch.no_grad():
+        first = own(model, data[0]).item()
+        cut = {k: v[:2] for k, v in data[1].items()}
+        want = (4 * first + 2 * own(model, cut).item()) / 6
+    assert s.losses[1, 1] == pytest.approx(want, rel=1e-5)
+    assert s.provenance.n_samples == 6
+    assert gradient_noise(model, "model", data, parts=3).value > 0
+
+
+def test_a_model_that_returns_no_loss_is_refused():
+    layer, x = nn.Linear(4, 3), torch.randn(5, 4)
+    with pytest.raises(TypeError, match="returned a Tensor without one"):
+        surface(layer, "model", [x], resolution=3)
+    make, data = CASES["object"]
+    bare = [{"input_ids": b["input_ids"]} for b in data]
+    with pytest.raises(TypeError, match="do the data hold its labels"):
+        trace(make(), "model", bare)
+    with pytest.raises(TypeError, match="must be callable"):
+        surface(make(), "modle", data, resolution=3)
