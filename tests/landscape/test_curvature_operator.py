@@ -434,7 +434,7 @@ def test_parts_in_float32_are_no_wrong_derivatives(seed):
         return CE(functional_call(model, point, (x,)), y)
 
     flat = torch.cat([p.detach().reshape(-1) for p in model.parameters()])
-    want = torch.func.hessian(loss)(flat)
+    want = torch.autograd.functional.hessian(loss, flat)
     v = torch.randn(len(flat), generator=torch.Generator().manual_seed(seed))
     got = Operator(model, CE, (x, y)) @ v
     torch.testing.assert_close(got, want @ v, rtol=1e-3, atol=1e-4)
