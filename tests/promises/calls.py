@@ -29,6 +29,7 @@ from dldna import (
 from dldna.landscape import curves as connectivity
 from dldna.landscape import evaluate
 from dldna.landscape.paths import weight_space
+from dldna.landscape.space.directions import full_gradient
 from dldna.published import (
     interpolation,
     loaders,
@@ -53,6 +54,8 @@ CHANGES = {
     "init.spectral_normalize": "parametrises",
     "init.tfixup": "initialises",
     "landscape.evaluate.Subspace": "a record that holds the model",
+    "landscape.evaluate.Subspace.of": "works under the guard of its caller",
+    "landscape.space.directions.Given": "a record that holds the model",
     "landscape.evaluate.choose": "works under the guard of its caller",
     "published.init_analysis.analyze_initialization": "a factory",
     "published.train_dynamics.visualize_training_dynamics": "trains",
@@ -313,6 +316,7 @@ CALLS = {
     "landscape.line, recalibrated": _line(statistics="recalibrate"),
     "landscape.rescale_relu": _layers,
     "landscape.sam_sharpness": _of(landscape.sam_sharpness, steps=2),
+    "landscape.space.directions.full_gradient": _of(full_gradient),
     "landscape.spectral_density": (
         _of(landscape.spectral_density, probes=1, steps=4, points=10)
     ),
@@ -402,6 +406,15 @@ def _takes_a_model(function):
     return False
 
 
+def _methods(kind):
+    """What a class has, its own or from a class of this package."""
+    found = {}
+    for home in reversed(kind.__mro__):
+        if home.__module__.split(".")[0] == "dldna":
+            found |= vars(home)
+    return found
+
+
 def _public(module):
     """Public callables of a room, and those of chapters, by name."""
     names = getattr(module, "__all__", None)
@@ -417,7 +430,7 @@ def _public(module):
     for name in names or ():
         value = getattr(module, name)
         if inspect.isclass(value) and not issubclass(value, Exception):
-            for key, inner in vars(value).items():
+            for key, inner in _methods(value).items():
                 inner = getattr(inner, "__func__", inner)
                 if not key.startswith("_") and inspect.isfunction(inner):
                     yield f"{name}.{key}", inner, inner
