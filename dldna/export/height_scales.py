@@ -76,7 +76,9 @@ def heights(
     if scale == "log":
         positive = known[known > 0]
         if not len(positive):
-            raise ValueError("a log scale needs losses greater than 0")
+            raise ValueError(
+                "a log scale needs losses greater than 0; take scale='linear'"
+            )
         low = float(positive.min())
         below = int((known <= 0).sum())
         said = f"logarithmic; height 0 is loss {low:.6g}, 1 is {{:.6g}}"

@@ -86,7 +86,8 @@ def line(
         data: a loader, tensors, or dict batches; one pass is kept.
         alphas: the coordinates; 0 (and 1) are put in if they are missing.
         extent: half width or (low, high). Default (-0.5, 1.5) between two
-            networks, 1 along a direction.
+            networks, 1 along a direction. So that 0 and 1 are on it, an
+            evenly spaced grid may stop short of an end by less than a step.
         resolution: number of points, where ``alphas`` is not given.
         statistics: what batch normalisation uses: "interpolate" (running
             statistics move with the weights, integer buffers stay; the

@@ -266,6 +266,14 @@ def test_no_public_call_has_a_former_word():
                 assert "Path" in str(known["path"].annotation), name
 
 
+def test_a_curve_says_which_statistics_it_knows(data):
+    curve = curves.segment(net(0), net(1))
+    with pytest.raises(ValueError, match="Known: eval, frozen, recalibrate"):
+        curves.walk(
+            net(), curve, F.cross_entropy, data, 3, statistics="interpolate"
+        )
+
+
 def test_the_words_of_now_are_silent(data):
     with warnings.catch_warnings():
         warnings.simplefilter("error", FutureWarning)

@@ -27,6 +27,8 @@ from dldna.objective import (
 from dldna.params import Params
 from dldna.records import Line
 
+STATISTICS = ("recalibrate", "eval", "frozen", "train")
+
 
 @accepts_objective
 def walk(
@@ -93,6 +95,7 @@ def walk(
     """
     started = time.perf_counter()
     checks.count("points", points, least=2)
+    checks.choice("statistics along a curve", statistics, STATISTICS)
     check_model(model)
     check_loss(loss_fn, data)
     controls = [point_of(p, params.of(model)) for p in curve.points]
