@@ -42,7 +42,8 @@ def shapes(name):
 
 
 def test_torch_has_no_name_that_is_not_translated():
-    assert set(IN_TORCH) == set(TORCHS)
+    here = {name for name in IN_TORCH if hasattr(torch.optim, name)}
+    assert here == set(TORCHS)
 
 
 @pytest.mark.usefixtures("float64")
@@ -149,6 +150,8 @@ def test_states_for_other_parameters_are_refused(name):
 
 def test_adam_and_adamw_of_torch_are_told_apart():
     params = tensors()
+    if "decoupled_weight_decay" not in torch.optim.Adam(params).defaults:
+        pytest.skip("the states of this torch do not say which they are")
     for ours, theirs in (("Adam", "AdamW"), ("AdamW", "Adam")):
         other = getattr(torch.optim, theirs)(params)
         run(other, params, 1)
