@@ -23,6 +23,7 @@ GROUND = {
     "progress",
     "batches",
     "guard",
+    "module_state",
     "objective",
     "book",
     "export",

@@ -43,7 +43,7 @@ def held(data: Any, limit: int | None = None) -> list[Batch]:
     if limit is not None:
         limit = count("limit", limit)
     batches, seen = BatchList(), 0
-    for item in _iterate(data):
+    for item in iterate(data):
         batch = _plain(item)
         room = None if limit is None else limit - seen
         if room is not None and room <= 0:
@@ -58,7 +58,8 @@ def held(data: Any, limit: int | None = None) -> list[Batch]:
     return batches
 
 
-def _iterate(data: Any) -> Iterable[Batch]:
+def iterate(data: Any) -> Iterable[Batch]:
+    """The batches of data of any form, one after the other."""
     if isinstance(data, BatchList):
         return data
     if isinstance(data, (*ARRAYS, Mapping)):

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,12 @@ def wants_target(loss_fn: Callable) -> bool:
     Example:
         >>> wants_target(nn.MSELoss()), wants_target(lambda out, batch: 0)
         (True, False)
+        >>> wants_target(partial(nn.MSELoss()))
+        True
     """
+    if isinstance(loss_fn, partial) and isinstance(loss_fn.func, nn.Module):
+        inner = partial(loss_fn.func.forward, *loss_fn.args)
+        return wants_target(partial(inner, **loss_fn.keywords))
     home = type(loss_fn) if isinstance(loss_fn, nn.Module) else loss_fn
     if (getattr(home, "__module__", "") or "").startswith("torch.nn"):
         return True

@@ -42,6 +42,7 @@ from dldna.objective import (
     check_loss,
     check_model,
 )
+from dldna.objective.own_loss import resolved
 from dldna.records import Surface
 
 
@@ -276,6 +277,7 @@ def _prepare(
     if budget_points is not None:
         count("budget_points", budget_points)
     count("pairs", pairs)
+    loss_fn, data = resolved(loss_fn, data)
     check_loss(loss_fn, data)
     held = batching.held(data, limit)
     way = way_for(way, held)

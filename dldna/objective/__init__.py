@@ -12,8 +12,8 @@ from dldna.objective.inputs import (
     check_ready,
     check_shapes,
     name_of,
-    other_names,
 )
+from dldna.objective.misfits import other_names
 from dldna.objective.objective import Objective
 from dldna.objective.opening import accepts_objective, opened
 from dldna.objective.place import in_place, norms

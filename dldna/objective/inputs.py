@@ -1,6 +1,6 @@
 """What callers give: a model, a loss and data, checked and named."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,10 +9,16 @@ from torch.nn import functional as F
 from torch.nn.parameter import is_lazy
 
 from dldna import batches as batching
-from dldna.batches import TARGETS, join
 from dldna.checks import warn
-from dldna.guard import same_bits, untouched
+from dldna.guard import loss_kept, untouched
+from dldna.module_state import same_bits
 from dldna.objective.gradients import notice, values_only
+from dldna.objective.misfits import (
+    explain_target,
+    explain_types,
+    no_target,
+    other_names,
+)
 from dldna.objective.place import in_place
 from dldna.objective.reductions import Weighed, is_torchs, loss_name
 from dldna.objective.repeated import check_state
@@ -148,6 +154,7 @@ def check_call(
 
     with (
         untouched(),
+        loss_kept(loss_fn),
         values_only(model, loss_fn) as needs,
         in_place(model, needs=needs) as put,
     ):
@@ -162,11 +169,11 @@ def check_call(
         except (RuntimeError, TypeError) as error:
             if notice(model, loss_fn, error):
                 return check_call(model, loss_fn, held, data)
-            _other_type(inputs, weight.dtype, error)
+            explain_types(inputs, weight.dtype, error)
             other_names(batch, error)
             raise
         if wanted and target is None and is_torchs(loss_fn):
-            raise TypeError(_no_target(loss_fn, data))
+            raise TypeError(no_target(loss_fn, data))
         check_shapes(loss_fn, output, target)
         try:
             call(output, batch)
@@ -179,7 +186,7 @@ def check_call(
             if notice(model, loss_fn, error):
                 return check_call(model, loss_fn, held, data)
             if wanted and target is None:
-                raise TypeError(_no_target(loss_fn, data)) from error
+                raise TypeError(no_target(loss_fn, data)) from error
             if wanted and not isinstance(output, torch.Tensor):
                 raise TypeError(
                     f"{error}. The model returns a {type(output).__name__}, "
@@ -187,7 +194,7 @@ def check_call(
                     "your own, loss(output, batch)"
                 ) from error
             if wanted:
-                _other_target(output, target, error)
+                explain_target(output, target, error)
             if isinstance(data, (tuple, list)) and len(data) > 2:
                 raise TypeError(
                     f"{error}. {len(data)} things in a {type(data).__name__} "
@@ -200,62 +207,6 @@ def check_call(
         check_denominator(loss_of, loss_fn, held)
     check_state(model, loss_fn, batch)
     return writes
-
-
-def other_names(batch: Any, error: Exception) -> None:
-    """Say which keys of a dict were passed on, and which were kept back."""
-    if not isinstance(batch, Mapping) or "argument" not in str(error):
-        return
-    inputs, _ = batching.split(batch)
-    back = [k for k in batch if k not in inputs]
-    raise TypeError(
-        f"{error}. forward was called with {', '.join(map(repr, inputs))}"
-        + (f"; {', '.join(map(repr, back))} went to the loss" if back else "")
-        + ". Leave out of the dict what the model does not take, or give "
-        "the model a forward that takes it (**unused) and a loss of your "
-        "own, loss(output, batch), which sees the whole dict"
-    ) from error
-
-
-def _other_type(inputs: Any, own: torch.dtype, error: Exception) -> None:
-    """Say so if inputs and weights are of different floating types."""
-    for tensor in batching.tensors(inputs):
-        if tensor.is_floating_point() and tensor.dtype != own:
-            raise TypeError(
-                f"the inputs are {_word(tensor.dtype)} and the model's "
-                f"weights {_word(own)}: convert one of them, as by "
-                f"data.{_METHODS.get(own, 'to(...)')} (a NumPy array: "
-                f"data.astype({_word(own)!r})) or model."
-                f"{_METHODS.get(tensor.dtype, 'to(...)')}"
-            ) from error
-
-
-def _other_target(output: Any, target: Any, error: Exception) -> None:
-    """Say so if the target's type is what the loss cannot take."""
-    if not isinstance(target, torch.Tensor) or "dtype" not in dir(output):
-        return
-    floats = target.is_floating_point()
-    if (floats and target.dtype != output.dtype) or (
-        not floats and target.dtype != torch.int64
-    ):
-        raise TypeError(
-            f"{error}. The target is {_word(target.dtype)} and the output "
-            f"{_word(output.dtype)}: a target of class numbers must be "
-            "int64, as by y.long(); one of values must have the output's "
-            "type"
-        ) from error
-
-
-def _word(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
-
-
-_METHODS = {
-    torch.float64: "double()",
-    torch.float32: "float()",
-    torch.float16: "half()",
-    torch.bfloat16: "bfloat16()",
-}
 
 
 def check_denominator(
@@ -275,7 +226,10 @@ def check_denominator(
     if len(held) < 2 or is_torchs(loss_fn) or isinstance(loss_fn, Weighed):
         return
     try:
-        whole, parts = call(join(held[:2])), [call(b) for b in held[:2]]
+        whole, parts = (
+            call(batching.join(held[:2])),
+            [call(b) for b in held[:2]],
+        )
     except Exception:  # ragged, or bound to the size of its batches
         return
     sizes = [batching.size(b) for b in held[:2]]
@@ -290,23 +244,6 @@ def check_denominator(
             "which gives that number; if its samples belong together, give "
             "the same batches each time",
         )
-
-
-def _no_target(loss_fn: Callable, data: Any) -> str:
-    said = f"the loss {loss_name(loss_fn)} wants a target, and the data have "
-    said += "none. Give pairs (inputs, target)"
-    if isinstance(data, (tuple, list)) and len(data) > 2:
-        said += (
-            f"; {len(data)} tensors are read as {len(data)} batches of "
-            "inputs. For several targets or inputs give (x, (y1, y2)), "
-            "((x1, x2), y) or dicts, {'name of the input': ..., 'labels': "
-            "...}, with a loss of your own, loss(output, batch)"
-        )
-    elif isinstance(data, Mapping):
-        said += f"; in a dict its name is one of {', '.join(TARGETS)}"
-    else:
-        said += "; for an autoencoder (x, x)"
-    return said
 
 
 PAIRED = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss)

@@ -2,8 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from functools import partial
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,12 +10,7 @@ from torch import Tensor, nn
 
 from dldna import batches as bt
 from dldna import checks, params
-from dldna.guard import (
-    attributes_kept,
-    differentiable,
-    keeps_inside,
-    untouched,
-)
+from dldna.guard import differentiable, keeping, untouched
 from dldna.objective.function import (
     check_function,
     name_other_tensors,
@@ -119,8 +113,7 @@ class Objective(Held):
         check_loss(loss_fn, data)
         self.model, self.loss_fn, self.data = model, loss_fn, data
         self.names = chosen_names(model, names)
-        keeping = partial(attributes_kept, model, deep=True)
-        self._keeping = keeping if keeps_inside(model) else nullcontext
+        self._keeping = keeping(model, self.loss_fn)
         named = dict(model.named_parameters())
         first = named[self.names[0]]
         self.device = first.device

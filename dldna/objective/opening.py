@@ -1,10 +1,14 @@
 """What stands for a model, a loss and data in a public call."""
 
+import inspect
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 from torch import nn
+
+from dldna.guard import loss_kept
+from dldna.objective.own_loss import resolved
 
 
 class Held:
@@ -45,7 +49,7 @@ def opened(
             f"{missing} missing: give a model, a loss and data, or an "
             "Objective"
         )
-    return model, loss_fn, data
+    return model, *resolved(loss_fn, data)
 
 
 def accepts_objective(function: Callable) -> Callable:
@@ -66,6 +70,8 @@ def accepts_objective(function: Callable) -> Callable:
         True
     """
 
+    known = inspect.signature(function)
+
     @wraps(function)
     def call(*args, **kwargs):
         if args and isinstance(args[0], Held):
@@ -73,6 +79,22 @@ def accepts_objective(function: Callable) -> Callable:
             model, loss_fn, data = opened(args[0], *given)
             kwargs |= {"loss_fn": loss_fn, "data": data}
             args = (model, *args[1:])
-        return function(*args, **kwargs)
+        try:
+            bound = known.bind_partial(*args, **kwargs)
+        except TypeError:  # the call itself says what does not fit
+            return function(*args, **kwargs)
+        named = bound.arguments
+        if "loss_fn" in named and "data" in named:
+            pair = resolved(named["loss_fn"], named["data"])
+            named["loss_fn"], named["data"] = pair
+        with loss_kept(_loss_of(named)):
+            return function(*bound.args, **bound.kwargs)
 
     return call
+
+
+def _loss_of(named: dict[str, Any]) -> Any:
+    """The loss among a call's arguments, wherever it stands."""
+    rest, others = named.get("args", ()), named.get("kwargs", {})
+    other = rest[1] if len(rest) > 1 else others.get("loss_fn")
+    return named.get("loss_fn", other)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dldna import batches
-from dldna.guard import untouched
+from dldna.guard import loss_kept, untouched
 from dldna.objective import (
     batch_weight,
     check_ready,
@@ -54,7 +54,7 @@ def evaluate(
         (True, True)
     """
     check_ready(model)
-    with untouched(model):
+    with untouched(model), loss_kept(loss_fn):
         return measure(model, loader, loss_fn)
 
 

@@ -6,6 +6,7 @@ and what the model keeps is afterwards as it was.
 """
 
 import copy
+import functools
 import weakref
 from collections import deque
 
@@ -497,6 +498,36 @@ def test_a_curve_in_half_precision_moves(dtype):
     )
 
 
+class Noted(nn.Module):
+    """A loss that keeps count in all the ways there are."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("n", torch.zeros(()))
+        self.calls, self.log = 0, []
+
+    def forward(self, output, target):
+        self.calls += 1
+        self.n += 1
+        self.log.append(len(output))
+        return F.cross_entropy(output, target)
+
+
+class NotedObject:
+    """The same, and no module."""
+
+    def __init__(self):
+        self.calls, self.log = 0, {"sizes": []}
+
+    def __call__(self, output, target):
+        self.calls += 1
+        self.log["sizes"].append(len(output))
+        return F.cross_entropy(output, target)
+
+    def forward(self, output, target):
+        return self(output, target)
+
+
 # Kinds that are no function of the weights: refused in words.
 
 
@@ -582,6 +613,42 @@ def test_what_depends_on_earlier_calls_is_refused(make, name, call):
         CALLS[call](net, CE, (X, Y))
     if before:
         assert state(net) == before
+
+
+MEASURES = CALLS | {
+    "evaluate": lambda net, loss, data: training.evaluate(net, data, loss),
+    "Operator": lambda net, *given: (
+        landscape.Operator(net, *given) @ torch.ones(43, dtype=WIDE)
+    ),
+    "Objective": lambda net, *given: objective.Objective(
+        net, *given
+    ).gradient(),
+    "band": lambda net, *given: landscape.band(
+        net, *given, seeds=[0, 1], resolution=3
+    ),
+    "cost": lambda net, *given: landscape.cost(net, *given, resolution=3),
+}
+
+
+@pytest.mark.parametrize("call", MEASURES)
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda loss: loss,
+        lambda loss: loss.forward,
+        functools.partial,
+    ],
+    ids=["itself", "its method", "partial"],
+)
+@pytest.mark.parametrize("make", [Noted, NotedObject])
+def test_a_loss_is_as_it_was(make, wrap, call):
+    home, data = make(), (X, Y)
+    loss = wrap(home)
+    MEASURES[call](small(), loss, data)
+    assert home.calls == 0
+    assert content(home.log) in ([], {"sizes": []})
+    if isinstance(home, nn.Module):
+        assert float(home.n) == 0
 
 
 def test_weights_that_a_forward_clips_have_no_curvature_there():

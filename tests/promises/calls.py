@@ -54,7 +54,7 @@ CHANGES = {
     "init.spectral_normalize": "parametrises",
     "init.tfixup": "initialises",
     "landscape.evaluate.Subspace": "a record that holds the model",
-    "landscape.evaluate.Subspace.of": "a record that holds the model",
+    "landscape.evaluate.Subspace.of": "works under the guard of its caller",
     "landscape.space.directions.Given": "a record that holds the model",
     "landscape.evaluate.choose": "works under the guard of its caller",
     "published.init_analysis.analyze_initialization": "a factory",
@@ -79,6 +79,7 @@ CHANGES = {
     "objective.in_place": "puts numbers into the model, and takes them out",
     "objective.opened": "hands the model on",
     "guard.attributes_kept": "a guard",
+    "guard.keeping": "a guard",
     "models.SimpleNetwork": "builds a network; takes an activation",
 }
 
@@ -405,6 +406,15 @@ def _takes_a_model(function):
     return False
 
 
+def _methods(kind):
+    """What a class has, its own or from a class of this package."""
+    found = {}
+    for home in reversed(kind.__mro__):
+        if home.__module__.split(".")[0] == "dldna":
+            found |= vars(home)
+    return found
+
+
 def _public(module):
     """Public callables of a room, and those of chapters, by name."""
     names = getattr(module, "__all__", None)
@@ -420,10 +430,7 @@ def _public(module):
     for name in names or ():
         value = getattr(module, name)
         if inspect.isclass(value) and not issubclass(value, Exception):
-            ours = [c for c in value.__mro__ if c.__module__[:5] == "dldna"]
-            inherited = {k: v for c in reversed(ours)
-                         for k, v in vars(c).items()}  # fmt: skip
-            for key, inner in inherited.items():
+            for key, inner in _methods(value).items():
                 inner = getattr(inner, "__func__", inner)
                 if not key.startswith("_") and inspect.isfunction(inner):
                     yield f"{name}.{key}", inner, inner

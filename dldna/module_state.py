@@ -1,0 +1,167 @@
+"""What a module was like, so that it can be put back."""
+
+import operator
+import random
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+
+class KeptModule:
+    """One model's state as it was."""
+
+    def __init__(self, model: nn.Module, seen: set[int] | None = None):
+        modules = list(model.modules())
+        self.attributes = [KeptAttributes(m, deep=True) for m in modules]
+        known = {*(seen or ()), *map(id, modules)}
+        self.hidden = hidden_modules(self.attributes, known)
+        self.buffers = [
+            (m, name, buffer, None if buffer is None else buffer.clone())
+            for m in modules
+            for name, buffer in m._buffers.items()
+        ]
+        self.slots = [
+            (m, name, p) for m in modules for name, p in m._parameters.items()
+        ]
+        self.params = [
+            (p, p.data, p.detach().clone(), p.requires_grad, p.grad)
+            for p in model.parameters()
+        ]
+        self.grads = [
+            None if p.grad is None else p.grad.clone()
+            for p in model.parameters()
+        ]
+
+    def put_back(self) -> None:
+        with torch.no_grad():
+            for attributes in self.attributes:
+                attributes.put_back()
+            for hidden in self.hidden:
+                hidden.put_back()
+            for module, name, buffer, value in self.buffers:
+                module._buffers[name] = buffer
+                if buffer is not None:
+                    _write(buffer, value)
+            for module, name, p in self.slots:
+                if module._parameters.get(name) is not p:
+                    module._parameters[name] = p
+            for (p, home, value, needs, grad), old in zip(
+                self.params, self.grads, strict=True
+            ):
+                if p.data_ptr() != home.data_ptr():
+                    p.data = home
+                if not same_bits(p, value):
+                    p.copy_(value)
+                p.requires_grad_(needs)
+                p.grad = grad
+                if grad is not None:
+                    grad.copy_(old)
+
+
+def hidden_modules(
+    attributes: "list[KeptAttributes]", seen: set[int]
+) -> list[KeptModule]:
+    """Modules that stand in plain lists and the like."""
+    return [
+        KeptModule(module, seen)
+        for each in attributes
+        for module in each.modules
+        if id(module) not in seen
+    ]
+
+
+_TENSORS = ("_parameters", "_buffers", "_modules")
+
+
+class KeptAttributes:
+    """One module's attributes as they were, but for its tensors.
+
+    Args:
+        module: the module; those inside it are not looked at.
+        deep: also what is in containers inside containers, the numbers of
+            arrays and of tensors that are neither parameter nor buffer,
+            and the states of generators.
+    """
+
+    def __init__(self, module: nn.Module, deep: bool = False):
+        self.home = vars(module)
+        self.before = {k: v for k, v in self.home.items() if k not in _TENSORS}
+        self.contents = [
+            (v, v.copy())
+            for v in self.before.values()
+            if isinstance(v, (list, dict, set))
+        ]
+        self.numbers: list[Callable[[], None]] = []
+        self.modules: list[nn.Module] = []
+        if deep:
+            seen = {id(v) for v, _ in self.contents}
+            for name, value in self.before.items():
+                if not name.startswith("_"):
+                    self._look(value, seen)
+
+    def _look(self, value: Any, seen: set[int]) -> None:
+        inner = isinstance(value, (list, dict, set, tuple, deque))
+        if inner and not isinstance(value, tuple) and id(value) not in seen:
+            self.contents.append((value, value.copy()))
+        if inner:
+            seen.add(id(value))
+            for item in value.values() if isinstance(value, dict) else value:
+                if id(item) not in seen:
+                    self._look(item, seen)
+        elif isinstance(value, nn.Module):
+            self.modules.append(value)
+        elif isinstance(value, torch.Tensor):
+            if value.layout == torch.strided and value.is_leaf:
+                self.numbers.append(partial(_write, value, value.clone()))
+        elif isinstance(value, np.ndarray):
+            self.numbers.append(partial(np.copyto, value, value.copy()))
+        elif isinstance(value, torch.Generator):
+            self.numbers.append(partial(value.set_state, value.get_state()))
+        elif isinstance(value, random.Random):
+            self.numbers.append(partial(value.setstate, value.getstate()))
+        elif isinstance(value, np.random.Generator):
+            bits = value.bit_generator
+            self.numbers.append(partial(setattr, bits, "state", bits.state))
+
+    def put_back(self) -> None:
+        for name in [k for k in self.home if k not in _TENSORS]:
+            if name not in self.before:
+                del self.home[name]
+        self.home.update(self.before)
+        for container, content in self.contents:
+            if _same_content(container, content):
+                continue
+            container.clear()
+            add = getattr(container, "extend", None) or container.update
+            add(content)
+        for put in self.numbers:
+            put()
+
+
+def _write(tensor: torch.Tensor, value: torch.Tensor) -> None:
+    if not same_bits(tensor, value):
+        with torch.no_grad():
+            tensor.data.copy_(value)
+
+
+def _same_content(a: Any, b: Any) -> bool:
+    if isinstance(a, dict):
+        a, b = [*a.keys(), *a.values()], [*b.keys(), *b.values()]
+    return len(a) == len(b) and all(map(operator.is_, a, b))
+
+
+_WHOLE = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether two tensors are equal bit by bit, NaN included."""
+    try:
+        whole = _WHOLE.get(a.element_size(), a.dtype)
+        return torch.equal(a.detach().view(whole), b.view(whole))
+    except (RuntimeError, NotImplementedError):  # sparse, without storage
+        return False
