@@ -9,7 +9,18 @@ import torch
 from torch import nn
 from torch.distributed.checkpoint import state_dict as distributed
 from torch.optim import optimizer as torch_optimizer
-from trials import NAMES, TORCHS, begin, copies, near, rate, run, same, tensors
+from trials import (
+    NAMES,
+    OLD,
+    TORCHS,
+    begin,
+    copies,
+    near,
+    rate,
+    run,
+    same,
+    tensors,
+)
 
 from dldna import optim
 from dldna.optim.state_dicts import IN_TORCH
@@ -318,6 +329,8 @@ def test_distributed_checkpoints_move_nothing(name):
         for p in params:
             p.grad = None
         run(fresh, params, 1)  # with a state of its own it can be read
+        if OLD and not fresh.state:
+            pytest.skip("this torch reads no optimizer without a state")
         distributed.get_optimizer_state_dict(net, fresh)
         return
     start = copies(params)
