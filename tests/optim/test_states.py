@@ -9,7 +9,18 @@ import torch
 from torch import nn
 from torch.distributed.checkpoint import state_dict as distributed
 from torch.optim import optimizer as torch_optimizer
-from trials import NAMES, TORCHS, begin, copies, near, rate, run, same, tensors
+from trials import (
+    NAMES,
+    OLD,
+    TORCHS,
+    begin,
+    copies,
+    near,
+    rate,
+    run,
+    same,
+    tensors,
+)
 
 from dldna import optim
 from dldna.optim.state_dicts import IN_TORCH
@@ -42,7 +53,8 @@ def shapes(name):
 
 
 def test_torch_has_no_name_that_is_not_translated():
-    assert set(IN_TORCH) == set(TORCHS)
+    here = {name for name in IN_TORCH if hasattr(torch.optim, name)}
+    assert here == set(TORCHS)
 
 
 @pytest.mark.usefixtures("float64")
@@ -149,6 +161,8 @@ def test_states_for_other_parameters_are_refused(name):
 
 def test_adam_and_adamw_of_torch_are_told_apart():
     params = tensors()
+    if "decoupled_weight_decay" not in torch.optim.Adam(params).defaults:
+        pytest.skip("the states of this torch do not say which they are")
     for ours, theirs in (("Adam", "AdamW"), ("AdamW", "Adam")):
         other = getattr(torch.optim, theirs)(params)
         run(other, params, 1)
@@ -315,6 +329,8 @@ def test_distributed_checkpoints_move_nothing(name):
         for p in params:
             p.grad = None
         run(fresh, params, 1)  # with a state of its own it can be read
+        if OLD and not fresh.state:
+            pytest.skip("this torch reads no optimizer without a state")
         distributed.get_optimizer_state_dict(net, fresh)
         return
     start = copies(params)

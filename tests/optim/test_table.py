@@ -385,6 +385,8 @@ def test_parameters_added_late(name):
     assert all(p.isfinite().all() for p in ours)
     assert not same(ours[:1], tensors()[:1])
     cls = trials.oracle(name)
+    if trials.OLD and name == "Adagrad":
+        pytest.skip("this torch's own cannot take them")
     if name in trials.TORCHS and cls is not None:
         assert near(ours, go(cls))
 

@@ -8,6 +8,9 @@ from torch import nn
 from dldna import optim
 
 NAMES = sorted(optim.OPTIMIZERS)
+OLD = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 6)
+"""Whether torch is one of which some things must not be asked."""
+
 TORCHS = [n for n in NAMES if hasattr(torch.optim, n)]
 PACKAGES = {
     "ScheduleFreeSGD": ("schedulefree", "SGDScheduleFree"),

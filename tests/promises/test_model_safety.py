@@ -69,6 +69,10 @@ TAKE_ALL = {
 }
 
 
+# Its forward cuts weights off, and torch's gradient does not know of it.
+WRONG = {"writes_and_draws": "differs from differences"}
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_untouched_by(name):
     """Strange models may be refused; they may not be changed."""
@@ -79,7 +83,9 @@ def test_untouched_by(name):
         went[kind] = attempt(CALLS[name], case)
         changed = differences(before, snapshot(case))
         assert not changed, (kind, went[kind], changed)
-        assert went[kind] is True or name not in TAKE_ALL, (kind, went[kind])
+        said = WRONG.get(kind, "-") in str(went[kind])
+        takes = went[kind] is True or said
+        assert takes or name not in TAKE_ALL, (kind, went[kind])
     usual = went["batch_norm_dropout"]
     assert usual is True or REFUSED.get(name, "-") in str(usual), usual
 

@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from dldna import batches as batching
+from dldna import params
 from dldna.checks import choice
 from dldna.landscape.evaluate import METRICS
 from dldna.landscape.space.names import match
@@ -57,9 +58,10 @@ def buffer_steps(model: nn.Module, others: Sequence[Any]) -> list[dict]:
             "directions='checkpoints', others=[...]"
         )
     own = {k: b for k, b in model.named_buffers() if b.is_floating_point()}
+    names = [*params.of(model), *dict(model.named_buffers())]
     steps = []
     for other in others:
-        theirs = match(state_of(other), state_of(model))
+        theirs = match(state_of(other), names)
         missing = [k for k in own if k not in theirs]
         if missing:
             raise ValueError(f"the checkpoint lacks buffer {missing[0]!r}")
