@@ -58,7 +58,8 @@ class Objective(Held):
 
     Args:
         model: any ``nn.Module``.
-        loss_fn: a torch loss, or a callable ``(output, batch)``.
+        loss_fn: a torch loss, a callable ``(output, batch)``, or "model"
+            for the loss that the model itself returns.
         data: a loader, a batch, or tensors; see :mod:`dldna.batches`. One
             pass is kept in memory.
         names: names of the parameters that may move, taken in the model's
