@@ -7,6 +7,7 @@ They stand in :func:`dldna.landscape.line`,
 say more (residuals, scales, what was evaluated) than fits these returns.
 """
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -20,13 +21,14 @@ from torch import Tensor, nn
 from dldna import batches, params
 from dldna.guard import untouched
 from dldna.landscape import surface, top_eigenpairs
-from dldna.landscape.evaluate import choose
+from dldna.landscape.scan.options import way_for
+from dldna.landscape.scan.pool import Job
+from dldna.landscape.scan.scan import Scan
 from dldna.landscape.shape.scales import decompose
 from dldna.landscape.space.directions import Given, choose_directions
 from dldna.published.loaders import placed, usable
 from dldna.records import Surface
 
-PIECE = 64
 SPAN = np.linspace(-1, 1, 40).astype(np.float32)
 
 
@@ -91,21 +93,22 @@ def xy_perturb_loss(
         np.asarray(v, dtype=np.float64) for v in (lambda1, lambda2)
     )
     x, y = (a.ravel() for a in np.meshgrid(first, second, indexing="ij"))
-    coords = torch.from_numpy(np.stack([x, y], axis=1))
+    start = time.perf_counter()
     with untouched(model):
         held = batches.held(data_loader)
         given = Given(model=model, loss_fn=loss_func, data=held)
         chosen = choose_directions(top_eigenvectors[:2], given)
-        evaluate = choose(
-            model,
-            loss_func,
-            held,
-            params.copy(given.origin),
-            [d.vector for d in chosen],
-        )
-        size = max(PIECE, evaluate.chunk)
-        z = [evaluate(piece)["loss"] for piece in coords.split(size)]
-    return x, y, np.concatenate(z)
+        origin, vectors = params.copy(given.origin), [d.vector for d in chosen]
+        options = {
+            "metrics": {},
+            "statistics": "eval",
+            "dtype": None,
+            "way": way_for("auto", held),
+        }
+        job = Job(model, loss_func, held, origin, vectors, options)
+        scan = Scan(job, data_loader, axes=(first, second), start=start)
+        z = scan.all(None, None)["loss"]
+    return x, y, z
 
 
 def visualize_loss_surface(
