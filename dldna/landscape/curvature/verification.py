@@ -67,6 +67,8 @@ def _hold_to_differences(operator: Any) -> None:
             gaps = products.truth(wide, wide.given[0], step, seed)
         except RuntimeError as error:
             raise products.explained(error) from error
+        if any(map(math.isnan, gaps)):  # the product itself says where
+            return
         first, second = min(first, gaps[0]), min(second, gaps[1])
         if max(first, second) < 0.01:
             return
