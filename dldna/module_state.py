@@ -16,7 +16,7 @@ class KeptModule:
     """One model's state as it was."""
 
     def __init__(self, model: nn.Module, seen: set[int] | None = None):
-        modules = list(model.modules())
+        self.modules = modules = list(model.modules())
         self.attributes = [KeptAttributes(m, deep=True) for m in modules]
         known = {*(seen or ()), *map(id, modules)}
         self.hidden = hidden_modules(self.attributes, known)
@@ -43,6 +43,7 @@ class KeptModule:
                 attributes.put_back()
             for hidden in self.hidden:
                 hidden.put_back()
+            self._forget_new()
             for module, name, buffer, value in self.buffers:
                 module._buffers[name] = buffer
                 if buffer is not None:
@@ -61,6 +62,16 @@ class KeptModule:
                 p.grad = grad
                 if grad is not None:
                     grad.copy_(old)
+
+    def _forget_new(self) -> None:
+        """Drop buffers and parameters that were registered meanwhile."""
+        known: dict[nn.Module, set[str]] = {}
+        for module, name, *_ in (*self.buffers, *self.slots):
+            known.setdefault(module, set()).add(name)
+        for module in self.modules:
+            for home in (module._buffers, module._parameters):
+                for name in home.keys() - known.get(module, set()):
+                    del home[name]
 
 
 def hidden_modules(

@@ -58,6 +58,11 @@ def held(data: Any, limit: int | None = None) -> list[Batch]:
     return batches
 
 
+def held_one_by_one(data: Any) -> Iterable[Batch]:
+    """The batches of data of any form, arrays as tensors, none kept."""
+    return (_plain(item) for item in iterate(data))
+
+
 def iterate(data: Any) -> Iterable[Batch]:
     """The batches of data of any form, one after the other."""
     if isinstance(data, BatchList):

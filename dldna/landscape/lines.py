@@ -17,6 +17,7 @@ from dldna.landscape.evaluate.subspace import DTYPES
 from dldna.landscape.scan.grid import axis, line_axis
 from dldna.landscape.scan.options import (
     buffer_steps,
+    check_budget,
     named_metrics,
     statistics_of,
     way_for,
@@ -133,6 +134,7 @@ def line(
     check_loss(loss_fn, data)
     seed = whole("seed", seed)
     processes("n_jobs", n_jobs)
+    check_budget(budget_s, budget_points)
     if out is not None:
         out = folder("out", out)
     model_b = _end(model_b)
@@ -261,12 +263,23 @@ def band(
     check_model(model)
     check_loss(loss_fn, data)
     options.setdefault("data_name", name_of(data))
+    start, lines = time.perf_counter(), []
+
+    def spent() -> float:
+        return time.perf_counter() - start
+
     with untouched(model):
         held = batching.held(data, options.pop("limit", None))
-        lines = [
-            line(model, directions, loss_fn, held, seed=s, **options)
-            for s in seeds
-        ]
+        out, seconds = options.pop("out", None), options.pop("budget_s", None)
+        for s in seeds:
+            if out is not None:
+                options["out"] = Path(out) / f"seed {s}"
+            if seconds is not None:  # what is left, for the lines to come
+                check_budget(seconds)
+                left = max(seconds - spent(), 1e-3)
+                options["budget_s"] = left / (len(seeds) - len(lines))
+            found = line(model, directions, loss_fn, held, seed=s, **options)
+            lines.append(found)
     losses = np.stack([one.losses for one in lines])
     first = lines[0]
     metrics = {"low": losses.min(0), "high": losses.max(0)}
@@ -275,7 +288,12 @@ def band(
         metrics[name] = np.median([ln.metrics[name] for ln in lines], 0)
     notes = first.provenance.notes | {"seeds": seeds, "losses": "median"}
     provenance = first.provenance.__class__(
-        **{**vars(first.provenance), "made": "band", "notes": notes}
+        **{
+            **vars(first.provenance),
+            "made": "band",
+            "notes": notes,
+            "seconds": spent(),
+        }
     )
     return Line(first.alphas, np.median(losses, 0), metrics, provenance)
 

@@ -14,7 +14,6 @@ from dldna import params
 from dldna.checks import (
     count,
     folder,
-    positive,
     processes,
     renamed,
     whole,
@@ -26,6 +25,7 @@ from dldna.landscape.scan.estimate import Cost
 from dldna.landscape.scan.grid import axes, extent_of
 from dldna.landscape.scan.options import (
     buffer_steps,
+    check_budget,
     named_metrics,
     statistics_of,
     way_for,
@@ -273,10 +273,7 @@ def _prepare(
     orthogonal, vectors, trajectory, others, pairs, start,
 ):  # fmt: skip
     """Check everything; choose directions and grid."""
-    if budget_s is not None:
-        positive("budget_s", budget_s)
-    if budget_points is not None:
-        count("budget_points", budget_points)
+    check_budget(budget_s, budget_points)
     count("pairs", pairs)
     loss_fn, data = resolved(loss_fn, data)
     check_loss(loss_fn, data)

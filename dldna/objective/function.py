@@ -104,10 +104,10 @@ def name_other_tensors(error: RuntimeError, dtype: torch.dtype) -> None:
         ) from error
 
 
-def name_reentrant(error: RuntimeError) -> None:
+def name_checkpoint(error: RuntimeError) -> None:
     if "heckpoint" in str(error):
         raise TypeError(
             "the model checkpoints activations in the re-entrant way, which "
             "cannot be differentiated by autograd.grad: call checkpoint "
-            "with usename_reentrant=False"
+            "with use_reentrant=False"
         ) from error

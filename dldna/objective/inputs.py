@@ -19,6 +19,7 @@ from dldna.objective.misfits import (
     no_target,
     other_names,
 )
+from dldna.objective.own_loss import is_own
 from dldna.objective.place import in_place
 from dldna.objective.reductions import Weighed, is_torchs, loss_name
 from dldna.objective.repeated import check_state
@@ -231,6 +232,13 @@ def check_denominator(
             [call(b) for b in held[:2]],
         )
     except Exception:  # ragged, or bound to the size of its batches
+        if is_own(loss_fn) and _padded(held):
+            warn(
+                "the batches are padded to different lengths, and the model's "
+                "own loss is most likely a mean over tokens, while batches "
+                "count here by their samples: give dldna.objective.Weighed("
+                "'model', lambda batch: number of tokens)"
+            )
         return
     sizes = [batching.size(b) for b in held[:2]]
     mean = sum(n * x for n, x in zip(sizes, parts, strict=True)) / sum(sizes)
@@ -284,3 +292,10 @@ def name_of(data: Any) -> str:
             return name
     inner = getattr(data, "dataset", None)
     return type(inner).__name__ if inner is not None else ""
+
+
+def _padded(held: list[Any]) -> bool:
+    """Whether targets of several axes differ in length from batch to batch."""
+    targets = [batching.split(batch)[1] for batch in held]
+    shapes = {t.shape[1:] for t in targets if isinstance(t, torch.Tensor)}
+    return len(shapes) > 1

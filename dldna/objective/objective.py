@@ -13,8 +13,8 @@ from dldna import checks, params
 from dldna.guard import differentiable, keeping, untouched
 from dldna.objective.function import (
     check_function,
+    name_checkpoint,
     name_other_tensors,
-    name_reentrant,
 )
 from dldna.objective.gradients import values_only
 from dldna.objective.inputs import (
@@ -113,6 +113,10 @@ class Objective(Held):
         check_model(model)
         check_loss(loss_fn, data)
         self.model, self.loss_fn, self.data = model, loss_fn, data
+        asked = {"params": names, "dtype": dtype}
+        self.asked = {k: v for k, v in asked.items() if v is not None}
+        if self.statistics != "eval":
+            self.asked["statistics"] = self.statistics
         self.names = chosen_names(model, names)
         self._keeping = keeping(model, self.loss_fn)
         named = dict(model.named_parameters())
@@ -260,7 +264,7 @@ class Objective(Held):
             try:
                 found = torch.autograd.grad(loss, leaves, allow_unused=True)
             except RuntimeError as error:
-                name_reentrant(error)
+                name_checkpoint(error)
                 raise
         parts = [
             torch.zeros_like(p) if g is None else g

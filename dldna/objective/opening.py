@@ -10,6 +10,11 @@ from torch import nn
 from dldna.guard import loss_kept
 from dldna.objective.own_loss import resolved
 
+TWICE = (
+    "an Objective holds its loss and data: give it alone, and what follows by "
+    "keyword"
+)
+
 
 class Held:
     """A model with its loss and one pass of its data, in memory."""
@@ -17,6 +22,7 @@ class Held:
     model: nn.Module
     loss_fn: Callable
     held: list
+    asked: dict[str, Any]  # by keyword, for whatever is computed of it
 
 
 def opened(
@@ -38,10 +44,7 @@ def opened(
     """
     if isinstance(model, Held):
         if loss_fn is not None or data is not None:
-            raise TypeError(
-                "an Objective holds its loss and data: give it alone, "
-                "and what follows by keyword"
-            )
+            raise TypeError(TWICE)
         return model.model, model.loss_fn, model.held
     if loss_fn is None or data is None:
         missing = "the loss is" if loss_fn is None else "the data are"
@@ -74,14 +77,18 @@ def accepts_objective(function: Callable) -> Callable:
 
     @wraps(function)
     def call(*args, **kwargs):
-        if args and isinstance(args[0], Held):
+        held = bool(args) and isinstance(args[0], Held)
+        if held:
             given = kwargs.get("loss_fn"), kwargs.get("data")
             model, loss_fn, data = opened(args[0], *given)
             kwargs |= {"loss_fn": loss_fn, "data": data}
+            kwargs = _asked(args[0], known) | kwargs
             args = (model, *args[1:])
         try:
             bound = known.bind_partial(*args, **kwargs)
         except TypeError:  # the call itself says what does not fit
+            if held:
+                raise TypeError(TWICE) from None
             return function(*args, **kwargs)
         named = bound.arguments
         if "loss_fn" in named and "data" in named:
@@ -91,6 +98,19 @@ def accepts_objective(function: Callable) -> Callable:
             return function(*bound.args, **bound.kwargs)
 
     return call
+
+
+def _asked(given: Held, known: inspect.Signature) -> dict[str, Any]:
+    """What the objective was made with, for a call that takes it."""
+    every = inspect.Parameter.VAR_KEYWORD
+    open_ = any(p.kind is every for p in known.parameters.values())
+    for name in given.asked:
+        if not open_ and name not in known.parameters:
+            raise TypeError(
+                f"the Objective was made with {name}=..., which this call "
+                "does not know: give model, loss and data"
+            )
+    return dict(given.asked)
 
 
 def _loss_of(named: dict[str, Any]) -> Any:

@@ -13,17 +13,17 @@ OWN = "model"
 class OwnLoss:
     """A loss that is read off what the model returns.
 
-    It is the output's ``loss`` (an attribute, an entry, or the first of
-    several outputs), or the sum of a dict of losses, or the output itself
-    where that is one number.
+    It is the output's ``loss`` (an attribute or an entry), or the sum of
+    a dict of losses (whose names say so, as "loss_box"), or the one number
+    among several outputs, or the output itself where that is one number.
 
     Example:
         >>> import torch
         >>> OwnLoss()({"loss": torch.tensor(2.0), "logits": None}, None)
         tensor(2.)
-        >>> losses = {"box": torch.tensor(1.0), "class": torch.tensor(0.5)}
-        >>> OwnLoss()(losses, None)
-        tensor(1.5000)
+        >>> one = torch.ones(())
+        >>> OwnLoss()({"loss_box": one, "loss_class": one}, None)
+        tensor(2.)
     """
 
     __name__ = "the model's own loss"
@@ -34,29 +34,33 @@ class OwnLoss:
         Raises:
             TypeError: there is none in what the model returned.
         """
+        found, held = None, ""
         if isinstance(output, Mapping):
             found = output.get("loss")
-            numbers = [v for v in output.values() if _number(v)]
-            if found is None and len(numbers) == len(output) > 0:
-                return sum(numbers[1:], numbers[0])
+            named = {k: v for k, v in output.items() if "loss" in str(k)}
+            if found is None and named and all(map(_number, named.values())):
+                found = sum(named.values())
+            held = f", which holds {', '.join(map(repr, output))}"
+        elif isinstance(output, (tuple, list)) and not hasattr(output, "loss"):
+            numbers = [v for v in output if _number(v)]
+            found = numbers[0] if len(numbers) == 1 else None
         else:
-            found = getattr(output, "loss", None)
-        if found is None and isinstance(output, (tuple, list)) and output:
-            found = output[0] if _number(output[0]) else None
-        if found is None and _number(output):
-            found = output
+            found = (
+                output if _number(output) else getattr(output, "loss", None)
+            )
         if not isinstance(found, Tensor):
-            kind = type(output).__name__
             raise TypeError(
-                f"loss_fn='model' takes the loss that the model returns, and "
-                f"it returned a {kind} without one: do the data hold its "
-                "labels, by the name that its forward has for them?"
+                "loss_fn='model' takes the loss that the model returns, and "
+                f"it returned a {type(output).__name__} without one{held}: "
+                "do the data hold its labels, by the name that its forward "
+                "has for them, and does it return a loss in eval mode, too?"
             )
         return found
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.ndim == 0
+    number = isinstance(value, Tensor) and value.ndim == 0
+    return number and value.is_floating_point()
 
 
 class WholeBatches:
@@ -79,13 +83,18 @@ class WholeBatches:
         self.name = getattr(data, "name", "")
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
-        for batch in bt.iterate(self.data):
+        for batch in bt.held_one_by_one(self.data):
             inputs = dict(batch) if isinstance(batch, Mapping) else batch
             target = bt.split(batch)[1]
             if target is None:  # under a name that only the model knows
                 size = bt.size(batch)
-                target = next(t for t in bt.tensors(batch) if len(t) == size)
+                target = next(
+                    t for t in bt.tensors(batch) if t.ndim and len(t) == size
+                )
             yield inputs, target
+
+
+_READY = (WholeBatches, bt.BatchList)
 
 
 def resolved(loss_fn: Any, data: Any) -> tuple[Callable, Any]:
@@ -97,4 +106,12 @@ def resolved(loss_fn: Any, data: Any) -> tuple[Callable, Any]:
     """
     if isinstance(loss_fn, str) and loss_fn == OWN:
         return OwnLoss(), WholeBatches(data)
+    inner = getattr(loss_fn, "loss_fn", None)  # a Weighed one's
+    if isinstance(inner, OwnLoss) and not isinstance(data, _READY):
+        return loss_fn, WholeBatches(data)
     return loss_fn, data
+
+
+def is_own(loss_fn: Any) -> bool:
+    """Whether a loss is the model's own."""
+    return isinstance(getattr(loss_fn, "loss_fn", loss_fn), OwnLoss)

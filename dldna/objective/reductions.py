@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dldna import batches as bt
+from dldna.objective.own_loss import OWN, OwnLoss
 from dldna.params import exact
 
 
@@ -47,6 +48,8 @@ class Weighed:
     def __init__(
         self, loss_fn: Callable, weight: Callable[[Any], float | Tensor]
     ):
+        if isinstance(loss_fn, str) and loss_fn == OWN:
+            loss_fn = OwnLoss()
         self.loss_fn, self.batch_weight = loss_fn, weight
         self.reduction = reduction(loss_fn)
         self.__name__ = loss_name(loss_fn)

@@ -30,7 +30,6 @@ class RuleOptimizer(Base):
 
     Args:
         params: parameters, or dicts of them with their own settings.
-        maximize: climb instead of descending.
 
     Raises:
         ValueError: no parameters, or a hyperparameter out of range.

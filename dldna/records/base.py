@@ -244,17 +244,27 @@ class Record:
             raise ValueError(
                 f"{path} holds a {found.__name__}, not a {cls.__name__}"
             )
-        for key, array in arrays.items():
-            name, _, inner = key.partition("/")
-            if inner:
-                values.setdefault(name, {})[inner] = array
-            else:
-                values[name] = array
-        if "provenance" in values:
-            values["provenance"] = Provenance.read(values["provenance"])
-        values = found.renamed(values)
-        known = {f.name for f in dataclasses.fields(found)}
-        return found(**{k: v for k, v in values.items() if k in known})
+        try:
+            return found(**_values(found, values, arrays))
+        except (TypeError, AttributeError, ValueError) as error:
+            raise ValueError(
+                f"{path} is damaged or is not a record of dldna ({error})"
+            ) from error
+
+
+def _values(found: type, values: dict, arrays: dict) -> dict[str, Any]:
+    """A record's fields, out of its head and its arrays."""
+    for key, array in arrays.items():
+        name, _, inner = key.partition("/")
+        if inner:
+            values.setdefault(name, {})[inner] = array
+        else:
+            values[name] = array
+    if "provenance" in values:
+        values["provenance"] = Provenance.read(values["provenance"])
+    values = found.renamed(values)
+    known = {f.name for f in dataclasses.fields(found)}
+    return {k: v for k, v in values.items() if k in known}
 
 
 MOST_BYTES = 2**32  # in memory; 40 grids of 3,600 x 3,600 points

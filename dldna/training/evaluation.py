@@ -19,6 +19,7 @@ from dldna.objective import (
     reduction,
 )
 from dldna.objective.gradients import notice, values_only
+from dldna.objective.own_loss import resolved
 from dldna.params import exact
 
 
@@ -54,6 +55,7 @@ def evaluate(
         (True, True)
     """
     check_ready(model)
+    loss_fn, loader = resolved(loss_fn, loader)
     with untouched(model), loss_kept(loss_fn):
         return measure(model, loader, loss_fn)
 

@@ -426,3 +426,43 @@ def test_a_network_inside_another_takes_its_own_names():
 def test_the_parts_of_a_network_are_no_network():
     layers = nn.Sequential(nn.Linear(4, 3), nn.Linear(4, 3))
     assert match(layers[0].state_dict(), layers.state_dict()) == {}
+
+
+def test_what_looks_like_an_adapter_is_none(tmp_path):
+    small, large = nn.Module(), nn.Module()
+    small.base_model = nn.Sequential(nn.Linear(4, 3))
+    large.base_model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
+    with pytest.raises(ValueError, match="lacks parameter"):
+        point_of(small.state_dict(), params.of(large))
+    with pytest.raises(ValueError, match="does not fit"):
+        load_into(large, small.state_dict(), "a file")
+    own = with_adapter("default")
+    at = "base_model.model"
+    state = {
+        f"{at}.{layer}.lora_A.weight": torch.ones(2, 4)
+        for layer in ("l", "other")
+    }
+    with pytest.raises(ValueError, match="lacks parameter"):
+        point_of(state, params.of(own))
+
+
+def test_a_tensor_that_is_there_is_not_another_name(tmp_path):
+    file = tmp_path / "n.safetensors"
+    state = {"weight": torch.ones(2), "bias": torch.zeros(2)}
+    safetensors.save_file(state, file, metadata={"weight": "bias"})
+    assert read_checkpoint(file)["weight"].tolist() == [1, 1]
+
+
+def test_a_config_beside_the_weights_is_no_state_dict(tmp_path):
+    weights = {"w": torch.ones(1)}
+    state = {"model": {"name": "net"}, "model_state_dict": weights}
+    torch.save(state, tmp_path / "n.pt")
+    assert list(read_checkpoint(tmp_path / "n.pt")) == ["w"]
+
+
+def test_an_index_that_names_itself_is_refused(tmp_path):
+    home = safe_folder(tmp_path, net(0))
+    index = home / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"w": index.name}}))
+    with pytest.raises(ValueError, match="not beside it"):
+        read_checkpoint(home)

@@ -10,6 +10,7 @@ from torch import nn
 
 from dldna import params
 from dldna.landscape import NotAFunction, band, line, surface
+from dldna.landscape.curves import segment, walk
 from dldna.landscape.scan.grid import axes, axis, coarse_to_fine, line_axis
 from dldna.records import Surface
 
@@ -630,3 +631,46 @@ def test_a_report_where_the_whole_edge_overflows():
     loss = nn.CrossEntropyLoss()
     made = surface(net, loss, data, resolution=3, extent=1e30)
     assert "NaN" in made.report()
+
+
+def test_a_band_keeps_its_lines_and_its_budget(data, tmp_path):
+    net, loss = small_net(), nn.CrossEntropyLoss()
+    given = {"seeds": [0, 1, 2], "resolution": 3}
+    one = band(net, loss, data, **given)
+    two = band(net, loss, data, out=tmp_path, budget_s=60, **given)
+    assert np.array_equal(one.losses, two.losses)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "seed 0", "seed 1", "seed 2",
+    ]  # fmt: skip
+    again = band(net, loss, data, out=tmp_path, **given)
+    assert np.array_equal(one.losses, again.losses)
+
+
+@pytest.mark.parametrize("budget", [0, -1.0, "5m"])
+def test_no_line_or_walk_has_such_a_budget(data, budget):
+    a, b, loss = small_net(), small_net(), nn.CrossEntropyLoss()
+    kind = TypeError if isinstance(budget, str) else ValueError
+    with pytest.raises(kind, match="budget_s"):
+        line(a, b, loss, data, budget_s=budget)
+    with pytest.raises(kind, match="budget_s"):
+        walk(a, segment(a, b), loss, data, budget_s=budget)
+
+
+def test_directions_kept_in_a_folder_know_the_other_networks(data, tmp_path):
+    net, loss = small_net(), nn.CrossEntropyLoss()
+    others, found = (small_net(), small_net()), []
+    with torch.no_grad():
+        for factor, other in zip((2, 3), others, strict=True):
+            other[0].weight.mul_(factor)
+    for other in others:
+        s = surface(
+            net, loss, data, ("checkpoints", "hessian"), resolution=3,
+            others=[other], out=tmp_path / str(len(found)),
+        )  # fmt: skip
+        found.append(s.losses)
+    with pytest.raises(ValueError, match="other directions"):
+        surface(
+            net, loss, data, ("checkpoints", "hessian"), resolution=3,
+            others=[others[1]], out=tmp_path / "0",
+        )  # fmt: skip
+    assert not np.array_equal(*found)

@@ -83,7 +83,7 @@ CURVATURE = {
     "sam_sharpness": measured("sam_sharpness", steps=2),
     "layer_spectra": measured("layer_spectra"),
     "gradient_noise": lambda data, **how: training.gradient_noise(
-        net(), F.cross_entropy, data, parts=3, **how
+        net(), F.cross_entropy, [data, data], parts=3, **how
     ),
     "Objective": lambda data, **how: objective.Objective(
         net(), F.cross_entropy, data, **how

@@ -14,7 +14,8 @@ from dldna.landscape import (
     top_eigenpairs,
     trace,
 )
-from dldna.objective import Objective
+from dldna.objective import Objective, Weighed
+from dldna.training import evaluate
 from dldna.training.dynamics import gradient_noise
 
 
@@ -43,7 +44,7 @@ class Reader(nn.Module):
             "dict": {"loss": loss, "logits": z},
             "tuple": (loss, z),
             "number": loss,
-            "losses": None if loss is None else {"a": loss, "b": 2 * loss},
+            "losses": loss and {"loss_a": loss, "loss_b": 2 * loss},
         }[self.form]
 
 
@@ -74,7 +75,8 @@ class Pairs(nn.Module):
 
     def forward(self, images, targets):
         z = self.head(images)
-        return {"class": F.cross_entropy(z, targets), "size": z.pow(2).mean()}
+        loss = F.cross_entropy(z, targets)
+        return {"loss_class": loss, "loss_size": z.pow(2).mean()}
 
 
 def words(*names, shape=(4, 5)):
@@ -201,3 +203,63 @@ def test_a_model_that_returns_no_loss_is_refused():
         trace(make(), "model", bare)
     with pytest.raises(TypeError, match="must be callable"):
         surface(make(), "modle", data, resolution=3)
+
+
+def test_of_several_numbers_only_losses_are_summed():
+    one = torch.ones(())
+    loss = Weighed("model", size).loss_fn
+    parts = {"loss_box": one, "loss_class": 2 * one, "accuracy": 5 * one}
+    assert loss(parts, None) == 3
+    assert loss((torch.ones(3, 2), one), None) == 1  # logits first
+    with pytest.raises(TypeError, match="'ce', 'accuracy'"):
+        loss({"ce": one, "accuracy": one}, None)
+    with pytest.raises(TypeError, match="a tuple without one"):
+        loss((one, 2 * one), None)
+
+
+def size(batch):
+    return int((batch[1] != -100).sum())
+
+
+def test_tokens_may_be_counted():
+    class Tokens(Reader):
+        form = "dict"
+
+    model = Tokens().eval()
+    short, long = words("input_ids", "labels")[:2]
+    short = {k: v[:, :3] for k, v in short.items()}
+    long["labels"] = long["labels"].clone()
+    long["labels"][:, 3:] = -100
+    data = [short, long]
+    with pytest.warns(UserWarning, match="padded to different lengths"):
+        surface(model, "model", data, resolution=3)
+    s = surface(model, Weighed("model", size), data, resolution=3)
+    with torch.no_grad():
+        each = [own(model, b).item() for b in data]
+    counts = [12, 12]
+    want = sum(n * x for n, x in zip(counts, each, strict=True)) / 24
+    assert s.losses[1, 1] == pytest.approx(want, rel=1e-5)
+
+
+def test_no_gauss_newton_matrix_of_what_computes_its_own_loss():
+    class Number(Reader):
+        form = "number"
+
+    with pytest.raises(TypeError, match="no Gauss-Newton matrix"):
+        trace(
+            Number(), "model", words("input_ids", "labels"),
+            matrix="gauss-newton",
+        )  # fmt: skip
+
+
+def test_evaluation_takes_it_too(case):
+    model, data = case
+    loss, _ = evaluate(model, data, "model")
+    assert loss == pytest.approx(mean(model, data).item(), rel=1e-5)
+
+
+def test_an_objective_beside_a_loss_is_refused_in_words():
+    make, data = CASES["dict"]
+    f = Objective(make(), "model", data)
+    with pytest.raises(TypeError, match="holds its loss and data"):
+        surface(f, "model", data)

@@ -278,5 +278,11 @@ def test_an_objective_stands_for_model_loss_and_data():
         assert measure(given).provenance.n_samples == 24
     with pytest.raises(TypeError, match="holds its loss and data"):
         surface(given, data=(X, Y))
+    part = Objective(net, F.cross_entropy, (X, Y), names=["bias"],
+                     dtype="float64")  # fmt: skip
+    found = top_eigenpairs(part).provenance
+    assert (found.n_params, found.dtype) == (3, "float64")
+    with pytest.raises(TypeError, match=r"params=.*this call does not know"):
+        surface(part, resolution=3)
     with pytest.raises(TypeError, match="the data are missing"):
         Objective(net, F.cross_entropy)

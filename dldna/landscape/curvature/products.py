@@ -14,6 +14,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from dldna.objective import Objective
 from dldna.objective.function import functional, reads_model
+from dldna.objective.own_loss import is_own
 
 Product = Callable[[Tensor], Tensor]
 
@@ -60,6 +61,12 @@ def gauss_newton(f: Objective, batch: Any, keep: bool = True) -> Product:
         TypeError: the model returns something else than one tensor, or the
             loss reads the model past its output.
     """
+    if is_own(f.loss_fn):
+        raise TypeError(
+            "loss_fn='model' is no function of the outputs alone, so there is "
+            "no Gauss-Newton matrix: take matrix='hessian', or a loss of your "
+            "own, loss(output, batch)"
+        )
     if reads_model(f, batch):
         raise TypeError(
             "the loss reads the network itself, so it is no function of the "

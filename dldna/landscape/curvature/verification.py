@@ -43,12 +43,13 @@ def check_derivatives(operator: Any) -> None:
     with suppress(TypeError):  # a loss without a hash is held each time
         if loss in known:
             return
-    _hold_to_differences(operator)
-    with suppress(TypeError):
-        known.add(loss)
+    if _hold_to_differences(operator):
+        with suppress(TypeError):
+            known.add(loss)
 
 
-def _hold_to_differences(operator: Any) -> None:
+def _hold_to_differences(operator: Any) -> bool:
+    """Whether they could be compared; those that differ are refused."""
     batch = bt.cut(operator.given[0], 0, FEW)
     try:
         wide = Objective(
@@ -60,7 +61,7 @@ def _hold_to_differences(operator: Any) -> None:
             statistics=operator.statistics,
         )
     except Exception:  # it cannot be cut, or calculated in float64
-        return
+        return False
     first = second = math.inf  # each at the step that suits it best
     for seed, step in enumerate(STEPS):
         try:
@@ -68,10 +69,10 @@ def _hold_to_differences(operator: Any) -> None:
         except RuntimeError as error:
             raise products.explained(error) from error
         if any(map(math.isnan, gaps)):  # the product itself says where
-            return
+            return False
         first, second = min(first, gaps[0]), min(second, gaps[1])
         if max(first, second) < 0.01:
-            return
+            return True
     what = "gradient" if first >= 0.01 else "product with the Hessian"
     raise ValueError(
         f"the {what} that torch calculates differs from differences of "

@@ -14,7 +14,12 @@ from dldna import checks, params
 from dldna.guard import untouched
 from dldna.landscape.curves.bezier import Curve, coefficients
 from dldna.landscape.evaluate.subspace import norms
-from dldna.landscape.scan.options import named_metrics, statistics_of, way_for
+from dldna.landscape.scan.options import (
+    check_budget,
+    named_metrics,
+    statistics_of,
+    way_for,
+)
 from dldna.landscape.scan.pool import Job
 from dldna.landscape.scan.scan import Scan
 from dldna.landscape.space.points import point_of
@@ -95,6 +100,7 @@ def walk(
     """
     started = time.perf_counter()
     checks.count("points", points, least=2)
+    check_budget(budget_s)
     checks.choice("statistics along a curve", statistics, STATISTICS)
     check_model(model)
     check_loss(loss_fn, data)

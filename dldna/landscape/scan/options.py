@@ -7,7 +7,7 @@ from torch import nn
 
 from dldna import batches as batching
 from dldna import params
-from dldna.checks import choice
+from dldna.checks import choice, count, positive
 from dldna.landscape.evaluate import METRICS
 from dldna.landscape.space.names import match
 from dldna.landscape.space.points import state_of
@@ -67,3 +67,11 @@ def buffer_steps(model: nn.Module, others: Sequence[Any]) -> list[dict]:
             raise ValueError(f"the checkpoint lacks buffer {missing[0]!r}")
         steps.append({k: theirs[k].detach().to(b) - b for k, b in own.items()})
     return steps
+
+
+def check_budget(seconds: Any, points: Any = None) -> None:
+    """Refuse a budget that is no time or no number of points."""
+    if seconds is not None:
+        positive("budget_s", seconds)
+    if points is not None:
+        count("budget_points", points)

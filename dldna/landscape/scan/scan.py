@@ -156,6 +156,11 @@ class Scan:
         if before is not None:
             before = store.agree(identity, before)
             self._use(before["samples"])
+            if self.job.options["way"] not in ("auto", before["way"]):
+                raise ValueError(
+                    f"{store.folder} was begun by the way {before['way']!r}: "
+                    "ask for that one, or choose another folder"
+                )
             self.job.options["way"] = before["way"]
         elif self.budget_s is not None:
             self._fit_samples()

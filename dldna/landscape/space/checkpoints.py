@@ -96,6 +96,7 @@ def inner(
     if key is not None:
         return dict(held[choice(f"key of {file}", key, list(held))])
     usual = [k for k in KEYS if k in held]
+    usual = [k for k in usual if _holds_tensors(held[k])] or usual
     if usual:
         return inner(held[usual[0]], None, file)
     if any(isinstance(v, Tensor) for v in found.values()):
@@ -107,6 +108,13 @@ def inner(
             f"({', '.join(map(repr, states))}): name one by key=..."
         )
     return dict(held[states[0]] if states else found)
+
+
+def _holds_tensors(state: Mapping[str, Any]) -> bool:
+    within = [v for v in state.values() if isinstance(v, Mapping)]
+    return any(isinstance(v, Tensor) for v in state.values()) or any(
+        map(_holds_tensors, within)
+    )
 
 
 def _of_tensors(state: Mapping[str, Any]) -> bool:
@@ -130,7 +138,7 @@ def load_into(
     for name, tensor in own.items():
         if tensor.numel() and tensor.data_ptr() in by_place:
             found.setdefault(name, by_place[tensor.data_ptr()])
-    part = is_adapter(state) and any(k in own for k in found)
+    part = is_adapter(state) and len(found) >= len(state)
     try:
         model.load_state_dict(found, strict=not part)
     except RuntimeError as error:

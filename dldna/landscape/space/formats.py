@@ -77,7 +77,8 @@ def _read_parts(index: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for part in parts:
         file = index.parent / str(part)
-        if file.parent != index.parent or not file.is_file():
+        beside = file.parent == index.parent and file.is_file()
+        if not beside or file.name.endswith(INDEX):
             raise ValueError(f"{index} names {part!r}, which is not beside it")
         found |= read(file)
     return found
@@ -100,7 +101,8 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
             f"{file} is damaged ({type(error).__name__}: {str(error)[:200]})"
         ) from error
     # A tensor with two names is kept under one; the other names it.
-    return found | {k: found[v] for k, v in shared.items() if v in found}
+    named = {k: found[v] for k, v in shared.items() if v in found}
+    return named | found
 
 
 def _read_torch(file: Path) -> dict[str, Any]:

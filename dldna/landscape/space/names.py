@@ -92,7 +92,7 @@ def is_adapter(state: Mapping[str, Any]) -> bool:
         >>> is_adapter({"base_model.model.l.lora_A.weight": 1})
         True
     """
-    return bool(state) and all(
+    return any("lora_" in str(k) for k in state) and all(
         str(k).startswith("base_model.") or "lora_" in str(k) for k in state
     )
 

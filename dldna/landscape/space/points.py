@@ -30,7 +30,7 @@ def point_of(other: Any, like: Params) -> Params:
     given = state_of(other)
     state = match(given, like)
     missing = [k for k in like if k not in state]
-    part = is_adapter(given) and len(missing) < len(like)
+    part = is_adapter(given) and len(state) == len(given)
     if missing and not part:
         raise ValueError(
             f"the checkpoint lacks parameter {missing[0]!r}: it belongs "

@@ -16,7 +16,7 @@ from dldna.landscape.scan.fingerprint import (
 )
 from dldna.landscape.space.directions import Given, choose_directions
 from dldna.landscape.space.plane import Direction
-from dldna.landscape.space.points import from_flat
+from dldna.landscape.space.points import from_flat, point_of
 
 SLOW = ("hessian", "pca")
 
@@ -53,6 +53,7 @@ def remembered(
         loss_identity(given.loss_fn),
         [given.seed, given.vectors, given.tol, given.pairs],
         None if run is None else run.identity,
+        [point_of(other, given.origin) for other in given.others],
     )
     file = Path(out) / "directions.npz"
     found = _read(file, key, given)

@@ -11,7 +11,8 @@ from torch import nn
 from dldna import batches as bt
 from dldna import checks, guard
 from dldna.landscape import Operator
-from dldna.objective import accepts_objective
+from dldna.objective import accepts_objective, batch_weight, norms
+from dldna.objective.pieces import counted
 from dldna.params import exact
 from dldna.records import Estimate
 
@@ -96,7 +97,8 @@ def noise_of(operator: Operator, parts: int, seed: int) -> Estimate:
             "the spread of a gradient needs at least two parts: give more "
             "samples, or a loader with more batches"
         )
-    sizes = np.array([bt.size(piece) for piece in pieces], dtype=float)
+    weights = [batch_weight(operator.loss_fn, piece) for piece in pieces]
+    sizes = np.array(weights, dtype=float)
     n, count = sizes.sum(), len(pieces)
     rows = torch.stack([operator.slope(piece)[1] for piece in pieces])
     rows = exact(rows)
@@ -141,8 +143,14 @@ def _pieces(operator: Operator, parts: int, seed: int) -> list[Any]:
         return operator.given
     (batch,) = operator.given
     bt.check_sliced(batch, "the gradient noise of a single batch")
+    if operator.statistics == "train" and norms(operator.model):
+        raise ValueError(
+            "a single batch cannot be cut where batch norm takes each batch's "
+            "own statistics: give several batches, or statistics='eval'"
+        )
     n = bt.size(batch)
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     mixed = bt.select(batch, order)
     edges = np.linspace(0, n, min(parts, n) + 1).round().astype(int).tolist()
-    return [bt.cut(mixed, a, b) for a, b in pairwise(edges)]
+    cuts = [bt.cut(mixed, a, b) for a, b in pairwise(edges)]
+    return counted(operator.loss_fn, cuts)
