@@ -31,7 +31,7 @@ from dldna.batches.convention import (
     split,
     spread,
 )
-from dldna.batches.in_memory import BatchList, held, held_one_by_one, iterate
+from dldna.batches.in_memory import BatchList, held, held_one_by_one
 from dldna.batches.leaves import Batch, cut, each, join, select, tensors, to
 from dldna.batches.loss_calls import PARAMETERS, loss_caller, wants_target
 
@@ -46,7 +46,6 @@ __all__ = [
     "each",
     "held",
     "held_one_by_one",
-    "iterate",
     "join",
     "loss_caller",
     "select",

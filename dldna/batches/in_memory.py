@@ -43,7 +43,7 @@ def held(data: Any, limit: int | None = None) -> list[Batch]:
     if limit is not None:
         limit = count("limit", limit)
     batches, seen = BatchList(), 0
-    for item in iterate(data):
+    for item in _iterate(data):
         batch = _plain(item)
         room = None if limit is None else limit - seen
         if room is not None and room <= 0:
@@ -60,10 +60,10 @@ def held(data: Any, limit: int | None = None) -> list[Batch]:
 
 def held_one_by_one(data: Any) -> Iterable[Batch]:
     """The batches of data of any form, arrays as tensors, none kept."""
-    return (_plain(item) for item in iterate(data))
+    return (_plain(item) for item in _iterate(data))
 
 
-def iterate(data: Any) -> Iterable[Batch]:
+def _iterate(data: Any) -> Iterable[Batch]:
     """The batches of data of any form, one after the other."""
     if isinstance(data, BatchList):
         return data

@@ -13,14 +13,12 @@ from dldna import batches as batching
 from dldna import params
 from dldna.checks import folder, processes, renamed, whole
 from dldna.guard import untouched
-from dldna.landscape.evaluate.subspace import DTYPES
 from dldna.landscape.scan.grid import axis, line_axis
 from dldna.landscape.scan.options import (
     buffer_steps,
     check_budget,
-    named_metrics,
+    job_options,
     statistics_of,
-    way_for,
 )
 from dldna.landscape.scan.pool import Job
 from dldna.landscape.scan.scan import Scan
@@ -151,7 +149,7 @@ def line(
     watched = [m for m in (model_a, model_b) if isinstance(m, nn.Module)]
     with untouched(*watched):
         held = batching.held(data, limit)
-        way = way_for(way, held)
+        options = job_options(held, metrics, statistics, dtype, way)
         check_call(model_a, loss_fn, held, data)
         given = Given(
             model=model_a, loss_fn=loss_fn, data=held, seed=seed,
@@ -168,13 +166,7 @@ def line(
             held,
             params.copy(given.origin),
             [direction.vector],
-            {
-                "metrics": named_metrics(metrics),
-                "statistics": statistics,
-                "dtype": params.dtype_name(dtype, DTYPES),
-                "way": way,
-                "buffer_directions": steps,
-            },
+            options | {"buffer_directions": steps},
         )
         scan = Scan(
             job,

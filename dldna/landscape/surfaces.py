@@ -19,16 +19,13 @@ from dldna.checks import (
     whole,
 )
 from dldna.guard import untouched
-from dldna.landscape.evaluate.subspace import DTYPES
 from dldna.landscape.paths.trajectory import opened
 from dldna.landscape.scan.estimate import Cost
 from dldna.landscape.scan.grid import axes, extent_of
 from dldna.landscape.scan.options import (
     buffer_steps,
     check_budget,
-    named_metrics,
-    statistics_of,
-    way_for,
+    job_options,
 )
 from dldna.landscape.scan.pool import Job, workers
 from dldna.landscape.scan.scan import Scan
@@ -278,7 +275,6 @@ def _prepare(
     loss_fn, data = resolved(loss_fn, data)
     check_loss(loss_fn, data)
     held = batching.held(data, limit)
-    way = way_for(way, held)
     samples = sum(batching.size(b) for b in held)
     if budget_s is not None and samples > LEAST_SAMPLES:
         for batch in held:
@@ -289,6 +285,7 @@ def _prepare(
     if statistics is None:
         between = "recalibrate" if orthogonal else "interpolate"
         statistics = between if moving else "eval"
+    options = job_options(held, metrics, statistics, dtype, way)
     given = Given(
         model=model,
         loss_fn=loss_fn,
@@ -303,12 +300,6 @@ def _prepare(
     plane = Plane(params.copy(given.origin), chosen, given.notes)
     plane.notes.update(angle(plane))
     shadow = None if trajectory is None else trajectory.project(plane)
-    options = {
-        "metrics": named_metrics(metrics),
-        "statistics": statistics_of(statistics),
-        "dtype": params.dtype_name(dtype, DTYPES),
-        "way": way,
-    }
     if options["statistics"] == "interpolate":
         options["buffer_directions"] = buffer_steps(model, others)
     job = Job(model, loss_fn, held, plane.origin, plane.vectors, options)

@@ -60,11 +60,9 @@ def values_only(model: nn.Module, loss_fn: Callable) -> Iterator[tuple]:
         ((), False)
     """
     needed = differentiates(model, loss_fn)
-    names = tuple(
-        k for k, p in model.named_parameters() if p.is_floating_point()
-    )
+    named = model.named_parameters() if needed else ()
     with torch.set_grad_enabled(needed):
-        yield names if needed else ()
+        yield tuple(k for k, p in named if p.is_floating_point())
 
 
 def _of(loss_fn: Callable) -> Callable:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from dldna import batches, params
 from dldna.guard import untouched
 from dldna.landscape import surface, top_eigenpairs
-from dldna.landscape.scan.options import way_for
+from dldna.landscape.scan.options import job_options
 from dldna.landscape.scan.pool import Job
 from dldna.landscape.scan.scan import Scan
 from dldna.landscape.shape.scales import decompose
@@ -99,13 +99,7 @@ def xy_perturb_loss(
         given = Given(model=model, loss_fn=loss_func, data=held)
         chosen = choose_directions(top_eigenvectors[:2], given)
         origin, vectors = params.copy(given.origin), [d.vector for d in chosen]
-        options = {
-            "metrics": {},
-            "statistics": "eval",
-            "dtype": None,
-            "way": way_for("auto", held),
-        }
-        job = Job(model, loss_func, held, origin, vectors, options)
+        job = Job(model, loss_func, held, origin, vectors, job_options(held))
         scan = Scan(job, data_loader, axes=(first, second), start=start)
         z = scan.all(None, None)["loss"]
     return x, y, z

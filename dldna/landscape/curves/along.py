@@ -13,12 +13,9 @@ from dldna import batches as batching
 from dldna import checks, params
 from dldna.guard import untouched
 from dldna.landscape.curves.bezier import Curve, coefficients
-from dldna.landscape.evaluate.subspace import norms
 from dldna.landscape.scan.options import (
     check_budget,
-    named_metrics,
-    statistics_of,
-    way_for,
+    job_options,
 )
 from dldna.landscape.scan.pool import Job
 from dldna.landscape.scan.scan import Scan
@@ -28,6 +25,7 @@ from dldna.objective import (
     check_call,
     check_loss,
     check_model,
+    norms,
 )
 from dldna.params import Params
 from dldna.records import Line
@@ -117,14 +115,7 @@ def walk(
             held,
             origin,
             controls,
-            {
-                "metrics": named_metrics(metrics),
-                "statistics": statistics_of(statistics)
-                if norms(model)
-                else "eval",
-                "dtype": None,
-                "way": way_for("auto", held),
-            },
+            job_options(held, metrics, statistics if norms(model) else "eval"),
         )
         scan = Scan(
             job,

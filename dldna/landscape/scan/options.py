@@ -9,6 +9,7 @@ from dldna import batches as batching
 from dldna import params
 from dldna.checks import choice, count, positive
 from dldna.landscape.evaluate import METRICS
+from dldna.landscape.evaluate.subspace import DTYPES
 from dldna.landscape.space.names import match
 from dldna.landscape.space.points import state_of
 
@@ -75,3 +76,24 @@ def check_budget(seconds: Any, points: Any = None) -> None:
         positive("budget_s", seconds)
     if points is not None:
         count("budget_points", points)
+
+
+def job_options(
+    held: list[Any],
+    metrics: Any = (),
+    statistics: str = "eval",
+    dtype: Any = None,
+    way: str = "auto",
+) -> dict[str, Any]:
+    """How a job evaluates its points, from what a public call was given.
+
+    Example:
+        >>> job_options([], statistics="frozen")["statistics"]
+        'eval'
+    """
+    return {
+        "metrics": named_metrics(metrics),
+        "statistics": statistics_of(statistics),
+        "dtype": params.dtype_name(dtype, DTYPES),
+        "way": way_for(way, held),
+    }
