@@ -1,7 +1,7 @@
 """The mean loss over data as a function of the parameters."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -62,9 +62,9 @@ class Objective(Held):
             for the loss that the model itself returns.
         data: a loader, a batch, or tensors; see :mod:`dldna.batches`. One
             pass is kept in memory.
-        names: names of the parameters that may move, taken in the model's
-            order; by default those with ``requires_grad``, or all, where
-            none has it.
+        names: the parameters that may move, as :func:`chosen_names` says;
+            by default those with ``requires_grad``, or all, where none
+            has it.
         dtype: "float32" or "float64", or torch's own name for it; by
             default float32, unless the parameters are float64. Models that
             mix types keep each tensor's own.
@@ -100,7 +100,7 @@ class Objective(Held):
         loss_fn: Callable | None = None,
         data: Any = None,
         *,
-        names: Sequence[str] | None = None,
+        names: Any = None,
         dtype: str | torch.dtype | None = None,
         statistics: str = "eval",
         limit: int | None = None,
