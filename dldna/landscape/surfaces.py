@@ -92,7 +92,9 @@ def surface(
             is kept in memory and used for every point. Axis 0 is the
             batch; where the target tells that it is not (a recurrent
             network without ``batch_first``), nothing that cuts the data
-            is possible, and the slow way is taken.
+            is possible, and the slow way is taken. Where the number of
+            samples cannot be known (graphs, bags of words), say it by
+            ``size=lambda batch: ...``.
         directions: a name of :data:`DIRECTIONS`, which says what each is
             ("random" is filter-normalised after Li et al.); a
             :class:`Plane`; or two of: names, dicts of tensors, flat

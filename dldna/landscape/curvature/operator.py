@@ -73,10 +73,8 @@ class Operator(Objective):
         loss_fn: a torch loss, or a callable ``(output, batch)``.
         data: a loader, a batch, or tensors; see :mod:`dldna.batches`.
         matrix: "hessian" or "gauss-newton".
-        params: the parameters that may move: "trainable", "all", names,
-            parts, patterns or the parameters themselves, one or a list.
-            By default those with ``requires_grad``; all, where none has
-            it.
+        params: the parameters that may move, as in
+            :func:`~dldna.landscape.surface`; by default the trainable.
         dtype: of the arithmetic, "float32" or "float64", or torch's own
             name for it; float32 unless the parameters are float64, which
             tolerances below 1e-5 need.

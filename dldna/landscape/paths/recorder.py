@@ -317,6 +317,7 @@ class Recorder:
         meta = self.path / "meta.json"
         before = entries(self.path)
         found = tensors(model, self.params)
+        moving = sum(isinstance(t, nn.Parameter) for t in found.values())
         self._shapes = [[k, list(t.shape)] for k, t in found.items()]
         if before:
             known = read_meta(self.path)
@@ -326,9 +327,7 @@ class Recorder:
             head = {
                 "format": FORMAT,
                 "dtype": self.dtype,
-                "parameters": sum(
-                    isinstance(t, nn.Parameter) for t in found.values()
-                ),
+                "parameters": moving,
                 "shapes": self._shapes,
                 "model": type(model).__name__,
             }
