@@ -18,6 +18,7 @@ from torch import Tensor
 from dldna import checks, plotting
 from dldna.landscape.shape.wells import GAUSSIAN, Fit, descend, fit_gaussian
 from dldna.published.loss_surface import grid_of
+from dldna.published.optimizers import describe
 from dldna.records import Surface
 
 Gaussian = Sequence[float]
@@ -214,24 +215,6 @@ class _Stepper:
             return
         closure()
         self.inner.step()
-
-
-def describe(optimizer: Any) -> str:
-    """An optimizer in a few words.
-
-    Example:
-        >>> w = torch.zeros(2, requires_grad=True)
-        >>> describe(torch.optim.SGD([w], lr=0.05, momentum=0.8))
-        'SGD, lr 0.05, momentum 0.8'
-    """
-    groups = getattr(optimizer, "param_groups", None) or [{}]
-    lr = groups[0].get("lr", getattr(optimizer, "lr", None))
-    momentum = groups[0].get("momentum") or getattr(optimizer, "momentum", 0)
-    words = [type(optimizer).__name__]
-    words += [f"lr {lr:.3g}"] if isinstance(lr, float | int) else []
-    if isinstance(momentum, float | int) and momentum:
-        words.append(f"momentum {momentum:.3g}")
-    return ", ".join(words)
 
 
 def visualize_optimization_path(

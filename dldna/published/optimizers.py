@@ -25,6 +25,7 @@ __all__ = [
     "BaseOptimizer",
     "Foreign",
     "as_optimizer",
+    "describe",
     "keeps_state",
 ]
 
@@ -147,6 +148,26 @@ def as_optimizer(optimizer: Any, model: nn.Module) -> torch.optim.Optimizer:
     if hasattr(optimizer, "param_groups"):  # a wrapper, as of accelerate
         return optimizer
     return Foreign(optimizer, model)
+
+
+def describe(optimizer: Any) -> str:
+    """An optimizer in a few words.
+
+    Example:
+        >>> w = torch.zeros(2, requires_grad=True)
+        >>> describe(torch.optim.SGD([w], lr=0.05, momentum=0.8))
+        'SGD, lr 0.05, momentum 0.8'
+    """
+    if isinstance(optimizer, Foreign):
+        optimizer = optimizer.inner
+    groups = getattr(optimizer, "param_groups", None) or [{}]
+    lr = groups[0].get("lr", getattr(optimizer, "lr", None))
+    momentum = groups[0].get("momentum") or getattr(optimizer, "momentum", 0)
+    words = [type(optimizer).__name__]
+    words += [f"lr {lr:.3g}"] if isinstance(lr, float | int) else []
+    if isinstance(momentum, float | int) and momentum:
+        words.append(f"momentum {momentum:.3g}")
+    return ", ".join(words)
 
 
 class Foreign(torch.optim.Optimizer):

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -148,12 +149,24 @@ def test_the_published_files_are_written(folder):
     assert config["hidden_shape"] == [16, 8]
 
 
-def test_only_the_epochs_asked_for_are_kept(tmp_path, loaders):
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [([1, 3], [1, 3]), ({3, 1}, [1, 3]), (range(2, 9), [2, 3]), (2, [2]),
+     (np.array([3]), [3]), (torch.tensor([1, 2]), [1, 2]), ([], [])],
+    ids=["list", "set", "range", "one", "array", "tensor", "none"],
+)  # fmt: skip
+def test_only_the_epochs_asked_for_are_kept(asked, kept, tmp_path, loaders):
     train_model(
-        net(), *loaders, epochs=3, save_dir=tmp_path, save_epochs=[1, 3]
+        net(), *loaders, epochs=3, save_dir=tmp_path, save_epochs=asked
     )
-    kept = sorted(f.name for f in tmp_path.glob("*-epoch*"))
-    assert kept == [f"SimpleNetwork-ReLU-epoch{k}.pth" for k in (1, 3)]
+    found = sorted(f.name for f in tmp_path.glob("*-epoch*"))
+    assert found == [f"SimpleNetwork-ReLU-epoch{k}.pth" for k in kept]
+
+
+def test_epochs_that_are_none_are_refused_before_training(tmp_path, loaders):
+    with pytest.raises(TypeError, match="save_epochs must be a whole number"):
+        train_model(net(), *loaders, save_dir=tmp_path, save_epochs=["last"])
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path, loaders, monkeypatch):
@@ -227,6 +240,22 @@ def test_epochs_come_in_the_order_of_numbers(folder):
         assert labels == ["Tanh-epoch1", "Tanh-epoch2"]
     _, labels = load_models_by_pattern(folder, "ReLU", range(1, 13))
     assert len(labels) == 12
+    for one in (2, [2], np.array([2]), torch.tensor([2])):
+        _, labels = load_models_by_pattern(folder, "Tanh", one)
+        assert labels == ["Tanh-epoch2"]
+    for every in (None, [], ()):  # as in version 0.1
+        assert len(load_models_by_pattern(folder, every, every)[1]) == 14
+    for wrong in ([2.5], ["2"], 2.5):
+        with pytest.raises(TypeError, match="epochs must be a whole number"):
+            load_models_by_pattern(folder, "Tanh", wrong)
+
+
+def test_epochs_may_be_written_with_zeros(folder):
+    """As a reader may have named them; the order is that of numbers."""
+    for file in folder.glob("*Tanh-epoch*.pth"):
+        file.rename(folder / file.name.replace("epoch", "epoch0"))
+    _, labels = load_models_by_pattern(folder, "Tanh", [2, 1])
+    assert labels == ["Tanh-epoch1", "Tanh-epoch2"]
 
 
 class Config:
