@@ -15,7 +15,7 @@ from dldna.models import make
 from dldna.published import timed_training
 from dldna.published.loaders import usable
 from dldna.published.measurements import EpochMeasurements, memory
-from dldna.published.optimizers import as_optimizer
+from dldna.published.readers_optimizers import as_optimizer
 
 KINDS = ("allocated", "reserved")
 

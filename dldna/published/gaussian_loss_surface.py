@@ -18,8 +18,9 @@ from torch import Tensor
 from dldna import checks, plotting
 from dldna.landscape.shape.wells import GAUSSIAN, Fit, descend, fit_gaussian
 from dldna.published.loss_surface import grid_of
-from dldna.published.optimizers import describe
+from dldna.published.readers_optimizers import as_optimizer, describe
 from dldna.records import Surface
+from dldna.training.stepping import needs_closure
 
 Gaussian = Sequence[float]
 
@@ -171,7 +172,8 @@ def train_loss_surface(
 
     Args:
         optim_func: makes an optimizer from a list of tensors, such as
-            ``lambda p: SGD(p, lr=0.1)``; a reader's own will do.
+            ``lambda p: SGD(p, lr=0.1)``; a reader's own will do, of any
+            class that has ``step()``.
         init_weights: where to begin, x and y.
         num_iter: number of rows.
         gaussian_params: ``[A, x0, y0, sx, sy]``, or the same and the
@@ -186,10 +188,11 @@ def train_loss_surface(
 
     def make(parameters: list[Tensor]) -> "_Stepper":
         made.append(optim_func(parameters))
-        return _Stepper(made[0])
+        return _Stepper(as_optimizer(made[0], parameters))
 
     checks.count("num_iter", num_iter)
-    whole = descend(well, init_weights, make, steps=num_iter)
+    start = [w.item() if isinstance(w, Tensor) else w for w in init_weights]
+    whole = descend(well, start, make, steps=num_iter)
     name = type(made[0]).__name__
     print(f"\ntrain_loss_surface: {name}")
     for k in sorted({0, num_iter - 1}):
@@ -210,7 +213,7 @@ class _Stepper:
         self.inner.zero_grad()
 
     def step(self, closure: Callable[[], Tensor]) -> None:
-        if getattr(self.inner, "needs_closure", False):
+        if needs_closure(self.inner):
             self.inner.step(closure)
             return
         closure()

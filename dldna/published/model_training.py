@@ -15,7 +15,11 @@ from torch import nn
 from dldna import checks
 from dldna.published import ownership
 from dldna.published.loaders import usable
-from dldna.published.optimizers import as_optimizer, describe, keeps_state
+from dldna.published.readers_optimizers import (
+    as_optimizer,
+    describe,
+    keeps_state,
+)
 from dldna.published.saved_networks import numbers, read_into
 from dldna.published.timed_training import run
 from dldna.records import History

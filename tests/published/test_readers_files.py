@@ -198,15 +198,16 @@ def test_the_command_replaces_no_run_of_train_model(lost, tmp_path, capsys):
     assert "did not make" in capsys.readouterr().err
     assert {f: f.read_bytes() for f in tmp_path.iterdir()} == before
     assert main([*COMMAND, "--out", str(tmp_path / "new")]) == OK
-    assert main([*COMMAND, "--seed", "1", "--out",
-                 str(tmp_path / "new")]) == OK  # its own it may replace
+    assert (
+        main([*COMMAND, "--seed", "1", "--out", str(tmp_path / "new")]) == OK
+    )  # its own it may replace
 
 
 def test_a_file_where_a_folder_should_be_is_named(tmp_path, capsys):
     file = tmp_path / "models"
     file.write_text("mine")
     train, test = load("digits").take(60, n_test=40).loaders(30)
-    with pytest.raises(NotADirectoryError, match="save_dir=.* is a file"):
+    with pytest.raises(NotADirectoryError, match=r"save_dir=.* is a file"):
         train_model(net(), train, test, epochs=1, save_dir=file)
     assert main([*COMMAND, "--out", str(file)]) == FAILED
     assert "--out=" in capsys.readouterr().err

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from readers import FEW, optimizer, plain
 from torch import nn
 
 from dldna import data, training
@@ -133,6 +134,25 @@ def test_training_is_that_of_the_training_room(tmp_path, capsys, loaders):
         "Execution completed for SimpleNetwork-ReLU, Execution time = " in said
     )
     assert said.endswith(" secs\n")
+
+
+@pytest.mark.parametrize(("name", "what"), FEW)
+def test_a_readers_optimizer_trains(name, what, tmp_path, loaders):
+    """Again from its checkpoints, where it began anew or went on."""
+    wanted = net()
+    plain_run = train_model(
+        wanted, *loaders, "cpu", plain(wanted.parameters()), epochs=2,
+        save_dir=tmp_path / "plain",
+    )  # fmt: skip
+    for retrain in (True, False):
+        model = net()
+        mine = optimizer(name, what, model.parameters())
+        found = train_model(
+            model, *loaders, "cpu", mine, epochs=2, retrain=retrain,
+            save_dir=tmp_path / "mine",
+        )  # fmt: skip
+        for key, values in found.items():
+            assert values == pytest.approx(plain_run[key], rel=1e-4)
 
 
 def test_the_published_files_are_written(folder):
