@@ -31,7 +31,7 @@ from dldna.batches.convention import (
     split,
     spread,
 )
-from dldna.batches.in_memory import BatchList, held, held_one_by_one
+from dldna.batches.in_memory import BatchList, held, held_one_by_one, length
 from dldna.batches.leaves import Batch, cut, each, join, select, tensors, to
 from dldna.batches.loss_calls import PARAMETERS, loss_caller, wants_target
 
@@ -47,6 +47,7 @@ __all__ = [
     "held",
     "held_one_by_one",
     "join",
+    "length",
     "loss_caller",
     "select",
     "size",

@@ -241,7 +241,7 @@ def visualize_optimization_path(
         popt: ``[A, x0, y0, sx, sy]``.
         offset: the rim; the paths' heights are computed with it.
         optimizers_points: any number of paths (T, 2 or 3), in a list
-            (labelled by their optimizers) or by label.
+            (labelled by their optimizers) or by label; or a single one.
         act_name: for the title.
         d_min, d_max: range in which the well is drawn.
         d_num: points along each axis of that range.
@@ -279,6 +279,8 @@ def visualize_optimization_path(
 
 
 def _labelled(paths) -> dict[str, np.ndarray]:
+    if isinstance(paths, np.ndarray) and paths.ndim == 2:  # a single one
+        paths = [paths]
     if not isinstance(paths, Mapping):
         named: dict[str, np.ndarray] = {}
         for i, path in enumerate(paths, start=1):

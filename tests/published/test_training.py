@@ -20,6 +20,7 @@ from dldna.published.loaders import (
 )
 from dldna.published.model_training import train_model
 from dldna.published.saved_networks import load_model, load_models_by_pattern
+from dldna.published.train_dynamics import visualize_training_dynamics
 
 KEYS = [
     "epochs",
@@ -394,3 +395,25 @@ def test_data_that_cannot_be_looked_at_twice_are_left_alone(data):
     loss = torch.nn.functional.cross_entropy
     assert timed_training.foresee(model, given, None, loss) == 0.0
     assert len(list(given)) == 3
+
+
+class Stream(torch.utils.data.IterableDataset):
+    """Samples without a number of them; its DataLoader has ``__len__``."""
+
+    def __iter__(self):
+        digits = load("digits")
+        return iter([(digits.train_x[i], digits.train_y[i])
+                     for i in range(40)])  # fmt: skip
+
+
+def test_a_loader_of_unknown_length_trains(tmp_path):
+    loader = torch.utils.data.DataLoader(Stream(), batch_size=20)
+    assert hasattr(loader, "__len__")
+    found = train_model(net(), loader, loader, epochs=2, save_dir=tmp_path)
+    assert found["epochs"] == [1, 2]
+    model = net()
+    sgd = torch.optim.SGD(model.parameters(), lr=0.1)
+    figures = visualize_training_dynamics(
+        model, sgd, loader, nn.CrossEntropyLoss(), 2, "cpu"
+    )
+    assert len(figures["loss"]) == 2

@@ -275,6 +275,22 @@ def test_a_surface_without_contours_is_drawn(z, plot_3d):
     ax.figure.canvas.draw()
 
 
+@pytest.mark.parametrize(
+    "color", ["C0", "viridis", "#ff0000", (1, 0, 0), [1, 0, 0, 1],
+              np.array([0.0, 0.5, 1.0]), plt.get_cmap("plasma")],
+    ids=["cycle", "map", "hex", "rgb", "rgba", "array", "colormap"],
+)  # fmt: skip
+def test_colours_of_every_form(color):
+    [ax] = ls.visualize_loss_surface([plate()], "T", color)
+    ax.figure.canvas.draw()
+
+
+@pytest.mark.parametrize("color", ["nocolour", None, 7, (1, 2)])
+def test_what_is_no_colour_is_named(color):
+    with pytest.raises(ValueError, match="neither a colour nor a colormap"):
+        ls.visualize_loss_surface([plate()], "T", color)
+
+
 @pytest.mark.parametrize("data", [[], [(1, 2)], np.zeros((2, 4))])
 def test_what_is_no_surface_is_refused(data):
     with pytest.raises(ValueError, match=r"list of tuples \(x, y, z\)"):
@@ -424,6 +440,10 @@ def test_paths_are_labelled_by_their_optimizers():
         x, y, z, popt, offset, {"one": np.asarray(paths[0])}, "T"
     )
     assert flat.get_legend().get_texts()[0].get_text() == "one"
+    one = gauss.visualize_optimization_path(
+        x, y, z, popt, offset, paths[0], "T"
+    )
+    assert [t.get_text() for t in one.get_legend().get_texts()] == [words[0]]
     with pytest.raises(ValueError, match="no path"):
         gauss.visualize_optimization_path(x, y, z, popt, offset, [], "T")
 
@@ -566,6 +586,34 @@ def test_results_are_drawn(metrics, mode, panels):
     assert labels == ["SGD", "Adam"]
     if metrics == ["loss"]:
         assert axes[1].lines[0].get_ydata().tolist() == [2.5, 1.5]
+
+
+def old_result():
+    """As version 0.1 returned it without a GPU."""
+    empty = {k: [] for k in RESULT if k.startswith("memory")}
+    return RESULT | empty | {"epochs": [0, 1]}
+
+
+@pytest.mark.parametrize("mode", ["train", "test", "all"])
+@pytest.mark.parametrize("beside", [True, False])
+def test_results_of_version_01_are_drawn(beside, mode):
+    results = {"SGD": old_result()} | ({"Adam": RESULT} if beside else {})
+    del results["SGD"]["test_loss"]
+    axes = plot_training_results(results, ["accuracy", "memory"], mode)
+    assert len(axes) == {"all": 2}.get(mode, 1) + 2 * beside
+    for ax in axes[:1]:
+        assert [line.get_xdata().tolist() for line in ax.lines] == [
+            [1, 2]
+        ] * len(results)
+    if beside:
+        [line] = axes[-1].lines  # of the one that has them
+        assert line.get_ydata().tolist() == RESULT["memory_reserved"]
+
+
+def test_one_metric_may_be_a_word():
+    one = plot_training_results({"SGD": RESULT}, "memory")
+    two = plot_training_results({"SGD": RESULT}, ["memory"])
+    assert [a.get_ylabel() for a in one] == [a.get_ylabel() for a in two]
 
 
 def test_unknown_words_are_refused():
