@@ -40,6 +40,7 @@ from dldna.batches.in_memory import (
     SizedBatches,
     held,
     held_one_by_one,
+    length,
 )
 from dldna.batches.leaves import (
     Batch,
@@ -71,6 +72,7 @@ __all__ = [
     "inner",
     "is_whole",
     "join",
+    "length",
     "loss_caller",
     "select",
     "size",

@@ -106,6 +106,21 @@ def held_one_by_one(data: Any) -> Iterable[Batch]:
     return (_plain(item) for item in _iterate(data))
 
 
+def length(data: Any) -> int | None:
+    """The number of batches, where it is known before one has counted.
+
+    A DataLoader has ``__len__``, though its data set may have none.
+
+    Example:
+        >>> length([1, 2]), length(iter([1, 2]))
+        (2, None)
+    """
+    try:
+        return len(data)
+    except TypeError:
+        return None
+
+
 def _iterate(data: Any) -> Iterable[Batch]:
     """The batches of data of any form, one after the other."""
     if isinstance(data, BatchList):

@@ -231,9 +231,10 @@ class Dynamics(Callback):
             "device": str(first.device),
             "dtype": str(first.dtype).removeprefix("torch."),
         }
+        rate = state.optimizer.param_groups[0].get("lr")
         self._notes: dict[str, Any] = {
             "optimizer": type(state.optimizer).__name__,
-            "lr": float(state.optimizer.param_groups[0].get("lr", math.nan)),
+            "lr": math.nan if rate is None else float(rate),
             "every": self.every,
         }
         tools = self.instruments
