@@ -392,7 +392,7 @@ def test_an_eigenvector_that_overtakes_is_found():
         def forward(self, x):
             return (x.mean(0) * self.w**2).sum()
 
-    tools = Instruments(None, 1, 0, 1e-2, 200, {})
+    tools = Instruments(None, 1, 0, 0, 1e-2, 200, {})
     model = Bowl()
     state = State(
         model,
