@@ -66,7 +66,7 @@ class Objective(Held):
             default the trainable ones, or all, where none is.
         dtype: "float32" or "float64", or torch's own name for it; by
             default float32, unless the parameters are float64. Models that
-            mix types keep each tensor's own.
+            mix types keep each tensor's own, and get the data as they are.
         statistics: what batch normalisation uses: "eval", also called
             "frozen" (the running statistics), or "train" (each batch's
             own). Dropout is off in both.
@@ -130,10 +130,12 @@ class Objective(Held):
         kinds = {p.dtype for p in named.values() if p.is_floating_point()}
         self.mixed = len(kinds) > 1
         self.held = bt.held(data, limit)
+        to = {"device": self.device} if self.mixed else self.cast
         with untouched(model):
-            first_batch = bt.to(self.held[0], dtype=first.dtype)
+            own = {} if self.mixed else {"dtype": first.dtype}
+            first_batch = bt.to(self.held[0], **own)
             self.writes = check_call(model, loss_fn, [first_batch], data)
-        self.run_loss = cast(loss_fn, model, **self.cast)
+        self.run_loss = cast(loss_fn, model, **to)
         self.call = bt.loss_caller(self.run_loss)
         self.point = {
             k: self._typed(named[k].detach()).clone() for k in self.names
@@ -143,7 +145,7 @@ class Objective(Held):
             for k, p in named.items()
             if k not in self.point
         }
-        self.given = [bt.to(b, **self.cast) for b in self.held]
+        self.given = [bt.to(b, **to) for b in self.held]
         self.n_samples = sum(bt.size(b) for b in self.given)
         self.given = counted(self.loss_fn, self.given)
         self.n = sum(p.numel() for p in self.point.values())

@@ -7,9 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dldna import checks, guard
-from dldna.landscape.curvature.call import check_call
+from dldna import checks
+from dldna.landscape.curvature.call import (
+    check_call,
+    difference_products,
+)
 from dldna.landscape.curvature.density import signs
+from dldna.landscape.curvature.foreign import accepts_matrix, matrix_of
 from dldna.landscape.curvature.operator import Operator
 from dldna.objective import accepts_objective
 from dldna.params import exact
@@ -19,6 +23,8 @@ METHODS = ("hutchinson", "hutch++")
 
 
 @checks.renamed(mode="statistics")
+@difference_products
+@accepts_matrix
 @accepts_objective
 def trace(
     model: nn.Module,
@@ -49,7 +55,9 @@ def trace(
     ``error`` is the standard error of the random part.
 
     Args:
-        model: any ``nn.Module``; it is not written to.
+        model: any ``nn.Module``; it is not written to. Or, in place of
+            all three, an objective, or a symmetric matrix with ``shape``
+            and ``@``, as an operator of curvlinops or SciPy.
         loss_fn: a torch loss, or a callable ``(output, batch)``.
         data: a loader, a batch, or tensors; see :mod:`dldna.batches`.
         products: largest number of products.
@@ -83,10 +91,11 @@ def trace(
     if tol is not None:
         checks.positive("tol", tol)
     check_call(model, options, trace, Operator)
-    with guard.untouched(model):
-        operator = Operator(model, loss_fn, data, **options)
-        with operator.watched("trace", products):
-            return trace_of(operator, products, tol, method, seed)
+    with (
+        matrix_of(model, loss_fn, data, **options) as operator,
+        operator.watched("trace", products),
+    ):
+        return trace_of(operator, products, tol, method, seed)
 
 
 def trace_of(
@@ -115,6 +124,8 @@ def trace_of(
 
 
 @checks.renamed(mode="statistics")
+@difference_products
+@accepts_matrix
 @accepts_objective
 def diagonal(
     model: nn.Module,
@@ -133,7 +144,9 @@ def diagonal(
     each entry from the probes.
 
     Args:
-        model: any ``nn.Module``; it is not written to.
+        model: any ``nn.Module``; it is not written to. Or, in place of
+            all three, an objective, or a symmetric matrix with ``shape``
+            and ``@``, as an operator of curvlinops or SciPy.
         loss_fn: a torch loss, or a callable ``(output, batch)``.
         data: a loader, a batch, or tensors; see :mod:`dldna.batches`.
         products: number of products; at least 2, for the error.
@@ -160,8 +173,7 @@ def diagonal(
     """
     checks.count("products", products, 2)
     check_call(model, options, diagonal, Operator)
-    with guard.untouched(model):
-        operator = Operator(model, loss_fn, data, **options)
+    with matrix_of(model, loss_fn, data, **options) as operator:
         generator = torch.Generator().manual_seed(seed)
         mean = torch.zeros(operator.n, dtype=torch.float64)
         squares = torch.zeros_like(mean)

@@ -161,16 +161,17 @@ def hessian(given: Given, k: int) -> list[Direction]:
 
     ``notes["hessian"]`` keeps what each of the pairs found is worth.
     """
-    from dldna.landscape.curvature import top_eigenpairs
+    from dldna.landscape.curvature import NoSecondDerivative, top_eigenpairs
 
-    found = top_eigenpairs(
-        given.model,
-        given.loss_fn,
-        given.data,
-        k=max(k, given.pairs),
-        tol=given.tol,
-        params=given.names,
-    )
+    call = given.model, given.loss_fn, given.data
+    options = {"k": max(k, given.pairs), "tol": given.tol}
+    options["params"] = given.names
+    try:
+        found = top_eigenpairs(*call, **options)
+    except NoSecondDerivative:
+        found = top_eigenpairs(*call, **options, way="difference")
+    way = found.provenance.notes["way"]
+    by = " (products by differences)" if way == "difference" else ""
     given.notes["hessian"] = {
         "eigenvalues": found.eigenvalues.tolist(),
         "residuals": found.residuals.tolist(),
@@ -183,7 +184,7 @@ def hessian(given: Given, k: int) -> list[Direction]:
             f"Hessian eigenvector {i + 1}",
             f"Hessian eigenvector {i + 1}, eigenvalue "
             f"{found.eigenvalues[i]:.6g}, residual "
-            f"{found.residuals[i]:.1e}; unit length, not rescaled",
+            f"{found.residuals[i]:.1e}{by}; unit length, not rescaled",
         )
         for i in range(k)
     ]
