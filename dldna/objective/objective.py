@@ -108,8 +108,6 @@ class Objective(Held):
     ):
         known = "eval" if statistics == "frozen" else statistics
         self.statistics = checks.choice("statistics", known, STATISTICS)
-        if limit is not None:
-            checks.count("limit", limit)
         model, loss_fn, data = opened(model, loss_fn, data, size)
         check_model(model)
         check_loss(loss_fn, data)

@@ -254,9 +254,7 @@ def test_two_types_in_one_model(body, head, rtol, casts):
     flat = torch.cat([a.double().reshape(-1) for a in v])
     off = float((operator @ flat - right).norm() / right.norm())
     assert off < rtol
-    plane = surface(
-        net, F.cross_entropy, (x, Y), resolution=2
-    )
+    plane = surface(net, F.cross_entropy, (x, Y), resolution=2)
     assert plane.centre_loss == pytest.approx(loss.item(), rel=rtol)
     assert [p.dtype for p in net.parameters()] == [body] * 2 + [head] * 2
 

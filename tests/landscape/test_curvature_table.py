@@ -155,4 +155,4 @@ def test_what_cannot_be_multiplied_is_named():
         with pytest.raises(TypeError, match="a tensor or an array"):
             operator @ wrong
     with pytest.raises(TypeError, match="names of parameters"):
-        Operator(layer, nn.MSELoss(), data, params=[layer.weight])
+        Operator(layer, nn.MSELoss(), data, params=[3])
