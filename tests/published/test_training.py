@@ -353,6 +353,7 @@ class Clock:
 @pytest.mark.parametrize("kind", ["ours", "torch's", "torch's, generator"])
 def test_an_estimate_comes_before_the_first_step(kind, monkeypatch, capsys):
     """And neither the model, nor any random state, has moved by then."""
+    monkeypatch.setenv("DLDNA_PROGRESS", "1")
     clock = Clock()
     monkeypatch.setattr(
         "dldna.published.timed_training.time.perf_counter", clock
