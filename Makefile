@@ -110,7 +110,7 @@ bundle: book ## the book, notebooks and wheels list for a class offline
 # and gigabytes; PIP_INDEX_URL or PIP_FIND_LINKS choose another. All tests but
 # those of the book and its pages run, for these need the book's environment.
 ROOMS := ground data init optim models landscape training export plotting \
-         promises exercises published \
+         integrations promises exercises published \
          test_cli.py test_imports.py test_problems.py test_walks.py
 define MATRIX
 for candidate in $(PYTHON) $(2); do \
