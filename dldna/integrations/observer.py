@@ -63,7 +63,8 @@ class Observe:
         every: measure every so many steps.
         overhead: most share of the training's time; None for no bound.
         folder: where the weights go, as :class:`dldna.landscape.Recorder`
-            writes and :class:`dldna.landscape.Trajectory` reads them.
+            writes and :class:`dldna.landscape.Trajectory` reads them; or
+            such a recorder, to go on in a folder, say.
         sinks: objects with ``log(values, step)``, as
             :class:`dldna.integrations.CSV`.
         k: number of top eigenpairs; 0 for none.
@@ -106,7 +107,7 @@ class Observe:
         *,
         every: int = 50,
         overhead: float | None = 0.05,
-        folder: str | Path | None = None,
+        folder: str | Path | Recorder | None = None,
         sinks: Sequence[Any] = (),
         k: int = 1,
         trace: int = 12,
@@ -127,7 +128,8 @@ class Observe:
         self.dynamics = Dynamics(
             data, k=k, trace=trace, noise=noise, per_layer=False, **options
         )
-        self.recorder = None if folder is None else Recorder(folder, every=1)
+        made = folder is None or isinstance(folder, Recorder)
+        self.recorder = folder if made else Recorder(folder, every=1)
         self.rows: list[dict[str, float]] = []
         self.due, self.errors = 0, []
         self.share = Share(overhead)
@@ -159,11 +161,12 @@ class Observe:
         self._last = step
         with self.share.own_time(), guard.untouched():
             self.dynamics.begin(state)
+            self.dynamics.see(state, False)
             cost = self._guess(state)
             if self.recorder is not None:
                 self.recorder.record(model, step=step)
             self.share.expect(cost)
-            self._goal = self._next(step, 1 if step == 0 else 2)
+            self._goal = self._next(step, 1)
         self._state = state
         return self
 
@@ -180,7 +183,8 @@ class Observe:
 
         Raises:
             RuntimeError: ``watch`` was not called.
-            ValueError: the step does not grow.
+            ValueError: the step does not grow, or the loss is not one
+                number.
         """
         state = self._state
         if state is None:
@@ -190,6 +194,10 @@ class Observe:
             raise ValueError(
                 f"step {step} comes after step {self._last}: give the number "
                 "of updates so far, this one included, or leave it out"
+            )
+        if getattr(loss, "numel", lambda: 1)() != 1:
+            raise ValueError(
+                f"loss must be one number, not of shape {tuple(loss.shape)}"
             )
         if self._goal is not None:
             _settled(state.model)  # what is still computed is the training's
@@ -294,7 +302,7 @@ class Observe:
         if self.recorder is not None:
             loss = None if math.isnan(state.loss) else state.loss
             self._try("the weights", t, self.recorder.record,
-                      state.model, t, loss, state.epoch)  # fmt: skip
+                      state.model, t, loss, state.epoch or None)  # fmt: skip
         self.rows.append({"step": t, **row})
         for sink in self.sinks:
             self._try(type(sink).__name__, t, sink.log, row, t)

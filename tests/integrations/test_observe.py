@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from dldna import params
 from dldna.integrations import CSV, MLflow, Observe, TensorBoard, WandB
 from dldna.integrations import share as shares
-from dldna.landscape import Trajectory, trace
+from dldna.landscape import Recorder, Trajectory, trace
 from dldna.records import Motion
 
 X, Y = torch.randn(64, 4), torch.randint(0, 3, (64,))
@@ -276,6 +276,7 @@ def test_bad_input_is_named_before_training_begins(tmp_path):
         (RuntimeError, "watch", Observe()),
         (ValueError, "step must be", lambda: Observe().watch(model, sgd, -1)),
         (ValueError, "after step 5", lambda: late(5)),
+        (ValueError, "one number", lambda: late(loss=torch.ones(3))),
     ]:
         with pytest.raises(error, match=words):
             call()
@@ -299,6 +300,26 @@ def test_a_measurement_that_fails_does_not_stop_the_run(capsys):
     assert len(observe.rows) == len(observe.errors) == 3
     assert "no space left" in observe.record().provenance.notes["errors"][0]
     assert "no space left" in capsys.readouterr().out
+
+
+def test_a_run_that_was_interrupted_goes_on_in_its_folder(tmp_path):
+    model = network()
+    sgd = make("sgd", model)
+    for begin, end in [(0, 5), (3, 9)]:
+        recorder = Recorder(tmp_path / "run", resume=begin > 0)
+        observe = Observe(every=2, overhead=None, folder=recorder)
+        with observe.watch(model, sgd, begin):
+            for t in range(begin + 1, end + 1):
+                observe(step=t, loss=step(model, sgd))
+        assert not observe.errors
+    found = Trajectory(tmp_path / "run").steps.tolist()
+    assert found == [0, 2, 3, 4, 6, 8]
+    moves = [row["param_change"] for row in observe.rows]
+    angles = [row["cosine"] for row in observe.rows]
+    assert np.isfinite(moves).all()
+    assert np.isfinite(angles).tolist() == [False, True, True]
+    with pytest.raises(FileExistsError, match="resume"):
+        Observe(folder=tmp_path / "run")
 
 
 def test_one_observer_watches_one_run():

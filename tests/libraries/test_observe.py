@@ -1,5 +1,6 @@
 """The observer in the loops and trackers of others, each the real one."""
 
+import importlib.util
 import random
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
+from dldna._torchvision import torchvision
 from dldna.integrations import MLflow, Observe, TensorBoard, WandB
 from dldna.landscape import Trajectory, top_eigenpairs
 
@@ -22,17 +24,20 @@ def seeded():
     torch.manual_seed(3), random.seed(3), np.random.seed(3)  # noqa: NPY002
 
 
-def transformers():
-    from dldna._torchvision import torchvision
+@pytest.fixture(autouse=True, scope="module")
+def _torchvision():
+    """The libraries import it where it is installed."""
+    if importlib.util.find_spec("torchvision"):
+        torchvision()
 
+
+def transformers():
     module = pytest.importorskip(
         "transformers",
         reason="transformers is not installed: pip install transformers",
         exc_type=ImportError,
     )
     pytest.importorskip("accelerate", reason="pip install accelerate")
-    if module.utils.is_torchvision_available():
-        torchvision()
     return module
 
 
