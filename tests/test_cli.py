@@ -42,7 +42,8 @@ def call(folder, *more, checkpoint="net.pth", grid="5"):
 
 
 def test_one_command_makes_a_surface(net, capsys):
-    assert call(net, "--export", "html", "ply", "vtk") == 0
+    formats = ("html", "ply", "vtp", "vti", "csv")
+    assert call(net, "--export", *formats) == 0
     out = capsys.readouterr().out
     assert "The centre" in out
     s = Surface.load(net / "o" / "surface.npz")
@@ -50,7 +51,7 @@ def test_one_command_makes_a_surface(net, capsys):
     assert s.provenance.n_samples == 960
     assert s.provenance.data == "moons (train)"
     assert "accuracy" in s.metrics
-    for name in ("html", "ply", "vtk"):
+    for name in formats:
         assert (net / "o" / f"surface.{name}").exists()
     assert "parameters" in (net / "o" / "report.txt").read_text()
     data = load("moons")

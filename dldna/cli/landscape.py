@@ -18,7 +18,7 @@ LOSSES = {
     "mse": nn.MSELoss,
     "bce": nn.BCEWithLogitsLoss,
 }
-EXPORTS = ("html", "ply", "vtk")
+EXPORTS = ("html", "ply", "vtp", "vti", "csv", "vtk")
 BATCH = 500
 EPILOG = """
 examples:
@@ -288,8 +288,9 @@ def _export(record: Any, given: argparse.Namespace) -> list[Path]:
         file = given.out / f"surface.{wish}"
         if wish == "html":
             written.append(record.to_html(file))
-        elif wish == "ply":
-            written += record.to_ply(file, given.scale)
+        elif wish in ("ply", "vtp", "vtk"):
+            write = getattr(record, f"to_{wish}")
+            written += write(file, given.scale)
         else:
-            written += record.to_vtk(file, given.scale)
+            written += getattr(record, f"to_{wish}")(file)
     return written

@@ -28,7 +28,7 @@ def test_the_page_s_code_runs_in_its_order(tmp_path, monkeypatch, capsys):
     assert number == 11
     there = {p.name for p in tmp_path.iterdir()}
     assert there >= {
-        "surface.npz", "surface.html", "surface.ply", "surface.vtk",
+        "surface.npz", "surface.html", "surface.ply", "surface.vtp",
         "surface.png", "run", "tiles",
     }  # fmt: skip
     said = capsys.readouterr().out
