@@ -64,7 +64,12 @@ def _known(value: Any) -> str:
 
 def _centre(s: Any) -> Iterator[str]:
     value = _at_centre(s)
-    if value is None:
+    if "file" in s.provenance.notes:
+        yield (
+            f"Read from {s.provenance.notes['file']}: its losses were not "
+            "held to the network's own here."
+        )
+    elif value is None:
         yield "The centre has not been evaluated on the grid yet."
     elif not np.isfinite(s.centre_loss):
         yield (

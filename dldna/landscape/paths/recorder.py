@@ -22,6 +22,7 @@ from dldna.landscape.paths.run_files import (
     tensors,
 )
 from dldna.landscape.scan.locking import locked
+from dldna.objective.inputs import check_unsharded
 
 
 class Recorder:
@@ -200,6 +201,7 @@ class Recorder:
             epoch: number of epochs so far, if known.
 
         Raises:
+            TypeError: the model is sharded over devices.
             ValueError: another network, a step that is not above the
                 last one, or weights beyond the range of ``dtype``.
             RuntimeError: at the first checkpoint, if another process is
@@ -217,6 +219,7 @@ class Recorder:
             ValueError: step 5 comes after step 5: steps must grow
         """
         if self._weights is None:
+            check_unsharded(model)
             self._open(model, int(step))
         if self._last is not None and step <= self._last:
             raise ValueError(
