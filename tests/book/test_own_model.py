@@ -28,7 +28,7 @@ def test_the_page_s_code_runs_in_its_order(tmp_path, monkeypatch, capsys):
     assert number == 14
     there = {p.name for p in tmp_path.iterdir()}
     assert there >= {
-        "surface.npz", "surface.html", "surface.ply", "surface.vtk",
+        "surface.npz", "surface.html", "surface.ply", "surface.vtp",
         "surface.png", "run", "tiles", "observed",
     }  # fmt: skip
     said = capsys.readouterr().out
@@ -48,7 +48,7 @@ def test_the_page_s_commands_are_known():
         for line in block.replace("\\\n", "").splitlines()
         if line.startswith("dldna ")
     ]
-    assert len(commands) == 3
+    assert len(commands) == 5
     for line in commands:
         words = line.split()[1:]
         assert _parser(words).parse_args(words).model
