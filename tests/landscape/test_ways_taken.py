@@ -90,7 +90,9 @@ MODELS = {  # and the way that is taken by default
     "branching": (Branching, "slow"),
 }
 TYPES = (torch.float32, torch.float64)
-crossed = pytest.mark.parametrize("dtype", TYPES)
+crossed = pytest.mark.parametrize(
+    "dtype", [TYPES[0], pytest.param(TYPES[1], marks=pytest.mark.full)]
+)
 models = pytest.mark.parametrize("name", MODELS)
 
 
