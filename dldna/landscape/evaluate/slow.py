@@ -4,7 +4,7 @@ It is the oracle of every other way.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import pairwise
 from typing import Any
 
@@ -97,9 +97,16 @@ def placed(subspace: Subspace, needs: tuple[str, ...] = ()) -> Iterator[Put]:
 def forward(subspace: Subspace, batch: Any) -> Any:
     """The model's output on a batch, at the point that is in place."""
     half = subspace.dtype == "bfloat16"
-    with torch.autocast(subspace.device.type, torch.bfloat16, enabled=half):
+    with _precision(subspace.device.type, half):
         output = bt.apply(subspace.model, bt.split(batch)[0])
     return output.float() if half and isinstance(output, Tensor) else output
+
+
+def _precision(device: str, half: bool) -> AbstractContextManager[None]:
+    """In bfloat16, or as the weights are, whatever the caller has set."""
+    if half or torch.amp.is_autocast_available(device):
+        return torch.autocast(device, torch.bfloat16, enabled=half)
+    return nullcontext()  # "mps" before torch 2.5: nothing could be set
 
 
 def recalibrate(subspace: Subspace, put: Put) -> None:
