@@ -37,6 +37,7 @@ MODULES = {
     "plotting.widget": "pages.widget",
     "export.report": "export.reliability",
     "export.scales": "export.height_scales",
+    "export.vtk": "export.vtk_xml",
     "init.blocks": "init.weight_matrices",
     "init.report": "init.init_report",
     "init.spectra": "init.weight_spectra",

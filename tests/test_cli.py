@@ -42,7 +42,8 @@ def call(folder, *more, checkpoint="net.pth", grid="5"):
 
 
 def test_one_command_makes_a_surface(net, capsys):
-    assert call(net, "--export", "html", "ply", "vtk") == 0
+    formats = ("html", "ply", "vtp", "vti", "csv")
+    assert call(net, "--export", *formats) == 0
     out = capsys.readouterr().out
     assert "The centre" in out
     s = Surface.load(net / "o" / "surface.npz")
@@ -50,7 +51,7 @@ def test_one_command_makes_a_surface(net, capsys):
     assert s.provenance.n_samples == 960
     assert s.provenance.data == "moons (train)"
     assert "accuracy" in s.metrics
-    for name in ("html", "ply", "vtk"):
+    for name in formats:
         assert (net / "o" / f"surface.{name}").exists()
     assert "parameters" in (net / "o" / "report.txt").read_text()
     data = load("moons")
@@ -241,3 +242,55 @@ def test_version_and_help_from_a_shell():
         )  # fmt: skip
         assert done.returncode == code
         assert says in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("word", "package"), [("hf:gpt2", "transformers"), ("timm:vit", "timm")]
+)
+def test_networks_of_packages_that_are_missing(
+    word, package, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.setattr("dldna._torchvision.torchvision", lambda: None)
+    monkeypatch.setitem(sys.modules, package, None)
+    words = ["--data", "moons", "--out", str(tmp_path / "o")]
+    assert main(["landscape", word, *words]) == 1
+    said = capsys.readouterr().err
+    assert f"needs '{package}'" in said
+    assert 'pip install "dldna[libraries]"' in said
+    assert main(["landscape", word.partition(":")[0] + ":", *words]) == 1
+    assert "names no network" in capsys.readouterr().err
+
+
+def test_a_network_with_its_own_loss(tmp_path, monkeypatch, capsys):
+    """By a stand-in for the package that makes it."""
+
+    class Net(torch.nn.Module):
+        main_input_name = "pixel_values"
+
+        def __init__(self):
+            super().__init__()
+            self.a = torch.nn.Linear(2, 2)
+
+        def forward(self, pixel_values, labels):
+            z = self.a(pixel_values)
+            loss = torch.nn.functional.cross_entropy(z, labels)
+            return {"loss": 3 * loss, "logits": z}
+
+    from dldna.cli import library_models
+
+    torch.manual_seed(0)
+    made = Net()
+    monkeypatch.setattr(library_models, "library_model", lambda *given: made)
+    words = ["--data", "moons", "--grid", "3", "--limit", "40"]
+    out = tmp_path / "o"
+    call = ["landscape", "hf:anything", *words, "--out", str(out)]
+    assert main(call) == 0
+    assert "at its initial weights" in capsys.readouterr().out
+    data = load("moons")
+    batch = {"pixel_values": data.train_x[:40], "labels": data.train_y[:40]}
+    right = made(**batch)["loss"].item()
+    found = Surface.load(out / "surface.npz")
+    assert found.centre_loss == pytest.approx(right, rel=1e-6)
+    assert found.metrics == {}
+    assert main([*call, "--loss", "mode"]) == 1
+    assert "did you mean 'model'" in capsys.readouterr().err

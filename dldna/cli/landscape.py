@@ -11,14 +11,14 @@ import torch
 from torch import nn
 
 from dldna.checks import choice, need
-from dldna.cli import arguments
+from dldna.cli import arguments, library_models
 
 LOSSES = {
     "cross_entropy": nn.CrossEntropyLoss,
     "mse": nn.MSELoss,
     "bce": nn.BCEWithLogitsLoss,
 }
-EXPORTS = ("html", "ply", "vtk")
+EXPORTS = ("html", "ply", "vtp", "vti", "csv", "vtk")
 BATCH = 500
 EPILOG = """
 examples:
@@ -29,6 +29,8 @@ examples:
   dldna landscape mlp a.pth b.pth c.pth --data digits \\
       --directions checkpoints --extent -0.5:1.5
   dldna landscape my_nets.py:make net.pth --data my_data.py:batches
+  dldna landscape hf:my_folder --data my_data.py:batches --limit 64
+  dldna landscape timm:resnet18 net.pth --data CIFAR10 --plan
 
 The same command goes on where a stopped one ended.
 """
@@ -40,7 +42,11 @@ def add(parser: argparse.ArgumentParser) -> None:
 
     parser.epilog = EPILOG
     put = parser.add_argument
-    put("model", help="name of a network, or module:factory")
+    put(
+        "model",
+        help="name of a network, module:factory, hf:CONFIG_OR_FOLDER "
+        "(transformers) or timm:NAME",
+    )
     put(
         "checkpoints", nargs="*", type=Path,
         help="files or folders; the plane goes through the first (pca: "
@@ -54,8 +60,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     put("--split", default="train", choices=["train", "test"])
     put("--limit", type=int, help="use only the first so many samples")
     put(
-        "--loss", default="cross_entropy",
-        help=f"{', '.join(LOSSES)}, or module:name (default: %(default)s)",
+        "--loss",
+        help=f"{', '.join(LOSSES)}, module:name, or model for the network's "
+        "own (default: cross_entropy; for hf: model)",
     )  # fmt: skip
     put(
         "--directions", default="random",
@@ -86,6 +93,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     for old, new in {"--precision": "--dtype", "--path": "--way"}.items():
         put(old, dest=new[2:], action=arguments.Renamed, help=SUPPRESS)
     put("--metrics", default=None, help="as accuracy; '' for none")
+    put(
+        "--params", nargs="+",
+        help="what may move: trainable, all, names, parts, '*patterns'",
+    )  # fmt: skip
     put("--orthogonal", action="store_true", help="perpendicular directions")
     put("--jobs", type=int, help="processes (needs joblib)")
     put("--dask", metavar="ADDRESS", help="scheduler of a dask cluster")
@@ -104,10 +115,13 @@ def run(given: argparse.Namespace) -> int:
     from dldna.landscape import cost, surface
 
     _check(given)
+    given.loss = library_models.default_loss(given)
     if given.threads:
         torch.set_num_threads(given.threads)
     data, name, shape, classes = _data(given)
     model = _model(given, shape, classes)
+    if shape is not None:
+        data = library_models.batches_for(model, data, given.loss)
     centre, options = _place(model, given)
     seconds, points = given.budget
     call = {
@@ -125,6 +139,7 @@ def run(given: argparse.Namespace) -> int:
         "dtype": given.dtype,
         "way": given.way,
         "limit": given.limit,
+        "params": given.params,
         "orthogonal": given.orthogonal,
         "n_jobs": given.jobs,
         "data_name": name,
@@ -189,6 +204,9 @@ def _data(given: argparse.Namespace):
 
 
 def _model(given: argparse.Namespace, shape, classes) -> nn.Module:
+    if library_models.is_library(given.model):
+        made = library_models.library_model
+        return made(given.model, given.seed, shape, classes)
     if ":" in given.model:
         made = arguments.thing(given.model)
         made = made if isinstance(made, nn.Module) else made()
@@ -226,7 +244,8 @@ def _place(model: nn.Module, given) -> tuple[nn.Module, dict[str, Any]]:
     if files:
         load_into(model, read_checkpoint(files[0], given.key), files[0])
     else:
-        print(f"no checkpoint given: {given.model} at its initial weights")
+        kind = library_models.weights_of(given.model)
+        print(f"no checkpoint given: {given.model} at its {kind} weights")
     others = []
     if "checkpoints" in ways:
         if len(files) != 3:
@@ -270,7 +289,9 @@ def _loss(text: str) -> Any:
     if ":" in text:
         found = arguments.thing(text)
         return found() if isinstance(found, type) else found
-    return LOSSES[choice("loss", text, LOSSES)]()
+    if text == "model":
+        return text
+    return LOSSES[choice("loss", text, [*LOSSES, "model"])]()
 
 
 def _metrics(given: argparse.Namespace) -> tuple[str, ...]:
@@ -288,8 +309,9 @@ def _export(record: Any, given: argparse.Namespace) -> list[Path]:
         file = given.out / f"surface.{wish}"
         if wish == "html":
             written.append(record.to_html(file))
-        elif wish == "ply":
-            written += record.to_ply(file, given.scale)
+        elif wish in ("ply", "vtp", "vtk"):
+            write = getattr(record, f"to_{wish}")
+            written += write(file, given.scale)
         else:
-            written += record.to_vtk(file, given.scale)
+            written += getattr(record, f"to_{wish}")(file)
     return written

@@ -64,7 +64,12 @@ def _known(value: Any) -> str:
 
 def _centre(s: Any) -> Iterator[str]:
     value = _at_centre(s)
-    if value is None:
+    if "file" in s.provenance.notes:
+        yield (
+            f"Read from {s.provenance.notes['file']}: its losses were not "
+            "held to the network's own here."
+        )
+    elif value is None:
         yield "The centre has not been evaluated on the grid yet."
     elif not np.isfinite(s.centre_loss):
         yield (
@@ -170,6 +175,13 @@ def _directions(s: Any) -> Iterator[str]:
     done = notes.get("directions", s.directions)
     for axis, words in zip(("alpha", "beta"), done, strict=False):
         yield f"{axis}: {words}."
+    if notes.get("moved"):
+        names = notes["params"]
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        yield (
+            f"{notes['moved']:,} parameters move ({', '.join(names[:3])}"
+            f"{more}); all others stand still."
+        )
     if notes.get("lengths"):
         said = " and ".join(f"{v:.4g}" for v in notes["lengths"])
         yield f"Lengths of the two: {said}."

@@ -2,6 +2,7 @@
 
 from dldna.landscape import moved
 from dldna.landscape.curvature import (
+    NoSecondDerivative,
     NotConvergedWarning,
     Operator,
     diagonal,
@@ -33,6 +34,7 @@ __all__ = [
     "DIRECTIONS",
     "Cost",
     "Direction",
+    "NoSecondDerivative",
     "NotAFunction",
     "NotConvergedWarning",
     "Operator",

@@ -25,11 +25,7 @@ from dldna.objective.reductions import Weighed, is_torchs, loss_name
 from dldna.objective.repeated import check_state
 from dldna.params import exact
 
-WRAPPERS = {
-    "DataParallel": "the network inside, model.module",
-    "DistributedDataParallel": "the network inside, model.module",
-    "FullyShardedDataParallel": "an unsharded copy of the network",
-}
+WRAPPERS = ("DataParallel", "DistributedDataParallel")
 
 
 class NotFinite(ValueError):
@@ -59,7 +55,11 @@ def check_model(model: Any, name: str = "the model") -> None:
         )
     kind = type(model).__name__
     if kind in WRAPPERS:
-        raise TypeError(f"{name} is wrapped in {kind}; give {WRAPPERS[kind]}")
+        raise TypeError(
+            f"{name} is wrapped in {kind}; give the network inside, "
+            "model.module"
+        )
+    check_unsharded(model, name)
     check_ready(model, name)
     if next(model.parameters(), None) is None:
         raise ValueError(f"{name} has no parameters to move")
@@ -71,14 +71,6 @@ def check_model(model: Any, name: str = "the model") -> None:
                 "the imaginary part as one real parameter, and make "
                 "torch.view_as_complex of it in forward"
             )
-        if (
-            type(tensor).__name__ == "DTensor"
-            or "DTensor" in type(tensor.data).__name__
-        ):
-            raise TypeError(
-                f"{name} is sharded over devices in {key!r}: gather it "
-                "(full_tensor()) into an unsharded copy of the network"
-            )
         if tensor.is_floating_point() and not bool(
             torch.isfinite(tensor).all()
         ):
@@ -86,6 +78,37 @@ def check_model(model: Any, name: str = "the model") -> None:
                 f"{name}'s own weights are not finite in {key!r}: training "
                 "diverged, or the checkpoint is damaged"
             )
+
+
+def check_unsharded(model: nn.Module, name: str = "the model") -> None:
+    """Refuse a model whose weights lie on several devices, in parts.
+
+    Args:
+        model: the network.
+        name: what to call it in the message.
+
+    Raises:
+        TypeError: FSDP shards it or a part of it, or a parameter or a
+            buffer is a DTensor.
+    """
+    where = [
+        f"the part {key!r}" if key else "it"
+        for key, module in model.named_modules()
+        if type(module).__name__ == "FullyShardedDataParallel"
+    ]
+    where += [
+        repr(key)
+        for key, tensor in [*model.named_parameters(), *model.named_buffers()]
+        if "DTensor" in (type(tensor).__name__, type(tensor.data).__name__)
+    ]
+    if where:
+        raise TypeError(
+            f"{name} is sharded over devices (FSDP or DTensor, in "
+            f"{where[0]}), so no process has its weights: load them into an "
+            "unsharded copy of the network, as by torch.distributed."
+            "checkpoint.state_dict.get_model_state_dict with StateDictOptions"
+            "(full_state_dict=True), and give that"
+        )
 
 
 def check_ready(model: nn.Module, name: str = "the model") -> None:

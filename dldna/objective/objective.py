@@ -1,7 +1,7 @@
 """The mean loss over data as a function of the parameters."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -62,16 +62,16 @@ class Objective(Held):
             for the loss that the model itself returns.
         data: a loader, a batch, or tensors; see :mod:`dldna.batches`. One
             pass is kept in memory.
-        names: names of the parameters that may move, taken in the model's
-            order; by default those with ``requires_grad``, or all, where
-            none has it.
+        names: the parameters that may move (see :func:`chosen_names`); by
+            default the trainable ones, or all, where none is.
         dtype: "float32" or "float64", or torch's own name for it; by
             default float32, unless the parameters are float64. Models that
-            mix types keep each tensor's own.
+            mix types keep each tensor's own, and get the data as they are.
         statistics: what batch normalisation uses: "eval", also called
             "frozen" (the running statistics), or "train" (each batch's
             own). Dropout is off in both.
         limit: use only this many samples.
+        size: ``f(batch)``, its number of samples, where nothing tells it.
 
     Raises:
         TypeError: the model is no module, or model, loss and data do not
@@ -100,16 +100,15 @@ class Objective(Held):
         loss_fn: Callable | None = None,
         data: Any = None,
         *,
-        names: Sequence[str] | None = None,
+        names: Any = None,
         dtype: str | torch.dtype | None = None,
         statistics: str = "eval",
         limit: int | None = None,
+        size: Callable[[Any], int] | None = None,
     ):
         known = "eval" if statistics == "frozen" else statistics
         self.statistics = checks.choice("statistics", known, STATISTICS)
-        if limit is not None:
-            checks.count("limit", limit)
-        model, loss_fn, data = opened(model, loss_fn, data)
+        model, loss_fn, data = opened(model, loss_fn, data, size)
         check_model(model)
         check_loss(loss_fn, data)
         self.model, self.loss_fn, self.data = model, loss_fn, data
@@ -129,10 +128,12 @@ class Objective(Held):
         kinds = {p.dtype for p in named.values() if p.is_floating_point()}
         self.mixed = len(kinds) > 1
         self.held = bt.held(data, limit)
+        to = {"device": self.device} if self.mixed else self.cast
         with untouched(model):
-            first_batch = bt.to(self.held[0], dtype=first.dtype)
+            own = {} if self.mixed else {"dtype": first.dtype}
+            first_batch = bt.to(self.held[0], **own)
             self.writes = check_call(model, loss_fn, [first_batch], data)
-        self.run_loss = cast(loss_fn, model, **self.cast)
+        self.run_loss = cast(loss_fn, model, **to)
         self.call = bt.loss_caller(self.run_loss)
         self.point = {
             k: self._typed(named[k].detach()).clone() for k in self.names
@@ -142,7 +143,7 @@ class Objective(Held):
             for k, p in named.items()
             if k not in self.point
         }
-        self.given = [bt.to(b, **self.cast) for b in self.held]
+        self.given = [bt.to(b, **to) for b in self.held]
         self.n_samples = sum(bt.size(b) for b in self.given)
         self.given = counted(self.loss_fn, self.given)
         self.n = sum(p.numel() for p in self.point.values())

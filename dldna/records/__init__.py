@@ -15,8 +15,8 @@ from dldna.records.kinds import (
     Motion,
     Sharpness,
     Spectrum,
-    Surface,
 )
+from dldna.records.surface import Surface
 
 __all__ = [
     "Density",

@@ -1,23 +1,10 @@
 """The records: one class for each kind of result."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
-from dldna import checks, export
-from dldna.files import write_atomic
 from dldna.records.base import Provenance, Record
-
-
-def _write_text(path: str | Path, text: str) -> Path:
-    return write_atomic(path, lambda f: f.write(text.encode()))
-
-
-def _beside(path: str | Path) -> Path:
-    path = Path(path)
-    return path.with_name(f"{path.stem}_path{path.suffix}")
 
 
 def _none() -> np.ndarray:
@@ -70,137 +57,6 @@ class Line(Record):
     losses: np.ndarray
     metrics: dict[str, np.ndarray] = field(default_factory=dict)
     provenance: Provenance = field(default_factory=Provenance)
-
-
-@dataclass(frozen=True, eq=False)
-class Surface(Record):
-    """Losses on a plane through parameter space.
-
-    The point (alpha, beta) is ``centre + alpha * d1 + beta * d2``.
-
-    Args:
-        alphas: (A,) coordinates along the first direction; 0 is among them.
-        betas: (B,) coordinates along the second; 0 is among them.
-        losses: (A, B) mean loss in float64; ``losses[i, j]`` belongs to
-            ``(alphas[i], betas[j])``. NaN and inf are kept.
-        evaluated: (A, B) which points have been computed.
-        centre_loss: the loss at the centre, evaluated directly.
-        metrics: further values by name, each (A, B).
-        directions: how each direction was chosen, for people.
-        way: how the points were evaluated; empty if not known.
-        path_coords: (T, 2) a trajectory's projections, or (0, 2).
-        path_losses: (T,) the true losses of its checkpoints, or (0,).
-        path_projected: (T,) the losses at their projections, or (0,).
-        path_distance: (T,) how far they lie off the plane, or (0,).
-        provenance: where it came from.
-    """
-
-    alphas: np.ndarray
-    betas: np.ndarray
-    losses: np.ndarray
-    evaluated: np.ndarray
-    centre_loss: float
-    metrics: dict[str, np.ndarray] = field(default_factory=dict)
-    directions: list[str] = field(default_factory=list)
-    way: str = ""
-    path_coords: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
-    path_losses: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    path_projected: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    path_distance: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    provenance: Provenance = field(default_factory=Provenance)
-
-    FORMER: ClassVar[dict[str, str]] = {"path": "way"}
-    path = checks.former("way")
-
-    def report(self) -> str:
-        """Say in plain words how far to trust this surface."""
-        return export.report(self)
-
-    def to_html(self, path: str | Path) -> Path:
-        """Write one page that opens in any browser, without a network.
-
-        Args:
-            path: the file.
-
-        Returns:
-            The path written.
-        """
-        names = [*self.directions, "", ""]
-        text = export.page(
-            self.alphas,
-            self.betas,
-            self.losses,
-            evaluated=self.evaluated,
-            metrics=self.metrics,
-            axes=(names[0], names[1]),
-            path_coords=self.path_coords,
-            path_losses=self.path_losses,
-            path_projected=self.path_projected,
-            title=self._title(),
-            words=self.report(),
-        )
-        return _write_text(path, text)
-
-    def to_ply(self, path: str | Path, scale: str = "linear") -> list[Path]:
-        """Write triangles for MeshLab, Blender or trimesh.
-
-        Args:
-            path: the file. A trajectory goes beside it, as edges, into
-                ``NAME_path.ply``.
-            scale: "linear", "log" or "clip"; a comment in the file says
-                which, and no point is left out.
-
-        Returns:
-            The paths written.
-        """
-        h = export.heights(self.losses, scale)
-        lines = [self._title(), *self.directions]
-        text = export.surface_ply(self.alphas, self.betas, h, lines)
-        written = [_write_text(path, text)]
-        if len(self.path_coords):
-            lift = export.lift(self.alphas, self.betas)
-            text = export.path_ply(
-                self.path_coords, self._path_heights(), h, lift, lines
-            )
-            written.append(_write_text(_beside(path), text))
-        return written
-
-    def to_vtk(self, path: str | Path, scale: str = "linear") -> list[Path]:
-        """Write a legacy VTK file for ParaView.
-
-        Args:
-            path: the file. A trajectory goes into ``NAME_path.vtk``.
-            scale: of the heights; the array ``loss`` is unchanged.
-
-        Returns:
-            The paths written.
-        """
-        h = export.heights(self.losses, scale)
-        text = export.surface_vtk(
-            self.alphas, self.betas, self.losses, h, self.metrics,
-            self._title(),
-        )  # fmt: skip
-        written = [_write_text(path, text)]
-        if len(self.path_coords):
-            lift = export.lift(self.alphas, self.betas)
-            text = export.path_vtk(
-                self.path_coords, self._path_heights(), h, lift
-            )
-            written.append(_write_text(_beside(path), text))
-        return written
-
-    def _title(self) -> str:
-        about = [self.provenance.model, self.provenance.data]
-        named = ", ".join(a for a in about if a)
-        return f"Loss surface of {named}" if named else "Loss surface"
-
-    def _path_heights(self) -> np.ndarray:
-        if len(self.path_losses) == len(self.path_coords):
-            return self.path_losses
-        return np.full(len(self.path_coords), self.centre_loss)
-
-
-Surface.__init__ = checks.renamed(path="way")(Surface.__init__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -368,6 +224,8 @@ class Motion(Record):
         threshold: (M,) of stability, for the rate at that point.
         noise_trace: (M,) trace of one sample's gradient covariance.
         noise_scale: (M,) that trace over the squared gradient, in samples.
+        trace: (M,) trace of the Hessian.
+        trace_error: (M,) its standard error, of the probes.
         threshold_of: what the threshold is to be compared with:
             "sharpness", "preconditioned sharpness" or "unknown".
         provenance: where it came from.
@@ -396,6 +254,8 @@ class Motion(Record):
     threshold: np.ndarray = field(default_factory=_none)
     noise_trace: np.ndarray = field(default_factory=_none)
     noise_scale: np.ndarray = field(default_factory=_none)
+    trace: np.ndarray = field(default_factory=_none)
+    trace_error: np.ndarray = field(default_factory=_none)
     threshold_of: str = "unknown"
     provenance: Provenance = field(default_factory=Provenance)
 

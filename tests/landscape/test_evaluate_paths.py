@@ -118,6 +118,25 @@ class Reusing(nn.Module):
         return self.head(s - g)
 
 
+class Flattened(nn.Module):
+    """Images flattened for one layer, for two, and with a ReLU between."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 5, 3, stride=4)
+        self.one, self.drop = nn.Linear(5 * 16, 4), nn.Dropout(0.5)
+        self.two, self.too = nn.Linear(5 * 4, 4), nn.Linear(5 * 4, 4)
+        self.after = nn.Linear(5 * 8, 4)
+
+    def forward(self, x):
+        h = self.stem(x)
+        one = self.one(self.drop(torch.flatten(h, 1)))
+        flat = F.max_pool2d(h, 2).flatten(1)
+        both = self.two(flat) * self.too(flat)
+        across = F.max_pool2d(h, (1, 2)).flatten(start_dim=1)
+        return one + both + self.after(torch.relu(across))
+
+
 class Recurrent(nn.Module):
     def __init__(self):
         super().__init__()
@@ -241,6 +260,7 @@ NETWORKS = {
     "cnn": (cnn, (3, 16, 16), ["layered", "stacked"]),
     "tiny images": (tiny_images, (3, 16, 16), ["layered", "stacked"]),
     "vgg": (vgg, (3, 16, 16), ["layered", "stacked"]),
+    "flattened": (Flattened, (3, 16, 16), ["layered", "stacked"]),
     "residual": (Residual, (3, 16, 16), ["layered", "stacked"]),
     "attention": (Attention, (5,), ["layered", "stacked"]),
     "encoder": (lambda: Encoder(True, "gelu"), (5, 6), ["layered"]),
@@ -525,8 +545,10 @@ def test_mlp_in_bfloat16():
 
 
 @pytest.mark.parametrize(
-    ("name", "way"), [("mlp", "mlp"), ("mlp", "layered"), ("cnn", "layered")]
-)
+    ("name", "way"),
+    [("mlp", "mlp"), ("mlp", "layered"),
+     pytest.param("cnn", "layered", marks=pytest.mark.full)],
+)  # fmt: skip
 def test_many_tiles_and_rows(name, way):
     """More samples and points than fit in one piece."""
     sizes = (700, 3, 350) if name == "mlp" else (400, 3, 350)

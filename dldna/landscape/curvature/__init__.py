@@ -1,6 +1,7 @@
 """Curvature: eigenpairs, densities, traces and sharpness of a loss."""
 
 from dldna.landscape.curvature.blocks import gradient_share, layer_spectra
+from dldna.landscape.curvature.culprits import NoSecondDerivative
 from dldna.landscape.curvature.density import spectral_density
 from dldna.landscape.curvature.eigenpairs import (
     NotConvergedWarning,
@@ -15,6 +16,7 @@ from dldna.landscape.curvature.sharpness import (
 from dldna.landscape.curvature.trace import diagonal, trace
 
 __all__ = [
+    "NoSecondDerivative",
     "NotConvergedWarning",
     "Operator",
     "diagonal",

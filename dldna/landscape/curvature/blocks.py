@@ -8,15 +8,19 @@ import torch
 from torch import nn
 
 from dldna import checks, guard, progress
-from dldna.landscape.curvature.call import check_call
+from dldna.landscape.curvature.call import (
+    check_call,
+    difference_products,
+)
 from dldna.landscape.curvature.eigenpairs import moves, top_eigenpairs
-from dldna.landscape.curvature.operator import Operator
-from dldna.objective import accepts_objective
+from dldna.landscape.curvature.operator import Operator, of_gradients
+from dldna.objective import accepts_objective, check_model
 from dldna.params import exact
 from dldna.records import Spectrum
 
 
 @checks.renamed(mode="statistics")
+@difference_products
 @accepts_objective
 def layer_spectra(
     model: nn.Module,
@@ -69,6 +73,7 @@ def layer_spectra(
         quantization of neural networks with mixed-precision", ICCV 2019,
         arXiv 1905.03696.
     """
+    check_model(model)  # a matrix alone has no layers
     check_call(model, options, top_eigenpairs, Operator)
     for name in ("params", "pad"):
         if name in options:
@@ -98,6 +103,7 @@ def layer_spectra(
 
 
 @checks.renamed(mode="statistics")
+@difference_products
 @accepts_objective
 def gradient_share(
     model: nn.Module,
@@ -143,7 +149,7 @@ def gradient_share(
     check_call(model, options, Operator)
     options.setdefault("params", names)
     with guard.untouched(model):
-        operator = Operator(model, loss_fn, data, **options)
+        operator = of_gradients(model, loss_fn, data, **options)
         g = exact(operator.gradient()).cpu()
         mask = moves(operator)
     rows = torch.from_numpy(spectrum.eigenvectors).double()

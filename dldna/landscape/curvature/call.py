@@ -4,6 +4,7 @@ import inspect
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 from torch import nn
@@ -35,7 +36,7 @@ def check_call(
         ValueError: unknown option 'limt': did you mean 'limit'? Known: \
 adaptive, dtype, limit, matrix, params, statistics, way
     """
-    if not isinstance(model, Objective):
+    if not isinstance(model, Objective) and not is_matrix(model):
         check_model(model)
     known = [
         p.name
@@ -45,6 +46,47 @@ adaptive, dtype, limit, matrix, params, statistics, way
     ]
     for name in options:
         checks.choice("option", name, known)
+
+
+def is_matrix(given: Any) -> bool:
+    """Whether something is a matrix, and neither a model nor an objective.
+
+    Example:
+        >>> import numpy as np
+        >>> is_matrix(np.eye(2)), is_matrix(nn.Linear(2, 2))
+        (True, False)
+    """
+    if isinstance(given, (nn.Module, Objective, type)):
+        return False
+    shape = getattr(given, "shape", None)
+    multiplies = hasattr(given, "__matmul__") or hasattr(given, "matvec")
+    return multiplies and isinstance(shape, tuple) and len(shape) == 2
+
+
+def difference_products(function: Callable) -> Callable:
+    """Let a call take ``products="difference"`` for ``way="difference"``.
+
+    Example:
+        >>> @difference_products
+        ... def measure(products=99, **options):
+        ...     return products, options
+        >>> measure(products="difference")
+        (99, {'way': 'difference'})
+    """
+
+    @wraps(function)
+    def call(*args, **kwargs):
+        if isinstance(kwargs.get("products"), str):
+            word = kwargs.pop("products")
+            way = checks.choice("products", word, ("difference",))
+            if kwargs.setdefault("way", way) != way:
+                raise TypeError(
+                    f"products={word!r} and way={kwargs['way']!r} are two "
+                    "ways: give one of them"
+                )
+        return function(*args, **kwargs)
+
+    return call
 
 
 @contextmanager

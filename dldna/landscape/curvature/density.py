@@ -7,8 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dldna import checks, guard
-from dldna.landscape.curvature.call import check_call
+from dldna import checks
+from dldna.landscape.curvature.call import (
+    check_call,
+    difference_products,
+)
+from dldna.landscape.curvature.foreign import accepts_matrix, matrix_of
 from dldna.landscape.curvature.lanczos import tridiagonal
 from dldna.landscape.curvature.operator import Operator
 from dldna.objective import accepts_objective
@@ -16,6 +20,8 @@ from dldna.records import Density
 
 
 @checks.renamed(mode="statistics")
+@difference_products
+@accepts_matrix
 @accepts_objective
 def spectral_density(
     model: nn.Module,
@@ -44,7 +50,9 @@ def spectral_density(
     Every bump is as wide as ``sigma``; nothing narrower can be seen.
 
     Args:
-        model: any ``nn.Module``; it is not written to.
+        model: any ``nn.Module``; it is not written to. Or, in place of
+            all three, an objective, or a symmetric matrix with ``shape``
+            and ``@``, as an operator of curvlinops or SciPy.
         loss_fn: a torch loss, or a callable ``(output, batch)``.
         data: a loader, a batch, or tensors; see :mod:`dldna.batches`.
         probes: number of random vectors.
@@ -83,8 +91,7 @@ def spectral_density(
     if sigma is not None:
         checks.positive("sigma", sigma)
     check_call(model, options, spectral_density, Operator)
-    with guard.untouched(model):
-        operator = Operator(model, loss_fn, data, **options)
+    with matrix_of(model, loss_fn, data, **options) as operator:
         generator = torch.Generator().manual_seed(seed)
         m = min(steps, operator.n)
         nodes = np.full((probes, m), np.nan)

@@ -8,8 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dldna import checks, guard, params
-from dldna.landscape.curvature.call import check_call
+from dldna import checks, params
+from dldna.landscape.curvature.call import (
+    check_call,
+    difference_products,
+    is_matrix,
+)
+from dldna.landscape.curvature.foreign import accepts_matrix, matrix_of
 from dldna.landscape.curvature.lanczos import WHICH, Ritz, lanczos, multiple
 from dldna.landscape.curvature.operator import Operator
 from dldna.objective import accepts_objective
@@ -45,6 +50,8 @@ class NotConvergedWarning(UserWarning):
 
 
 @checks.renamed(mode="statistics")
+@difference_products
+@accepts_matrix
 @accepts_objective
 def top_eigenpairs(
     model: nn.Module,
@@ -91,7 +98,9 @@ def top_eigenpairs(
     largest magnitude is positive.
 
     Args:
-        model: any ``nn.Module``; it is not written to.
+        model: any ``nn.Module``; it is not written to. Or, in place of
+            all three, an objective, or a symmetric matrix with ``shape``
+            and ``@``, as an operator of curvlinops or SciPy.
         loss_fn: a torch loss, or a callable ``(output, batch)``; a mean
             over the samples.
         data: a loader, a batch, or tensors; see :mod:`dldna.batches`.
@@ -146,8 +155,7 @@ def top_eigenpairs(
             "power iteration finds"
         )
     check_call(model, options, top_eigenpairs, Operator)
-    with guard.untouched(model):
-        operator = Operator(model, loss_fn, data, **options)
+    with matrix_of(model, loss_fn, data, **options) as operator:
         _check_k(k, operator.n)
         limit = checks.count("max_products", max_products or 200 + 40 * k)
         seeds = [seed + i for i in range(starts)]
@@ -158,7 +166,8 @@ def top_eigenpairs(
                 for s in seeds
             ]
         record = verified(operator, found, tol=tol, seed=seed, parts=parts)
-    return padded(record, moves(operator)) if pad else record
+    whole = not pad or is_matrix(model)
+    return record if whole else padded(record, moves(operator))
 
 
 def search(

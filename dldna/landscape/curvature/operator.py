@@ -4,8 +4,7 @@ All that stands here needs products with vectors alone; one with the Hessian
 costs about two gradients.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,8 +12,10 @@ from torch import Tensor, nn
 
 from dldna import checks, params
 from dldna.guard import differentiable, untouched
-from dldna.landscape.curvature import products
-from dldna.landscape.curvature.call import watch
+from dldna.landscape.curvature import differences, products
+from dldna.landscape.curvature.call import difference_products
+from dldna.landscape.curvature.culprits import explained
+from dldna.landscape.curvature.matrix import SymmetricMatrix
 from dldna.landscape.curvature.verification import (
     agreeing,
     as_columns,
@@ -28,12 +29,12 @@ from dldna.records import Provenance
 from dldna.torch_internals import Convolution
 
 MATRICES = ("hessian", "gauss-newton")
-WAYS = ("auto", "reverse", "linearize", "forward")
+WAYS = ("auto", "reverse", "linearize", "forward", "difference")
 TRACE_AFTER = 8192  # samples times products, before "auto" traces
 MANY = 64  # batches; with more, error bars come from joined ones
 
 
-class Operator(Objective):
+class Operator(SymmetricMatrix, Objective):
     r"""The Hessian or Gauss-Newton matrix of a mean loss, as products.
 
     With :math:`L(w)=\sum_b \frac{m_b}{m} L_b(w)` over batches that count
@@ -44,44 +45,46 @@ class Operator(Objective):
     mean over the samples; torch's sums (``reduction="sum"``) are divided
     by their number.
 
-    A product :math:`Hv` is computed in one of three ways:
+    A product :math:`Hv` is computed in one of four ways:
 
     - ``reverse``: backward through the gradient, :math:`\nabla(g^\top v)`.
       The graph of the gradient is built once and kept for all products.
     - ``linearize``: the forward derivative of the gradient, traced once
-      with all that does not depend on :math:`v` folded away. Tracing
-      takes part of a second; the products are up to twice as fast for
-      convolutions.
+      with all that does not depend on :math:`v` folded away. That takes
+      part of a second; convolutions are up to twice as fast then.
     - ``forward``: forward over reverse, nothing kept between products.
+    - ``difference``: central differences of gradients, for operations
+      without a second derivative in torch. The step follows from the type
+      and the norms; ``notes["difference_error"]`` is the largest relative
+      change at half the step, of the first product and of those that
+      verify eigenpairs. float64 makes them far better. It serves the
+      Gauss-Newton matrix, too, and ``products="difference"`` says the same.
 
     ``auto`` begins with ``reverse``; for networks with convolutions it
     goes over to ``linearize`` when enough products have been asked for to
     pay for the tracing. Another way than ``reverse`` is taken only where
     three of its products, two of them with one vector, equal those of
     ``reverse`` on each batch, and ``linearize`` only for operations that
-    are known to be traced rightly. The choice does
-    not depend on timings, so runs repeat exactly. Graphs are kept while
-    all batches together save at most 2 GiB. In eval mode small batches
-    are joined up to 256 samples, which changes nothing but the speed.
+    are known to be traced rightly. No timing decides, so runs repeat
+    exactly. Graphs are kept while all batches together save at most 2 GiB.
 
-    The point is that of the model when the operator was made, which the
-    model's own tensors hold during each product (see
-    :class:`~dldna.objective.Objective`). A tied parameter counts once.
+    The point is that of the model when the operator was made. A tied
+    parameter counts once.
 
     Args:
         model: any ``nn.Module``.
         loss_fn: a torch loss, or a callable ``(output, batch)``.
         data: a loader, a batch, or tensors; see :mod:`dldna.batches`.
         matrix: "hessian" or "gauss-newton".
-        params: names of the parameters that may move. By default those
-            with ``requires_grad``; all, where none has it.
+        params: the parameters that may move, as in
+            :func:`~dldna.landscape.surface`; by default the trainable.
         dtype: of the arithmetic, "float32" or "float64", or torch's own
             name for it; float32 unless the parameters are float64, which
             tolerances below 1e-5 need.
         statistics: what batch norm uses: "eval", also called "frozen" (its
             running statistics), or "train" (each batch's own). Dropout is
             off in both.
-        way: "auto", "reverse", "linearize" or "forward".
+        way: "auto", "reverse", "linearize", "forward" or "difference".
         limit: use only this many samples.
         adaptive: multiply from both sides by :math:`\mathrm{diag}|w|`.
             The eigenvalues of this matrix do not change under the
@@ -89,9 +92,10 @@ class Operator(Objective):
 
     Raises:
         TypeError: the model is no module.
-        ValueError: no data, unknown names, parameters without values, a
-            loss that is not finite or not a function of the parameters
-            alone.
+        ValueError: no data, unknown names, a loss that is not finite or
+            not a function of the parameters alone.
+        NotImplementedError: torch has no second derivative of a layer, or
+            a wrong one; the message names it.
 
     Example:
         >>> layer = nn.Linear(1, 1, bias=False)
@@ -108,6 +112,7 @@ class Operator(Objective):
     """
 
     @checks.renamed(mode="statistics")
+    @difference_products
     @untouched()  # by a model that draws from the global generators
     @differentiable()
     def __init__(
@@ -117,7 +122,7 @@ class Operator(Objective):
         data: Any = None,
         *,
         matrix: str = "hessian",
-        params: Sequence[str] | None = None,
+        params: Any = None,
         dtype: str | torch.dtype | None = None,
         statistics: str = "eval",
         way: str = "auto",
@@ -126,7 +131,7 @@ class Operator(Objective):
     ):
         self.matrix = checks.choice("matrix", matrix, MATRICES)
         checks.choice("way", way, WAYS)
-        if matrix == "gauss-newton" and way not in ("auto", "reverse"):
+        if matrix == "gauss-newton" and way in ("linearize", "forward"):
             raise ValueError(
                 f'way={way!r} serves the Hessian only; use way="reverse"'
             )
@@ -139,9 +144,13 @@ class Operator(Objective):
             statistics=statistics,
             limit=limit,
         )
+        options = {"matrix": (matrix, "hessian"), "way": (way, "auto"),
+                   "adaptive": (adaptive, False)}  # fmt: skip
+        self.asked |= {k: v for k, (v, plain) in options.items() if v != plain}
+        self.way = "reverse" if way == "auto" else way
         check_derivatives(self)
+        self.doubt = differences.Doubt()
         self.products = 0
-        self.tick: Callable[[], None] = _nothing
         self.adaptive = adaptive
         self._scale = self.flat(self.point).abs() if adaptive else None
         self._kept: dict[int, products.Product] = {}
@@ -149,14 +158,9 @@ class Operator(Objective):
         self._held_to: set[int] = set()  # batches where a way was tried
         self._insisted = way != "auto"
         self.passed_over = ""
-        self.way = "reverse" if way == "auto" else way
-        self.keeps = self.way != "forward" and graphs_fit(self)
+        kept = self.way not in ("forward", "difference")
+        self.keeps = kept and graphs_fit(self)
         self._may_trace = way == "auto" and self.keeps and self._convolves()
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(n, n), where n is the number of scalars that may move."""
-        return self.n, self.n
 
     @untouched()
     @differentiable()
@@ -191,39 +195,23 @@ class Operator(Objective):
         v = vectors.to(**self.cast)
         if self._scale is not None:
             v = v * self._scale
-        out = torch.zeros_like(v)
-        for i, weight in enumerate(self.weights):
-            try:
-                out.add_(self._product(i)(v), alpha=weight)
-            except RuntimeError as error:
-                raise products.explained(error) from error
+        out = self._mean(v)
         check_finite(self, out)
+        if self.way == "difference" and not self.products:
+            self.doubt.look(out, self._mean(v, 0.5))
         self.products += 1
         self.tick()
         return out if self._scale is None else out * self._scale
 
-    @contextmanager
-    def watched(self, what: str, total: int) -> Iterator[None]:
-        """Show a bar that moves on with each product of the block.
-
-        Args:
-            what: a noun phrase.
-            total: number of products, or a bound of it.
-
-        Example:
-            >>> layer = nn.Linear(1, 1)
-            >>> x = torch.ones(3, 1)
-            >>> H = Operator(layer, nn.MSELoss(), (x, x))
-            >>> with H.watched("products", 2):
-            ...     _ = H @ torch.eye(2)
-            >>> H.products
-            2
-        """
-        try:
-            with watch(what, total) as self.tick:
-                yield
-        finally:
-            self.tick = _nothing
+    def _mean(self, v: Tensor, *part: float) -> Tensor:
+        """The mean product over the batches."""
+        out = torch.zeros_like(v)
+        for i, weight in enumerate(self.weights):
+            try:
+                out.add_(self._product(i)(v, *part), alpha=weight)
+            except RuntimeError as error:
+                raise explained(error, self, self.batches[i]) from error
+        return out
 
     @differentiable()
     def over_batches(self, rows: Tensor, parts: int) -> tuple:
@@ -266,8 +254,10 @@ class Operator(Objective):
             whole.add_(each, alpha=weight)
             forms.append((params.exact(each) * params.exact(scaled)).sum(1))
         self.products += len(rows)
-        for row in whole:
+        for row, v in zip(whole, scaled, strict=True):
             check_finite(self, row)
+            if self.way == "difference":
+                self.doubt.look(row, self._mean(v, 0.5))
         if self._scale is not None:
             whole *= self._scale
         return whole, torch.stack(forms), torch.tensor(weights).double()
@@ -297,6 +287,8 @@ class Operator(Objective):
         notes = {"way": self.way, "adaptive": self.adaptive, **notes}
         if self.passed_over:
             notes["passed over"] = self.passed_over
+        if self.way == "difference" and self.products:
+            notes["difference_error"] = self.doubt.error
         return super().provenance(made, seed, **notes)
 
     def _convolves(self) -> bool:
@@ -310,6 +302,8 @@ class Operator(Objective):
             batch: one of ``batches``.
             keep: whether its graph stays for further products.
         """
+        if self.way == "difference":
+            return differences.product(self, batch)
         if self.matrix == "gauss-newton":
             return products.gauss_newton(self, batch, keep)
         return products.reverse(self, batch, keep)
@@ -325,7 +319,7 @@ class Operator(Objective):
         if self.way == "forward" and i in self._held_to:
             return products.forward(self, batch)
         product = self.plain(batch, self.keeps or self.way != "reverse")
-        if self.way != "reverse":
+        if self.way in ("linearize", "forward"):
             product = self._faster(i, product)
         if self.keeps:
             self._kept[i] = product
@@ -346,5 +340,9 @@ class Operator(Objective):
         return plain
 
 
-def _nothing() -> None:
-    """Nobody watches."""
+def of_gradients(model, loss_fn, data, **options: Any) -> Operator:
+    """An operator for gradients alone: no product is looked at."""
+    checks.choice("way", options.get("way", "auto"), WAYS)
+    made = Operator(model, loss_fn, data, **options | {"way": "difference"})
+    made.way = "gradient"
+    return made

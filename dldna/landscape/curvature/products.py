@@ -1,7 +1,6 @@
 """Products of one batch's curvature with a vector, in three ways."""
 
 import math
-import re
 import warnings
 from collections.abc import Callable
 from operator import getitem
@@ -61,26 +60,10 @@ def gauss_newton(f: Objective, batch: Any, keep: bool = True) -> Product:
         TypeError: the model returns something else than one tensor, or the
             loss reads the model past its output.
     """
-    if is_own(f.loss_fn):
-        raise TypeError(
-            "loss_fn='model' is no function of the outputs alone, so there is "
-            "no Gauss-Newton matrix: take matrix='hessian', or a loss of your "
-            "own, loss(output, batch)"
-        )
-    if reads_model(f, batch):
-        raise TypeError(
-            "the loss reads the network itself, so it is no function of the "
-            "outputs alone, and there is no Gauss-Newton matrix: take "
-            'matrix="hessian", or leave the penalty out of the loss'
-        )
+    check_outputs_alone(f, batch)
     with f.placed() as leaves:
         edges = [get_gradient_edge(p) for p in leaves]
         z = f.output(batch)
-        if not isinstance(z, Tensor):
-            raise TypeError(
-                "the Gauss-Newton matrix needs a model that returns one "
-                f"tensor, not {type(z).__name__}"
-            )
         u = torch.zeros_like(z, requires_grad=True)
         jtu = _gradients(z, leaves, u)
         at = z.detach().requires_grad_()
@@ -99,9 +82,36 @@ def gauss_newton(f: Objective, batch: Any, keep: bool = True) -> Product:
             found = torch.autograd.grad(
                 z, edges, hjv, retain_graph=keep, allow_unused=True
             )
-        return _flat(f, found)
+        return flat_of(f, found)
 
     return product
+
+
+def check_outputs_alone(f: Objective, batch: Any) -> None:
+    """Refuse a loss that is no function of one tensor of outputs alone.
+
+    Raises:
+        TypeError: there is no Gauss-Newton matrix of it.
+    """
+    if is_own(f.loss_fn):
+        raise TypeError(
+            "loss_fn='model' is no function of the outputs alone, so there is "
+            "no Gauss-Newton matrix: take matrix='hessian', or a loss of your "
+            "own, loss(output, batch)"
+        )
+    if reads_model(f, batch):
+        raise TypeError(
+            "the loss reads the network itself, so it is no function of the "
+            "outputs alone, and there is no Gauss-Newton matrix: take "
+            'matrix="hessian", or leave the penalty out of the loss'
+        )
+    with f.placed(), torch.no_grad():
+        z = f.output(batch)
+    if not isinstance(z, Tensor):
+        raise TypeError(
+            "the Gauss-Newton matrix needs a model that returns one "
+            f"tensor, not {type(z).__name__}"
+        )
 
 
 # Operations whose forward derivative torch traces rightly: the gradient of
@@ -210,7 +220,7 @@ def _back(f, slopes, edges, v: Tensor, keep: bool) -> Tensor:
         retain_graph=keep,
         allow_unused=True,
     )
-    return _flat(f, found)
+    return flat_of(f, found)
 
 
 def _parts(f: Objective, slopes: dict[int, Tensor], v: Tensor) -> list[Tensor]:
@@ -218,7 +228,8 @@ def _parts(f: Objective, slopes: dict[int, Tensor], v: Tensor) -> list[Tensor]:
     return [parts[i].to(g.dtype) for i, g in slopes.items()]
 
 
-def _flat(f: Objective, found: Any) -> Tensor:
+def flat_of(f: Objective, found: Any) -> Tensor:
+    """Gradients by position as one vector; None stands for zeros."""
     # detached: torch 2.4 fills in zeros that ask for a gradient
     parts = [
         torch.zeros_like(p) if g is None else g.detach()
@@ -241,21 +252,12 @@ def _gradients(
     }
 
 
-def explained(error: RuntimeError) -> Exception:
-    """The error in words, where an operation has no second derivative."""
-    found = re.search(r"derivative for (\S+) is not implemented", str(error))
-    if found is None:
-        return error
-    name = found.group(1).removeprefix("aten::").removesuffix("_backward")
-    return NotImplementedError(
-        f"{name} has no second derivative in torch, so there is no product "
-        "with the Hessian: take another form of it, or params= of the "
-        "layers that come after it"
-    )
-
-
 def truth(
-    f: Objective, batch: Any, step: float = 1e-11, seed: int = 0
+    f: Objective,
+    batch: Any,
+    step: float = 1e-11,
+    seed: int = 0,
+    second: bool = True,
 ) -> tuple[float, float]:
     r"""How far gradient and Hessian product are from differences.
 
@@ -270,9 +272,11 @@ def truth(
         batch: one batch.
         step: :math:`h`, in units of the weights.
         seed: of the direction.
+        second: whether the product is looked at.
 
     Returns:
-        Both differences, relative; the second one is that of ``reverse``.
+        Both differences, relative; the second one is that of ``reverse``,
+        or 0 where it is not looked at.
     """
     generator = torch.Generator().manual_seed(seed)
     w = f.flat(f.point)
@@ -282,7 +286,7 @@ def truth(
         f.slope(batch, f.cut(w + a * v)) for a in (h, -h, 0.0)
     )
     rise, bend = (up - down) / (2 * h), (ahead - behind) / (2 * h)
-    hv = reverse(f, batch, keep=False)(v)
+    hv = reverse(f, batch, keep=False)(v) if second else bend
     noise = 1e-12 / h  # of a difference, relative, at a hundredth
     size = float(g.norm()) + noise * abs(up)
     first = abs(rise - float(g @ v)) / max(size, 1e-12)

@@ -22,8 +22,12 @@ import torch
 from torch import Tensor, nn
 
 from dldna import checks, guard
-from dldna.landscape.curvature.call import check_call, watch
-from dldna.landscape.curvature.operator import Operator
+from dldna.landscape.curvature.call import (
+    check_call,
+    difference_products,
+    watch,
+)
+from dldna.landscape.curvature.operator import Operator, of_gradients
 from dldna.objective import accepts_objective
 from dldna.records import Sharpness
 
@@ -31,6 +35,7 @@ NORMS = (2, "inf")
 
 
 @checks.renamed(mode="statistics")
+@difference_products
 @accepts_objective
 def keskar_sharpness(
     model: nn.Module,
@@ -83,7 +88,7 @@ def keskar_sharpness(
     checks.positive("eps", eps)
     check_call(model, options, keskar_sharpness, Operator)
     with guard.untouched(model):
-        operator = Operator(model, loss_fn, data, **options)
+        operator = of_gradients(model, loss_fn, data, **options)
         scale = eps * (operator.flat(operator.point).abs() + 1)
         path = _climb(operator, scale, "inf", steps, "Keskar sharpness")
         loss, worst = path[0], max(path)
@@ -100,6 +105,7 @@ def keskar_sharpness(
 
 
 @checks.renamed(mode="statistics")
+@difference_products
 @accepts_objective
 def sam_sharpness(
     model: nn.Module,
@@ -159,7 +165,7 @@ def sam_sharpness(
         raise ValueError(f'norm must be 2 or "inf", not {norm!r}')
     check_call(model, options, sam_sharpness, Operator)
     with guard.untouched(model):
-        operator = Operator(model, loss_fn, data, **options)
+        operator = of_gradients(model, loss_fn, data, **options)
         w = operator.flat(operator.point)
         scale = rho * (w.abs() if adaptive else torch.ones_like(w))
         path = _climb(operator, scale, norm, steps, "SAM sharpness")

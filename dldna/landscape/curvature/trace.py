@@ -7,9 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dldna import checks, guard
-from dldna.landscape.curvature.call import check_call
+from dldna import checks
+from dldna.landscape.curvature.call import (
+    check_call,
+    difference_products,
+)
 from dldna.landscape.curvature.density import signs
+from dldna.landscape.curvature.foreign import accepts_matrix, matrix_of
 from dldna.landscape.curvature.operator import Operator
 from dldna.objective import accepts_objective
 from dldna.params import exact
@@ -19,6 +23,8 @@ METHODS = ("hutchinson", "hutch++")
 
 
 @checks.renamed(mode="statistics")
+@difference_products
+@accepts_matrix
 @accepts_objective
 def trace(
     model: nn.Module,
@@ -49,7 +55,9 @@ def trace(
     ``error`` is the standard error of the random part.
 
     Args:
-        model: any ``nn.Module``; it is not written to.
+        model: any ``nn.Module``; it is not written to. Or, in place of
+            all three, an objective, or a symmetric matrix with ``shape``
+            and ``@``, as an operator of curvlinops or SciPy.
         loss_fn: a torch loss, or a callable ``(output, batch)``.
         data: a loader, a batch, or tensors; see :mod:`dldna.batches`.
         products: largest number of products.
@@ -83,28 +91,41 @@ def trace(
     if tol is not None:
         checks.positive("tol", tol)
     check_call(model, options, trace, Operator)
-    with guard.untouched(model):
-        operator = Operator(model, loss_fn, data, **options)
-        generator = torch.Generator().manual_seed(seed)
-        with operator.watched("trace", products):
-            exact, basis, samples = _probed(
-                operator, products, tol, method, generator
-            )
-        value = exact + (float(np.mean(samples)) if samples else 0.0)
-        return Estimate(
-            value=np.asarray(value),
-            error=np.asarray(_error(samples) if samples else 0.0),
-            products=operator.products,
-            method=method,
-            samples=np.asarray(samples),
-            matrix=operator.matrix,
-            provenance=operator.provenance(
-                "trace", seed, rank=0 if basis is None else len(basis)
-            ),
-        )
+    with (
+        matrix_of(model, loss_fn, data, **options) as operator,
+        operator.watched("trace", products),
+    ):
+        return trace_of(operator, products, tol, method, seed)
+
+
+def trace_of(
+    operator: Operator,
+    products: int = 99,
+    tol: float | None = None,
+    method: str = "hutch++",
+    seed: int = 0,
+) -> Estimate:
+    """As :func:`trace`, for an operator that is there already."""
+    before = operator.products
+    generator = torch.Generator().manual_seed(seed)
+    exact, basis, samples = _probed(operator, products, tol, method, generator)
+    value = exact + (float(np.mean(samples)) if samples else 0.0)
+    return Estimate(
+        value=np.asarray(value),
+        error=np.asarray(_error(samples) if samples else 0.0),
+        products=operator.products - before,
+        method=method,
+        samples=np.asarray(samples),
+        matrix=operator.matrix,
+        provenance=operator.provenance(
+            "trace", seed, rank=0 if basis is None else len(basis)
+        ),
+    )
 
 
 @checks.renamed(mode="statistics")
+@difference_products
+@accepts_matrix
 @accepts_objective
 def diagonal(
     model: nn.Module,
@@ -123,7 +144,9 @@ def diagonal(
     each entry from the probes.
 
     Args:
-        model: any ``nn.Module``; it is not written to.
+        model: any ``nn.Module``; it is not written to. Or, in place of
+            all three, an objective, or a symmetric matrix with ``shape``
+            and ``@``, as an operator of curvlinops or SciPy.
         loss_fn: a torch loss, or a callable ``(output, batch)``.
         data: a loader, a batch, or tensors; see :mod:`dldna.batches`.
         products: number of products; at least 2, for the error.
@@ -150,8 +173,7 @@ def diagonal(
     """
     checks.count("products", products, 2)
     check_call(model, options, diagonal, Operator)
-    with guard.untouched(model):
-        operator = Operator(model, loss_fn, data, **options)
+    with matrix_of(model, loss_fn, data, **options) as operator:
         generator = torch.Generator().manual_seed(seed)
         mean = torch.zeros(operator.n, dtype=torch.float64)
         squares = torch.zeros_like(mean)
@@ -182,13 +204,14 @@ def _probed(
 ) -> tuple[float, Tensor | None, list[float]]:
     """The exact part of the trace, its basis, and samples of the rest."""
     exact, basis = 0.0, None
+    last = operator.products + products
     if method == "hutch++":
         basis = _range(operator, products // 3, generator)
         for q in basis:
             exact += _dot(q, operator @ q)
     samples: list[float] = []
     whole = basis is not None and len(basis) == operator.n
-    while operator.products < products and not whole:
+    while operator.products < last and not whole:
         z = _outside(signs(operator, generator), basis)
         samples.append(_dot(z, operator @ z))
         enough = len(samples) >= 8 and tol is not None

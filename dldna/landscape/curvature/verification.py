@@ -12,6 +12,12 @@ from torch import Tensor, nn
 
 from dldna import batches as bt
 from dldna.landscape.curvature import products
+from dldna.landscape.curvature.culprits import (
+    REMEDY,
+    NoSecondDerivative,
+    culprit,
+    explained,
+)
 from dldna.objective import Objective
 
 FEW = 2  # samples of a check
@@ -33,10 +39,13 @@ def check_derivatives(operator: Any) -> None:
 
     Raises:
         ValueError: they differ, whatever the step.
+        NoSecondDerivative: there is no product, or a wrong one; it is not
+            asked for where products are differences.
     """
     loss, seen = operator.loss_fn, _HELD.setdefault(operator.model, {})
+    alone = operator.way == "difference"  # products ask for gradients alone
     known = seen.setdefault(
-        (operator.statistics, tuple(operator.names)), WeakSet()
+        (operator.statistics, tuple(operator.names), alone), WeakSet()
     )
     if operator.n > LARGE or operator.mixed:
         return
@@ -62,26 +71,34 @@ def _hold_to_differences(operator: Any) -> bool:
         )
     except Exception:  # it cannot be cut, or calculated in float64
         return False
+    twice = operator.way != "difference"
     first = second = math.inf  # each at the step that suits it best
     for seed, step in enumerate(STEPS):
         try:
-            gaps = products.truth(wide, wide.given[0], step, seed)
+            gaps = products.truth(wide, wide.given[0], step, seed, twice)
         except RuntimeError as error:
-            raise products.explained(error) from error
+            raise explained(error, wide, wide.given[0]) from error
         if any(map(math.isnan, gaps)):  # the product itself says where
             return False
         first, second = min(first, gaps[0]), min(second, gaps[1])
         if max(first, second) < 0.01:
             return True
-    what = "gradient" if first >= 0.01 else "product with the Hessian"
-    raise ValueError(
-        f"the {what} that torch calculates differs from differences of "
-        f"the {'loss' if first >= 0.01 else 'gradient'} by "
-        f"{max(first, second):.0%}: a part of the network is written so "
-        "that it cannot be differentiated (a custom backward that keeps "
-        "detached numbers; checkpointing in the re-entrant way, which "
-        "use_reentrant=False mends; a fused kernel). Leave that part "
-        "out with params=, or replace it by plain operations"
+    cause = (
+        "a part of the network is written so that it cannot be "
+        "differentiated (a custom backward that keeps detached numbers; "
+        "checkpointing in the re-entrant way, which use_reentrant=False "
+        "mends; a fused kernel)"
+    )
+    if first >= 0.01:
+        raise ValueError(
+            "the gradient that torch calculates differs from differences of "
+            f"the loss by {first:.0%}: {cause}. Leave that part out with "
+            "params=, or replace it by plain operations"
+        )
+    raise NoSecondDerivative(
+        "the product with the Hessian that torch calculates differs from "
+        f"differences of the gradient by {second:.0%}"
+        f"{culprit(wide, wide.given[0])}: {cause}: {REMEDY}"
     )
 
 

@@ -9,7 +9,7 @@ from dldna.landscape.evaluate import graph as gr
 from dldna.landscape.evaluate.attention import known
 from dldna.landscape.evaluate.graph import Graph
 from dldna.landscape.evaluate.layers import CONVS, Layer
-from dldna.landscape.evaluate.pooling import copies, window
+from dldna.landscape.evaluate.pooling import copies, fed, window
 from dldna.landscape.evaluate.subspace import Subspace
 
 CACHE = 4 * 2**20  # bytes of the largest activation of a tile
@@ -28,6 +28,7 @@ class Plan:
         rectify: nodes after which a ReLU is applied.
         pools: windows of max-poolings without overlap.
         windowed: for a first layer, the pooling right after it, or None.
+        flat: for a flattening of images, the only layer that it feeds.
         copying: average poolings that may copy a single pixel.
         encoders: transformer encoders that are written out.
         dead: values that nobody needs after a node.
@@ -47,11 +48,14 @@ class Plan:
         graph = self.graph
         sizes = {n: window(graph, n) for n in graph.nodes}
         self.pools = {n: size for n, size in sizes.items() if size}
-        self.copying: set[fx.Node] = set()
+        self.copying = {n for n in graph.nodes if copies(graph, n)}
         for node in graph.nodes:
             self._node(node)
-            if copies(graph, node):
-                self.copying.add(node)
+        self.flat = {
+            n: self.layers[fed(graph, n)]
+            for n in graph.nodes
+            if gr.is_flatten(graph, n) and fed(graph, n) in self.layers
+        }
         self.encoders = {
             n
             for n in graph.nodes

@@ -195,6 +195,23 @@ def is_linear(graph: Graph, node: fx.Node) -> bool:
     )
 
 
+def is_flatten(graph: Graph, node: fx.Node) -> bool:
+    """Whether a node is ``flatten(1)``: all axes but the images' in one."""
+    if node.op == "call_module":
+        module = graph.modules[node.target]
+        place = (
+            (module.start_dim, module.end_dim)
+            if type(module) is nn.Flatten
+            else None
+        )
+        return place == (1, -1)
+    given = dict(zip(("start_dim", "end_dim"), node.args[1:], strict=False))
+    given = {"start_dim": 0, "end_dim": -1} | given | node.kwargs
+    return word(node) == "flatten" and (
+        (given["start_dim"], given["end_dim"]) == (1, -1)
+    )
+
+
 def is_nothing(graph: Graph, node: fx.Node) -> bool:
     """Whether a node passes its first argument on (dropout in eval)."""
     if node.op == "call_module":

@@ -61,6 +61,7 @@ class Layer:
         self.norm_name = norm.target if norm is not None else ""
         self.weights: dict[Any, list[Tensor]] = {}
         self.kept: dict[int, list[Tensor]] = {}
+        self.pixels = 0  # of its flattened input, if channels come last
         self._constant: bool | None = None
 
     def terms(self, way, name: str, owner: str) -> list[Tensor] | None:
@@ -72,7 +73,8 @@ class Layer:
         """How the layer is applied to an input of this shape.
 
         "plain" is the module's own way. A linear layer whose inputs would
-        be copies of fewer numbers adds up their weights ("summed"). A 1x1
+        be copies of fewer numbers adds up their weights ("summed"); one
+        on flattened images keeps the channels last ("turned"). A 1x1
         convolution on a few pixels is a linear layer over pixels
         ("pixels"). A convolution on so few pixels that each one reaches
         each output is a matrix product over all ("dense").
@@ -80,6 +82,8 @@ class Layer:
         module = self.module
         if type(module) is nn.Linear:
             same = x.shape[-1] == module.in_features
+            if same and self.pixels:
+                return Form("turned", used=(self.pixels, 1))
             return Form("plain" if same else "summed")
         if (
             type(module) is not nn.Conv2d
@@ -146,6 +150,9 @@ class Layer:
             return self._spread(w, form)
         if form.kind == "pixels":
             return w.reshape(len(w), -1)
+        if form.kind == "turned":
+            w = w.view(len(w), -1, form.used[0])
+            return w.transpose(1, 2).reshape(len(w), -1)
         if form.kind == "summed":
             return w.view(len(w), x.shape[-1], -1).sum(2)
         if w.ndim == 4:

@@ -97,6 +97,12 @@ class Point:
                 return made, True
         if node in plan.copying and values[node.args[0]].shape[2:] == (1, 1):
             return values[node.args[0]], False
+        if node in plan.flat:
+            x = values[node.args[0]]
+            plan.flat[node].pixels = turned = _turned(x)
+            if turned:
+                x = x.permute(0, 2, 3, 1)
+            return x.flatten(1), False
         if node in self.done:
             source = node.args[0]
             return values[source], self._last(source, node, owned)
@@ -188,3 +194,10 @@ class Point:
         for name, _ in module.named_buffers():
             state[name] = at(name).clone()
         return params.call(module, state, args, kwargs)
+
+
+def _turned(x: Tensor) -> int:
+    """Pixels of images whose memory has the channels last, else 0."""
+    last = x.ndim == 4 and not x.is_contiguous()
+    last = last and x.is_contiguous(memory_format=torch.channels_last)
+    return x.shape[2] * x.shape[3] if last else 0

@@ -3,7 +3,13 @@
 import torch
 from torch import Tensor, fx, nn
 
-from dldna.landscape.evaluate.graph import Graph, is_nothing, word
+from dldna.landscape.evaluate.graph import (
+    Graph,
+    is_flatten,
+    is_linear,
+    is_nothing,
+    word,
+)
 
 
 def window(graph: Graph, node: fx.Node) -> tuple[int, int] | None:
@@ -70,19 +76,18 @@ def copies(graph: Graph, node: fx.Node) -> bool:
         pool = type(graph.modules[node.target]) is nn.AdaptiveAvgPool2d
     else:
         pool = word(node) == "adaptive_avg_pool2d"
-    while pool and graph.users[node] == 1:
+    return pool and fed(graph, node) is not None
+
+
+def fed(graph: Graph, node: fx.Node) -> fx.Node | None:
+    """The dense layer that a node feeds, flattened and to nobody else."""
+    while graph.users[node] == 1:
         node = next(iter(node.users))
-        if node.op == "call_module":
-            module = graph.modules[node.target]
-            if type(module) is nn.Linear:
-                return True
-            flat = type(module) is nn.Flatten and module.start_dim == 1
-            pool = flat or is_nothing(graph, node)
-        else:
-            start = node.kwargs.get("start_dim", (*node.args, 0)[1])
-            flat = word(node) == "flatten" and start == 1
-            pool = flat or is_nothing(graph, node)
-    return False
+        if is_linear(graph, node):
+            return node
+        if not (is_flatten(graph, node) or is_nothing(graph, node)):
+            return None
+    return None
 
 
 def max_pool(x: Tensor, size: tuple[int, int]) -> Tensor:

@@ -104,9 +104,7 @@ class Program:
                 raise Unsupported(f"{type(module).__name__} on the data")
             if kind:
                 return kind
-            if type(module) is nn.Flatten and module.start_dim == 1:
-                return "same"
-        if gr.is_nothing(graph, node) or is_flatten(node):
+        if gr.is_nothing(graph, node) or gr.is_flatten(graph, node):
             return "same"
         if not gr.is_pointwise(graph, node):
             raise Unsupported(f"{node.format_node()}")
@@ -139,9 +137,3 @@ class Program:
         if node.args[0] in done:
             raise Unsupported("the output does not depend on the parameters")
         self.output = node.args[0]
-
-
-def is_flatten(node: fx.Node) -> bool:
-    """Whether a node is ``flatten(1)`` of what is (images, features)."""
-    start = node.kwargs.get("start_dim", (*node.args, 0)[1])
-    return gr.word(node) == "flatten" and start == 1

@@ -103,14 +103,16 @@ def direct_loss(
 def how_close(model: nn.Module, dtype: str | None) -> str:
     """What agreement can be asked of the model's own arithmetic.
 
+    The coarsest type decides where a model mixes several.
+
     Example:
         >>> how_close(nn.Linear(1, 1), "float64")
         'float32'
     """
-    own = next(model.parameters()).dtype
-    if dtype == "bfloat16" or own in {torch.float16, torch.bfloat16}:
+    own = {p.dtype for p in model.parameters() if p.is_floating_point()}
+    if dtype == "bfloat16" or own & {torch.float16, torch.bfloat16}:
         return "bfloat16"
-    wide = own == torch.float64 and dtype != "float32"
+    wide = own == {torch.float64} and dtype != "float32"
     return "float64" if wide else "float32"
 
 
@@ -188,6 +190,7 @@ def probe(
 def _fresh_each_time(data: Any) -> bool:
     """Whether iterating again starts again (a loader, no generator)."""
     plain = isinstance(data, (torch.Tensor, Mapping, list, tuple))
+    plain = plain or batching.is_whole(data)
     return not plain and iter(data) is not data
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from dldna import batches as bt
 from dldna import checks, guard
-from dldna.landscape import Operator
+from dldna.landscape.curvature.operator import Operator, of_gradients
 from dldna.objective import accepts_objective, batch_weight, norms
 from dldna.objective.pieces import counted
 from dldna.params import exact
@@ -85,7 +85,7 @@ def gradient_noise(
     """
     checks.count("parts", parts, 2)
     with guard.untouched(model):
-        operator = Operator(model, loss_fn, data, **options)
+        operator = of_gradients(model, loss_fn, data, **options)
         return noise_of(operator, parts, seed)
 
 
