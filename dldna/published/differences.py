@@ -12,149 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-REQUIRED, ABSENT = "required", "-"
-SPAN = "40 numbers from -1 to 1"
-_EXPERIMENT: dict[str, Any] = {
-    "train_loader": REQUIRED,
-    "test_loader": REQUIRED,
-    "config": REQUIRED,
-    "device": REQUIRED,
-}
-_LINE = "chapter_05.visualization.loss_surface."
-_WELL = "chapter_05.visualization.gaussian_loss_surface."
-
-SIGNATURES: dict[str, dict[str, Any]] = {
-    "chapter_04.models.base.SimpleNetwork": {
-        "act_func": REQUIRED, "input_shape": 784, "num_labels": 10,
-        "hidden_shape": [256, 192, 128, 64], "no_act": False,
-    },
-    "chapter_04.utils.data.get_device": {},
-    "chapter_04.utils.data.get_data_loaders": {
-        "dataset": "FashionMNIST", "batch_size": 128,
-    },
-    "chapter_04.utils.data.get_dataset": {"dataset": "FashionMNIST"},
-    "chapter_04.utils.metrics.load_model": {
-        "model_file": REQUIRED, "path": REQUIRED, "device": None,
-    },
-    "chapter_04.utils.metrics.load_models_by_pattern": {
-        "model_dir": "tmp/models", "activation_types": None, "epochs": None,
-    },
-    "chapter_04.experiments.model_training.train_model": {
-        "model": REQUIRED, "train_loader": REQUIRED, "test_loader": REQUIRED,
-        "device": REQUIRED, "optimizer": None, "epochs": 15,
-        "batch_size": 128, "save_dir": "./tmp/models", "retrain": True,
-        "save_epochs": None,
-    },
-    "chapter_05.initialization.base.init_weights_lecun": {
-        "tensor": REQUIRED,
-    },
-    "chapter_05.initialization.base.init_weights_scaled_orthogonal": {
-        "tensor": REQUIRED,
-    },
-    "chapter_05.initialization.base.init_weights_lmomentum": {
-        "tensor": REQUIRED, "alpha": 0.81,
-    },
-    "chapter_05.initialization.analysis.analyze_initialization": {
-        "model_class": REQUIRED, "init_methods": REQUIRED,
-        "train_loader": REQUIRED, "test_loader": REQUIRED, "epochs": 3,
-        "batch_size": 256, "device": "cuda",
-    },
-    "chapter_05.initialization.analysis.create_detailed_analysis_table": {
-        "results": REQUIRED,
-    },
-    "chapter_05.optimizers.basic.BaseOptimizer": {
-        "params": REQUIRED, "lr": REQUIRED,
-    },
-    "chapter_05.optimizers.basic.SGD": {
-        "params": REQUIRED, "lr": REQUIRED, "maximize": False,
-        "momentum": 0.0, "weight_decay": 0.0,
-    },
-    "chapter_05.optimizers.basic.Adam": {
-        "params": REQUIRED, "lr": REQUIRED, "beta1": 0.9, "beta2": 0.999,
-        "eps": 1e-8,
-    },
-    "chapter_05.optimizers.basic.AdaGrad": {
-        "params": REQUIRED, "lr": 1e-2, "eps": 1e-10,
-    },
-    "chapter_05.optimizers.basic.AdamW": {
-        "params": REQUIRED, "lr": REQUIRED, "beta1": 0.9, "beta2": 0.999,
-        "eps": 1e-8, "weight_decay": 0.0, "maximize": False,
-    },
-    "chapter_05.optimizers.advanced.Lion": {
-        "params": REQUIRED, "lr": 1e-4, "betas": (0.9, 0.99),
-        "weight_decay": 0.0,
-    },
-    "chapter_05.optimizers.advanced.Sophia": {
-        "params": REQUIRED, "lr": 1e-3, "betas": (0.965, 0.99), "rho": 0.04,
-        "weight_decay": 0.0, "k": 10,
-    },
-    "chapter_05.experiments.basic.run_basic_experiment": {
-        "optimizer_class": REQUIRED, **_EXPERIMENT, "epochs": 30, "gpu_id": 0,
-    },
-    "chapter_05.experiments.advanced.run_advanced_experiment": {
-        "optimizer_class": REQUIRED, "model_type": REQUIRED, **_EXPERIMENT,
-        "epochs": 50, "gpu_id": 0,
-    },
-    "chapter_05.visualization.optimization.plot_training_results": {
-        "results": REQUIRED, "metrics": None, "mode": "all",
-        "title": "Training Results",
-    },
-    _LINE + "linear_interpolation": {
-        "model1": REQUIRED, "model2": REQUIRED, "data_loader": REQUIRED,
-        "loss_func": REQUIRED, "device": REQUIRED, "num_points": 50,
-    },
-    _LINE + "visualize_linear_interpolation": {
-        "alphas": REQUIRED, "losses": REQUIRED, "accuracies": REQUIRED,
-        "title": REQUIRED, "size": (8, 6),
-    },
-    _LINE + "analyze_weight_space": {
-        "models": REQUIRED, "labels": REQUIRED, "method": "pca",
-        "perplexity": 30,
-    },
-    _LINE + "visualize_weight_space": {
-        "embedded_weights": REQUIRED, "labels": REQUIRED, "method": "PCA",
-        "size": (6, 4),
-    },
-    _LINE + "hessian_eigenvectors": {
-        "model": REQUIRED, "loss_func": REQUIRED, "data_loader": REQUIRED,
-        "top_n": 2, "is_cuda": False,
-    },
-    _LINE + "xy_perturb_loss": {
-        "model": REQUIRED, "top_eigenvectors": REQUIRED,
-        "data_loader": REQUIRED, "loss_func": REQUIRED, "device": REQUIRED,
-        "lambda1": SPAN, "lambda2": SPAN,
-    },
-    _LINE + "visualize_loss_surface": {
-        "data": REQUIRED, "act_name": REQUIRED, "color": REQUIRED, "size": 6,
-        "alpha": 0.7, "levels": 20, "plot_3d": False,
-    },
-    _LINE + "analyze_loss_surface_multiscale": {
-        "model": REQUIRED, "data_loader": REQUIRED, "loss_func": REQUIRED,
-        "device": REQUIRED,
-    },
-    _WELL + "get_opt_params": {
-        "x": REQUIRED, "y": REQUIRED, "z": REQUIRED,
-    },
-    _WELL + "visualize_gaussian_fit": {
-        "x": REQUIRED, "y": REQUIRED, "z": REQUIRED, "popt": REQUIRED,
-        "offset": REQUIRED, "d_min": REQUIRED, "d_max": REQUIRED,
-        "d_num": REQUIRED, "figsize": (7, 7), "elev": 10, "azim": 100,
-    },
-    _WELL + "train_loss_surface": {
-        "optim_func": REQUIRED, "init_weights": REQUIRED,
-        "num_iter": REQUIRED, "gaussian_params": REQUIRED,
-    },
-    _WELL + "visualize_optimization_path": {
-        "x": REQUIRED, "y": REQUIRED, "z": REQUIRED, "popt": REQUIRED,
-        "offset": REQUIRED, "optimizers_points": REQUIRED,
-        "act_name": REQUIRED, "d_min": -1, "d_max": 1, "d_num": 30,
-    },
-    "chapter_05.visualization.train_dynamics.visualize_training_dynamics": {
-        "model": REQUIRED, "optimizer": REQUIRED, "train_loader": REQUIRED,
-        "loss_func": REQUIRED, "num_epochs": REQUIRED, "device": REQUIRED,
-    },
-}  # fmt: skip
-"""The arguments of version 0.1, in their order, with their defaults."""
+from dldna.published.signatures import ABSENT, REQUIRED, SIGNATURES, SPAN
 
 _SEED = "so that a run can be had again"
 REASONS: dict[tuple[str, str], str] = {
@@ -278,9 +136,15 @@ CELLS: tuple[Output, ...] = (
     Output(4, "momentum", "(1 - mu) g is added", "g is added",
            "the formula in print, and torch; the steps are ten times as "
            "long at mu = 0.9"),
-    Output(4, "checkpoints of epochs", "none unless asked for",
-           "each epoch", "the cells that follow load them"),
+    Output(4, "files", "the last epoch, others if asked for",
+           "each epoch, and NAME.run",
+           "the cells that follow load the epochs; a run that was killed "
+           "goes on from NAME.run"),
     Output(5, "epochs", "from 0", "from 1", "as train_model counts them"),
+    Output(5, "train_loss, test_loss", "mean of the batches",
+           "by their numbers of samples", "the last batch is smaller"),
+    Output(5, "panels", "one for each metric", "one for each column",
+           "of the memory, two: in print what is in reserve was not drawn"),
     Output(5, "test_gradient_norm", "0.0", "of the mean test loss",
            "in print it was not measured"),
     Output(5, "memory without a GPU", "an empty list",
@@ -297,6 +161,12 @@ CELLS: tuple[Output, ...] = (
            "50, 0 and 1 among them",
            "the networks themselves are on the line; the steps outside and "
            "between differ by 4 %"),
+    Output(8, "losses and accuracies", "lists", "arrays",
+           "as alphas are; losses.tolist() is the list"),
+    Output(8, "picture", "shown by the call", "its axes are returned",
+           "a notebook shows it after the cell; a script calls plt.show()"),
+    Output(9, "colours", "one for each epoch", "one for each run",
+           "the epochs are written beside the points"),
     Output(9, "order of the points", "1, 10 to 15, 2 to 9", "1 to 15",
            "in print files were sorted as text, so the curve was no path"),
     Output(9, "runs", "two, 22 apart", "one",
@@ -309,7 +179,8 @@ CELLS: tuple[Output, ...] = (
            "one pass is kept in memory; with the chapter's one batch it is "
            "the same"),
     Output(10, "axes", "one for each pair", "one for each pair",
-           "no difference: contours lie on the floor instead of at 0"),
+           "no difference; but contours lie on the floor instead of at 0, "
+           "and all colours are shades of the one given"),
     Output(11, "levels", "1 is medium, 2 finest", "2 is coarsest, 1 finest",
            "in print the place in the list was taken for the level"),
     Output(11, "shapes", "5 x 5, 5 x 5, 10 x 10", "5 x 5, 5 x 5, 10 x 10",
@@ -322,6 +193,8 @@ CELLS: tuple[Output, ...] = (
     Output(13, "SGD at rate 0.1", "said to approach the bottom slowly",
            "never settles in the printed well",
            "the rate is above 2 s^2 / A, in print as here"),
+    Output(13, "picture", "from above", "from above, and in space",
+           "a path ends where it leaves the range, and its label says when"),
     Output(13, "labels", "three, fixed", "the optimizers' own",
            "any number of paths in any order"),
     Output(14, "norms", "sums of the tensors' norms",

@@ -17,6 +17,7 @@ from dldna import batches, checks, plotting
 from dldna.guard import untouched
 from dldna.landscape import line
 from dldna.published.loaders import placed
+from dldna.published.measurements import of_targets
 from dldna.records import Line
 
 
@@ -38,7 +39,7 @@ def linear_interpolation(
         model1: the network at 0.
         model2: the network at 1.
         data_loader: batches; one pass is kept in memory.
-        loss_func: a loss that is a mean over the batch.
+        loss_func: a mean over the batch, of outputs and targets.
         device: a string or a ``torch.device``.
         num_points: points from -0.5 to 1.5, at least 4; both ends, 0 and
             1 are among them, see :func:`grid`.
@@ -59,7 +60,7 @@ def linear_interpolation(
     found = line(
         model1,
         model2,
-        loss_func,
+        of_targets(loss_func),
         data_loader,
         alphas=grid(num_points),
         metrics="accuracy",

@@ -32,6 +32,7 @@ from dldna.landscape.scan.scan import Scan
 from dldna.landscape.shape.scales import decompose
 from dldna.landscape.space.directions import Given, choose_directions
 from dldna.published.loaders import placed, usable
+from dldna.published.measurements import of_targets
 from dldna.records import Surface
 
 SPAN = np.linspace(-1, 1, 40).astype(np.float32)
@@ -48,7 +49,7 @@ def hessian_eigenvectors(
 
     Args:
         model: stays as it is.
-        loss_func: a loss that is a mean over the batch.
+        loss_func: a mean over the batch, of outputs and targets.
         data_loader: batches.
         top_n: number of pairs.
         is_cuda: compute on the GPU; without CUDA a warning, and the CPU.
@@ -59,6 +60,7 @@ def hessian_eigenvectors(
     """
     device = usable("cuda") if is_cuda else next(model.parameters()).device
     model = placed(model, device)
+    loss_func = of_targets(loss_func)
     found = top_eigenpairs(model, loss_func, data_loader, k=top_n)
     like = params.of(model)
     vectors = [
@@ -84,7 +86,7 @@ def xy_perturb_loss(
         top_eigenvectors: two directions, lists of one tensor for each
             parameter.
         data_loader: batches; one pass is kept in memory.
-        loss_func: a loss that is a mean over the batch.
+        loss_func: a mean over the batch, of outputs and targets.
         device: a string or a ``torch.device``.
         lambda1: (A,) coordinates along the first, the outer loop.
         lambda2: (B,) coordinates along the second.
@@ -93,7 +95,7 @@ def xy_perturb_loss(
         Three flat arrays (A * B,): x along the first, y along the second,
         z the losses.
     """
-    model = placed(model, device)
+    model, loss_func = placed(model, device), of_targets(loss_func)
     first, second = (
         np.asarray(v, dtype=np.float64) for v in (lambda1, lambda2)
     )
@@ -273,7 +275,7 @@ def analyze_loss_surface_multiscale(
     Args:
         model: the centre; it stays as it is.
         data_loader: batches; one pass is kept in memory.
-        loss_func: a loss that is a mean over the batch.
+        loss_func: a mean over the batch, of outputs and targets.
         device: a string or a ``torch.device``.
         resolution: points along each direction; a multiple of
             ``2**levels`` needs no mirrored border.
@@ -286,7 +288,7 @@ def analyze_loss_surface_multiscale(
     """
     found: Surface = surface(
         placed(model, device),
-        loss_func,
+        of_targets(loss_func),
         data_loader,
         directions="hessian",
         extent=extent,

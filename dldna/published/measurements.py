@@ -1,5 +1,6 @@
 """What the published experiments record while a network trains."""
 
+import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 
 from dldna import batches, params
 from dldna.guard import untouched
-from dldna.objective import batch_weight, reduction
+from dldna.objective import batch_weight, loss_name, reduction
 from dldna.torch_internals import foreach_add_
 from dldna.training.callbacks import Callback, State
 
@@ -74,6 +75,46 @@ def loss_grad_norm(
     if not count:
         return math.nan
     return params.norm(dict(zip(moving, total, strict=True))) / count
+
+
+class OfTargets:
+    """A reader's loss of outputs and targets, whatever it calls them.
+
+    Args:
+        loss_fn: called with the outputs and the targets.
+    """
+
+    def __init__(self, loss_fn: Callable):
+        self.loss_fn, self.reduction = loss_fn, reduction(loss_fn)
+        self.__name__ = loss_name(loss_fn)
+
+    def __call__(self, output: Any, target: Any) -> Tensor:
+        """The loss."""
+        return self.loss_fn(output, target)
+
+
+def of_targets(loss_fn: Callable) -> Callable:
+    """A loss as version 0.1 called it: with the targets, not the batch.
+
+    The rooms tell by the second argument's name; here it gets the targets
+    unless it is called "batch".
+
+    Example:
+        >>> mine = of_targets(lambda o, t: F.cross_entropy(o, t))
+        >>> mine(torch.zeros(1, 2), torch.tensor([1]))
+        tensor(0.6931)
+        >>> of_targets(F.cross_entropy) is F.cross_entropy
+        True
+    """
+    if not callable(loss_fn) or isinstance(loss_fn, type):
+        return loss_fn  # the rooms say what is wrong with it
+    if batches.wants_target(loss_fn):
+        return loss_fn
+    call = loss_fn.forward if isinstance(loss_fn, nn.Module) else loss_fn
+    takes = list(inspect.signature(call).parameters.values())
+    any_number = takes[:1] and takes[0].kind is takes[0].VAR_POSITIONAL
+    plain = any_number or (len(takes) > 1 and takes[1].name != "batch")
+    return OfTargets(loss_fn) if plain else loss_fn
 
 
 class Mean:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from dldna import checks, plotting
 from dldna.params import exact
 from dldna.published.loaders import usable
-from dldna.published.measurements import Mean, grad_norm
+from dldna.published.measurements import Mean, grad_norm, of_targets
 from dldna.published.readers_optimizers import as_optimizer
 from dldna.published.timed_training import run
 from dldna.training import Callback, State
@@ -49,7 +49,7 @@ def visualize_training_dynamics(
         model: trained in place.
         optimizer: over its parameters; of any class that has ``step()``.
         train_loader: batches to train on.
-        loss_func: a loss that is a mean over the batch.
+        loss_func: a mean over the batch, of outputs and targets.
         num_epochs: passes over the data.
         device: a string or a ``torch.device``.
         per: "epoch", or "step" for the finer figures of each step.
@@ -79,7 +79,7 @@ def visualize_training_dynamics(
         optimizer,
         train_loader,
         epochs=num_epochs,
-        loss_fn=loss_func,
+        loss_fn=of_targets(loss_func),
         callbacks=[watch],
     )
     if per == "step":

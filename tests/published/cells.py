@@ -17,11 +17,11 @@ from dldna import data
 from dldna.models import MODELS, PatchTransformer
 from dldna.published import loaders as home
 
-clothes = data.load("digits").take(300, n_test=256)
+clothes = data.load("digits").take(140, n_test=256)
 torch.manual_seed(1)
-pictures = torch.rand(24, 3, 8, 8) * 2 - 1
-names = torch.arange(24) % 3
-objects = data.Dataset("CIFAR100", pictures, names, pictures[:8], names[:8],
+pictures = torch.rand(12, 3, 8, 8) * 2 - 1
+names = torch.arange(12) % 3
+objects = data.Dataset("CIFAR100", pictures, names, pictures[:6], names[:6],
                        tuple("abc"))
 home.load = {"FashionMNIST": clothes, "CIFAR100": objects}.get
 MODELS["arena-transformer"] = lambda in_shape, num_classes: PatchTransformer(

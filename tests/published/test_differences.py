@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib import pyplot as plt
 from torch import nn
 
 from dldna import published
+from dldna.models import make
 from dldna.models.convolutional import ArenaCNN
 from dldna.models.transformer import arena_transformer
 from dldna.published.differences import (
@@ -144,15 +146,78 @@ def momentum(kernel):
     assert ours / printed == pytest.approx(10, rel=1e-6)
 
 
-def epochs_kept(kernel):
+def files_kept(kernel):
     names = {f.name for f in (kernel.folder / "tmp/opts/ReLU").iterdir()}
-    assert "SimpleNetwork-ReLU-epoch1.pth" in names
+    ends = (".config", ".pth", "-epoch1.pth", ".run")
+    assert names == {f"SimpleNetwork-ReLU{end}" for end in ends}
 
 
 def from_one(kernel):
     for kind, n in (("basic", 20), ("cnn", 40)):
         for r in kernel.rounds[-1][kind].values():
             assert r["epochs"] == list(range(1, n + 1))
+
+
+def losses_by_samples(kernel):
+    """Of a network that stands still, over batches of 100, 100 and 56."""
+    train, test = kernel.names["get_data_loaders"](batch_size=100)
+    still = kernel.names["run_basic_experiment"](
+        SGD, train, test, {"lr": 1e-12}, "cpu", 1
+    )
+    model = make("mlp", seed=0, act=nn.GELU())
+    for part, loader in (("train", train), ("test", test)):
+        sizes = np.array([len(y) for _, y in loader])
+        each = np.array([
+            nn.functional.cross_entropy(model(x), y).item() for x, y in loader
+        ])  # fmt: skip
+        [found] = still[f"{part}_loss"]
+        wanted = float((sizes * each).sum() / sizes.sum())
+        assert found == pytest.approx(wanted, abs=1e-6)
+        assert abs(wanted - each.mean()) > 1e-5
+
+
+def panels(kernel):
+    [titles] = kernel.figures["5 basic experiment"]
+    assert len(titles) == len(["loss", "accuracy", "gradient norm",
+                               "allocated", "reserved"])  # fmt: skip
+
+
+def arrays(kernel):
+    names = kernel.rounds[-1]
+    for name in ("alphas", "losses", "accuracies"):
+        assert isinstance(names[name], np.ndarray)
+
+
+def returned(kernel):
+    names = kernel.rounds[-1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plt, "show", lambda: pytest.fail("it is shown"))
+        axes = names["visualize_linear_interpolation"](
+            names["alphas"], names["losses"], names["accuracies"], "title"
+        )
+    assert [ax.get_ylabel() for ax in axes] == ["loss", "accuracy"]
+    plt.close(axes[0].figure)
+
+
+def colours(kernel):
+    names = kernel.rounds[-1]
+    labels = [*names["labels"][:2], "Tanh-epoch1"]
+    ax = names["visualize_weight_space"](names["embedded_pca"][:3], labels)
+    assert [t.get_text() for t in ax.texts] == ["1", "2", "1"]
+    assert len(ax.collections) == 2
+    plt.close(ax.figure)
+
+
+def both_pictures(kernel):
+    names = kernel.rounds[-1]
+    assert [a.name for a in names["path_axes"].figure.axes] == [
+        "rectilinear", "3d",
+    ]  # fmt: skip
+    words = names["path_axes"].get_legend().get_texts()
+    points = [names[f"points_{k}"] for k in ("sgd", "sgd_m", "adam")]
+    for word, path in zip(words, points, strict=True):
+        inside = (np.abs(path[:, :2]) <= 1).all()
+        assert ("leaves at step" in word.get_text()) != inside
 
 
 def gradient_of_the_test(kernel):
@@ -314,14 +379,19 @@ CHECKS = {
     (2, "order of the batches"): same_order,
     (3, "own SGD"): own_sgd,
     (4, "momentum"): momentum,
-    (4, "checkpoints of epochs"): epochs_kept,
+    (4, "files"): files_kept,
     (5, "epochs"): from_one,
+    (5, "train_loss, test_loss"): losses_by_samples,
+    (5, "panels"): panels,
     (5, "test_gradient_norm"): gradient_of_the_test,
     (5, "memory without a GPU"): memory,
     (5, "start"): one_start,
     (6, "CNN"): parameters(ArenaCNN, "1194.1K parameters"),
     (7, "transformer"): parameters(arena_transformer, "62099.8K parameters"),
     (8, "positions"): positions,
+    (8, "losses and accuracies"): arrays,
+    (8, "picture"): returned,
+    (9, "colours"): colours,
     (9, "order of the points"): order_of_points,
     (9, "runs"): one_run,
     (9, "t-SNE"): tsne,
@@ -332,6 +402,7 @@ CHECKS = {
     (12, "rim (offset)"): rim,
     (12, "picture"): fit_picture,
     (13, "SGD at rate 0.1"): sgd_on_the_well,
+    (13, "picture"): both_pictures,
     (13, "labels"): labels,
     (14, "norms"): norms,
     (14, "loss"): by_samples,

@@ -1,5 +1,7 @@
 """Chapter 5's pictures and their numbers against the landscape room."""
 
+import functools
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -141,6 +143,48 @@ def test_torchs_own_loaders_will_do(models):
     assert torch.equal(before, torch.random.get_rng_state())
     assert losses[a == 1][0] == pytest.approx(z[0], rel=1e-5)
     assert values[0] > 0
+
+
+class Own(nn.Module):
+    """A reader's loss, with names of the reader's."""
+
+    def forward(self, logits, z):
+        return nn.functional.cross_entropy(logits, z)
+
+
+OWN_LOSSES = {
+    "short names": lambda o, t: 1 * LOSS(o, t),
+    "odd names": lambda scores, classes, k=1: k * LOSS(scores, classes),
+    "any number": lambda *both: 1 * LOSS(*both),
+    "half": functools.partial(lambda k, a, b: k * LOSS(a, b), 1),
+    "a module": Own(),
+    "the rooms' own": lambda output, batch: LOSS(output, batch[1]),
+}
+
+
+@pytest.mark.parametrize("loss", OWN_LOSSES)
+def test_a_readers_loss_gets_outputs_and_targets(loss, models, batch):
+    """As in version 0.1, in each function that takes one."""
+    two = [tuple(t[:40] for t in batch[0]), tuple(t[40:] for t in batch[0])]
+
+    def figures(loss_func):
+        line = ls.linear_interpolation(
+            *models[:2], two, loss_func, "cpu", num_points=5
+        )[1]
+        values, vectors = ls.hessian_eigenvectors(models[2], loss_func, two, 2)
+        z = ls.xy_perturb_loss(
+            models[2], vectors, two, loss_func, "cpu", [0.0, 0.1], [0.0]
+        )[2]
+        model = net()
+        sgd = torch.optim.SGD(model.parameters(), lr=1e-9)
+        mean = visualize_training_dynamics(
+            model, sgd, two, loss_func, 1, "cpu"
+        )["loss"]
+        return [*line, *values, *z, *mean]
+
+    np.testing.assert_allclose(
+        figures(OWN_LOSSES[loss]), figures(LOSS), rtol=1e-3
+    )
 
 
 def test_fifty_points_by_default(models, batch):
