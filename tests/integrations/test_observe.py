@@ -240,6 +240,14 @@ def test_it_takes_its_share_and_no_more(
     assert not capsys.readouterr().out
 
 
+def test_where_each_step_makes_room_for_one_each_is_measured(monkeypatch):
+    observe, worst = simulated(
+        monkeypatch, every=1, overhead=0.05, cost=0.049, steps=50
+    )
+    assert len(observe.rows) == 50
+    assert worst <= 0.05
+
+
 @pytest.mark.parametrize("stride", [3, 10, 25])
 def test_calls_may_be_rarer_than_steps(monkeypatch, stride):
     observe, _ = simulated(
