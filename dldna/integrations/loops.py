@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from torch.optim import Optimizer
+
 from dldna.integrations.library import library
 
 
@@ -58,8 +60,7 @@ def lightning_callback(observe: Any) -> Any:
         def on_train_start(self, trainer, pl_module):
             self.step, self.loss = trainer.global_step, 0.0
             if trainer.is_global_zero:
-                first = trainer.optimizers[0]
-                observe.watch(pl_module, bare(first), self.step)
+                observe.watch(pl_module, bare(*trainer.optimizers), self.step)
 
         def on_train_batch_end(self, trainer, pl_module, outputs, *_):
             found = isinstance(outputs, dict) and "loss" in outputs
@@ -104,6 +105,14 @@ def accelerated(
     return after_step
 
 
-def bare(optimizer: Any) -> Any:
-    """The optimizer inside a library's wrapper."""
-    return getattr(optimizer, "optimizer", optimizer)
+def bare(*optimizers: Any) -> Any:
+    """The optimizer inside a library's wrapper, or several as one."""
+    inner = [getattr(each, "optimizer", each) for each in optimizers]
+    return inner[0] if len(inner) == 1 else Together(inner)
+
+
+class Together(Optimizer):
+    """Several optimizers, of which no one threshold of stability holds."""
+
+    def __init__(self, optimizers: list[Optimizer]):
+        self.param_groups = [g for o in optimizers for g in o.param_groups]

@@ -2,8 +2,6 @@
 
 import copy
 import random
-import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from dldna import params
-from dldna.integrations import CSV, MLflow, Observe, TensorBoard, WandB
-from dldna.integrations import share as shares
+from dldna.integrations import CSV, Observe
 from dldna.landscape import Recorder, Trajectory, trace
 from dldna.records import Motion
 
@@ -167,89 +164,6 @@ def test_what_is_measured_is_what_the_kept_weights_have(tmp_path):
     assert (notes["due"], notes["measured"], notes["less_often"]) == (2, 2, "")
 
 
-# The share -----------------------------------------------------------------
-
-
-class Clock:
-    """A clock that goes only when told to, and a sink that takes its time."""
-
-    def __init__(self, cost=0.0):
-        self.now, self.cost = 0.0, cost
-
-    def perf_counter(self):
-        return self.now
-
-    def log(self, values, step):
-        self.now += self.cost
-
-
-def simulated(monkeypatch, *, every, overhead, cost, steps, stride=1):
-    """Steps of one second each, measurements of ``cost`` seconds."""
-    clock = Clock(cost)
-    monkeypatch.setattr(shares, "time", clock)
-    model = nn.Linear(1, 1)
-    sgd = torch.optim.SGD(model.parameters(), lr=0.1)
-    observe = Observe(every=every, overhead=overhead, sinks=[clock])
-    worst = 0.0
-    with observe.watch(model, sgd):
-        for t in range(stride, steps + 1, stride):
-            clock.now += stride
-            observe(step=t)
-            if len(observe.rows) > 1:  # what the first cost was not known
-                worst = max(worst, observe.share.taken)
-    return observe, worst
-
-
-@pytest.mark.parametrize(
-    ("every", "overhead", "cost"),
-    [
-        (1, 0.05, 0.01),
-        (1, 0.5, 3.0),
-        (2, 0.05, 3.0),
-        (3, 0.5, 3.0),
-        (7, 0.05, 0.01),
-        (7, 0.05, 3.0),
-        (50, 0.5, 0.01),
-        (50, 0.05, 3.0),
-    ],
-)
-def test_it_takes_its_share_and_no_more(
-    monkeypatch, capsys, every, overhead, cost
-):
-    steps = 300
-    observe, worst = simulated(
-        monkeypatch, every=every, overhead=overhead, cost=cost, steps=steps
-    )
-    done, room = len(observe.rows), int(overhead * steps / cost)
-    assert observe.due == steps // every
-    assert worst <= overhead + 1e-9
-    # Nor less than it may: each step that was due, or all that there is
-    # room for, but for the wait until the next one is due.
-    interval = cost / overhead
-    waits = interval + every + 2
-    assert done >= min(observe.due, int(steps / waits)) - 1
-    assert done <= min(observe.due, room)
-    said = capsys.readouterr().out
-    notes = observe.record().provenance.notes
-    assert notes["measured"] == done
-    assert (done < observe.due) == bool(notes["less_often"])
-    assert said.count("observe:") == (done < observe.due)
-    if said:
-        assert f"measured at {done} of {observe.due} steps" in said
-    observe.close()
-    assert not capsys.readouterr().out
-
-
-@pytest.mark.parametrize("stride", [3, 10, 25])
-def test_calls_may_be_rarer_than_steps(monkeypatch, stride):
-    observe, _ = simulated(
-        monkeypatch, every=10, overhead=0.5, cost=0.1, steps=300, stride=stride
-    )
-    assert observe.due == 30
-    assert len(observe.rows) == min(30, 300 // stride)
-    assert all(np.isnan(row["param_change"]) for row in observe.rows)
-
-
 def test_where_there_is_no_room_nothing_is_measured(capsys):
     observe = Observe(HELD, F.cross_entropy, every=2, overhead=1e-9)
     model, _ = trained(observe)
@@ -327,63 +241,3 @@ def test_one_observer_watches_one_run():
     trained(observe, steps=1)
     with pytest.raises(RuntimeError, match="another"):
         trained(observe)
-
-
-# Sinks and libraries ---------------------------------------------------------
-
-
-def test_a_csv_file_holds_the_rows(tmp_path):
-    sink = CSV(tmp_path / "run.csv")
-    observe = Observe(every=3, overhead=None, sinks=[sink])
-    trained(observe)
-    table = np.genfromtxt(sink.path, delimiter=",", names=True)
-    for name in observe.rows[0]:
-        wanted = [row[name] for row in observe.rows]
-        np.testing.assert_array_equal(table[name], wanted)
-    with pytest.raises(ValueError, match="other columns"):
-        sink.log({"loss": 1.0}, 12)
-    values = {k: v for k, v in observe.rows[0].items() if k != "step"}
-    CSV(sink.path).log(values, 12)
-    assert len(sink.path.read_text().splitlines()) == 5
-
-
-@pytest.mark.parametrize(
-    ("module", "package", "call"),
-    [
-        ("transformers", "transformers", lambda: Observe().for_trainer()),
-        ("lightning.pytorch", "lightning", lambda: Observe().for_lightning()),
-        ("tensorboard", "tensorboard", lambda: TensorBoard("runs")),
-        ("wandb", "wandb", WandB),
-        ("mlflow", "mlflow", MLflow),
-    ],
-)
-def test_a_missing_library_is_named(module, package, call, monkeypatch):
-    for name in {module, module.partition(".")[0], "pytorch_lightning"}:
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ImportError, match=f"pip install {package}"):
-        call()
-
-
-def test_accumulated_batches_are_one_step_for_accelerate():
-    model = network()
-    sgd = make("sgd", model)
-    accelerator = SimpleNamespace(
-        is_main_process=True,
-        sync_gradients=False,
-        unwrap_model=lambda wrapped: wrapped.module,
-    )
-    observe = Observe(every=2, overhead=None)
-    after_step = observe.for_accelerate(
-        accelerator,
-        SimpleNamespace(module=model),
-        SimpleNamespace(optimizer=sgd),
-    )
-    for batch in range(1, 9):
-        accelerator.sync_gradients = batch % 2 == 0
-        after_step(loss=step(model, sgd))
-    assert [row["step"] for row in observe.rows] == [2, 4]
-    other = Observe(every=1, overhead=None)
-    accelerator.is_main_process = False
-    other.for_accelerate(accelerator, None, None)(loss=1.0)
-    assert other.rows == []
