@@ -46,7 +46,7 @@ def test_the_page_s_commands_are_known():
         for line in block.replace("\\\n", "").splitlines()
         if line.startswith("dldna ")
     ]
-    assert len(commands) == 3
+    assert len(commands) == 5
     for line in commands:
         words = line.split()[1:]
         assert _parser(words).parse_args(words).model
