@@ -8,6 +8,7 @@ The package behind the executable book. The rooms, from the ground up:
 - :mod:`dldna.init`, :mod:`dldna.optim`, :mod:`dldna.landscape`: how
   networks start, how they move, and what they move on.
 - :mod:`dldna.training`: loops, sweeps and what is measured on the way.
+- :mod:`dldna.integrations`: the same in training loops of others.
 - :mod:`dldna.plotting`: pictures of records.
 """
 

@@ -22,6 +22,10 @@ _kept = []  # a library fragment takes its schemas along when it dies
 def torchvision(why: str = "this") -> ModuleType:
     """Import torchvision, also beside a torch it was not built for.
 
+    Call it before you import a package that imports torchvision itself
+    (transformers, timm), where that stops at "operator torchvision::nms
+    does not exist".
+
     The plain import is tried first. Only where it fails with the missing
     operator are the two schemas defined, and the import tried again.
 
@@ -33,6 +37,11 @@ def torchvision(why: str = "this") -> ModuleType:
 
     Raises:
         ImportError: torchvision is not installed, or is broken.
+
+    Example:
+        >>> from dldna import data
+        >>> data.torchvision().__name__
+        'torchvision'
     """
     try:
         return need("torchvision", "data", why)

@@ -328,7 +328,8 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
         ('mind the gap', False)
     """
     torch = getattr(sys.modules.get("torch"), "__file__", __file__)
-    others = (*(str(Path(f).parent) for f in (__file__, torch)),
+    # A folder of the reader's may begin as ours does: dldna, dldna-course.
+    others = (*(str(Path(f).parent) + os.sep for f in (__file__, torch)),
               contextlib.__file__)  # fmt: skip
     level, frame = 2, sys._getframe(1)
     while frame and frame.f_code.co_filename.startswith(others):

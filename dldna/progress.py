@@ -41,9 +41,14 @@ class Bar(tqdm):
             leave=False,
             miniters=1,
             dynamic_ncols=True,
-            disable=os.environ.get("DLDNA_PROGRESS", "1") == "0",
+            disable=not _wanted(),
             **options,
         )
+
+
+def _wanted() -> bool:
+    """Whether bars and estimates are to be shown."""
+    return os.environ.get("DLDNA_PROGRESS") != "0"
 
 
 def _fresh_lock() -> None:
@@ -97,10 +102,14 @@ def duration(seconds: float) -> str:
 def announce(what: str, seconds: float) -> None:
     """Print an estimate if the job will take more than thirty seconds.
 
+    ``DLDNA_PROGRESS=0`` turns it off, as it does the bars.
+
+    Args:
+        what: a noun phrase.
+        seconds: how long it will take.
+
     Example:
         >>> announce("surface", 12)
-        >>> announce("surface", 95)
-        surface: about 1 min 35 s
     """
-    if seconds > 30:
+    if seconds > 30 and _wanted():
         print(f"{what}: about {duration(seconds)}", flush=True)

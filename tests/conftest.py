@@ -1,5 +1,6 @@
 """What all tests share: quiet, one look, no display, a steady machine."""
 
+import gc
 import os
 import sys
 
@@ -7,9 +8,25 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("DLDNA_PROGRESS", "0")
 sys.path.insert(0, os.path.dirname(__file__))
 
+import hypothesis
 import pytest
 import torch
 from steady import pytest_collection_modifyitems  # noqa: F401
+
+# The same examples everywhere, and no clock that a busy machine overruns.
+hypothesis.settings.register_profile(
+    "steady",
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("steady")
+
+
+def pytest_collection_finish():
+    """Ten thousand tests are no garbage: nobody looks through them again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -39,9 +39,10 @@ ALLOWED = {
     **dict.fromkeys(THINGS, GROUND | THINGS),
     **dict.fromkeys(MEANS, GROUND | THINGS),
     "training": GROUND | THINGS | MEANS,
+    "integrations": GROUND | THINGS | MEANS | {"training"},
     "plotting": {"records", "checks", "files", "old_paths"},
 }
-BELOW = GROUND | THINGS | MEANS | {"training", "plotting"}
+BELOW = GROUND | THINGS | MEANS | {"training", "integrations", "plotting"}
 TOP = {"cli", "exercises", "pages", "walks"}
 ALLOWED |= dict.fromkeys(TOP, BELOW | TOP)
 # The published chapters' functions: nobody builds on them, and one command

@@ -5,18 +5,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
+from hypothesis import HealthCheck
 
 LIMIT = Path(__file__).with_name("limit.py")
 # Hangs, with a child that holds on to its output, once both are at work.
 HANGS = """
 import faulthandler, pathlib, subprocess, sys, threading
 faulthandler.enable()
-deep = [sys.executable, "-c", "import sys, time; print('deep', flush=True); "
-        "open(sys.argv[1], 'w'); time.sleep(3600)", sys.argv[1]]
-child = subprocess.Popen(deep)
+deep = "import sys, time; print('deep', flush=True); print(file=sys.stderr); "
+deep = [sys.executable, "-uc", deep + "time.sleep(3600)"]
+child = subprocess.Popen(deep, stderr=subprocess.PIPE)
+child.stderr.readline()
 
 def hang():
+    pathlib.Path(sys.argv[1]).touch()
     threading.Event().wait()
 
 hang()
@@ -53,7 +57,7 @@ def limited(seconds, *command):
 @pytest.mark.parametrize("status", [0, 1, 5])
 def test_what_ends_in_time_keeps_its_status(status):
     code = f"print('said'); raise SystemExit({status})"
-    done = limited(60, sys.executable, "-c", code)
+    done = limited(600, sys.executable, "-c", code)
     assert (done.returncode, done.stdout, done.stderr) == (
         status,
         "said\n",
@@ -63,7 +67,7 @@ def test_what_ends_in_time_keeps_its_status(status):
 
 def test_what_a_signal_ended_says_so():
     code = f"import os; os.kill(os.getpid(), {int(signal.SIGTERM)})"
-    done = limited(60, sys.executable, "-c", code)
+    done = limited(600, sys.executable, "-c", code)
     assert done.returncode == 128 + signal.SIGTERM
 
 
@@ -85,6 +89,10 @@ def test_every_test_and_every_target_has_a_limit(pytestconfig):
     """One for a test, and one for what runs them all."""
     assert pytestconfig.pluginmanager.hasplugin("timeout")
     assert 0 < float(pytestconfig.getini("timeout")) <= 600
+    assert hypothesis.settings.default.deadline is None
+    assert HealthCheck.too_slow in (
+        hypothesis.settings.default.suppress_health_check
+    )
     makefile = (LIMIT.parents[1] / "Makefile").read_text()
     limited = {"TESTS", "BUILD", "WITHIN"}
     for line in makefile.replace("\\\n", " ").splitlines():

@@ -98,7 +98,6 @@ def run(script, folder, first=""):
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout.splitlines()

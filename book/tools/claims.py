@@ -1,12 +1,13 @@
 """Hold every sentence that compares to an assertion of its own.
 
-python book/tools/claims.py            what each chapter still owes
+python book/tools/claims.py            what each chapter owes and excepts
 python book/tools/claims.py show 08    its sentences, one by one
 python book/tools/claims.py check      fail where a chapter owes more
 python book/tools/claims.py lower      keep what was gained
 python book/tools/claims.py count      set the counts anew
 
-A sentence that compares, ranks or quantifies carries a mark behind it:
+A sentence that compares, ranks or quantifies carries a mark behind it, in
+the argument as in solutions and teachers' notes:
 ``<!-- claim: NAME -->`` names the assertion ``claim("NAME", ...)`` of its
 page; ``<!-- given: WHY -->`` says why it needs none: WHY is one of the words
 in GIVEN. Questions need no mark, nor do sentences that cite a paper. A
@@ -30,7 +31,7 @@ BOOK = Path(__file__).resolve().parents[1]
 NOTEBOOKS = BOOK.parent / "notebooks"
 BASELINE = BOOK / "tools" / "claims_baseline.json"
 ASTRAY = re.compile(rf"^[ \t]*{MARK.pattern}", re.MULTILINE)
-OWED = ("unmarked", "typed", "no margin")
+OWED = ("unmarked", "typed", "no margin", "in answers")
 # Why a sentence that compares needs no assertion of its own.
 GIVEN = {
     "definition": "it says what a word or a symbol means",
@@ -62,6 +63,14 @@ class Ledger:
     def counts(self) -> dict[str, int]:
         return {kind: len(self.owed[kind]) for kind in OWED}
 
+    def exceptions(self) -> dict[str, int]:
+        """Sentences marked as given, by why; those with a claim apart."""
+        alone = Counter(
+            why for s in self.sentences if not s.claims for why in set(s.given)
+        )
+        both = sum(bool(s.claims and s.given) for s in self.sentences)
+        return {why: alone[why] for why in GIVEN} | {"beside a claim": both}
+
 
 def read(path: Path) -> Ledger:
     """The ledger of a notebook."""
@@ -90,10 +99,14 @@ def ledger(notebook: dict) -> Ledger:
         for name in sentence.claims:
             if name not in found.asserted:
                 found.broken.append(f"no cell asserts {name!r}: {where}")
-        if needs_mark(sentence):
-            found.owed["unmarked"].append(where)
-        if typed(sentence.text) and not sentence.given:
-            found.owed["typed"].append(where)
+        owes = {
+            "unmarked": needs_mark(sentence),
+            "typed": bool(typed(sentence.text)) and not sentence.given,
+        }
+        if sentence.beside:
+            owes = {"in answers": any(owes.values())}
+        for kind, does in owes.items():
+            found.owed[kind] += [where] * does
     for name, cell in found.asserted.items():
         if name not in marked:
             found.broken.append(f"cell {cell}: no sentence says {name!r}")
@@ -208,10 +221,16 @@ def main(arguments: list[str]) -> int:
     counts = {path.stem: read(path).counts() for path in paths()}
     match arguments:
         case []:
-            print(f"{'':26s}", *(f"{kind:>9s}" for kind in (*OWED, "claims")))
+            heads = (*OWED, "claims", *GIVEN, "beside a claim")
+            print(f"{'':22s}", *heads, sep="  ")
             for path in paths():
-                row = [*counts[path.stem].values(), len(read(path).asserted)]
-                print(f"{path.stem:26s}", *(f"{n:9d}" for n in row))
+                here = read(path)
+                row = [*here.counts().values(), len(here.asserted)]
+                row += here.exceptions().values()
+                cells = (
+                    f"{n:{len(h)}d}" for h, n in zip(heads, row, strict=True)
+                )
+                print(f"{path.stem:22s}", *cells, sep="  ")
             return 0
         case ["show", start]:
             for path in paths():
@@ -227,7 +246,7 @@ def main(arguments: list[str]) -> int:
             old = baseline()
             write(
                 {
-                    name: {k: min(n, old.get(name, row)[k])
+                    name: {k: min(n, old.get(name, row).get(k, n))
                            for k, n in row.items()}
                     for name, row in counts.items()
                 }

@@ -9,9 +9,9 @@ notebook reads the same in Colab:
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-HIDDEN = {"exercise", "solution", "teacher"}  # not the argument itself
+ANSWERS = ("solution", "teacher")  # tags of cells beside the argument
 
 MARK = re.compile(r"<!--\s*(claim|given):\s*([^>]*?)\s*-->")
 FENCE = re.compile(r"^(`{3,}|:{3,})(.*)$")
@@ -32,23 +32,28 @@ class Sentence:
         cell: its cell's place in the notebook.
         claims: names in its ``claim:`` marks.
         given: words in its ``given:`` marks.
+        beside: ``"solution"`` or ``"teacher"`` where it stands in one of
+            those, and not in the argument.
     """
 
     text: str
     cell: int
     claims: list[str] = field(default_factory=list)
     given: list[str] = field(default_factory=list)
+    beside: str = ""
 
 
 def sentences(notebook: dict) -> list[Sentence]:
-    """All sentences of a notebook's prose, exercises left out."""
-    return [
-        sentence
-        for number, cell in enumerate(notebook["cells"])
-        if cell["cell_type"] == "markdown"
-        and not HIDDEN & set(cell["metadata"].get("tags", ()))
-        for sentence in split("".join(cell["source"]), number)
-    ]
+    """All sentences of a notebook's prose; exercises only ask."""
+    found = []
+    for number, cell in enumerate(notebook["cells"]):
+        tags = cell["metadata"].get("tags", ())
+        if cell["cell_type"] != "markdown" or "exercise" in tags:
+            continue
+        beside = next((tag for tag in ANSWERS if tag in tags), "")
+        for sentence in split("".join(cell["source"]), number):
+            found.append(replace(sentence, beside=beside))
+    return found
 
 
 def split(text: str, cell: int = 0) -> Iterator[Sentence]:

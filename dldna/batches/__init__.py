@@ -9,6 +9,10 @@ convention that all rooms share:
   batches.
 - dict: ``model(**batch)`` without the keys of the target (``labels``,
   ``label``, ``targets``, ``target``, ``y``).
+- an object (a dataclass, a graph of PyTorch Geometric, a
+  ``PackedSequence``): ``model(batch)``; its target is its ``y`` or the like.
+  A list of inputs is passed whole where the model takes one argument. Named
+  tuples stay what they are.
 - bare tensor: ``model(batch)``; no target. A tuple or list of one item is
   that item.
 
@@ -31,8 +35,25 @@ from dldna.batches.convention import (
     split,
     spread,
 )
-from dldna.batches.in_memory import BatchList, held, held_one_by_one
-from dldna.batches.leaves import Batch, cut, each, join, select, tensors, to
+from dldna.batches.in_memory import (
+    BatchList,
+    SizedBatches,
+    held,
+    held_one_by_one,
+    length,
+)
+from dldna.batches.leaves import (
+    Batch,
+    Sized,
+    cut,
+    each,
+    inner,
+    is_whole,
+    join,
+    select,
+    tensors,
+    to,
+)
 from dldna.batches.loss_calls import PARAMETERS, loss_caller, wants_target
 
 __all__ = [
@@ -40,13 +61,18 @@ __all__ = [
     "TARGETS",
     "Batch",
     "BatchList",
+    "Sized",
+    "SizedBatches",
     "apply",
     "check_sliced",
     "cut",
     "each",
     "held",
     "held_one_by_one",
+    "inner",
+    "is_whole",
     "join",
+    "length",
     "loss_caller",
     "select",
     "size",

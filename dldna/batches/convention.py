@@ -1,12 +1,20 @@
 """What a batch is, and how a model meets it."""
 
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 
-from dldna.batches.leaves import Batch, tensors
-from dldna.torch_internals import tree_map
+from dldna.batches.leaves import (
+    Batch,
+    Sized,
+    each,
+    is_graph,
+    is_whole,
+    tensors,
+)
 
 TARGETS = ("labels", "label", "targets", "target", "y")
 
@@ -21,9 +29,19 @@ def split(batch: Batch) -> tuple[Any, Any]:
         >>> split({"x": 1, "labels": 2})
         ({'x': 1}, 2)
     """
+    if isinstance(batch, Sized):
+        return split(batch.batch)
     if isinstance(batch, Mapping):
         target = next((batch[k] for k in TARGETS if k in batch), None)
         return {k: v for k, v in batch.items() if k not in TARGETS}, target
+    if is_whole(batch):
+        found = (getattr(batch, k, None) for k in TARGETS)
+        return batch, next((t for t in found if t is not None), None)
+    names = [k for k in getattr(batch, "_fields", ()) if k in TARGETS]
+    if names and len(batch) > 2:  # a named tuple says what is what
+        rest = [k for k in batch._fields if k not in TARGETS]
+        inputs = tuple(getattr(batch, k) for k in rest)
+        return inputs, getattr(batch, names[0])
     if isinstance(batch, (tuple, list)) and len(batch) == 2:
         return batch[0], batch[1]
     if isinstance(batch, (tuple, list)) and len(batch) == 1:
@@ -57,24 +75,38 @@ def apply(call: Callable, inputs: Any) -> Any:
         >>> apply(nn.ReLU(inplace=True), x), x
         (tensor([0., 1.]), tensor([-1.,  1.]))
     """
-    if isinstance(inputs, Tensor):
-        return call(inputs.clone())
-    if isinstance(inputs, Mapping):  # of a kind that tree_map may not know
-        inputs = dict(inputs)
-    return spread(call, tree_map(_copy, inputs))
+    return spread(call, each(Tensor.clone, inputs))
 
 
 def spread(call: Callable, inputs: Any) -> Any:
-    """As :func:`apply`, on the inputs themselves."""
+    """As :func:`apply`, on the inputs themselves.
+
+    A tuple or list is spread, unless the model takes fewer arguments and
+    would take it as one (a list of images, say).
+
+    Example:
+        >>> spread(lambda a, b: a - b, (3, 1)), spread(lambda a: a[0], [3, 1])
+        (2, 3)
+    """
+    if isinstance(inputs, Tensor):
+        return call(inputs)
     if isinstance(inputs, Mapping):
         return call(**inputs)
-    if isinstance(inputs, (tuple, list)):
-        return call(*inputs)
+    if isinstance(inputs, (tuple, list)) and not is_whole(inputs):
+        one = not _binds(call, inputs) and _binds(call, [inputs])
+        return call(inputs) if one else call(*inputs)
     return call(inputs)
 
 
-def _copy(value: Any) -> Any:
-    return value.clone() if isinstance(value, Tensor) else value
+def _binds(call: Callable, inputs: Sequence[Any]) -> bool:
+    """Whether a call takes these as its arguments."""
+    try:
+        inspect.signature(getattr(call, "forward", call)).bind(*inputs)
+    except TypeError:
+        return False
+    except ValueError:  # builtins tell nothing
+        return True
+    return True
 
 
 def size(batch: Batch) -> int:
@@ -95,16 +127,29 @@ def size(batch: Batch) -> int:
     Raises:
         TypeError: there is no tensor.
     """
+    if isinstance(batch, Sized):
+        return batch.n
     shapes = [t.shape for t in tensors(batch) if t.ndim]
     try:
         inputs, target = split(batch)
     except TypeError:
         inputs, target = batch, None
+    if isinstance(inputs, PackedSequence):
+        return int(inputs.batch_sizes[0])
+    several = isinstance(inputs, list) and isinstance(target, (list, Tensor))
+    if several and _length(target) == len(inputs):  # a list of images, say
+        return len(inputs)
     known = {n for t in tensors(inputs) for n in t.shape[:2]}
     for tensor in tensors(target):
         if tensor.ndim and (len(tensor) in known or not known):
             return len(tensor)
     lengths = [len(t) for t in tensors(inputs) if t.ndim]
+    if is_graph(inputs) or (is_whole(inputs) and len(set(lengths)) > 1):
+        raise TypeError(
+            f"how many samples does a {type(inputs).__name__} hold? Its "
+            "target does not tell: give size=lambda batch: ..., the number "
+            "that the mean loss of a batch stands for (of graphs, of nodes)"
+        )
     if lengths:
         return max(lengths, key=lengths.count)  # the first of the most
     if not shapes and next(tensors(batch), None) is None:
@@ -122,6 +167,8 @@ def sliced(batch: Batch) -> bool:
         >>> sliced((torch.zeros(12, 5, 2), torch.zeros(5)))
         False
     """
+    if _hangs_together(batch):
+        return False
     first, second = _ends(batch)
     return first is None or second in (None, 1, first)
 
@@ -136,6 +183,12 @@ def check_sliced(batch: Batch, why: str) -> None:
     Raises:
         ValueError: inputs and target differ along axis 0.
     """
+    if _hangs_together(batch):
+        raise ValueError(
+            f"{why} cuts the data along axis 0, and what is in a "
+            f"{_hangs_together(batch)} hangs together: give fewer batches, "
+            "or smaller ones"
+        )
     if not sliced(batch):
         first, second = _ends(batch)
         raise ValueError(
@@ -144,6 +197,21 @@ def check_sliced(batch: Batch, why: str) -> None:
             "(recurrent layers: batch_first=True, and x.transpose(0, 1)), "
             "or cut the data yourself"
         )
+
+
+def _hangs_together(batch: Batch) -> str:
+    """The kind of what nobody may cut, in a batch; "" where there is none."""
+    if isinstance(batch, Sized):
+        batch = batch.batch
+        return _hangs_together(batch) or type(batch).__name__
+    pair = isinstance(batch, (tuple, list)) and len(batch) == 2
+    inputs = batch[0] if pair and not is_whole(batch) else batch
+    return type(inputs).__name__ if is_whole(inputs) else ""
+
+
+def _length(thing: Any) -> int | None:
+    scalar = isinstance(thing, Tensor) and not thing.ndim
+    return None if scalar else len(thing)
 
 
 def _ends(batch: Batch) -> tuple[int | None, int | None]:

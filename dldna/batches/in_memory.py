@@ -1,6 +1,6 @@
 """Data of any form as batches in memory."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,15 @@ import torch
 from torch import Tensor
 
 from dldna.batches.convention import check_sliced, size
-from dldna.batches.leaves import Batch, cut, each, tensors
+from dldna.batches.leaves import (
+    Batch,
+    Sized,
+    cut,
+    each,
+    inner,
+    is_whole,
+    tensors,
+)
 from dldna.checks import count
 
 ARRAYS = (Tensor, np.ndarray)
@@ -58,16 +66,68 @@ def held(data: Any, limit: int | None = None) -> list[Batch]:
     return batches
 
 
+class SizedBatches:
+    """Data whose batches' numbers of samples the caller says.
+
+    Args:
+        data: as for :func:`held`.
+        size: the number of samples of a batch.
+
+    Raises:
+        TypeError: ``size`` cannot be called.
+        ValueError: it gave no whole number of 1 or more.
+
+    Example:
+        >>> bag = {"words": torch.arange(9), "offsets": torch.tensor([0, 4])}
+        >>> data = SizedBatches(bag, lambda batch: len(batch["offsets"]))
+        >>> [size(batch) for batch in data]
+        [2]
+    """
+
+    def __init__(self, data: Any, size: Callable[[Batch], int]):
+        if not callable(size):
+            raise TypeError(
+                "size must be a function, size=lambda batch: its number of "
+                f"samples, not {size!r}"
+            )
+        self.data, self.size = data, size
+        self.dataset = getattr(data, "dataset", None)
+        self.name = getattr(data, "name", "")
+
+    def __iter__(self) -> Iterator[Sized]:
+        for batch in held_one_by_one(self.data):
+            n = self.size(inner(batch))
+            n = n.item() if isinstance(n, ARRAYS) else n
+            yield Sized(inner(batch), count("the size of a batch", n))
+
+
 def held_one_by_one(data: Any) -> Iterable[Batch]:
     """The batches of data of any form, arrays as tensors, none kept."""
     return (_plain(item) for item in _iterate(data))
+
+
+def length(data: Any) -> int | None:
+    """The number of batches, where it is known before one has counted.
+
+    A DataLoader has ``__len__``, though its data set may have none.
+
+    Example:
+        >>> length([1, 2]), length(iter([1, 2]))
+        (2, None)
+    """
+    try:
+        return len(data)
+    except TypeError:
+        return None
 
 
 def _iterate(data: Any) -> Iterable[Batch]:
     """The batches of data of any form, one after the other."""
     if isinstance(data, BatchList):
         return data
-    if isinstance(data, (*ARRAYS, Mapping)):
+    if isinstance(data, (*ARRAYS, Mapping, Sized)) or is_whole(data):
+        return [data]
+    if hasattr(data, "_fields"):  # a named tuple is one batch
         return [data]
     pair = isinstance(data, (tuple, list)) and len(data) == 2
     if pair and (isinstance(data[1], ARRAYS) or _several_targets(*data)):

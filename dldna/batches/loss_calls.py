@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dldna.batches.convention import TARGETS, split
-from dldna.batches.leaves import Batch
+from dldna.batches.leaves import Batch, inner
 
 # More names for the second parameter of a loss. They are no keys of a dict
 # batch: there, "tgt" may well be an input of the model.
@@ -61,6 +61,7 @@ def loss_caller(loss_fn: Callable) -> Callable[[Any, Batch], Tensor]:
         return lambda output, batch: _number(loss_fn(output, split(batch)[1]))
 
     def call(output: Any, batch: Batch) -> Tensor:
+        batch = inner(batch)
         try:
             return _number(loss_fn(output, batch))
         except (TypeError, AttributeError) as error:

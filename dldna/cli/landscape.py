@@ -93,6 +93,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     for old, new in {"--precision": "--dtype", "--path": "--way"}.items():
         put(old, dest=new[2:], action=arguments.Renamed, help=SUPPRESS)
     put("--metrics", default=None, help="as accuracy; '' for none")
+    put(
+        "--params", nargs="+",
+        help="what may move: trainable, all, names, parts, '*patterns'",
+    )  # fmt: skip
     put("--orthogonal", action="store_true", help="perpendicular directions")
     put("--jobs", type=int, help="processes (needs joblib)")
     put("--dask", metavar="ADDRESS", help="scheduler of a dask cluster")
@@ -135,6 +139,7 @@ def run(given: argparse.Namespace) -> int:
         "dtype": given.dtype,
         "way": given.way,
         "limit": given.limit,
+        "params": given.params,
         "orthogonal": given.orthogonal,
         "n_jobs": given.jobs,
         "data_name": name,

@@ -8,13 +8,14 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from dldna.checks import choice, count
+from dldna.checks import choice, count, folder
 from dldna.progress import announce
 
 ACTIVATIONS = (
     "Sigmoid", "Tanh", "ReLU", "LeakyReLU", "PReLU", "ELU", "SELU", "GELU",
     "SiLU", "Mish", "Hardswish",
 )  # fmt: skip
+MADE_WITH = "made_with"
 EPILOG = """
 examples:
   dldna make-checkpoints
@@ -63,6 +64,7 @@ def run(given: argparse.Namespace) -> int:
     from dldna.published.saved_networks import ACTIVATIONS as KNOWN
 
     count("--epochs", given.epochs)
+    folder("--out", given.out)
     for act in given.activations:
         choice("activation", act, KNOWN)
     missing = [a for a in given.activations if not _finished(a, given)]
@@ -90,7 +92,7 @@ def run(given: argparse.Namespace) -> int:
     announce("in all", each * given.epochs * len(missing))
     for act in missing:
         model = network(act)
-        model.config["made_with"] = _settings(given)
+        model.config[MADE_WITH] = _settings(given)
         model.to(usable(given.device))
         train_and_keep(
             model,
@@ -123,12 +125,24 @@ def _name(act: str) -> str:
 def _check_owner(missing: list[str], given: argparse.Namespace) -> None:
     """Write nothing at all where a reader keeps networks of these names.
 
+    A network that :func:`train_model` has kept there is the reader's, too:
+    hours of work that this command cannot make again.
+
     Raises:
         FileExistsError: there are files that this command did not make.
     """
-    from dldna.published.ownership import others
+    from dldna.published.ownership import config_in, files_of, others
 
-    found = {a: others(given.out, _name(a)) for a in missing}
+    def not_made_here(name: str) -> list[Path]:
+        strange = others(given.out, name)
+        return [
+            file
+            for file in files_of(given.out, name)
+            if file in strange
+            or (file.suffix != ".run" and MADE_WITH not in config_in(file))
+        ]
+
+    found = {a: not_made_here(_name(a)) for a in missing}
     theirs = [act for act, files in found.items() if files]
     if not theirs:
         return
@@ -153,7 +167,7 @@ def _config(act: str, given: argparse.Namespace) -> dict[str, Any]:
 def _other(act: str, given: argparse.Namespace) -> bool:
     """Whether what is there was made in another way, or for longer."""
     config = _config(act, given)
-    same = config.get("made_with") == _settings(given)
+    same = config.get(MADE_WITH) == _settings(given)
     return not same or config.get("epochs", 0) > given.epochs
 
 
@@ -164,7 +178,7 @@ def _finished(act: str, given: argparse.Namespace) -> bool:
     name, config = _name(act), _config(act, given)
     names = [f"{name}.pth"]
     names += [f"{name}-epoch{k}.pth" for k in range(1, given.epochs + 1)]
-    if config.get("made_with") != _settings(given):
+    if config.get(MADE_WITH) != _settings(given):
         return False
     return all(run_of(given.out / n) == config.get("run") for n in names)
 

@@ -3,6 +3,7 @@
 The one room that touches the network or a data set's files.
 """
 
+from dldna._torchvision import torchvision
 from dldna.data.augment import crop_and_flip, flip_and_rotate
 from dldna.data.dataset import Dataset
 from dldna.data.loader import Loader
@@ -16,4 +17,5 @@ __all__ = [
     "crop_and_flip",
     "flip_and_rotate",
     "load",
+    "torchvision",
 ]

@@ -175,6 +175,13 @@ def _directions(s: Any) -> Iterator[str]:
     done = notes.get("directions", s.directions)
     for axis, words in zip(("alpha", "beta"), done, strict=False):
         yield f"{axis}: {words}."
+    if notes.get("moved"):
+        names = notes["params"]
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        yield (
+            f"{notes['moved']:,} parameters move ({', '.join(names[:3])}"
+            f"{more}); all others stand still."
+        )
     if notes.get("lengths"):
         said = " and ".join(f"{v:.4g}" for v in notes["lengths"])
         yield f"Lengths of the two: {said}."

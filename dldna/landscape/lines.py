@@ -37,6 +37,7 @@ from dldna.objective import (
     check_model,
     name_of,
 )
+from dldna.params import copy, norm
 from dldna.records import Line
 
 
@@ -62,6 +63,7 @@ def line(
     n_jobs: int | None = None,
     seed: int = 0,
     vectors: str = "zero",
+    params: Any = None,
     data_name: str = "",
 ) -> Line:
     r"""Evaluate the loss on a line through parameter space.
@@ -104,6 +106,7 @@ def line(
         n_jobs: processes, as in :func:`surface`.
         seed: of a random direction.
         vectors: biases in random directions, as in :func:`surface`.
+        params: the parameters that may move, as in :func:`surface`.
         data_name: what to call the data in the record.
 
     Returns:
@@ -154,6 +157,7 @@ def line(
         given = Given(
             model=model_a, loss_fn=loss_fn, data=held, seed=seed,
             vectors=vectors, others=[model_b] if between else (),
+            params=params,
         )  # fmt: skip
         chosen = "checkpoints" if between else model_b
         [direction] = choose_directions(chosen, given, 1)
@@ -164,7 +168,7 @@ def line(
             model_a,
             loss_fn,
             held,
-            params.copy(given.origin),
+            copy(given.origin),
             [direction.vector],
             options | {"buffer_directions": steps},
         )
@@ -189,8 +193,9 @@ def line(
             seed,
             data_name,
             direction=direction.done,
-            length=params.norm(direction.vector),
+            length=norm(direction.vector),
             statistics=statistics,
+            **given.moved,
             **{"direct loss at 0": scan.centre},
         ),
     )

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from dldna import batches as batching
-from dldna import params
 from dldna.checks import (
     count,
     folder,
@@ -40,6 +39,7 @@ from dldna.objective import (
     check_model,
 )
 from dldna.objective.own_loss import resolved
+from dldna.params import copy
 from dldna.records import Surface
 
 
@@ -68,6 +68,7 @@ def surface(
     others: Sequence[Any] = (),
     pairs: int = 2,
     n_jobs: int | None = None,
+    params: Any = None,
     data_name: str = "",
 ) -> Surface:
     r"""Evaluate the loss on a grid of a plane through the model's weights.
@@ -91,13 +92,13 @@ def surface(
             is kept in memory and used for every point. Axis 0 is the
             batch; where the target tells that it is not (a recurrent
             network without ``batch_first``), nothing that cuts the data
-            is possible, and the slow way is taken.
+            is possible, and the slow way is taken. Where the number of
+            samples cannot be known (graphs, bags of words), say it by
+            ``size=lambda batch: ...``.
         directions: a name of :data:`DIRECTIONS`, which says what each is
             ("random" is filter-normalised after Li et al.); a
             :class:`Plane`; or two of: names, dicts of tensors, flat
-            vectors, lists of tensors. Random directions move frozen
-            parameters (``requires_grad=False``), too; those of the
-            Hessian do not.
+            vectors, lists of tensors. What a dict lacks stands still.
         extent: half width of both axes, a pair (low, high) for both, or
             two pairs; 0 must be inside. With a trajectory, "path" takes
             what holds the whole path.
@@ -138,6 +139,11 @@ def surface(
             keeps eigenvalues, residuals and error bars of all.
         n_jobs: processes for joblib; None uses them only inside an active
             ``joblib.parallel_config``.
+        params: the parameters that may move: "trainable", "all", names,
+            parts ("head"), patterns ("*.lora_*") or the parameters
+            themselves, one or a list. By default random directions move
+            all, frozen ones (``requires_grad=False``) too, and those of
+            gradient and Hessian the trainable ones.
         data_name: what to call the data in the record.
 
     Returns:
@@ -178,7 +184,7 @@ def surface(
             model, loss_fn, data, directions, extent, resolution, budget_s,
             out, seed, metrics, statistics, way, dtype, limit,
             budget_points, orthogonal, vectors, trajectory, others, pairs,
-            start,
+            params, start,
         )  # fmt: skip
         values = run.all(out, n_jobs)
         path_fields = {}
@@ -267,7 +273,7 @@ def cost(*args, **kwargs) -> Cost:
 def _prepare(
     model, loss_fn, data, directions, extent, resolution, budget_s, out,
     seed, metrics, statistics, way, dtype, limit, budget_points,
-    orthogonal, vectors, trajectory, others, pairs, start,
+    orthogonal, vectors, trajectory, others, pairs, params, start,
 ):  # fmt: skip
     """Check everything; choose directions and grid."""
     check_budget(budget_s, budget_points)
@@ -295,10 +301,11 @@ def _prepare(
         trajectory=trajectory,
         others=others,
         pairs=pairs,
+        params=params,
     )
     chosen = remembered(out, directions, given, orthogonal)
-    plane = Plane(params.copy(given.origin), chosen, given.notes)
-    plane.notes.update(angle(plane))
+    plane = Plane(copy(given.origin), chosen, given.notes)
+    plane.notes.update(angle(plane) | given.moved)
     shadow = None if trajectory is None else trajectory.project(plane)
     if options["statistics"] == "interpolate":
         options["buffer_directions"] = buffer_steps(model, others)

@@ -16,7 +16,7 @@ from dldna.objective.inputs import (
 from dldna.objective.misfits import other_names
 from dldna.objective.objective import Objective
 from dldna.objective.opening import accepts_objective, opened
-from dldna.objective.place import in_place, norms
+from dldna.objective.place import chosen_names, in_place, norms
 from dldna.objective.reductions import (
     Weighed,
     batch_weight,
@@ -39,6 +39,7 @@ __all__ = [
     "check_model",
     "check_ready",
     "check_shapes",
+    "chosen_names",
     "class_options",
     "in_place",
     "is_torchs",

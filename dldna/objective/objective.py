@@ -1,7 +1,7 @@
 """The mean loss over data as a function of the parameters."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -62,9 +62,8 @@ class Objective(Held):
             for the loss that the model itself returns.
         data: a loader, a batch, or tensors; see :mod:`dldna.batches`. One
             pass is kept in memory.
-        names: names of the parameters that may move, taken in the model's
-            order; by default those with ``requires_grad``, or all, where
-            none has it.
+        names: the parameters that may move (see :func:`chosen_names`); by
+            default the trainable ones, or all, where none is.
         dtype: "float32" or "float64", or torch's own name for it; by
             default float32, unless the parameters are float64. Models that
             mix types keep each tensor's own, and get the data as they are.
@@ -72,6 +71,7 @@ class Objective(Held):
             "frozen" (the running statistics), or "train" (each batch's
             own). Dropout is off in both.
         limit: use only this many samples.
+        size: ``f(batch)``, its number of samples, where nothing tells it.
 
     Raises:
         TypeError: the model is no module, or model, loss and data do not
@@ -100,16 +100,15 @@ class Objective(Held):
         loss_fn: Callable | None = None,
         data: Any = None,
         *,
-        names: Sequence[str] | None = None,
+        names: Any = None,
         dtype: str | torch.dtype | None = None,
         statistics: str = "eval",
         limit: int | None = None,
+        size: Callable[[Any], int] | None = None,
     ):
         known = "eval" if statistics == "frozen" else statistics
         self.statistics = checks.choice("statistics", known, STATISTICS)
-        if limit is not None:
-            checks.count("limit", limit)
-        model, loss_fn, data = opened(model, loss_fn, data)
+        model, loss_fn, data = opened(model, loss_fn, data, size)
         check_model(model)
         check_loss(loss_fn, data)
         self.model, self.loss_fn, self.data = model, loss_fn, data

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from dldna.batches import SizedBatches
 from dldna.guard import loss_kept
 from dldna.objective.own_loss import resolved
 
@@ -14,6 +15,9 @@ TWICE = (
     "an Objective holds its loss and data: give it alone, and what follows by "
     "keyword"
 )
+
+
+SIZED = "size= goes with data: give it where the Objective is made"
 
 
 class Held:
@@ -26,7 +30,7 @@ class Held:
 
 
 def opened(
-    model: Any, loss_fn: Any = None, data: Any = None
+    model: Any, loss_fn: Any = None, data: Any = None, size: Any = None
 ) -> tuple[nn.Module, Callable, Any]:
     """Model, loss and data of a call, or of the objective in their place.
 
@@ -42,6 +46,10 @@ def opened(
         >>> opened(f)[0] is f.model
         True
     """
+    if size is not None:
+        if isinstance(model, Held):
+            raise TypeError(SIZED)
+        data = SizedBatches(data, size)
     if isinstance(model, Held):
         if loss_fn is not None or data is not None:
             raise TypeError(TWICE)
@@ -59,7 +67,8 @@ def accepts_objective(function: Callable) -> Callable:
     """Let a public call take an objective in place of model, loss and data.
 
     The loss and the data come from the objective; what else the call takes
-    goes by keyword.
+    goes by keyword. ``size=lambda batch: ...`` says how many samples a batch
+    holds, where that cannot be known (graphs, bags).
 
     Example:
         >>> import torch
@@ -76,7 +85,7 @@ def accepts_objective(function: Callable) -> Callable:
     known = inspect.signature(function)
 
     @wraps(function)
-    def call(*args, **kwargs):
+    def call(*args, size=None, **kwargs):
         held = bool(args) and isinstance(args[0], Held)
         if held:
             given = kwargs.get("loss_fn"), kwargs.get("data")
@@ -91,6 +100,10 @@ def accepts_objective(function: Callable) -> Callable:
                 raise TypeError(TWICE) from None
             return function(*args, **kwargs)
         named = bound.arguments
+        if size is not None:
+            if held or "data" not in named:
+                raise TypeError(SIZED)
+            named["data"] = SizedBatches(named["data"], size)
         if "loss_fn" in named and "data" in named:
             pair = resolved(named["loss_fn"], named["data"])
             named["loss_fn"], named["data"] = pair

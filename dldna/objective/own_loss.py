@@ -83,7 +83,8 @@ class WholeBatches:
         self.name = getattr(data, "name", "")
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
-        for batch in bt.held_one_by_one(self.data):
+        for given in bt.held_one_by_one(self.data):
+            batch = bt.inner(given)
             inputs = dict(batch) if isinstance(batch, Mapping) else batch
             target = bt.split(batch)[1]
             if target is None:  # under a name that only the model knows
@@ -91,7 +92,9 @@ class WholeBatches:
                 target = next(
                     t for t in bt.tensors(batch) if t.ndim and len(t) == size
                 )
-            yield inputs, target
+            sized = isinstance(given, bt.Sized)
+            pair = inputs, target
+            yield bt.Sized(pair, given.n) if sized else pair
 
 
 _READY = (WholeBatches, bt.BatchList)

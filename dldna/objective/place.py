@@ -8,11 +8,12 @@ and a forward that is run again in backward (activation checkpointing).
 from collections.abc import (
     Callable,
     Collection,
+    Iterable,
     Iterator,
     Mapping,
-    Sequence,
 )
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
@@ -144,22 +145,80 @@ def _hooks(p: Tensor, hooks: Any) -> None:
         p._backward_hooks = hooks
 
 
-def chosen_names(model: nn.Module, names: Sequence[str] | None) -> list[str]:
-    """The parameters that may move, in the model's order."""
+def chosen_names(model: nn.Module, chosen: Any = None) -> list[str]:
+    """The parameters that may move, in the model's order.
+
+    Args:
+        model: the network.
+        chosen: "trainable" (those with ``requires_grad``), "all", a name, a
+            part of the network ("head" for all in ``model.head``), a
+            pattern ("*.lora_*"), or a list of these or of the parameters
+            themselves; None for the trainable ones, or all where none is.
+
+    Returns:
+        Their names; whole numbers never move.
+
+    Raises:
+        TypeError: neither words nor parameters.
+        ValueError: a word that fits no parameter (the nearest is named),
+            or nothing that moves.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+        >>> chosen_names(net, ["1", "*.bias"])
+        ['0.bias', '1.weight', '1.bias']
+    """
     named = {
         k: p for k, p in model.named_parameters() if p.is_floating_point()
     }
-    if names is None:
-        free = [k for k, p in named.items() if p.requires_grad]
+    free = [k for k, p in named.items() if p.requires_grad]
+    if chosen is None:
         return free or list(named)
-    wanted = {names} if isinstance(names, str) else {*names}
-    for name in wanted:
-        if not isinstance(name, str):
-            raise TypeError(
-                "params must be names of parameters, as in "
-                f"model.named_parameters(), not a {type(name).__name__}"
-            )
-        checks.choice("parameter", name, list(named))
-    if not wanted:
+    if isinstance(chosen, (str, Tensor)):
+        chosen = [chosen]
+    if not isinstance(chosen, Iterable):
+        raise TypeError(_neither(chosen))
+    chosen = list(chosen)
+    if not chosen:
         raise ValueError("params names no parameter; leave it out for all")
+    wanted = {name for item in chosen for name in _fits(item, named, free)}
     return [k for k in named if k in wanted]
+
+
+def _fits(item: Any, named: dict[str, Tensor], free: list[str]) -> list[str]:
+    """The names that one word means, or that of a parameter."""
+    if isinstance(item, Tensor):
+        found = [k for k, p in named.items() if p is item]
+        if not found:
+            raise ValueError(
+                "params holds a tensor that is no parameter of the model "
+                "(give those of model.parameters(), not copies of them)"
+            )
+        return found
+    if not isinstance(item, str):
+        raise TypeError(_neither(item))
+    if item in named:
+        return [item]
+    if item == "all":
+        return list(named)
+    if item == "trainable":
+        if not free:
+            raise ValueError(
+                "no parameter is trainable (requires_grad); name those that "
+                "may move, or take params='all'"
+            )
+        return free
+    inside = [k for k in named if k.startswith(f"{item}.")]
+    found = inside or [k for k in named if fnmatchcase(k, item)]
+    if found:
+        return found
+    if set(item) & set("*?["):
+        raise ValueError(f"params: no parameter fits the pattern {item!r}")
+    return [checks.choice("parameter", item, list(named))]
+
+
+def _neither(item: Any) -> str:
+    return (
+        "params must be names of parameters, as in "
+        f"model.named_parameters(), not a {type(item).__name__}"
+    )

@@ -16,7 +16,7 @@ import torch
 from dldna import checks
 from dldna.files import write_atomic
 from dldna.models import make
-from dldna.published.experiments import place, run, shape_of
+from dldna.published.experiments import name_of, place, run, shape_of
 
 MODEL_TYPES = {"cnn": "arena-cnn", "transformer": "arena-transformer"}
 
@@ -71,7 +71,7 @@ def run_advanced_experiment(
         place(device, gpu_id),
         epochs,
     )
-    name = getattr(optimizer_class, "__name__", "optimizer").strip("<>")
+    name = name_of(optimizer_class).strip("<>")
     stamp = datetime.now().strftime("%Y%m%d_%H%M%S")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

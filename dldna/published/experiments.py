@@ -5,6 +5,7 @@ The loop stands in :func:`dldna.training.train`, the network in
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from dldna.models import make
 from dldna.published import timed_training
 from dldna.published.loaders import usable
 from dldna.published.measurements import EpochMeasurements, memory
-from dldna.published.optimizers import as_optimizer
+from dldna.published.readers_optimizers import as_optimizer
 
 KINDS = ("allocated", "reserved")
 
@@ -79,7 +80,7 @@ def run(
     model.to(device)
     optimizer = optimizer_class(model.parameters(), **config)
     optimizer = as_optimizer(optimizer, model)
-    name = getattr(optimizer_class, "__name__", type(optimizer).__name__)
+    name = name_of(optimizer_class)
     now = memory(device, model, optimizer, 0)
     size = sum(p.numel() for p in model.parameters()) / 1000
     _say(device, f"Optimizer: {name}", "Initial {} Memory Status{}:",
@@ -112,6 +113,19 @@ def run(
         "memory_allocated": held,
         "memory_reserved": kept,
     }
+
+
+def name_of(maker: Callable) -> str:
+    """The name of a class, or of what makes its objects.
+
+    Example:
+        >>> from functools import partial
+        >>> name_of(partial(torch.optim.SGD, momentum=0.9))
+        'SGD'
+    """
+    while isinstance(maker, partial):
+        maker = maker.func
+    return getattr(maker, "__name__", type(maker).__name__)
 
 
 def _say(device: torch.device, *lines: str) -> None:

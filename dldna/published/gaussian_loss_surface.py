@@ -18,7 +18,9 @@ from torch import Tensor
 from dldna import checks, plotting
 from dldna.landscape.shape.wells import GAUSSIAN, Fit, descend, fit_gaussian
 from dldna.published.loss_surface import grid_of
+from dldna.published.readers_optimizers import as_optimizer, describe
 from dldna.records import Surface
+from dldna.training.stepping import needs_closure
 
 Gaussian = Sequence[float]
 
@@ -170,7 +172,8 @@ def train_loss_surface(
 
     Args:
         optim_func: makes an optimizer from a list of tensors, such as
-            ``lambda p: SGD(p, lr=0.1)``; a reader's own will do.
+            ``lambda p: SGD(p, lr=0.1)``; a reader's own will do, of any
+            class that has ``step()``.
         init_weights: where to begin, x and y.
         num_iter: number of rows.
         gaussian_params: ``[A, x0, y0, sx, sy]``, or the same and the
@@ -185,10 +188,11 @@ def train_loss_surface(
 
     def make(parameters: list[Tensor]) -> "_Stepper":
         made.append(optim_func(parameters))
-        return _Stepper(made[0])
+        return _Stepper(as_optimizer(made[0], parameters))
 
     checks.count("num_iter", num_iter)
-    whole = descend(well, init_weights, make, steps=num_iter)
+    start = [w.item() if isinstance(w, Tensor) else w for w in init_weights]
+    whole = descend(well, start, make, steps=num_iter)
     name = type(made[0]).__name__
     print(f"\ntrain_loss_surface: {name}")
     for k in sorted({0, num_iter - 1}):
@@ -209,29 +213,11 @@ class _Stepper:
         self.inner.zero_grad()
 
     def step(self, closure: Callable[[], Tensor]) -> None:
-        if getattr(self.inner, "needs_closure", False):
+        if needs_closure(self.inner):
             self.inner.step(closure)
             return
         closure()
         self.inner.step()
-
-
-def describe(optimizer: Any) -> str:
-    """An optimizer in a few words.
-
-    Example:
-        >>> w = torch.zeros(2, requires_grad=True)
-        >>> describe(torch.optim.SGD([w], lr=0.05, momentum=0.8))
-        'SGD, lr 0.05, momentum 0.8'
-    """
-    groups = getattr(optimizer, "param_groups", None) or [{}]
-    lr = groups[0].get("lr", getattr(optimizer, "lr", None))
-    momentum = groups[0].get("momentum") or getattr(optimizer, "momentum", 0)
-    words = [type(optimizer).__name__]
-    words += [f"lr {lr:.3g}"] if isinstance(lr, float | int) else []
-    if isinstance(momentum, float | int) and momentum:
-        words.append(f"momentum {momentum:.3g}")
-    return ", ".join(words)
 
 
 def visualize_optimization_path(
@@ -255,7 +241,7 @@ def visualize_optimization_path(
         popt: ``[A, x0, y0, sx, sy]``.
         offset: the rim; the paths' heights are computed with it.
         optimizers_points: any number of paths (T, 2 or 3), in a list
-            (labelled by their optimizers) or by label.
+            (labelled by their optimizers) or by label; or a single one.
         act_name: for the title.
         d_min, d_max: range in which the well is drawn.
         d_num: points along each axis of that range.
@@ -293,6 +279,8 @@ def visualize_optimization_path(
 
 
 def _labelled(paths) -> dict[str, np.ndarray]:
+    if isinstance(paths, np.ndarray) and paths.ndim == 2:  # a single one
+        paths = [paths]
     if not isinstance(paths, Mapping):
         named: dict[str, np.ndarray] = {}
         for i, path in enumerate(paths, start=1):

@@ -66,6 +66,9 @@ def analyze_initialization(
         lr: rate of SGD with momentum 0.9.
         seed: of the start.
 
+    Raises:
+        TypeError: a network instead of what makes one, or no dict.
+
     Returns:
         For each scheme, as published: loss (cross-entropy on the test
         set), time (s), weight_stats (weight -> mean, std, spectral_norm,
@@ -78,6 +81,16 @@ def analyze_initialization(
         effective_rank_ratio, and the history.
     """
     checks.count("epochs", epochs)
+    if isinstance(model_class, nn.Module):
+        raise TypeError(
+            "model_class must make a new network at each call, such as "
+            f"lambda: {type(model_class).__name__}(...), and not be one"
+        )
+    if not isinstance(init_methods, Mapping):
+        raise TypeError(
+            "init_methods must be a dict of functions by name, as in "
+            f"chapter_05.initialization.base, not {init_methods!r:.60}"
+        )
     device = usable(device)
     results = {}
     for name, method in init_methods.items():

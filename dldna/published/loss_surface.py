@@ -9,13 +9,18 @@ say more (residuals, scales, what was evaluated) than fits these returns.
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from matplotlib import colormaps
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, LinearSegmentedColormap
+from matplotlib.colors import (
+    Colormap,
+    LinearSegmentedColormap,
+    is_color_like,
+)
 from torch import Tensor, nn
 
 from dldna import batches, params
@@ -227,15 +232,25 @@ def grid_of(x, y, z) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return tuple(v[order].reshape(shape) for v in (x, y, z))
 
 
-def colormap(color: str | Colormap) -> Colormap:
+def colormap(color: Any) -> Colormap:
     """A colormap by name, or from a dark to a light shade of a colour.
+
+    Raises:
+        ValueError: matplotlib knows neither.
 
     Example:
         >>> colormap("viridis").name, colormap("C0").name
         ('viridis', 'shades')
     """
-    if isinstance(color, Colormap) or color in colormaps:
-        return colormaps[color] if isinstance(color, str) else color
+    if isinstance(color, Colormap):
+        return color
+    if isinstance(color, str) and color in colormaps:
+        return colormaps[color]
+    if not is_color_like(color):
+        raise ValueError(
+            f"color={color!r} is neither a colour nor a colormap: give one "
+            "such as 'C0' or 'viridis'"
+        )
     return LinearSegmentedColormap.from_list("shades", ["0.1", color, "1"])
 
 

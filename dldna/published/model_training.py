@@ -5,7 +5,7 @@ call, its printed lines and its files.
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,8 +15,12 @@ from torch import nn
 from dldna import checks
 from dldna.published import ownership
 from dldna.published.loaders import usable
-from dldna.published.optimizers import as_optimizer, keeps_state
-from dldna.published.saved_networks import read_into
+from dldna.published.readers_optimizers import (
+    as_optimizer,
+    describe,
+    keeps_state,
+)
+from dldna.published.saved_networks import numbers, read_into
 from dldna.published.timed_training import run
 from dldna.records import History
 
@@ -31,7 +35,7 @@ def train_model(
     batch_size: int = 128,
     save_dir: str | Path = "./tmp/models",
     retrain: bool = True,
-    save_epochs: Sequence[int] | None = None,
+    save_epochs: Iterable[int] | int | None = None,
 ) -> dict[str, list] | None:
     """Train, print the published lines, write the published files.
 
@@ -42,8 +46,8 @@ def train_model(
     With ``retrain=False`` a network that is there is loaded, not trained;
     a run that was killed goes on from ``NAME.run``, where after each epoch
     the whole state of the run is kept, and ends bit for bit as if it had
-    not been. (With an optimizer of the reader's own that keeps its state
-    to itself it begins anew.)
+    not been, whatever an older run has left beside it. (With an optimizer
+    of the reader's own that keeps its state to itself it begins anew.)
 
     Args:
         model: with ``config["model_name"]``; trained in place.
@@ -56,7 +60,8 @@ def train_model(
         save_dir: where ``NAME.config``, ``NAME.pth`` and
             ``NAME-epoch{k}.pth`` go.
         retrain: train anew, or load what is there.
-        save_epochs: which epochs to keep; all if None.
+        save_epochs: which epochs to keep, such as ``[1, 15]``; all if
+            None.
 
     Returns:
         Lists epochs (1-based), train_losses, train_accuracies (fractions),
@@ -64,26 +69,30 @@ def train_model(
         which the weights alone are there.
 
     Raises:
+        NotADirectoryError: ``save_dir`` is a file.
         ValueError: no data, or with ``retrain=False`` a network of another
-            architecture, a run of other settings or of another number of
-            epochs.
+            architecture, a run with another optimizer or another rate, or
+            one of another number of epochs.
     """
     checks.count("epochs", epochs)
+    folder = checks.folder("save_dir", save_dir)
+    if save_epochs is not None:
+        save_epochs = numbers("save_epochs", save_epochs)
     model.to(usable(device))
     if optimizer is None:
         optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
     optimizer = as_optimizer(optimizer, model)
-    name, folder = name_of(model), Path(save_dir)
-    there = folder / f"{name}.pth"
-    if not retrain and there.exists():
-        if ownership.run_of(there) is None or not _same_run(folder, name):
-            read_into(model, there)
-            print("Model file already exists. Training stopped.")
-            return None
-        _check_finished(there, epochs)
-    finished = not retrain and there.exists()
-    if not finished:  # else nothing is written
+    name = name_of(model)
+    finished = not retrain and _finished(folder, name)
+    if not finished:  # then something is written
         folder = ownership.beside(folder, name)
+        finished = not retrain and _finished(folder, name)
+    if finished and not _whole_run(folder, name):
+        read_into(model, folder / f"{name}.pth")
+        print("Model file already exists. Training stopped.")
+        return None
+    if not retrain:
+        _check_same(folder, name, finished, epochs, describe(optimizer))
     history = train_and_keep(
         model, optimizer, train_loader, test_loader, folder, name,
         epochs=epochs, batch_size=batch_size, save_epochs=save_epochs,
@@ -108,7 +117,7 @@ def train_and_keep(
     *,
     epochs: int,
     batch_size: int,
-    save_epochs: Sequence[int] | None = None,
+    save_epochs: Collection[int] | None = None,
     go_on: bool = False,
 ) -> History:
     """Train, and keep all of it in a folder where this may be written.
@@ -130,9 +139,9 @@ def train_and_keep(
         old = ownership.run_of(folder / f"{name}.config")
     else:
         resume.unlink(missing_ok=True)
-    config = ownership.marked(
-        config_of(model) | {"epochs": epochs, "batch_size": batch_size}, old
-    )
+    made = {"epochs": epochs, "batch_size": batch_size}
+    made["optimizer"] = describe(optimizer)
+    config = ownership.marked(config_of(model) | made, old)
     loads = ownership.run_of(last) == old is not None and (
         ownership.config_in(last).get("epochs") == epochs
     )
@@ -182,21 +191,42 @@ def evaluated(optimizer: torch.optim.Optimizer):
     getattr(optimizer, "train", lambda: None)()
 
 
-def _same_run(folder: Path, name: str) -> bool:
+def _runs(folder: Path, name: str) -> list[str | None]:
+    """Whose are the last checkpoint, the config and the state of a run?"""
+    ends = (".pth", ".config", ".run")
+    return [ownership.run_of(folder / f"{name}{end}") for end in ends]
+
+
+def _whole_run(folder: Path, name: str) -> bool:
     """Whether the whole run stands behind the last checkpoint."""
-    files = [folder / f"{name}{end}" for end in (".pth", ".config")]
-    one, two = (ownership.run_of(f) for f in files)
-    return one == two and ownership.run_of(folder / f"{name}.run") is not None
+    last, config, state = _runs(folder, name)
+    return last is not None and last == config and state is not None
 
 
-def _check_finished(file: Path, epochs: int) -> None:
-    had = ownership.config_in(file).get("epochs")
-    if had != epochs:
-        raise ValueError(
-            f"{file} was trained for {had} epochs, not {epochs}: ask for "
-            f"epochs={had} to load it, give another save_dir, or "
-            "retrain=True to train anew"
-        )
+def _finished(folder: Path, name: str) -> bool:
+    """Whether a network is there, and no later run was begun and killed."""
+    last, config, state = _runs(folder, name)
+    killed = None not in (last, config, state) and last != config
+    return (folder / f"{name}.pth").exists() and not killed
+
+
+def _check_same(
+    folder: Path, name: str, finished: bool, epochs: int, optimizer: str
+) -> None:
+    """Refuse to load, or to go on with, what was made in another way."""
+    if ownership.run_of(folder / f"{name}.run") is None:
+        return
+    had = ownership.read_config(folder / f"{name}.config")
+    pairs = [("with {}", had.get("optimizer", optimizer), optimizer)]
+    if finished:
+        pairs.append(("for {} epochs", had.get("epochs"), epochs))
+    for words, then, now in pairs:
+        if then != now:
+            raise ValueError(
+                f"{name} in {folder} was trained {words.format(then)}, not "
+                f"{now}: ask for what it was, give another save_dir, or "
+                "retrain=True to train anew"
+            )
 
 
 class _Keeper:

@@ -8,11 +8,12 @@ first step, so that its steps were 1 - mu times as large; that is
 """
 
 import inspect
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dldna import checks, optim
 
@@ -23,9 +24,6 @@ __all__ = [
     "AdamW",
     "Adapter",
     "BaseOptimizer",
-    "Foreign",
-    "as_optimizer",
-    "keeps_state",
 ]
 
 
@@ -34,7 +32,9 @@ class BaseOptimizer(torch.optim.Optimizer):
 
     A subclass writes its own ``step``. It is a ``torch.optim.Optimizer``,
     so schedulers and :func:`dldna.training.train` take it. What a subclass
-    keeps in attributes of its own is not part of ``state_dict()``.
+    keeps in attributes of its own is not part of ``state_dict()``. One that
+    sets ``self.params`` and ``self.lr`` by itself need not call
+    ``super().__init__``.
 
     Args:
         params: parameters.
@@ -66,113 +66,40 @@ class BaseOptimizer(torch.optim.Optimizer):
                 "no parameters to optimize: pass model.parameters() afresh "
                 "(a generator is empty after its first use)"
             )
+        vars(self).pop("lr", None)  # set before this was called
         super().__init__(params, {"lr": checks.positive("lr", lr)})
         self.params = [p for g in self.param_groups for p in g["params"]]
+
+    def __getattr__(self, name: str) -> Any:
+        """What a subclass that has not called ``super().__init__`` lacks."""
+        own = dict(vars(self))
+        if "param_groups" in own or "params" not in own:
+            kind = type(self).__name__
+            raise AttributeError(f"{kind!r} object has no attribute {name!r}",
+                                 name=name, obj=self)  # fmt: skip
+        vars(self).pop("lr", None)
+        lr = own.pop("lr", math.nan)
+        super().__init__(own["params"], {"lr": lr})
+        vars(self).update(own)
+        return getattr(self, name)
 
     @property
     def lr(self) -> float:
         """The learning rate, of the first group if there are several."""
-        return self.param_groups[0]["lr"]
+        early = vars(self).get("lr")
+        return self.param_groups[0]["lr"] if early is None else early
 
     @lr.setter
     def lr(self, value: float) -> None:
+        if "param_groups" not in vars(self):
+            vars(self)["lr"] = value
+            return
         for group in self.param_groups:
             group["lr"] = value
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Move the parameters; a subclass says how."""
         raise NotImplementedError("a subclass writes its own step")
-
-
-def keeps_state(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether ``state_dict()`` holds all that the next steps depend on.
-
-    A reader's subclass that keeps buffers or counters in attributes of its
-    own does not: such a run cannot go on where it was killed.
-
-    Example:
-        >>> class Counts(BaseOptimizer):
-        ...     steps = 0
-        >>> mine = Counts([torch.zeros(1)], 0.1)
-        >>> keeps_state(mine)
-        True
-        >>> mine.steps = 1
-        >>> keeps_state(mine)
-        False
-    """
-    if isinstance(optimizer, Foreign):
-        return False
-    if not isinstance(optimizer, BaseOptimizer) or isinstance(
-        optimizer, Adapter
-    ):
-        return True
-    plain = vars(BaseOptimizer([torch.zeros(1)], 1.0))
-    return all(
-        name in plain or isinstance(value, (bool, float, str, type(None)))
-        for name, value in vars(optimizer).items()
-    )
-
-
-def as_optimizer(optimizer: Any, model: nn.Module) -> torch.optim.Optimizer:
-    """An optimizer as the rooms take it, whatever class the reader wrote.
-
-    Args:
-        optimizer: any object with ``step()``; torch's own classes and
-            their subclasses come back as they are.
-        model: whose parameters it moves.
-
-    Raises:
-        TypeError: it has no ``step``.
-
-    Example:
-        >>> class Mine:
-        ...     def __init__(self, params, lr):
-        ...         self.params, self.lr = list(params), lr
-        ...
-        ...     def step(self):
-        ...         for p in self.params:
-        ...             p.data -= self.lr * p.grad
-        >>> net = nn.Linear(1, 1)
-        >>> found = as_optimizer(Mine(net.parameters(), 0.1), net)
-        >>> isinstance(found, torch.optim.Optimizer), found.lr
-        (True, 0.1)
-    """
-    if isinstance(optimizer, torch.optim.Optimizer):
-        return optimizer
-    if not callable(getattr(optimizer, "step", None)):
-        raise TypeError(
-            "an optimizer has step() and zero_grad(), which "
-            f"{type(optimizer).__name__} has not"
-        )
-    if hasattr(optimizer, "param_groups"):  # a wrapper, as of accelerate
-        return optimizer
-    return Foreign(optimizer, model)
-
-
-class Foreign(torch.optim.Optimizer):
-    """A reader's optimizer that comes from nothing of torch's.
-
-    Args:
-        inner: the object; its ``step()`` moves the weights.
-        model: whose parameters it moves.
-    """
-
-    def __init__(self, inner: Any, model: nn.Module):
-        lr = getattr(inner, "lr", None)
-        lr = float(lr) if isinstance(lr, (int, float)) else float("nan")
-        super().__init__(model.parameters(), {"lr": lr})
-        self.inner, self.lr = inner, lr
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Its own, where it has one; and the model's."""
-        getattr(self.inner, "zero_grad", lambda: None)()
-        super().zero_grad(set_to_none)
-
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step of the reader's."""
-        loss = None if closure is None else closure()
-        self.inner.step()
-        return loss
 
 
 class Adapter(BaseOptimizer):

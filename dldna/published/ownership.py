@@ -2,8 +2,10 @@
 
 Every checkpoint that is written here names the package and its run inside
 the file, beside the weights (which stand under ``model_state_dict``, as
-published), and so does the ``.config``. A file without that mark is the
-reader's: one of version 0.1, one saved by hand, or no checkpoint at all.
+published), and so does the ``.config``. The mark in a checkpoint holds for
+the very weights it was written with. A file without it is the reader's: one
+of version 0.1, one saved by hand, one of ours with other weights put in, or
+no checkpoint at all.
 """
 
 import json
@@ -19,9 +21,10 @@ from torch import nn
 
 from dldna import __version__, checks
 from dldna.files import write_atomic
+from dldna.landscape.scan.fingerprint import digest
 from dldna.training.checkpoint import load_checkpoint
 
-MARK, RUN = "made_by", "run"
+MARK, RUN, WEIGHTS = "made_by", "run", "weights"
 BESIDE = "dldna"
 
 
@@ -40,7 +43,8 @@ def marked(config: Mapping[str, Any], run: str | None = None) -> dict:
 def save_state(model: nn.Module, path: Path, config: Mapping) -> None:
     """Write a model's weights and its config, whole or not at all."""
     state = {k: v.cpu() for k, v in model.state_dict().items()}
-    whole = {"model_state_dict": state, "config": dict(config)}
+    config = dict(config) | {WEIGHTS: digest(state)}
+    whole = {"model_state_dict": state, "config": config}
     write_atomic(path, lambda f: torch.save(whole, f))
 
 
@@ -64,17 +68,20 @@ def config_in(path: Path) -> dict[str, Any]:
 
     Nothing in the file is executed; empty if there is none to be read.
     """
-    if path.suffix == ".config":
-        return read_config(path)
+    return read_config(path) if path.suffix == ".config" else _inside(path)[0]
+
+
+def _inside(path: Path) -> tuple[dict[str, Any], Any]:
+    """The config and the weights in a checkpoint; empty if it is none."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about files that are not ours
             found = torch.load(
                 path, map_location="cpu", weights_only=True, mmap=True
             )
-        return dict(found["config"])
+        return dict(found["config"]), found["model_state_dict"]
     except Exception:  # of a file of others anything may come
-        return {}
+        return {}, None
 
 
 def run_of(path: Path) -> str | None:
@@ -88,8 +95,11 @@ def run_of(path: Path) -> str | None:
         except (OSError, ValueError):
             return None
         return "unnamed"
-    config = config_in(path)
+    inside = path.suffix != ".config"
+    config, state = _inside(path) if inside else (read_config(path), None)
     ours = str(config.get(MARK, "")).startswith("dldna ")
+    if ours and inside:
+        ours = config.get(WEIGHTS) == digest(state)
     return str(config.get(RUN)) if ours else None
 
 
@@ -118,7 +128,7 @@ def beside(folder: Path, name: str) -> Path:
     if not found:
         return folder
     home, number = folder / BESIDE, 1
-    while others(home, name):
+    while others(home, name) or (home.exists() and not home.is_dir()):
         number += 1
         home = folder / f"{BESIDE}-{number}"
     names = ", ".join(f.name for f in found[:3])

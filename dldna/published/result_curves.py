@@ -15,16 +15,18 @@ MEMORY = ("memory_allocated", "memory_reserved")
 
 def plot_training_results(
     results: Mapping[str, Mapping[str, Sequence[float]]],
-    metrics: Sequence[str] | None = None,
+    metrics: Sequence[str] | str | None = None,
     mode: str = "all",
     title: str = "Training Results",
 ) -> list[Axes]:
     """Draw the results of several optimizers, one picture for each metric.
 
     Args:
-        results: what an experiment returned, by the optimizer's name.
-        metrics: of "loss", "accuracy", "gradient_norm" and "memory"; loss
-            and accuracy if None.
+        results: what an experiment returned, by the optimizer's name; a
+            column that one of them lacks, or has empty as version 0.1
+            left the memory without a GPU, is drawn of the others.
+        metrics: of "loss", "accuracy", "gradient_norm" and "memory", or
+            one of these words; loss and accuracy if None.
         mode: "train", "test", or "all" for both.
         title: above the figure.
 
@@ -40,6 +42,7 @@ def plot_training_results(
     checks.choice("mode", mode, MODES)
     if metrics is None:
         metrics = METRICS[:2]
+    metrics = [metrics] if isinstance(metrics, str) else list(metrics)
     panels = [
         (metric, key)
         for metric in metrics
@@ -62,12 +65,14 @@ def plot_training_results(
     for ax in drawn[len(panels) :]:
         ax.remove()
     for ax, (_, key) in zip(drawn, panels, strict=False):
-        longest = max(results.values(), key=lambda r: len(r[key]))
-        curves = {k: _padded(r[key], longest[key]) for k, r in results.items()}
+        found = {k: r[key] for k, r in results.items() if _has(r, key)}
+        longest = max(map(len, found.values()))
+        curves = {k: _padded(v, longest) for k, v in found.items()}
+        epochs = np.arange(1, longest + 1)  # version 0.1 kept them from 0
         label = key.replace("_", " ")
         unit = " (MiB)" if key in MEMORY else ""
         plotting.curves(
-            longest["epochs"], curves, ax, xlabel="epoch", ylabel=label + unit
+            epochs, curves, ax, xlabel="epoch", ylabel=label + unit
         )
         for i, drawn_line in enumerate(ax.lines):
             drawn_line.set(marker=plotting.MARKERS[i % 8], markersize=3)
@@ -77,15 +82,19 @@ def plot_training_results(
 
 
 def _keys(metric: str, mode: str, results) -> list[str]:
-    """The columns of a metric that every result has."""
+    """The columns of a metric that a result has."""
     keys = [f"{part}_{metric}" for part in MODES[mode]]
     if metric == "memory":
         keys = list(MEMORY)
-    return [k for k in keys if all(k in r for r in results.values())]
+    return [k for k in keys if any(_has(r, k) for r in results.values())]
 
 
-def _padded(values: Sequence[float], like: Sequence[float]) -> np.ndarray:
+def _has(result: Mapping[str, Sequence[float]], key: str) -> bool:
+    return len(result.get(key, ())) > 0
+
+
+def _padded(values: Sequence[float], length: int) -> np.ndarray:
     """A shorter run ends earlier."""
-    out = np.full(len(like), np.nan)
+    out = np.full(length, np.nan)
     out[: len(values)] = values
     return out

@@ -157,8 +157,9 @@ def load_models_by_pattern(
     Args:
         model_dir: the folder.
         activation_types: such as ``["ReLU"]`` or ``"ReLU"``; all that are
-            there if None.
-        epochs: such as ``[1, 2, 15]``; all that are there if None.
+            there if None or empty.
+        epochs: such as ``[1, 2, 15]`` or ``15``; all that are there if
+            None or empty.
 
     Returns:
         The models, and labels such as ``"ReLU-epoch1"``.
@@ -179,9 +180,9 @@ def load_models_by_pattern(
             found.setdefault(match[1], {})[int(match[2])] = file
     if isinstance(activation_types, str):
         activation_types = [activation_types]
-    acts = list(sorted(found) if activation_types is None
-                else activation_types)  # fmt: skip
-    epochs = None if epochs is None else set(epochs)
+    acts = [] if activation_types is None else list(activation_types)
+    acts = acts or sorted(found)
+    wanted = None if epochs is None else numbers("epochs", epochs) or None
     lack = [a for a in acts if a not in found] or ([] if acts else ["*"])
     if lack:
         raise FileNotFoundError(
@@ -190,12 +191,28 @@ def load_models_by_pattern(
         )
     models, labels = [], []
     for act in acts:
-        mine = _of_one_run(folder, act, found[act], epochs)
-        for epoch in sorted(mine if epochs is None else epochs):
-            file = f"SimpleNetwork-{act}-epoch{epoch}.pth"
-            models.append(load_model(file, model_dir)[0])
+        mine = _of_one_run(folder, act, found[act], wanted)
+        for epoch in sorted(wanted or mine):
+            file = mine.get(epoch, f"SimpleNetwork-{act}-epoch{epoch}.pth")
+            models.append(load_model(Path(file).name, folder)[0])
             labels.append(f"{act}-epoch{epoch}")
     return models, labels
+
+
+def numbers(name: str, given: Iterable[int] | int) -> set[int]:
+    """Whole numbers from any collection of them, or from a single one.
+
+    Raises:
+        TypeError: one is no whole number.
+
+    Example:
+        >>> sorted(numbers("epochs", torch.tensor([3, 1])))
+        [1, 3]
+        >>> numbers("epochs", 15)
+        {15}
+    """
+    several = given if isinstance(given, Iterable) else [given]
+    return {checks.whole(name, k) for k in several}
 
 
 def _of_one_run(

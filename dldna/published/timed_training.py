@@ -71,8 +71,8 @@ def foresee(
         train_loader, test_loader: the data; their own random states stay.
         loss_fn: the loss.
     """
-    once = hasattr(train_loader, "__next__")
-    if once or not hasattr(train_loader, "__len__"):
+    count = batches.length(train_loader)
+    if count is None or hasattr(train_loader, "__next__"):
         return 0.0
     device = next(model.parameters()).device
     call = batches.loss_caller(loss_fn)
@@ -94,12 +94,10 @@ def foresee(
             except Exception:  # training says it better
                 return 0.0
             seconds = time.perf_counter() - start
-            if seconds * len(train_loader) < 1:
+            if seconds * count < 1:
                 break
-    share = 0.0
-    if hasattr(test_loader, "__len__"):  # forward alone is about a third
-        share = len(test_loader) / 3
-    return seconds * (len(train_loader) + share)
+    # forward alone is about a third
+    return seconds * (count + (batches.length(test_loader) or 0) / 3)
 
 
 @contextmanager

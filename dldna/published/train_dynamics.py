@@ -18,7 +18,7 @@ from dldna import checks, plotting
 from dldna.params import exact
 from dldna.published.loaders import usable
 from dldna.published.measurements import Mean, grad_norm
-from dldna.published.optimizers import as_optimizer
+from dldna.published.readers_optimizers import as_optimizer
 from dldna.published.timed_training import run
 from dldna.training import Callback, State
 from dldna.training.dynamics import Dynamics

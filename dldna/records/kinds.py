@@ -224,6 +224,8 @@ class Motion(Record):
         threshold: (M,) of stability, for the rate at that point.
         noise_trace: (M,) trace of one sample's gradient covariance.
         noise_scale: (M,) that trace over the squared gradient, in samples.
+        trace: (M,) trace of the Hessian.
+        trace_error: (M,) its standard error, of the probes.
         threshold_of: what the threshold is to be compared with:
             "sharpness", "preconditioned sharpness" or "unknown".
         provenance: where it came from.
@@ -252,6 +254,8 @@ class Motion(Record):
     threshold: np.ndarray = field(default_factory=_none)
     noise_trace: np.ndarray = field(default_factory=_none)
     noise_scale: np.ndarray = field(default_factory=_none)
+    trace: np.ndarray = field(default_factory=_none)
+    trace_error: np.ndarray = field(default_factory=_none)
     threshold_of: str = "unknown"
     provenance: Provenance = field(default_factory=Provenance)
 

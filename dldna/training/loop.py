@@ -127,7 +127,7 @@ def train(
     choice("on_divergence", on_divergence, ("warn", "raise", "record"))
     if clip is not None:
         positive("clip", clip)
-    if hasattr(train_loader, "__len__") and len(train_loader) == 0:
+    if batches.length(train_loader) == 0:
         raise ValueError("the training loader is empty: not a single batch")
     if device is not None:
         model.to(device)
@@ -269,8 +269,9 @@ class _Estimate:
             self.began = time.perf_counter()
         if self.steps != self.after or not self.wanted:
             return
-        if hasattr(run.loader, "__len__"):
+        count = batches.length(run.loader)
+        if count is not None:
             each = (time.perf_counter() - self.began) / (self.after - 1)
-            steps = math.ceil(len(run.loader) / run.accumulate)
+            steps = math.ceil(count / run.accumulate)
             left = self.epochs * steps - run.state.step
             announce("training", each * left)

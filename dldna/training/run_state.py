@@ -149,13 +149,12 @@ class RunState:
     def settings(self) -> dict[str, Any]:
         """What must be the same for a run to go on as it began."""
         loader = self.loader
-        sized = hasattr(loader, "__len__")
         return {
             "optimizer": type(self.optimizer).__name__,
             "scheduler": type(self.scheduler).__name__,
             "seed": self.seed,
             "batch_size": getattr(loader, "batch_size", None),
-            "batches": len(loader) if sized else None,
+            "batches": batches.length(loader),
             "loader seed": getattr(loader, "seed", None),
             "accumulate": self.accumulate,
         }

@@ -1,8 +1,10 @@
 """One step of an optimizer, on one batch or on several as one."""
 
+import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
@@ -97,7 +99,7 @@ def accumulated_step(
     looks = getattr(optimizer, "needs_curvature", None)
     if looks is not None:
         optimizer.step(closure, curvature=curvature)
-    elif _needs_closure(optimizer):
+    elif needs_closure(optimizer):
         optimizer.step(closure)
     else:
         closure()
@@ -177,9 +179,29 @@ def evaluation_weights(optimizer: Optimizer) -> Iterator[bool]:
                 p.copy_(own)
 
 
-def _needs_closure(optimizer: Optimizer) -> bool:
-    lbfgs = isinstance(optimizer, torch.optim.LBFGS)
-    return lbfgs or bool(getattr(optimizer, "needs_closure", False))
+def needs_closure(optimizer: Any) -> bool:
+    """Whether a step evaluates the loss itself.
+
+    An optimizer says so by an attribute of that name, or by a ``step``
+    that cannot do without, as torch's LBFGS has it.
+
+    Example:
+        >>> w = [nn.Parameter(torch.zeros(2))]
+        >>> [needs_closure(kind(w, lr=0.1))
+        ...  for kind in (torch.optim.LBFGS, torch.optim.SGD)]
+        [True, False]
+    """
+    asked = getattr(optimizer, "needs_closure", False)
+    return bool(asked) or _demands(type(optimizer).step)
+
+
+@lru_cache
+def _demands(step: Callable) -> bool:
+    """Whether a method has an argument without a default, beside self."""
+    _, *others = inspect.signature(step).parameters.values()
+    plain = (inspect.Parameter.POSITIONAL_ONLY,
+             inspect.Parameter.POSITIONAL_OR_KEYWORD)  # fmt: skip
+    return any(p.kind in plain and p.default is p.empty for p in others)
 
 
 def _detached(output: Any) -> Any:

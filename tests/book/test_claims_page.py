@@ -77,6 +77,27 @@ def test_the_list_leads_to_sentence_and_cell():
     assert line["ids"] == ["01_x-claim-it"]
 
 
+def test_each_chapter_has_a_row_that_counts_its_exceptions():
+    book = {
+        "cells": [
+            {
+                "cell_type": "markdown",
+                "metadata": {},
+                "source": ["A is a word. <!-- given: definition -->"],
+            }
+        ]
+    }
+    here = page.tools().ledger(book)
+    table = page.tally({"01_x": here, "02_y": here})
+    head, *rows = [
+        [entry.astext() for entry in row.findall(nodes.entry)]
+        for row in table.findall(nodes.row)
+    ]
+    assert head[:3] == ["chapter", "claims", "definition"]
+    assert rows[0] == ["01 x", "0", "1", *["0"] * (len(head) - 3)]
+    assert rows[1][0] == "02 y"
+
+
 # Sentences as they once came out, in part.
 EMPTY = """
 the clearer difference is at the largest rate: 2.30 against 2.30.

@@ -216,12 +216,44 @@ def test_an_assertion_without_a_margin_is_found(code, owed):
     assert len(found.owed["no margin"]) == owed
 
 
-def test_exercises_and_their_solutions_are_not_the_argument():
-    book = notebook("It is better.")
-    assert claims.ledger(book).counts()["unmarked"] == 1
-    for tag in ("exercise", "solution", "teacher"):
-        book["cells"][0]["metadata"]["tags"] = [tag]
-        assert claims.ledger(book).counts()["unmarked"] == 0
+def test_answers_are_counted_apart_and_exercises_only_ask():
+    book = notebook("It is better. Two of 3 are.")
+    for tags, unmarked, answers in (
+        ([], 1, 0), (["exercise"], 0, 0), (["solution"], 0, 2),
+        (["hide-cell", "teacher"], 0, 2),
+    ):  # fmt: skip
+        book["cells"][0]["metadata"]["tags"] = tags
+        counts = claims.ledger(book).counts()
+        assert (counts["unmarked"], counts["in answers"]) == (
+            unmarked,
+            answers,
+        )
+
+
+def test_a_solution_names_its_claim_or_why_it_needs_none():
+    marks = "It is better. <!-- claim: it --> 2 of 3. <!-- given: derived -->"
+    book = notebook(marks, GOOD)
+    for cell in book["cells"]:
+        cell["metadata"]["tags"] = ["solution"]
+    found = claims.ledger(book)
+    assert not any(found.counts().values())
+    assert not found.broken
+    assert {s.beside for s in found.sentences} == {"solution"}
+
+
+def test_exceptions_are_counted_by_why():
+    book = notebook(
+        "A is a word. <!-- given: definition --> B is one. "
+        "<!-- given: definition --> C follows. <!-- given: derived --> "
+        "Of 5, D is less. <!-- claim: it --> <!-- given: setting --> "
+        "E is less. <!-- claim: it -->",
+        GOOD,
+    )
+    counted = claims.ledger(book).exceptions()
+    assert {k: n for k, n in counted.items() if n} == {
+        "definition": 2, "derived": 1, "beside a claim": 1
+    }  # fmt: skip
+    assert set(counted) == {*claims.GIVEN, "beside a claim"}
 
 
 @pytest.fixture

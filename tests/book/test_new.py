@@ -54,7 +54,16 @@ def run(home, *command):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("what", TOUCHED, ids="-".join)
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param(
+            what, marks=pytest.mark.full if "direction" in what else ()
+        )
+        for what in TOUCHED
+    ],
+    ids="-".join,
+)
 def test_what_the_tool_touches(copy, what):
     before = files(copy)
     done = run(copy, "book/tools/new.py", *what)

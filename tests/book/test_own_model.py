@@ -25,16 +25,18 @@ def test_the_page_s_code_runs_in_its_order(tmp_path, monkeypatch, capsys):
     finally:
         torch.set_rng_state(state)
         plt.close("all")
-    assert number == 11
+    assert number == 14
     there = {p.name for p in tmp_path.iterdir()}
     assert there >= {
         "surface.npz", "surface.html", "surface.ply", "surface.vtp",
-        "surface.png", "run", "tiles",
+        "surface.png", "run", "tiles", "observed",
     }  # fmt: skip
     said = capsys.readouterr().out
     assert "relative difference" in said  # the report
     assert "1,681 points" in said or "1681 points" in said  # the cost
     assert names["picture"].evaluated.all()
+    assert not names["observe"].errors
+    assert names["observe"].due == 10
 
 
 def test_the_page_s_commands_are_known():

@@ -39,8 +39,8 @@ class Server(http.server.BaseHTTPRequestHandler):
         elif how in ("cut", "stall"):
             self.wfile.write(BODY[: len(BODY) // 2])
             self.wfile.flush()
-            if how == "stall":  # and then goes on, for who waits that long
-                self.fallen.wait(8)
+            if how == "stall":  # until no test needs it any more
+                self.fallen.wait()
                 with contextlib.suppress(OSError):
                     self.wfile.write(BODY[len(BODY) // 2 :])
         else:
@@ -51,9 +51,10 @@ class Server(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    monkeypatch.setattr(download, "STALL_S", 0.5)
-    monkeypatch.setattr(download, "PROBE_S", 1.0)
+def _patient(monkeypatch):
+    """No answer of before, and time enough on a machine that others use."""
+    monkeypatch.setattr(download, "STALL_S", 300.0)
+    monkeypatch.setattr(download, "PROBE_S", 300.0)
     monkeypatch.setattr(download, "_answers", {})
 
 
@@ -75,7 +76,9 @@ def test_a_good_file_arrives(url, tmp_path):
 
 
 @pytest.mark.parametrize("how", ["cut", "stall", "garbage", "short", "gone"])
-def test_a_bad_one_leaves_nothing(url, tmp_path, how):
+def test_a_bad_one_leaves_nothing(url, tmp_path, how, monkeypatch):
+    if how == "stall":
+        monkeypatch.setattr(download, "STALL_S", 0.5)
     with pytest.raises(ConnectionError) as caught:
         download.fetch(tmp_path / "file", [url + how], SUM)
     message = str(caught.value)
@@ -121,9 +124,10 @@ def test_a_name_server_that_hangs_is_not_waited_for(monkeypatch):
     release = threading.Event()
 
     def hang(*_, **__):
-        release.wait(30)
+        release.wait()
         raise OSError("released")
 
+    monkeypatch.setattr(download, "PROBE_S", 0.5)
     monkeypatch.setattr(download.urllib.request, "urlopen", hang)
     assert "no answer" in download.why_offline("http://example.invalid/x")
     release.set()
@@ -166,8 +170,9 @@ def test_killed_while_downloading(url, tmp_path):
     code = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from dldna.data.download import fetch\n"
-        "fetch(Path(sys.argv[1]), [sys.argv[2]], sys.argv[3])\n"
+        "from dldna.data import download\n"
+        "download.PROBE_S = download.STALL_S = 600.0\n"
+        "download.fetch(Path(sys.argv[1]), [sys.argv[2]], sys.argv[3])\n"
     )
     path = tmp_path / "file"
     process = subprocess.Popen(

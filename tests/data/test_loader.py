@@ -15,7 +15,7 @@ def ramp(n):
     return torch.arange(n, dtype=torch.float32), torch.arange(n)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     n=st.integers(1, 60),
     size=st.integers(1, 70),

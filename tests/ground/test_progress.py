@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import dldna
-from dldna.progress import Bar, track
+from dldna.progress import Bar, announce, track
 
 HOME = Path(dldna.__file__).parent
 
@@ -46,6 +46,17 @@ def test_what_a_bar_draws(monkeypatch):
         for _ in bar:
             pass
     assert "four:  75%" in out.getvalue()
+
+
+@pytest.mark.parametrize("wish", [None, "1", "0"])
+def test_an_estimate_is_said_of_what_takes_long(wish, monkeypatch, capsys):
+    monkeypatch.delenv("DLDNA_PROGRESS", raising=False)
+    if wish is not None:
+        monkeypatch.setenv("DLDNA_PROGRESS", wish)
+    announce("surface", 12)
+    announce("surface", 95)
+    said = "" if wish == "0" else "surface: about 1 min 35 s\n"
+    assert capsys.readouterr().out == said
 
 
 # Every lock that processes of a tree share is made by multiprocessing.
@@ -118,7 +129,7 @@ def test_a_child_forked_while_the_lock_is_held_draws_on():
         start_new_session=True,
     )
     try:
-        assert process.communicate(timeout=60)[0] == "7\n"
+        assert process.communicate()[0] == "7\n"
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

@@ -177,7 +177,7 @@ def test_a_loss_of_ones_own_may_broadcast():
         (CE, TensorDataset(X, Y), TypeError, "DataLoader"),
         (CE, (X, Y, Y), TypeError, "read as 3 batches.*own"),
         (CE, DataLoader(TensorDataset(X, Y, Y), 8), TypeError,
-         "not a tuple of 3 items.*dicts"),
+         "not a list of 3 items.*dicts"),
         (CE, {"input": X}, TypeError, "in a dict its name is one of labels"),
         (MSE, X, TypeError, r"for an autoencoder \(x, x\)"),
         (MSE, DataLoader(TensorDataset(X), 8), TypeError, "autoencoder"),

@@ -64,7 +64,6 @@ def test_a_killed_dask_worker_is_survived(tmp_path):
         [sys.executable, str(file), str(tmp_path / "out")],
         capture_output=True,
         text=True,
-        timeout=300,
         check=False,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )

@@ -313,7 +313,7 @@ def test_own_directions_in_every_shape(net):
         ([torch.ones(243)], "2 direction"),
         (["random"] * 3, "2 direction"),
         ([[torch.ones(3)], "random"], "must hold 6 tensors"),
-        ([{"a": torch.ones(3)}, "random"], "missing"),
+        ([{"a": torch.ones(3)}, "random"], "unknown parameter .a.:"),
     ],
 )
 def test_bad_directions_are_named(net, bad, says):

@@ -545,8 +545,10 @@ def test_mlp_in_bfloat16():
 
 
 @pytest.mark.parametrize(
-    ("name", "way"), [("mlp", "mlp"), ("mlp", "layered"), ("cnn", "layered")]
-)
+    ("name", "way"),
+    [("mlp", "mlp"), ("mlp", "layered"),
+     pytest.param("cnn", "layered", marks=pytest.mark.full)],
+)  # fmt: skip
 def test_many_tiles_and_rows(name, way):
     """More samples and points than fit in one piece."""
     sizes = (700, 3, 350) if name == "mlp" else (400, 3, 350)

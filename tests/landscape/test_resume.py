@@ -20,25 +20,28 @@ from torch import nn
 
 from dldna.landscape import surface
 from dldna.landscape.scan import scan as running
+from dldna.landscape.scan import timing
 from dldna.landscape.scan.fingerprint import digest
 from dldna.landscape.scan.store import Store, thin
 
 SCRIPT = textwrap.dedent(
     """
-    import sys, time, torch
+    import os, sys, threading, torch
     from torch import nn
     from dldna.landscape import surface
-    from dldna.landscape.scan import scan as running
+    from dldna.landscape.scan import scan as running, timing
 
-    running.TILE_SECONDS = 0.02
+    # Small tiles, and one look at the clock, however slow the machine is.
+    running.TILE_SECONDS, timing.QUICK = 0.0, float("inf")
     torch.set_num_threads(1)
     calls = open(sys.argv[3], "a")
 
     class Counting(nn.CrossEntropyLoss):
         def forward(self, output, target):
+            if os.path.getsize(sys.argv[3]) == int(sys.argv[2]):
+                threading.Event().wait()  # until it is killed
             calls.write("x")
             calls.flush()
-            time.sleep(float(sys.argv[2]))
             return super().forward(output, target)
 
     torch.manual_seed(0)
@@ -51,21 +54,32 @@ SCRIPT = textwrap.dedent(
 )
 
 
-def run(folder, calls, pause=0.001):
-    command = [sys.executable, "-c", SCRIPT, folder, str(pause), calls]
-    return subprocess.Popen(
-        [str(c) for c in command],
+@contextlib.contextmanager
+def held(folder, calls, made):
+    """The job in a process of its own, which stands still half way."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, folder, str(made), calls],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         text=True,
     )
+    with process:
+        try:
+            while not calls.exists() or calls.stat().st_size < made:
+                if process.poll() is not None:
+                    raise AssertionError(process.communicate()[1])
+                time.sleep(0.01)
+            yield process
+        finally:
+            process.kill()
 
 
 def run_here(folder, calls, monkeypatch):
     """What the same job prints in this process."""
     monkeypatch.setattr(running, "TILE_SECONDS", running.TILE_SECONDS)
-    monkeypatch.setattr(sys, "argv", ["job", str(folder), "0", str(calls)])
+    monkeypatch.setattr(timing, "QUICK", timing.QUICK)
+    monkeypatch.setattr(sys, "argv", ["job", str(folder), "-1", str(calls)])
     said, names = io.StringIO(), {"__name__": "__main__"}
     try:
         with contextlib.redirect_stdout(said):
@@ -75,26 +89,15 @@ def run_here(folder, calls, monkeypatch):
     return said.getvalue()
 
 
-def wait_for_tiles(folder, number, process):
-    for _ in range(3000):
-        if len(list(folder.glob("tiles/*.npz"))) >= number:
-            return
-        if process.poll() is not None:
-            raise AssertionError(process.communicate()[1])
-        time.sleep(0.01)
-    raise AssertionError("no tiles")
-
-
 def test_kill_and_resume_is_identical_and_repeats_no_tile(
     tmp_path, monkeypatch
 ):
-    victim = run(tmp_path / "cut", tmp_path / "c1", pause=0.005)
-    wait_for_tiles(tmp_path / "cut", 12, victim)
-    os.kill(victim.pid, signal.SIGKILL)
-    victim.communicate()
+    with held(tmp_path / "cut", tmp_path / "c1", 100) as victim:
+        pass
+    assert victim.returncode == -signal.SIGKILL
     done = list((tmp_path / "cut" / "tiles").glob("*.npz"))
     points = sum(len(np.load(p)["loss"]) for p in done)
-    assert 0 < points < 225
+    assert 50 < points < 100
     rest = run_here(tmp_path / "cut", tmp_path / "c2", monkeypatch)
     assert rest == run_here(tmp_path / "whole", tmp_path / "c0", monkeypatch)
     # What was left, and what any run evaluates for its plan and its checks.
@@ -103,14 +106,13 @@ def test_kill_and_resume_is_identical_and_repeats_no_tile(
 
 
 def test_a_second_process_is_told_to_wait(tmp_path, monkeypatch):
-    first = run(tmp_path / "o", tmp_path / "c", pause=0.3)
-    wait_for_tiles(tmp_path / "o", 1, first)
-    with pytest.raises(
-        RuntimeError, match=f"process {first.pid} is computing a surface"
+    with (
+        held(tmp_path / "o", tmp_path / "c1", 100) as first,
+        pytest.raises(
+            RuntimeError, match=f"process {first.pid} is computing a surface"
+        ),
     ):
         run_here(tmp_path / "o", tmp_path / "c", monkeypatch)
-    first.kill()
-    first.communicate()
     # A dead process keeps nobody out.
     assert run_here(tmp_path / "o", tmp_path / "c", monkeypatch)
 

@@ -283,6 +283,6 @@ def test_an_objective_stands_for_model_loss_and_data():
     found = top_eigenpairs(part).provenance
     assert (found.n_params, found.dtype) == (3, "float64")
     with pytest.raises(TypeError, match=r"params=.*this call does not know"):
-        surface(part, resolution=3)
+        connectivity.walk(part, connectivity.segment(net, net))
     with pytest.raises(TypeError, match="the data are missing"):
         Objective(net, F.cross_entropy)

@@ -681,6 +681,7 @@ def test_surplus_keys_of_a_batch_are_named(call):
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")
 def test_evaluate_says_what_cannot_be_called():
     scripted = torch.jit.script(small())
     with pytest.raises(TypeError, match="TorchScript"):

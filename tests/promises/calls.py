@@ -21,6 +21,7 @@ from dldna import (
     batches,
     guard,
     init,
+    integrations,
     landscape,
     objective,
     params,
@@ -60,8 +61,8 @@ CHANGES = {
     "published.init_analysis.analyze_initialization": "a factory",
     "published.train_dynamics.visualize_training_dynamics": "trains",
     "published.experiments.run": "trains",
-    "published.optimizers.Foreign": "wraps an optimizer",
-    "published.optimizers.as_optimizer": "wraps an optimizer",
+    "published.readers_optimizers.Foreign": "wraps an optimizer",
+    "published.readers_optimizers.as_optimizer": "wraps an optimizer",
     "published.timed_training.run": "trains",
     "published.saved_networks.read_into": "loads weights",
     "published.ownership.save_state": "only writes a file",
@@ -72,6 +73,7 @@ CHANGES = {
     "training.State": "a record that holds the model",
     "training.sweep": "takes a factory; the models are its own",
     "training.train": "trains",
+    "integrations.Observe.for_accelerate": "hands the model on to watch",
     "objective.check_call": "works under the guard of its caller",
     "published.measurements.memory": "counts bytes",
     "published.measurements.saved_bytes": "counts bytes",
@@ -118,6 +120,15 @@ def _sweep_like_a_callback(case):
     watcher.on_start(state)
     state.step = 1
     watcher.on_step(state)
+
+
+def _observe(case):
+    observe = integrations.Observe(
+        case.data, case.loss, every=1, overhead=None, max_products=5, noise=0
+    )
+    free = [p for p in case.model.parameters() if p.requires_grad]
+    with observe.watch(case.model, torch.optim.Adam(free)):
+        observe(loss=1.0)
 
 
 def _record(case):
@@ -302,6 +313,8 @@ CALLS = {
     "objective.Objective": lambda c: objective.Objective(
         c.model, c.loss, c.data
     ).gradient(),
+    "objective.chosen_names": lambda c: objective.chosen_names(c.model),
+    "integrations.Observe.watch": _observe,
     "objective.check_model": lambda c: objective.check_model(c.model),
     "objective.check_ready": lambda c: objective.check_ready(c.model),
     "objective.norms": lambda c: objective.norms(c.model),

@@ -53,7 +53,7 @@ def meaning(text):
 
 
 @given(TREES)
-@settings(deadline=None, derandomize=True, max_examples=150)
+@settings(max_examples=150)
 def test_an_expression_means_what_it_says(tree):
     text, plain = tree
     try:
@@ -167,7 +167,7 @@ def test_no_text_exhausts_the_stack(text):
         max_size=12,
     )
 )
-@settings(deadline=None, derandomize=True, max_examples=100)
+@settings(max_examples=100)
 def test_any_wiring_is_built_or_refused(wires):
     lines = [
         f"x{i} = " + " + ".join(f"w{i}{j}*x{j}" for j in inputs)

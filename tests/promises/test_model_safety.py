@@ -238,12 +238,7 @@ def cases(draw):
 
 
 @given(cases(), st.sampled_from(ORDER), st.integers(0, 60), st.booleans())
-@settings(
-    max_examples=80,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
+@settings(max_examples=80, suppress_health_check=list(HealthCheck))
 def test_untouched_whatever_the_network_and_the_moment(case, name, at, stop):
     before = snapshot(case)
     with suppress(Exception, KeyboardInterrupt):

@@ -174,7 +174,6 @@ def test_they_run_in_a_fresh_kernel(tmp_path, kernel):
         env={**os.environ, "PYTHONPATH": home, "MPLBACKEND": "Agg"},
         capture_output=True,
         text=True,
-        timeout=900,
         check=False,
     )
     assert found.returncode == 0, found.stderr[-2000:]
@@ -192,7 +191,7 @@ def test_without_checkpoints_the_cell_names_the_command(tmp_path):
     found = subprocess.run(
         [sys.executable, str(script)], cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": home, "MPLBACKEND": "Agg"},
-        capture_output=True, text=True, timeout=300, check=False,
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert found.returncode != 0
     assert "FileNotFoundError" in found.stderr

@@ -2,6 +2,7 @@
 
 import csv
 import datetime
+import functools
 import math
 import re
 
@@ -179,6 +180,20 @@ def test_the_lines_readers_look_for(loaders, pictures, tmp_path, capsys):
     )  # fmt: skip
     [file] = tmp_path.iterdir()
     assert f"Results saved to: {file}\n" in capsys.readouterr().out
+
+
+def test_an_optimizer_half_filled_in_bears_its_name(
+    loaders, pictures, tmp_path, capsys
+):
+    half = functools.partial(SGD, momentum=0.9)
+    run_basic_experiment(half, *loaders, {"lr": 0.1}, "cpu", epochs=1)
+    assert "Optimizer: SGD\n" in capsys.readouterr().out
+    run_advanced_experiment(
+        half, "cnn", pictures, pictures, {"lr": 0.1}, "cpu", epochs=1,
+        folder=tmp_path,
+    )  # fmt: skip
+    [file] = tmp_path.iterdir()
+    assert file.name.startswith("SGD_cnn_")
 
 
 def test_a_table_that_is_there_stays(pictures, tmp_path, monkeypatch):

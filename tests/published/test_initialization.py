@@ -256,6 +256,17 @@ def test_the_callers_functions_are_used(loaders):
     assert found["mine"]["spectral_norm"] == 0
 
 
+@pytest.mark.parametrize(
+    ("maker", "methods", "says"),
+    [(make_net(), {"lecun": init_weights_lecun}, r"lambda: SimpleNetwork\("),
+     (make_net, ["lecun"], "dict of functions by name")],
+    ids=["a network", "a list"],
+)  # fmt: skip
+def test_what_makes_no_network_is_named(maker, methods, says, loaders):
+    with pytest.raises(TypeError, match=says):
+        analyze_initialization(maker, methods, *loaders, 1, device="cpu")
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_the_default_device_falls_back(loaders):
     with pytest.warns(UserWarning, match="using the CPU"):

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import nn
 
-from dldna.cli import FAILED, main
-from dldna.data import load
+from dldna.cli import FAILED, OK, main
+from dldna.data import Loader, load
 from dldna.models import SimpleNetwork, make
 from dldna.published import ownership
 from dldna.published.model_training import train_model
@@ -62,6 +62,31 @@ def with_our_config(folder):
     old_file(folder / f"{NAME}-epoch2.pth", net(9))
 
 
+def tuned(folder):
+    """A network of ours, trained on by the reader and saved as it was."""
+    run_of_ours(folder)
+    file = folder / f"{NAME}.pth"
+    found = torch.load(file, weights_only=True)
+    found["model_state_dict"]["layers.0.weight"] += 1
+    torch.save(found, file)
+
+
+def tuned_by_the_book(folder):
+    """The same, with the config that load_model gave."""
+    run_of_ours(folder)
+    model, config = load_model(f"{NAME}-epoch1.pth", folder, "cpu")
+    with torch.no_grad():
+        model.layers[2].bias.add_(1)
+    state = {"model_state_dict": model.state_dict(), "config": config}
+    torch.save(state, folder / f"{NAME}-epoch1.pth")
+
+
+def in_the_way(folder):
+    """Where a run would go instead stands a file of the reader's."""
+    old_file(folder / f"{NAME}.pth", net())
+    (folder / ownership.BESIDE).write_text("my notes")
+
+
 def linked(folder):
     home = folder.parent / "elsewhere"
     home.mkdir()
@@ -101,6 +126,9 @@ CASES = {
                               lambda p: torch.save({"epoch": 3}, p)),
     "replaced by hand": replaced_by_hand,
     "beside our config": with_our_config,
+    "ours with other weights": tuned,
+    "ours, trained on": tuned_by_the_book,
+    "notes in the way": in_the_way,
     "a link": linked,
     "a folder": a_folder,
 }  # fmt: skip
@@ -117,8 +145,8 @@ def theirs(folder):
     """Every file that is not ours: its bytes, its time, where it leads."""
     found = {}
     for file in sorted(folder.rglob("*")):
-        inside = file.relative_to(folder).parts
-        if file.is_dir() or inside[0].startswith(ownership.BESIDE):
+        where = str(file.relative_to(folder).parent)
+        if file.is_dir() or where.startswith(ownership.BESIDE):
             continue
         if file.suffix in (".pth", ".config", ".run") and ownership.run_of(
             file
@@ -155,6 +183,35 @@ def test_what_a_reader_has_stays(case, call, tmp_path, capsys):
             assert not options["retrain"]
             assert str(folder) in str(error)
     assert theirs(folder) == before
+
+
+@pytest.mark.parametrize("lost", [(), (".config",), (".pth", ".run")])
+def test_the_command_replaces_no_run_of_train_model(lost, tmp_path, capsys):
+    """A reader's hours, though it was our function that wrote them."""
+    train, test = load("digits").take(60, n_test=40).loaders(30)
+    whole = SimpleNetwork(act_func=nn.ReLU())
+    train_model(whole, train, test, epochs=2, save_dir=tmp_path)
+    for end in lost:
+        (tmp_path / f"{NAME}{end}").unlink()
+    before = {f: f.read_bytes() for f in tmp_path.iterdir()}
+    assert main([*COMMAND, "--out", str(tmp_path)]) == FAILED
+    assert "did not make" in capsys.readouterr().err
+    assert {f: f.read_bytes() for f in tmp_path.iterdir()} == before
+    assert main([*COMMAND, "--out", str(tmp_path / "new")]) == OK
+    assert (
+        main([*COMMAND, "--seed", "1", "--out", str(tmp_path / "new")]) == OK
+    )  # its own it may replace
+
+
+def test_a_file_where_a_folder_should_be_is_named(tmp_path, capsys):
+    file = tmp_path / "models"
+    file.write_text("mine")
+    train, test = load("digits").take(60, n_test=40).loaders(30)
+    with pytest.raises(NotADirectoryError, match=r"save_dir=.* is a file"):
+        train_model(net(), train, test, epochs=1, save_dir=file)
+    assert main([*COMMAND, "--out", str(file)]) == FAILED
+    assert "--out=" in capsys.readouterr().err
+    assert file.read_text() == "mine"
 
 
 def test_it_is_said_where_a_run_is_kept_instead(tmp_path, capsys):
@@ -328,15 +385,77 @@ def test_retrain_false_loads_ours_beside_a_readers_epoch(
     assert not (tmp_path / ownership.BESIDE).exists()
 
 
-@pytest.mark.parametrize("epochs", [1, 3])
-def test_retrain_false_refuses_a_run_of_another_length(epochs, tmp_path):
+class Mine(torch.optim.SGD):
+    """A reader's own, which a class name would take for another."""
+
+
+def other(kind, **settings):
+    return lambda model: {"optimizer": kind(model.parameters(), **settings)}
+
+
+OTHERS = {
+    "shorter": (lambda m: {"epochs": 1}, "for 2 epochs, not 1"),
+    "longer": (lambda m: {"epochs": 3}, "for 2 epochs, not 3"),
+    "another rate": (other(torch.optim.SGD, lr=0.5, momentum=0.9),
+                     r"SGD, lr 0\.001, momentum 0\.9, not SGD, lr 0\.5"),
+    "no momentum": (other(torch.optim.SGD, lr=1e-3),
+                    r"momentum 0\.9, not SGD, lr 0\.001: "),
+    "another optimizer": (other(torch.optim.Adam), "not Adam, lr 0.001"),
+    "a reader's own": (other(Mine, lr=1e-3, momentum=0.9), "not Mine, lr"),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:.*did not make:UserWarning")
+@pytest.mark.parametrize("place", ["in the folder", "beside"])
+@pytest.mark.parametrize("case", OTHERS)
+def test_retrain_false_refuses_a_run_of_another_kind(case, place, tmp_path):
+    if place == "beside":
+        old_file(tmp_path / f"{NAME}-epoch40.pth", net(3))
     run_of_ours(tmp_path, epochs=2)
-    kept = {f: f.read_bytes() for f in tmp_path.iterdir()}
+    kept = {f: f.read_bytes() for f in tmp_path.rglob("*.*")}
     train, test = load("digits").take(60, n_test=40).loaders(30)
-    with pytest.raises(ValueError, match="trained for 2 epochs"):
-        train_model(net(), train, test, epochs=epochs, save_dir=tmp_path,
-                    retrain=False)  # fmt: skip
-    assert {f: f.read_bytes() for f in tmp_path.iterdir()} == kept
+    options, says = OTHERS[case]
+    model = net()
+    given = {"epochs": 2, "save_dir": tmp_path} | options(model)
+    with pytest.raises(ValueError, match=says):
+        train_model(model, train, test, retrain=False, **given)
+    assert {f: f.read_bytes() for f in tmp_path.rglob("*.*")} == kept
+
+
+class Dying(Loader):
+    """A loader whose process is killed in the second epoch."""
+
+    def batches(self, epoch, start=0):
+        if epoch == 1:
+            raise KeyboardInterrupt
+        return super().batches(epoch, start)
+
+
+@pytest.mark.parametrize("mine", [False, True])
+def test_a_killed_run_goes_on_over_an_older_one(mine, tmp_path):
+    """And not over what the reader has saved there since."""
+    train, test = load("digits").take(60, n_test=40).loaders(30)
+    run_of_ours(tmp_path, epochs=1)
+    dying = Dying(train.x, train.y, 30, shuffle=True)
+    with pytest.raises(KeyboardInterrupt):
+        train_model(net(4), dying, test, epochs=2, save_dir=tmp_path)
+    if mine:
+        old_file(tmp_path / f"{NAME}-epoch2.pth", net(3))
+        before = theirs(tmp_path)
+        with pytest.warns(UserWarning, match="stay as they are"):
+            train_model(net(4), train, test, epochs=2, save_dir=tmp_path,
+                        retrain=False)  # fmt: skip
+        assert theirs(tmp_path) == before
+        return
+    model, whole = net(5), net(4)
+    found = train_model(model, train, test, epochs=2, save_dir=tmp_path,
+                        retrain=False)  # fmt: skip
+    wanted = train_model(whole, train, test, epochs=2,
+                         save_dir=tmp_path / "whole")  # fmt: skip
+    assert found == wanted
+    assert torch.equal(model.layers[0].weight, whole.layers[0].weight)
+    assert load_models_by_pattern(tmp_path)[1] == ["ReLU-epoch1",
+                                                   "ReLU-epoch2"]  # fmt: skip
 
 
 def test_epochs_of_an_older_longer_run_are_not_mixed_in(tmp_path):

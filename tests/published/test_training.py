@@ -2,8 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
+from readers import FEW, optimizer, plain
 from torch import nn
 
 from dldna import data, training
@@ -18,6 +20,7 @@ from dldna.published.loaders import (
 )
 from dldna.published.model_training import train_model
 from dldna.published.saved_networks import load_model, load_models_by_pattern
+from dldna.published.train_dynamics import visualize_training_dynamics
 
 KEYS = [
     "epochs",
@@ -134,6 +137,25 @@ def test_training_is_that_of_the_training_room(tmp_path, capsys, loaders):
     assert said.endswith(" secs\n")
 
 
+@pytest.mark.parametrize(("name", "what"), FEW)
+def test_a_readers_optimizer_trains(name, what, tmp_path, loaders):
+    """Again from its checkpoints, where it began anew or went on."""
+    wanted = net()
+    plain_run = train_model(
+        wanted, *loaders, "cpu", plain(wanted.parameters()), epochs=2,
+        save_dir=tmp_path / "plain",
+    )  # fmt: skip
+    for retrain in (True, False):
+        model = net()
+        mine = optimizer(name, what, model.parameters())
+        found = train_model(
+            model, *loaders, "cpu", mine, epochs=2, retrain=retrain,
+            save_dir=tmp_path / "mine",
+        )  # fmt: skip
+        for key, values in found.items():
+            assert values == pytest.approx(plain_run[key], rel=1e-4)
+
+
 def test_the_published_files_are_written(folder):
     names = {f.name for f in folder.iterdir()}
     assert {
@@ -148,12 +170,24 @@ def test_the_published_files_are_written(folder):
     assert config["hidden_shape"] == [16, 8]
 
 
-def test_only_the_epochs_asked_for_are_kept(tmp_path, loaders):
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [([1, 3], [1, 3]), ({3, 1}, [1, 3]), (range(2, 9), [2, 3]), (2, [2]),
+     (np.array([3]), [3]), (torch.tensor([1, 2]), [1, 2]), ([], [])],
+    ids=["list", "set", "range", "one", "array", "tensor", "none"],
+)  # fmt: skip
+def test_only_the_epochs_asked_for_are_kept(asked, kept, tmp_path, loaders):
     train_model(
-        net(), *loaders, epochs=3, save_dir=tmp_path, save_epochs=[1, 3]
+        net(), *loaders, epochs=3, save_dir=tmp_path, save_epochs=asked
     )
-    kept = sorted(f.name for f in tmp_path.glob("*-epoch*"))
-    assert kept == [f"SimpleNetwork-ReLU-epoch{k}.pth" for k in (1, 3)]
+    found = sorted(f.name for f in tmp_path.glob("*-epoch*"))
+    assert found == [f"SimpleNetwork-ReLU-epoch{k}.pth" for k in kept]
+
+
+def test_epochs_that_are_none_are_refused_before_training(tmp_path, loaders):
+    with pytest.raises(TypeError, match="save_epochs must be a whole number"):
+        train_model(net(), *loaders, save_dir=tmp_path, save_epochs=["last"])
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path, loaders, monkeypatch):
@@ -227,6 +261,22 @@ def test_epochs_come_in_the_order_of_numbers(folder):
         assert labels == ["Tanh-epoch1", "Tanh-epoch2"]
     _, labels = load_models_by_pattern(folder, "ReLU", range(1, 13))
     assert len(labels) == 12
+    for one in (2, [2], np.array([2]), torch.tensor([2])):
+        _, labels = load_models_by_pattern(folder, "Tanh", one)
+        assert labels == ["Tanh-epoch2"]
+    for every in (None, [], ()):  # as in version 0.1
+        assert len(load_models_by_pattern(folder, every, every)[1]) == 14
+    for wrong in ([2.5], ["2"], 2.5):
+        with pytest.raises(TypeError, match="epochs must be a whole number"):
+            load_models_by_pattern(folder, "Tanh", wrong)
+
+
+def test_epochs_may_be_written_with_zeros(folder):
+    """As a reader may have named them; the order is that of numbers."""
+    for file in folder.glob("*Tanh-epoch*.pth"):
+        file.rename(folder / file.name.replace("epoch", "epoch0"))
+    _, labels = load_models_by_pattern(folder, "Tanh", [2, 1])
+    assert labels == ["Tanh-epoch1", "Tanh-epoch2"]
 
 
 class Config:
@@ -303,6 +353,7 @@ class Clock:
 @pytest.mark.parametrize("kind", ["ours", "torch's", "torch's, generator"])
 def test_an_estimate_comes_before_the_first_step(kind, monkeypatch, capsys):
     """And neither the model, nor any random state, has moved by then."""
+    monkeypatch.setenv("DLDNA_PROGRESS", "1")
     clock = Clock()
     monkeypatch.setattr(
         "dldna.published.timed_training.time.perf_counter", clock
@@ -345,3 +396,25 @@ def test_data_that_cannot_be_looked_at_twice_are_left_alone(data):
     loss = torch.nn.functional.cross_entropy
     assert timed_training.foresee(model, given, None, loss) == 0.0
     assert len(list(given)) == 3
+
+
+class Stream(torch.utils.data.IterableDataset):
+    """Samples without a number of them; its DataLoader has ``__len__``."""
+
+    def __iter__(self):
+        digits = load("digits")
+        return iter([(digits.train_x[i], digits.train_y[i])
+                     for i in range(40)])  # fmt: skip
+
+
+def test_a_loader_of_unknown_length_trains(tmp_path):
+    loader = torch.utils.data.DataLoader(Stream(), batch_size=20)
+    assert hasattr(loader, "__len__")
+    found = train_model(net(), loader, loader, epochs=2, save_dir=tmp_path)
+    assert found["epochs"] == [1, 2]
+    model = net()
+    sgd = torch.optim.SGD(model.parameters(), lr=0.1)
+    figures = visualize_training_dynamics(
+        model, sgd, loader, nn.CrossEntropyLoss(), 2, "cpu"
+    )
+    assert len(figures["loss"]) == 2

@@ -4,6 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from readers import FEW, READERS, optimizer, plain
 from torch import nn
 
 from dldna import landscape, params
@@ -15,8 +16,10 @@ from dldna.models import SimpleNetwork
 from dldna.published import gaussian_loss_surface as gauss
 from dldna.published.interpolation import grid
 from dldna.published.optimizers import SGD, Adam, BaseOptimizer
+from dldna.published.readers_optimizers import as_optimizer
 from dldna.published.result_curves import plot_training_results
 from dldna.published.train_dynamics import (
+    FIGURES,
     visualize_training_dynamics,
 )
 from dldna.training import DivergenceWarning, evaluate, train
@@ -272,6 +275,22 @@ def test_a_surface_without_contours_is_drawn(z, plot_3d):
     ax.figure.canvas.draw()
 
 
+@pytest.mark.parametrize(
+    "color", ["C0", "viridis", "#ff0000", (1, 0, 0), [1, 0, 0, 1],
+              np.array([0.0, 0.5, 1.0]), plt.get_cmap("plasma")],
+    ids=["cycle", "map", "hex", "rgb", "rgba", "array", "colormap"],
+)  # fmt: skip
+def test_colours_of_every_form(color):
+    [ax] = ls.visualize_loss_surface([plate()], "T", color)
+    ax.figure.canvas.draw()
+
+
+@pytest.mark.parametrize("color", ["nocolour", None, 7, (1, 2)])
+def test_what_is_no_colour_is_named(color):
+    with pytest.raises(ValueError, match="neither a colour nor a colormap"):
+        ls.visualize_loss_surface([plate()], "T", color)
+
+
 @pytest.mark.parametrize("data", [[], [(1, 2)], np.zeros((2, 4))])
 def test_what_is_no_surface_is_refused(data):
     with pytest.raises(ValueError, match=r"list of tuples \(x, y, z\)"):
@@ -347,26 +366,44 @@ class Mine(BaseOptimizer):
                 p -= self.lr * p.grad
 
 
-@pytest.mark.parametrize("kind", [SGD, Mine, torch.optim.SGD])
-def test_a_walk_on_the_well_is_the_rooms(kind):
+@pytest.mark.parametrize(
+    ("name", "what"), [*FEW, ("torch", "SGD"), ("ours", "SGD")]
+)
+def test_a_walk_on_the_well_is_the_rooms(name, what):
     six = [2, 0.1, -0.2, 0.5, 0.8, 3]
-    path = gauss.train_loss_surface(
-        lambda p: kind(p, lr=0.1), [-0.5, 0.5], 30, six
-    )
-    room = descend(
-        gauss.gaussian(six),
-        [-0.5, 0.5],
-        lambda p: torch.optim.SGD(p, lr=0.1),
-        steps=30,
-    )
+
+    def walk(start, well):
+        return gauss.train_loss_surface(
+            lambda p: made(name, what, p), start, 30, well
+        )
+
+    path = walk([-0.5, 0.5], six)
+    room = descend(gauss.gaussian(six), [-0.5, 0.5], plain, steps=30)
     assert path.shape == (30, 3)
     assert path[0, :2].tolist() == [-0.5, 0.5]
     np.testing.assert_allclose(path, room[:30], rtol=1e-12)
     assert path[-1, 2] < path[0, 2]
-    five = gauss.train_loss_surface(
-        lambda p: kind(p, lr=0.1), [-0.5, 0.5], 30, six[:5]
-    )
+    five = walk(np.array([-0.5, 0.5]), six[:5])
     np.testing.assert_allclose(five[:, 2] + 3, path[:, 2], rtol=1e-9)
+    for start in ((-0.5, 0.5), torch.tensor([-0.5, 0.5]),
+                  nn.Parameter(torch.tensor([-0.5, 0.5]))):  # fmt: skip
+        assert np.array_equal(walk(start, np.array(six)), path)
+
+
+def test_lbfgs_walks_too():
+    """Its step wants a closure; on a round well it needs few."""
+    path = gauss.train_loss_surface(
+        lambda p: torch.optim.LBFGS(p, lr=0.5), [0.3, 0.3], 30,
+        [2, 0.1, -0.2, 0.8, 0.8, 3],
+    )  # fmt: skip
+    np.testing.assert_allclose(path[-1], [0.1, -0.2, 1.0], atol=1e-4)
+    assert path[0, :2].tolist() == [0.3, 0.3]  # in float64
+    assert path.label == "LBFGS, lr 0.5"
+
+
+def test_what_has_no_step_is_no_optimizer():
+    with pytest.raises(TypeError, match="dict has not"):
+        gauss.train_loss_surface(dict.fromkeys, [0, 0], 3, [1, 0, 0, 1, 1])
 
 
 def test_paths_are_labelled_by_their_optimizers():
@@ -403,6 +440,10 @@ def test_paths_are_labelled_by_their_optimizers():
         x, y, z, popt, offset, {"one": np.asarray(paths[0])}, "T"
     )
     assert flat.get_legend().get_texts()[0].get_text() == "one"
+    one = gauss.visualize_optimization_path(
+        x, y, z, popt, offset, paths[0], "T"
+    )
+    assert [t.get_text() for t in one.get_legend().get_texts()] == [words[0]]
     with pytest.raises(ValueError, match="no path"):
         gauss.visualize_optimization_path(x, y, z, popt, offset, [], "T")
 
@@ -439,81 +480,63 @@ def flat_of(model):
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
-class SelfMade:
-    """A reader's own that comes from nothing at all."""
-
-    def __init__(self, params, lr):
-        self.weights, self.lr = list(params), lr
-
-    def zero_grad(self):
-        for p in self.weights:
-            p.grad = None
-
-    def step(self):
-        with torch.no_grad():
-            for p in self.weights:
-                p -= self.lr * p.grad
+EVERY = [*READERS, ("torch", "SGD"), ("ours", "SGD")]
 
 
-def _torchs_own(name):
-    """A class of that name from torch's Optimizer, with a plain step."""
-
-    def init(self, params, lr):
-        torch.optim.Optimizer.__init__(self, params, {"lr": lr})
-
-    def step(self, closure=None):
-        with torch.no_grad():
-            for p in self.param_groups[0]["params"]:
-                p -= self.param_groups[0]["lr"] * p.grad
-
-    return type(name, (torch.optim.Optimizer,),
-                {"__init__": init, "step": step})  # fmt: skip
+def made(name, what, params):
+    """An optimizer of a reader's, torch's or ours."""
+    if what == "SGD":
+        return {"torch": torch.optim.SGD, "ours": SGD}[name](params, lr=0.1)
+    return optimizer(name, what, params)
 
 
-def _ours_own(name):
-    return type(name, (BaseOptimizer,), {"step": Mine.step})
+def by_step(model, loader, epochs):
+    watch = Dynamics()
+    loader.epoch = 0
+    train(model, plain(model.parameters()), loader, epochs=epochs,
+          loss_fn=LOSS, callbacks=[watch])  # fmt: skip
+    motion = watch.record()
+    return {name: getattr(motion, name) for name in FIGURES}
 
 
-NAMES = ("SGD", "Adam", "AdamW", "RMSprop", "Momentum")
-READERS = [SGD, torch.optim.SGD, SelfMade]
-READERS += [_torchs_own(name) for name in NAMES]
-READERS += [_ours_own(name) for name in NAMES]
-
-
-@pytest.mark.parametrize("per", ["epoch", "step"])
-@pytest.mark.parametrize(
-    "kind", READERS, ids=lambda k: f"{k.__module__}.{k.__name__}"
-)
-def test_dynamics_take_any_optimizer(kind, per, capsys):
+@pytest.mark.parametrize(("name", "what"), EVERY)
+def test_dynamics_take_any_optimizer(name, what, capsys):
     """Also one whose class is called SGD and has no momentum."""
     loader = load("digits").take(120).loaders(50)[0]  # the last has 20
-    model, twin = net(), net()
-    found = visualize_training_dynamics(
-        model, kind(model.parameters(), lr=0.1), loader, LOSS, 3, "cpu",
-        per=per,
-    )  # fmt: skip
-    assert list(found) == [
-        "loss",
-        "grad_norm",
-        "param_change",
-        "weight_norm",
-        "loss_improvement",
-    ]
-    sgd = torch.optim.SGD(twin.parameters(), lr=0.1)
-    if per == "epoch":
-        rows = by_hand(twin, sgd, loader, 3)
-        np.testing.assert_allclose(
-            np.array(list(found.values())).T, rows, rtol=1e-4, atol=1e-6
-        )
-        assert "Epoch 3/3 - Loss: " in capsys.readouterr().out
-    else:
-        watch = Dynamics()
+    for per in ("epoch", "step") if name in ("SGD", "ours") else ("epoch",):
+        model, twin = net(), net()
         loader.epoch = 0
-        train(twin, sgd, loader, epochs=3, loss_fn=LOSS, callbacks=[watch])
-        for name, values in found.items():
+        found = visualize_training_dynamics(
+            model, made(name, what, model.parameters()), loader, LOSS, 3,
+            "cpu", per=per,
+        )  # fmt: skip
+        assert list(found) == [
+            "loss", "grad_norm", "param_change", "weight_norm",
+            "loss_improvement",
+        ]  # fmt: skip
+        if per == "epoch":
+            rows = by_hand(twin, plain(twin.parameters()), loader, 3)
+            wanted = dict(zip(found, rows.T, strict=True))
+            assert "Epoch 3/3 - Loss: " in capsys.readouterr().out
+        else:
+            wanted = by_step(twin, loader, 3)
+        for key, values in found.items():
             np.testing.assert_allclose(
-                values, getattr(watch.record(), name), rtol=1e-4, atol=1e-6
+                values, wanted[key], rtol=1e-4, atol=1e-6
             )
+
+
+@pytest.mark.parametrize(("name", "what"), EVERY)
+def test_no_name_of_a_class_draws_a_threshold(name, what):
+    """What is known to be stable follows from the step, not the name."""
+    model, data = net(), load("digits").take(60)
+    taken = as_optimizer(made(name, what, model.parameters()), model)
+    watch = Dynamics((data.train_x, data.train_y), measure_every=1)
+    train(model, taken, data.loaders(60)[0], epochs=1, callbacks=[watch])
+    motion = watch.record()
+    known = what == "SGD"
+    assert motion.threshold_of == ("sharpness" if known else "unknown")
+    assert np.isfinite(motion.threshold).all() == known
 
 
 def test_epochs_after_a_divergence_are_nan():
@@ -563,6 +586,34 @@ def test_results_are_drawn(metrics, mode, panels):
     assert labels == ["SGD", "Adam"]
     if metrics == ["loss"]:
         assert axes[1].lines[0].get_ydata().tolist() == [2.5, 1.5]
+
+
+def old_result():
+    """As version 0.1 returned it without a GPU."""
+    empty = {k: [] for k in RESULT if k.startswith("memory")}
+    return RESULT | empty | {"epochs": [0, 1]}
+
+
+@pytest.mark.parametrize("mode", ["train", "test", "all"])
+@pytest.mark.parametrize("beside", [True, False])
+def test_results_of_version_01_are_drawn(beside, mode):
+    results = {"SGD": old_result()} | ({"Adam": RESULT} if beside else {})
+    del results["SGD"]["test_loss"]
+    axes = plot_training_results(results, ["accuracy", "memory"], mode)
+    assert len(axes) == {"all": 2}.get(mode, 1) + 2 * beside
+    for ax in axes[:1]:
+        assert [line.get_xdata().tolist() for line in ax.lines] == [
+            [1, 2]
+        ] * len(results)
+    if beside:
+        [line] = axes[-1].lines  # of the one that has them
+        assert line.get_ydata().tolist() == RESULT["memory_reserved"]
+
+
+def test_one_metric_may_be_a_word():
+    one = plot_training_results({"SGD": RESULT}, "memory")
+    two = plot_training_results({"SGD": RESULT}, ["memory"])
+    assert [a.get_ylabel() for a in one] == [a.get_ylabel() for a in two]
 
 
 def test_unknown_words_are_refused():

@@ -21,6 +21,7 @@ def script(tmp_path, monkeypatch):
     return module
 
 
+@pytest.mark.full
 def test_a_tournament_is_stored_and_read_back(script, tmp_path, capsys):
     work = tmp_path / "work"
     script.play("mlp", "tiny", None, work)

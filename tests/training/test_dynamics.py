@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from dldna import params
 from dldna.data import Loader, load
+from dldna.landscape import trace
 from dldna.records import Motion, Record
 from dldna.training import Dynamics, Live, State, gradient_noise, train
 from dldna.training.dynamics.point import Instruments
@@ -392,7 +393,7 @@ def test_an_eigenvector_that_overtakes_is_found():
         def forward(self, x):
             return (x.mean(0) * self.w**2).sum()
 
-    tools = Instruments(None, 1, 0, 1e-2, 200, {})
+    tools = Instruments(None, 1, 0, 0, 1e-2, 200, {})
     model = Bowl()
     state = State(
         model,
@@ -558,3 +559,37 @@ def test_nothing_is_drawn_outside_a_notebook(blobs):
     train(model, sgd, Loader(*blobs, 32), epochs=1,
           callbacks=[watch, Live(watch, draw, 0)], progress=False)  # fmt: skip
     assert len(watch.record().steps) == 3
+
+
+# What other loops bring -----------------------------------------------------
+
+
+def test_the_trace_is_the_one_taken_alone(blobs):
+    watch = Dynamics(blobs, measure_every=3, k=0, trace=9)
+    model, _ = watched(blobs, watch, epochs=1)
+    found = watch.record()
+    alone = trace(model, F.cross_entropy, blobs, products=9)
+    assert found.points.tolist() == [0, 3]
+    assert found.trace[-1] == pytest.approx(float(alone.value), rel=1e-9)
+    assert found.trace_error[-1] == pytest.approx(float(alone.error), rel=1e-6)
+    exact = float(dense(model, blobs)[0].trace())
+    assert abs(found.trace[-1] - exact) < 5 * found.trace_error[-1] + 1e-9
+    plain = Dynamics(blobs, measure_every=3)
+    watched(blobs, plain, epochs=1)
+    assert np.isnan(plain.record().trace).all()
+
+
+def test_gradients_that_were_cleared_are_not_known(blobs):
+    model = network()
+    sgd = torch.optim.SGD(model.parameters(), lr=0.1)
+    watch, state = Dynamics(), State(model, sgd, loss_fn=F.cross_entropy)
+    watch.on_start(state)
+    for state.step in (1, 2):
+        F.cross_entropy(model(blobs[0]), blobs[1]).backward()
+        sgd.step()
+        if state.step == 2:
+            sgd.zero_grad()
+        watch.on_step(state)
+    lengths = watch.record().grad_norm
+    assert lengths[0] > 0
+    assert np.isnan(lengths[1])

@@ -26,6 +26,9 @@ RULES = {
 }
 
 
+FULL = pytest.mark.full
+
+
 @pytest.mark.parametrize("room", [torch.optim, optim])
 @pytest.mark.parametrize("case", RULES)
 def test_a_parabola_swings_up_just_above_the_threshold(room, case):
@@ -227,7 +230,11 @@ def along(make, seed, steps):
     return watch.record()
 
 
-@pytest.mark.parametrize(("lr", "seed"), [(0.5, 0), (0.65, 1), (0.85, 2)])
+@pytest.mark.parametrize(
+    ("lr", "seed"),
+    [pytest.param(0.5, 0, marks=FULL), (0.65, 1),
+     pytest.param(0.85, 2, marks=FULL)],
+)  # fmt: skip
 def test_descent_ends_at_the_edge_of_stability(lr, seed):
     """Sharpness rises to 2/lr and stays, while the loss goes on falling.
 
@@ -245,7 +252,9 @@ def test_descent_ends_at_the_edge_of_stability(lr, seed):
     assert found.data_loss[-1] < 0.8 * found.data_loss[middle]
 
 
-@pytest.mark.parametrize(("mu", "lr"), [(0.5, 0.9), (0.7, 0.6)])
+@pytest.mark.parametrize(
+    ("mu", "lr"), [pytest.param(0.5, 0.9, marks=FULL), (0.7, 0.6)]
+)
 def test_momentum_ends_at_its_own_edge(mu, lr):
     """Which lies (1 + mu) times as high as that of plain descent."""
     found = along(lambda p: torch.optim.SGD(p, lr=lr, momentum=mu), 0, 1200)

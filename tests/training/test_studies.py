@@ -260,7 +260,7 @@ def paused(tmp_path):
         script = ["sh", "benchmarks/studies/paused.sh", *words]
         return subprocess.run(  # noqa: PLW1510
             script, cwd=ROOT, env={**os.environ, **there},
-            capture_output=True, text=True, timeout=100,
+            capture_output=True, text=True,
         )  # fmt: skip
 
     run.folder = folder

@@ -109,25 +109,50 @@ class Claims(Directive):
     def run(self):
         tool = tools()
         env = self.state.document.settings.env
-        found, total, owed = [], 0, 0
+        found, ledgers = [], {}
         for path in tool.paths():
             env.note_dependency(str(path))
-            here = tool.read(path)
-            owed += here.counts()["unmarked"]
+            here = ledgers[path.stem] = tool.read(path)
             rows = [
                 (name, sentence)
                 for sentence in here.sentences
                 for name in sentence.claims
+                if sentence.beside != "teacher"  # not on a student's page
             ]
             if rows:
                 found += chapter(path.stem, rows, here.asserted)
-                total += len(here.asserted)
+        total = sum(len(here.asserted) for here in ledgers.values())
+        counts = [here.counts() for here in ledgers.values()]
+        owed, answers = (
+            sum(c[kind] for c in counts) for kind in ("unmarked", "in answers")
+        )
         head = nodes.paragraph(
             "",
             f"{total} claims so far. {owed} sentences that compare still "
-            "carry no sign.",
+            f"carry no sign, and {answers} in solutions and notes.",
         )
-        return [head, *found]
+        return [head, tally(ledgers), *found]
+
+
+def tally(ledgers: dict) -> nodes.Node:
+    """A row for each chapter: its claims, and its exceptions by kind."""
+    kinds = list(next(iter(ledgers.values())).exceptions())
+    rows = [["chapter", "claims", *kinds]]
+    for page, here in ledgers.items():
+        counts = [len(here.asserted), *here.exceptions().values()]
+        rows.append([page.replace("_", " "), *map(str, counts)])
+    head, *body = (
+        nodes.row(
+            "", *(nodes.entry("", nodes.paragraph("", cell)) for cell in row)
+        )
+        for row in rows
+    )
+    columns = (nodes.colspec(colwidth=1) for _ in rows[0])
+    group = nodes.tgroup(
+        "", *columns, nodes.thead("", head), nodes.tbody("", *body)
+    )
+    group["cols"] = len(rows[0])
+    return nodes.table("", group)
 
 
 def chapter(page: str, rows: list, asserted: dict) -> list[nodes.Node]:

@@ -4,7 +4,7 @@ All that stands here needs products with vectors alone; one with the Hessian
 costs about two gradients.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -76,8 +76,8 @@ class Operator(SymmetricMatrix, Objective):
         loss_fn: a torch loss, or a callable ``(output, batch)``.
         data: a loader, a batch, or tensors; see :mod:`dldna.batches`.
         matrix: "hessian" or "gauss-newton".
-        params: names of the parameters that may move. By default those
-            with ``requires_grad``; all, where none has it.
+        params: the parameters that may move, as in
+            :func:`~dldna.landscape.surface`; by default the trainable.
         dtype: of the arithmetic, "float32" or "float64", or torch's own
             name for it; float32 unless the parameters are float64, which
             tolerances below 1e-5 need.
@@ -122,7 +122,7 @@ class Operator(SymmetricMatrix, Objective):
         data: Any = None,
         *,
         matrix: str = "hessian",
-        params: Sequence[str] | None = None,
+        params: Any = None,
         dtype: str | torch.dtype | None = None,
         statistics: str = "eval",
         way: str = "auto",

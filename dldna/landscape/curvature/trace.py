@@ -91,24 +91,36 @@ def trace(
     if tol is not None:
         checks.positive("tol", tol)
     check_call(model, options, trace, Operator)
-    with matrix_of(model, loss_fn, data, **options) as operator:
-        generator = torch.Generator().manual_seed(seed)
-        with operator.watched("trace", products):
-            exact, basis, samples = _probed(
-                operator, products, tol, method, generator
-            )
-        value = exact + (float(np.mean(samples)) if samples else 0.0)
-        return Estimate(
-            value=np.asarray(value),
-            error=np.asarray(_error(samples) if samples else 0.0),
-            products=operator.products,
-            method=method,
-            samples=np.asarray(samples),
-            matrix=operator.matrix,
-            provenance=operator.provenance(
-                "trace", seed, rank=0 if basis is None else len(basis)
-            ),
-        )
+    with (
+        matrix_of(model, loss_fn, data, **options) as operator,
+        operator.watched("trace", products),
+    ):
+        return trace_of(operator, products, tol, method, seed)
+
+
+def trace_of(
+    operator: Operator,
+    products: int = 99,
+    tol: float | None = None,
+    method: str = "hutch++",
+    seed: int = 0,
+) -> Estimate:
+    """As :func:`trace`, for an operator that is there already."""
+    before = operator.products
+    generator = torch.Generator().manual_seed(seed)
+    exact, basis, samples = _probed(operator, products, tol, method, generator)
+    value = exact + (float(np.mean(samples)) if samples else 0.0)
+    return Estimate(
+        value=np.asarray(value),
+        error=np.asarray(_error(samples) if samples else 0.0),
+        products=operator.products - before,
+        method=method,
+        samples=np.asarray(samples),
+        matrix=operator.matrix,
+        provenance=operator.provenance(
+            "trace", seed, rank=0 if basis is None else len(basis)
+        ),
+    )
 
 
 @checks.renamed(mode="statistics")
@@ -192,13 +204,14 @@ def _probed(
 ) -> tuple[float, Tensor | None, list[float]]:
     """The exact part of the trace, its basis, and samples of the rest."""
     exact, basis = 0.0, None
+    last = operator.products + products
     if method == "hutch++":
         basis = _range(operator, products // 3, generator)
         for q in basis:
             exact += _dot(q, operator @ q)
     samples: list[float] = []
     whole = basis is not None and len(basis) == operator.n
-    while operator.products < products and not whole:
+    while operator.products < last and not whole:
         z = _outside(signs(operator, generator), basis)
         samples.append(_dot(z, operator @ z))
         enough = len(samples) >= 8 and tol is not None

@@ -120,7 +120,7 @@ def add_one(total: Total, p: int, output: Any, batch: Any) -> None:
     subspace = total.subspace
     total.add("loss", p, mean(subspace.loss(output, batch)), batch)
     for name, metric in subspace.metrics.items():
-        total.add(name, p, mean(metric(output, batch)), batch)
+        total.add(name, p, mean(metric(output, bt.inner(batch))), batch)
 
 
 def mean(value: Any) -> Any:

@@ -72,7 +72,9 @@ class Slow:
                 output = output.double()  # which Apple's GPUs have not
             total.add("loss", p, mean(subspace.loss(output, batch)), batch)
             for name, metric in subspace.metrics.items():
-                total.add(name, p, mean(metric(output, batch)), batch)
+                total.add(
+                    name, p, mean(metric(output, bt.inner(batch))), batch
+                )
 
 
 @contextmanager

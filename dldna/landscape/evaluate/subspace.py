@@ -162,6 +162,14 @@ class Subspace:
         """
         return _twin(self.model, self.statistics)
 
+    @cached_property
+    def still(self) -> set[str]:
+        """The parameters that no direction moves."""
+        return {
+            k for k in self.origin
+            if not any(bool(d[k].any()) for d in self.directions)
+        }  # fmt: skip
+
     @property
     def samples(self) -> int:
         """Number of samples in the data."""
@@ -186,6 +194,9 @@ class Subspace:
             if c != 0
         ]
         for name, value in self.origin.items():
+            if name in self.still:
+                yield name, value
+                continue
             for i, (c, direction) in enumerate(moves):
                 step = direction[name]
                 if i:

@@ -53,6 +53,8 @@ class Recorder:
             refused.
         resume: go on in a folder that holds checkpoints. Those at or after
             the first new step are replaced by the new ones.
+        params: the parameters to record, named as for
+            :func:`~dldna.landscape.surface`; by default all.
 
     Raises:
         FileExistsError: the folder holds a run, and ``resume`` is False.
@@ -81,7 +83,9 @@ class Recorder:
         every: int | str = "epoch",
         dtype: str = "float32",
         resume: bool = False,
+        params: Any = None,
     ):
+        self.params = params
         self.path = folder("path", path)
         self.every = every if every == "epoch" else count("every", every)
         self.dtype = choice("dtype", dtype, DTYPES)
@@ -292,17 +296,19 @@ class Recorder:
         self._synced = time.monotonic()
 
     def _row(self, model: nn.Module) -> bytes:
-        found = tensors(model)
-        shapes = [[k, list(t.shape)] for k, t in found.items()]
+        found = tensors(model, self.params)
+        self._check([[k, list(t.shape)] for k, t in found.items()])
+        return b"".join(
+            stored(name, t.detach().reshape(-1).cpu(), self.dtype).tobytes()
+            for name, t in found.items()
+        )
+
+    def _check(self, shapes: list) -> None:
         if shapes != self._shapes:
             raise ValueError(
                 f"{self.path} holds another network: its tensors have "
                 "other names or shapes"
             )
-        return b"".join(
-            stored(name, t.detach().reshape(-1).cpu(), self.dtype).tobytes()
-            for name, t in found.items()
-        )
 
     def _open(self, model: nn.Module, step: int) -> None:
         with ExitStack() as stack:
@@ -313,21 +319,18 @@ class Recorder:
     def _begin(self, model: nn.Module, step: int) -> None:
         meta = self.path / "meta.json"
         before = entries(self.path)
-        params = dict(model.named_parameters())
-        self._shapes = [[k, list(t.shape)] for k, t in tensors(model).items()]
+        found = tensors(model, self.params)
+        moving = sum(isinstance(t, nn.Parameter) for t in found.values())
+        self._shapes = [[k, list(t.shape)] for k, t in found.items()]
         if before:
             known = read_meta(self.path)
-            if known["shapes"] != self._shapes:
-                raise ValueError(
-                    f"{self.path} holds another network: its tensors have "
-                    "other names or shapes"
-                )
+            self._check(known["shapes"])
             self.dtype = known["dtype"]
         else:
             head = {
                 "format": FORMAT,
                 "dtype": self.dtype,
-                "parameters": len(params),
+                "parameters": moving,
                 "shapes": self._shapes,
                 "model": type(model).__name__,
             }

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from dldna.checks import choice, count
-from dldna.landscape.space.names import bare
+from dldna.landscape.space.names import WRAPPERS, bare
+from dldna.objective import chosen_names
 
 FORMAT = 1
 DTYPES = ("float32", "float16", "float64")
@@ -66,13 +67,33 @@ def read_meta(path: Path) -> dict[str, Any]:
     return found
 
 
-def tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters, then floating buffers, by the network's own names."""
-    found = dict(model.named_parameters())
+def tensors(model: nn.Module, chosen: Any = None) -> dict[str, Tensor]:
+    """Parameters, then floating buffers, by the network's own names.
+
+    Args:
+        model: the network.
+        chosen: which parameters, as :func:`chosen_names` says; None for all.
+            Whole numbers (quantised weights) never move.
+    """
+    while (inside := _wrapped(model)) is not None:
+        model = inside
+    named = dict(model.named_parameters())
+    every = "all" if chosen is None else chosen
+    found = {k: named[k] for k in chosen_names(model, every)}
     for name, buffer in model.named_buffers():
         if buffer.is_floating_point():
             found[name] = buffer
     return bare(found)
+
+
+def _wrapped(model: nn.Module) -> nn.Module | None:
+    """The only module within a wrapper (``torch.compile``, say)."""
+    inside = dict(model.named_children())
+    own = next(model.parameters(recurse=False), None) is not None
+    if own or len(inside) != 1:
+        return None
+    [(name, module)] = inside.items()
+    return module if f"{name}." in WRAPPERS else None
 
 
 def stored(name: str, flat: Tensor, dtype: str) -> np.ndarray:

@@ -68,16 +68,23 @@ class Shadow:
 def project(run: Recorded, plane: Plane) -> Shadow:
     """Coordinates by least squares: ``Trajectory.project`` tells more."""
     names = [k for k, _ in run._shapes[: run._split]]
-    own = bare(plane.origin)
-    if list(own) != names or any(
+    own, vectors = bare(plane.origin), [bare(v) for v in plane.vectors]
+    part = [k for k in own if k in names]
+    if part != names or any(
         tuple(own[k].shape) != s for k, s in run._shapes[: run._split]
     ):
         raise ValueError(
             f"the plane and {run.path} belong to different networks"
         )
+    for name in own.keys() - names:
+        if any(bool(v[name].any()) for v in vectors):
+            raise ValueError(
+                f"the plane moves {name!r}, which {run.path} did not "
+                "record: lay it through what was recorded (params=...)"
+            )
     k, t = len(plane.directions), len(run)
-    origin = _Flat(plane.origin)
-    rows = [_Flat(v) for v in plane.vectors]
+    origin = _Flat({k: own[k] for k in names})
+    rows = [_Flat({k: v[k] for k in names}) for v in vectors]
     gram, b, square = np.zeros((k, k)), np.zeros((t, k)), np.zeros(t)
     for columns, block in run._blocks():
         d = np.stack([r[columns] for r in rows])
@@ -125,7 +132,7 @@ def losses_on(run: Recorded, job: Any, plane: Plane, shadow: Shadow) -> dict:
 
 def _loss_of(one: Any, weights: Params, buffers: Params) -> float:
     """The loss at a checkpoint, with its own running statistics."""
-    own = {k: weights[k].to(v) for k, v in one.origin.items()}
+    own = {k: weights.get(k, v).to(v) for k, v in one.origin.items()}
     kept = one.buffers | {
         k: v.to(one.buffers[k]) for k, v in buffers.items() if k in one.buffers
     }

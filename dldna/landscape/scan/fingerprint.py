@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from dldna.batches import tensors
+
 PLAIN = (int, float, complex, str, bytes)
 
 
@@ -148,6 +150,9 @@ def _feed(total, thing: Any) -> None:
     elif isinstance(thing, (list, tuple)):
         for item in thing:
             _feed(total, item)
+    elif found := list(tensors(thing)):  # an object that holds some
+        total.update(type(thing).__qualname__.encode())
+        _feed(total, found)
     else:
         total.update(repr(thing).encode() + b"\0")
 

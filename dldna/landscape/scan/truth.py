@@ -190,6 +190,7 @@ def probe(
 def _fresh_each_time(data: Any) -> bool:
     """Whether iterating again starts again (a loader, no generator)."""
     plain = isinstance(data, (torch.Tensor, Mapping, list, tuple))
+    plain = plain or batching.is_whole(data)
     return not plain and iter(data) is not data
 
 

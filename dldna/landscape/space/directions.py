@@ -42,8 +42,8 @@ def choose_directions(
             :class:`~dldna.landscape.space.plane.Plane`; or ``k`` items, each a
             name (one name ``k`` times is that name alone), a
             :class:`~dldna.landscape.space.plane.Direction`, a dict of
-            tensors, a flat vector (n,), or a list of one tensor for each
-            parameter.
+            tensors (what it lacks stands still), a flat vector (n,), or
+            a list of one tensor for each parameter.
         given: what they may look at: the model, and for some the
             loss, the data, a seed, a trajectory or other models.
         k: how many directions.
@@ -96,28 +96,36 @@ def choose_directions(
     for direction in found:
         params.check_same(given.origin, direction.vector)
         _check_finite(direction)
+        _check_within(direction, given)
     return orthogonalise(found) if orthogonal else found
 
 
-def _moving(vector: Mapping[str, Tensor], given: Given) -> Params:
-    """Without the whole-number parameters of the model, which stand still."""
-    still = dict(given.model.named_parameters()).keys() - given.origin.keys()
-    return {k: v for k, v in vector.items() if k not in still}
+def _filled(vector: Mapping[str, Tensor], given: Given) -> Params:
+    """A vector with zeros for what it lacks.
+
+    The whole-number parameters of the model stand still and are left out.
+    """
+    origin = given.origin
+    still = dict(given.model.named_parameters()).keys() - origin.keys()
+    for name in vector.keys() - still:
+        choice("parameter", name, list(origin))
+    found = {
+        k: vector[k].detach().to(v) if k in vector else torch.zeros_like(v)
+        for k, v in origin.items()
+    }
+    params.check_same(origin, found)
+    return found
 
 
 def as_direction(item: Any, given: Given) -> Direction:
     """One direction from a name, a record, a dict, a vector or a list."""
     if isinstance(item, Direction):
-        return replace(item, vector=_moving(item.vector, given))
+        return replace(item, vector=_filled(item.vector, given))
     if isinstance(item, str):
         return choose_directions(item, given, k=1)[0]
     origin = given.origin
     if isinstance(item, Mapping):
-        item = _moving(item, given)
-        params.check_same(origin, item)
-        return Direction(
-            {k: item[k].detach().to(v) for k, v in origin.items()}
-        )
+        return Direction(_filled(item, given))
     if isinstance(item, (Tensor, np.ndarray)):
         return Direction(from_flat(item, origin))
     if not isinstance(item, Iterable):
@@ -149,6 +157,19 @@ def _is_one(item: Any) -> bool:
     if isinstance(item, (Direction, Mapping)):
         return True
     return isinstance(item, (Tensor, np.ndarray)) and item.ndim == 1
+
+
+def _check_within(direction: Direction, given: Given) -> None:
+    """Refuse to move, or to leave out in silence, what ``params`` excludes."""
+    if given.names is None:
+        return
+    for name in direction.vector.keys() - given.names:
+        if bool((direction.vector[name] != 0).any()):
+            raise ValueError(
+                f"the direction ({direction.done}) moves {name!r}, which is "
+                "not among params: leave params out, or give a direction "
+                "that has those alone (a run: Recorder(..., params=...))"
+            )
 
 
 def _check_finite(direction: Direction) -> None:

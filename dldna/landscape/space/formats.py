@@ -1,10 +1,12 @@
 """Checkpoints as torch and other libraries keep them on disk."""
 
 import argparse
+import codecs
 import json
 import pathlib
-from collections.abc import Mapping
-from contextlib import nullcontext
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,8 @@ WEIGHTS = (  # files that a library's folder keeps its weights in
 )
 BESIDE = ("optimizer", "scheduler", "training_args", "rng_state", "scaler")
 INDEX = ".index.json"
-PICKLED = "numpy.core.multiarray", "numpy._core.multiarray"
+NUMBERS = "numpy.core.multiarray", "numpy._core.multiarray"
+PATHS = "pathlib", "pathlib._local"  # the latter in Python 3.13 alone
 
 
 def weights_in(folder: Path) -> Path | None:
@@ -120,14 +123,11 @@ def _read_torch(file: Path) -> dict[str, Any]:
 
 def _why(file: Path, error: Exception) -> str:
     """Damaged, or more than weights: two things with two remedies."""
-    names = []
+    names = re.findall(r"Unsupported global: GLOBAL ([\w.]+)", str(error))
     if hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint"):
-        try:
-            look = torch.serialization.get_unsafe_globals_in_checkpoint
-            with _plain_values():
-                names = look(file)
-        except Exception:
-            names = []
+        look = torch.serialization.get_unsafe_globals_in_checkpoint
+        with suppress(Exception), _plain_values():
+            names = look(file)  # all of them, not the first alone
     if names:
         return (
             f"{file} holds objects beside the weights "
@@ -143,20 +143,43 @@ def _why(file: Path, error: Exception) -> str:
     )
 
 
-def _plain_values() -> Any:
+def _plain_values() -> AbstractContextManager[None]:
     """Let numbers, words and paths lie beside the weights: NumPy's numbers,
     ``argparse.Namespace``, paths. None of them runs code."""
-    if not hasattr(torch.serialization, "safe_globals"):  # before torch 2.5
-        return nullcontext()
-    scalar = np.float64(0).__reduce__()[0]
     kinds = {type(np.dtype(c)) for c in "?bhilqBHILQefdSU"}
-    named = [(scalar, f"{home}.scalar") for home in PICKLED]
-    paths = [pathlib.PosixPath, pathlib.PurePosixPath]
+    number = np.float64(0).__reduce__()[0]
+    renamed = [
+        *(_called(f"{home}.scalar", number) for home in NUMBERS),
+        *(
+            _called(f"{home}.{kind.__name__}", kind)
+            for kind in (pathlib.PosixPath, pathlib.PurePosixPath)
+            for home in PATHS
+        ),
+    ]
+    allowed = getattr(torch.serialization, "safe_globals", _safe_globals)
+    return allowed(
+        [argparse.Namespace, codecs.encode, np.dtype, *kinds, *renamed]
+    )
+
+
+def _called(name: str, make: Callable[..., Any]) -> Callable[..., Any]:
+    """The same under the name that files of another version know it by."""
+
+    def twin(*given: Any) -> Any:
+        return make(*given)
+
+    twin.__module__, _, twin.__name__ = name.rpartition(".")
+    twin.__qualname__ = twin.__name__
+    return twin
+
+
+@contextmanager
+def _safe_globals(kinds: list[Any]) -> Iterator[None]:
+    """What torch 2.5 and later have under this name."""
+    before = list(torch.serialization.get_safe_globals())
+    torch.serialization.add_safe_globals(kinds)
     try:
-        return torch.serialization.safe_globals(
-            [argparse.Namespace, np.dtype, *kinds, *paths, *named]
-        )
-    except TypeError:  # names of one's own came with torch 2.6
-        return torch.serialization.safe_globals(
-            [argparse.Namespace, np.dtype, *kinds, *paths, scalar]
-        )
+        yield
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)

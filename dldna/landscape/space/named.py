@@ -32,7 +32,7 @@ from dldna.landscape.space.normalise import (
 )
 from dldna.landscape.space.plane import Direction, Plane
 from dldna.landscape.space.points import from_flat, point_of
-from dldna.objective import Objective
+from dldna.objective import Objective, chosen_names
 from dldna.params import Params
 
 HALF = 2e-3  # float16 keeps weights to about 5e-4
@@ -54,6 +54,9 @@ class Given:
             ``"checkpoints"``.
         tol: residual for ``"hessian"``.
         pairs: how many eigenpairs ``"hessian"`` finds at least.
+        params: the parameters that may move, as
+            :func:`~dldna.objective.chosen_names` says; None leaves it to
+            each way.
         notes: numbers that a choice wants to see in the record.
     """
 
@@ -66,17 +69,41 @@ class Given:
     others: Sequence[Any] = ()
     tol: float = 1e-3
     pairs: int = 1
+    params: Any = None
     notes: dict[str, Any] = field(default_factory=dict)
+    names: list[str] | None = field(init=False)
     generator: torch.Generator = field(init=False)
 
     def __post_init__(self):
         self.seed = whole("seed", self.seed)
         self.generator = torch.Generator().manual_seed(self.seed)
+        self.names = None
+        if self.params is not None:
+            self.names = chosen_names(self.model, self.params)
 
     @property
     def origin(self) -> Params:
         """The weights at the centre."""
         return params.of(self.model)
+
+    @property
+    def moved(self) -> dict[str, Any]:
+        """What moves, for the record, where the caller said it."""
+        if self.names is None:
+            return {}
+        origin = self.origin
+        numbers = sum(origin[k].numel() for k in self.names)
+        return {"params": self.names, "moved": numbers}
+
+    def within(self, vector: Params) -> Params:
+        """A vector whose other parameters stand still."""
+        if self.names is None:
+            return vector
+        moves = set(self.names)
+        return {
+            k: v if k in moves else torch.zeros_like(v)
+            for k, v in vector.items()
+        }
 
 
 def random_filter(given: Given, k: int) -> list[Direction]:
@@ -98,7 +125,7 @@ def random_raw(given: Given, k: int) -> list[Direction]:
     """Gaussian directions, as drawn, biases and all."""
     return [
         Direction(
-            params.randn_like(given.origin, given.generator),
+            given.within(params.randn_like(given.origin, given.generator)),
             "random, not normalised",
             f"random normal (seed {given.seed}), not normalised",
         )
@@ -120,7 +147,7 @@ def _random(given, k, scale, word):
         drawn = params.randn_like(origin, given.generator)
         found.append(
             Direction(
-                scale(drawn, origin, given.vectors),
+                given.within(scale(drawn, origin, given.vectors)),
                 f"random, {word}",
                 f"random normal (seed {given.seed}), {word}; biases and "
                 f"normalisation layers {_VECTORS_SAID[given.vectors]}",
@@ -138,6 +165,7 @@ def hessian(given: Given, k: int) -> list[Direction]:
 
     call = given.model, given.loss_fn, given.data
     options = {"k": max(k, given.pairs), "tol": given.tol}
+    options["params"] = given.names
     try:
         found = top_eigenpairs(*call, **options)
     except NoSecondDerivative:
@@ -169,7 +197,7 @@ def gradient(given: Given, k: int) -> list[Direction]:
             "there is one gradient; for a plane name another too, as "
             "in directions=('gradient', 'random')"
         )
-    g = full_gradient(given.model, given.loss_fn, given.data)
+    g = full_gradient(given.model, given.loss_fn, given.data, given.names)
     length = params.norm(g)
     if not length > 0 or length == float("inf"):
         raise ValueError(
@@ -216,6 +244,8 @@ def pca(given: Given, k: int) -> list[Direction]:
 def of_plane(plane: Plane, given: Given) -> list[Direction]:
     origin = given.origin
     through = match(plane.origin, origin)
+    if len(through) == len(plane.origin):  # what it lacks stands still
+        through = {k: through.get(k, v) for k, v in origin.items()}
     params.check_same(through, origin)
     length = params.norm(origin)
     laid = {k: v.to(origin[k]) for k, v in through.items()}
@@ -230,17 +260,27 @@ def of_plane(plane: Plane, given: Given) -> list[Direction]:
     given.notes.update(plane.notes)
     vectors = [match(v, origin) for v in plane.vectors]
     return [
-        Direction({k: v[k].to(origin[k]) for k in origin}, d.name, d.done)
+        Direction(
+            {
+                k: v[k].to(w) if k in v else torch.zeros_like(w)
+                for k, w in origin.items()
+            },
+            d.name,
+            d.done,
+        )
         for d, v in zip(plane.directions, vectors, strict=True)
     ]
 
 
-def full_gradient(model: nn.Module, loss_fn: Callable, data: Any) -> Params:
+def full_gradient(
+    model: nn.Module, loss_fn: Callable, data: Any, names: Any = None
+) -> Params:
     """Mean gradient over all batches, in eval mode, model untouched.
 
-    It is zero for frozen parameters, unless all are frozen.
+    It is zero for frozen parameters, unless all are frozen, or for all but
+    those of ``names``.
     """
-    f = Objective(model, loss_fn, data)
+    f = Objective(model, loss_fn, data, names=names)
     found = f.cut(f.gradient())
     own = params.of(model)
     return {k: found.get(k, torch.zeros_like(v)).to(v) for k, v in own.items()}

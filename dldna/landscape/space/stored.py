@@ -51,7 +51,7 @@ def remembered(
         model_identity(given.model),
         given.data,
         loss_identity(given.loss_fn),
-        [given.seed, given.vectors, given.tol, given.pairs],
+        [given.seed, given.vectors, given.tol, given.pairs, given.names],
         None if run is None else run.identity,
         [point_of(other, given.origin) for other in given.others],
     )

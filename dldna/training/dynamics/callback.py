@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from dldna import batches, checks, guard
+from dldna.objective.own_loss import resolved
+from dldna.objective.reductions import loss_name
 from dldna.records import Motion, Provenance
 from dldna.training.callbacks import Callback, State
 from dldna.training.dynamics import edge
@@ -48,8 +50,8 @@ class Dynamics(Callback):
     and the curvature are measured on these fixed samples: the top
     eigenvalues of the Hessian, the share of the gradient in their space,
     the preconditioned sharpness where the optimizer is RMSprop or Adam,
-    the threshold of stability, and the gradient noise. The search for
-    eigenvectors starts from the last ones found.
+    the threshold of stability, the trace of the Hessian, and the gradient
+    noise. The search for eigenvectors starts from the last ones found.
 
     The run is bit for bit the one without the callback: weights, buffers,
     gradients and random states stay as they are. A checkpoint of the run
@@ -64,6 +66,8 @@ class Dynamics(Callback):
         k: number of top eigenpairs; 0 for loss and gradient only.
         noise: number of parts of the data for the gradient noise, see
             :func:`gradient_noise`; 0 for none.
+        trace: number of products with the Hessian for its trace, at
+            least 6; 0 for none. The probes are the same each time.
         per_layer: whether to keep the norms of each layer, too.
         tol: bound of the relative residual of the eigenpairs; an
             eigenvalue's relative error is about its square.
@@ -102,6 +106,7 @@ class Dynamics(Callback):
         measure_every: int = 10,
         k: int = 1,
         noise: int = 0,
+        trace: int = 0,
         per_layer: bool = True,
         tol: float = 1e-2,
         max_products: int = 200,
@@ -111,13 +116,14 @@ class Dynamics(Callback):
         self.measure_every = checks.count("measure_every", measure_every)
         checks.count("k", k, 0)
         checks.count("noise", noise, 0)
+        checks.count("trace", trace, 6 if trace else 0)
         checks.positive("tol", tol)
         checks.count("max_products", max_products)
         self.per_layer = per_layer
         self.instruments = None
         if data is not None:
             self.instruments = Instruments(
-                _held(data), k, noise, tol, max_products, options
+                _held(data), k, noise, trace, tol, max_products, options
             )
         self._clear()
 
@@ -125,21 +131,64 @@ class Dynamics(Callback):
 
     def on_start(self, state: State) -> None:
         """Measure where training starts."""
+        self.begin(state)
+        if state.step == 0:
+            self.measure(state)
+
+    def begin(self, state: State) -> None:
+        """Learn whom to watch, and measure nothing yet.
+
+        Args:
+            state: where the run stands; at step 0 all that was measured
+                before is forgotten.
+        """
         if state.step == 0:
             self._clear()
         self._about(state)
-        if state.step == 0:
-            self._measure(state)
 
     def on_step(self, state: State) -> None:
         """Measure a step, and from time to time the point it led to."""
+        if -state.step % self.every <= 2:
+            self.see(state, state.step % self.every == 0)
+        else:  # too early even for the step before
+            self.forget()
+        if state.step % self.measure_every == 0:
+            self.measure(state)
+
+    def see(self, state: State, due: bool = True) -> None:
+        """Take note of a step; keep a row of it if it is due.
+
+        For loops that decide themselves which step is due: the size of a
+        step needs this call after the step before, too, and its angle
+        after the two before.
+
+        Args:
+            state: where the run stands after the step.
+            due: whether to keep a row.
+        """
         began = time.perf_counter()
-        row = self._steps.see(state)
+        row = self._steps.see(state, due)
         if row is not None:
             self.rows.append(row)
         self.seconds += time.perf_counter() - began
-        if state.step % self.measure_every == 0:
-            self._measure(state)
+
+    def forget(self) -> None:
+        """Let go of the weights that are kept for the next step's size."""
+        self._steps.last = self._steps.move = None
+
+    def measure(self, state: State) -> None:
+        """Measure on the data at the model's present weights.
+
+        Args:
+            state: where the run stands; its model is only read.
+        """
+        if self.instruments is None:
+            return
+        began = time.perf_counter()
+        with guard.untouched():
+            row = self.instruments.measure(state, self._warm)
+        self.points.append({"step": state.step, **row})
+        self.seconds += time.perf_counter() - began
 
     # Results
 
@@ -168,9 +217,9 @@ class Dynamics(Callback):
             rows = [row[name] for row in self.rows] if layers else []
             columns[name] = np.array(rows).reshape(len(rows), len(layers))
         measured = {
-            name: np.array([row[name] for row in self.points]).reshape(
-                len(self.points), *np.shape(value)
-            )
+            name: np.array(
+                [row.get(name, value) for row in self.points]
+            ).reshape(len(self.points), *np.shape(value))
             for name, value in blank.items()
         }
         steps = np.array([row["step"] for row in self.points], dtype=int)
@@ -214,7 +263,7 @@ class Dynamics(Callback):
 
     def _about(self, state: State) -> None:
         """Whom we watch."""
-        steps = Steps(state.model, self.every, self.per_layer)
+        steps = Steps(state.model, self.per_layer)
         if isinstance(self._steps, tuple):  # as a checkpoint left it
             steps.last, steps.move = self._steps
         elif state.step > 0:
@@ -226,14 +275,14 @@ class Dynamics(Callback):
             "made": "learning dynamics",
             "model": type(state.model).__name__,
             "n_params": sum(steps.sizes),
-            "loss": getattr(state.loss_fn, "__name__", "")
-            or type(state.loss_fn).__name__,
+            "loss": loss_name(resolved(state.loss_fn, None)[0]),
             "device": str(first.device),
             "dtype": str(first.dtype).removeprefix("torch."),
         }
+        rate = state.optimizer.param_groups[0].get("lr")
         self._notes: dict[str, Any] = {
             "optimizer": type(state.optimizer).__name__,
-            "lr": float(state.optimizer.param_groups[0].get("lr", math.nan)),
+            "lr": math.nan if rate is None else float(rate),
             "every": self.every,
         }
         tools = self.instruments
@@ -244,16 +293,8 @@ class Dynamics(Callback):
                 "measure_every": self.measure_every,
                 "tol": tools.tol,
                 "noise_parts": tools.noise,
+                "trace_products": tools.trace,
             }
-
-    def _measure(self, state: State) -> None:
-        if self.instruments is None:
-            return
-        began = time.perf_counter()
-        with guard.untouched():
-            row = self.instruments.measure(state, self._warm)
-        self.points.append({"step": state.step, **row})
-        self.seconds += time.perf_counter() - began
 
 
 def _held(data: Any) -> Any:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dldna.landscape import Operator
 from dldna.landscape.curvature.lanczos import lanczos
+from dldna.landscape.curvature.trace import trace_of
 from dldna.objective import NotFinite
 from dldna.params import exact
 from dldna.training.callbacks import State
@@ -28,6 +29,7 @@ class Instruments:
         data: the fixed samples.
         k: number of top eigenpairs; 0 for none.
         noise: number of parts for the gradient noise; 0 for none.
+        trace: number of products for the Hessian's trace; 0 for none.
         tol: bound of the relative residual of each eigenpair.
         max_products: most products for one measurement.
         options: of the operator.
@@ -36,6 +38,7 @@ class Instruments:
     data: Any
     k: int
     noise: int
+    trace: int
     tol: float
     max_products: int
     options: dict[str, Any]
@@ -66,6 +69,10 @@ class Instruments:
             noise = noise_of(operator, self.noise, seed=0)
             row["noise_trace"] = noise.provenance.notes["trace"]
             row["noise_scale"] = float(noise.value)
+        if self.trace:
+            found = trace_of(operator, self.trace)
+            row["trace"] = float(found.value)
+            row["trace_error"] = float(found.error)
         if self.k:
             self._curvature(state, operator, g, warm, row)
         return row
@@ -83,6 +90,8 @@ class Instruments:
             "threshold": math.nan,
             "noise_trace": math.nan,
             "noise_scale": math.nan,
+            "trace": math.nan,
+            "trace_error": math.nan,
         }
 
     def _curvature(self, state, operator, g, warm, row) -> None:

@@ -14,18 +14,17 @@ LAYER = ("layer_grad_norm", "layer_change", "layer_weight_norm")
 
 
 class Steps:
-    """Norms, angle and improvement of every so many-th step.
+    """Norms, angle and improvement of the steps that are due.
 
     Args:
         model: its parameters that can move are watched, layer by layer.
-        every: a row for every so many steps.
         per_layer: whether rows hold the norms of each layer.
 
     Raises:
         ValueError: no parameter can move.
     """
 
-    def __init__(self, model: nn.Module, every: int, per_layer: bool):
+    def __init__(self, model: nn.Module, per_layer: bool):
         layers: dict[str, list[nn.Parameter]] = {}
         for name, p in model.named_parameters():
             if p.requires_grad:
@@ -35,7 +34,7 @@ class Steps:
         self.names = list(layers)
         self.params = [p for group in layers.values() for p in group]
         self.sizes = [sum(p.numel() for p in g) for g in layers.values()]
-        self.every, self.per_layer = every, per_layer
+        self.per_layer = per_layer
         self.last: tuple[int, Tensor] | None = (0, self.weights())
         self.move: Tensor | None = None
 
@@ -43,24 +42,28 @@ class Steps:
         """A copy of all parameters, layer by layer, in one vector."""
         return torch.cat([p.detach().reshape(-1) for p in self.params])
 
-    def see(self, state: State) -> dict | None:
-        """Take note of a step; return its row if it is due."""
+    def see(self, state: State, due: bool) -> dict | None:
+        """Take note of a step; return its row if it is due.
+
+        A row needs the weights of the step before, and its angle those of
+        the one before that.
+        """
         t, row = state.step, None
-        if -t % self.every > 2:  # too early even for the step before
-            self.last = self.move = None
-            return None
         point, move = self.weights(), None
         if self.last is not None and self.last[0] == t - 1:
             move = point - self.last[1]
-            if t % self.every == 0:
+            if due:
                 row = self._row(state, point, move)
         self.last, self.move = (t, point), move
         return row
 
     def _row(self, state: State, point: Tensor, move: Tensor) -> dict:
         """How long, how far, which way, how much better."""
+        gone = all(p.grad is None for p in self.params)
+        none = math.nan if gone else 0.0  # gradients cleared: not known
         g = torch.cat([
-            (torch.zeros_like(p) if p.grad is None else p.grad).reshape(-1)
+            (torch.full_like(p, none) if p.grad is None else p.grad)
+            .reshape(-1)
             for p in self.params
         ])  # fmt: skip
         vectors = exact(torch.stack([g.detach(), move, point]))
