@@ -275,20 +275,12 @@ def test_no_new_module_bears_the_name_of_what_its_package_exports():
 # Lengths -------------------------------------------------------------------
 
 MOST_LINES = 350
-# The kinds of records are many, and stand together.
-LONG = {"records/kinds.py": 1000}
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
 def test_a_file_is_short_enough_to_be_read(path):
     lines = len(path.read_text(encoding="utf-8").splitlines())
-    most = LONG.get(name(path), MOST_LINES)
-    assert lines <= most, "part it by sense"
-    assert most == MOST_LINES or lines > MOST_LINES, "strike it from LONG"
-
-
-def test_only_files_that_are_there_may_be_long():
-    assert set(LONG) <= {name(path) for path in FILES}
+    assert lines <= MOST_LINES, "part it by sense"
 
 
 # What torch keeps private ----------------------------------------------------

@@ -16,12 +16,13 @@ PREFIXES = ("hf:", "timm:")
 SAVED = ("*.safetensors", "pytorch_model*.bin")
 # Of a configuration that names no class: the first that knows it.
 HEADS = (
+    "SpeechSeq2Seq",
     "Seq2SeqLM",
+    "AudioClassification",
     "MaskedLM",
     "CausalLM",
     "ImageClassification",
     "SequenceClassification",
-    "AudioClassification",
 )
 
 

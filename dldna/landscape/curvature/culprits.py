@@ -26,7 +26,22 @@ WRONG = 0.05  # relative error of a layer's product
 
 
 class NoSecondDerivative(NotImplementedError, ValueError):
-    """An operation has no second derivative in torch, or a wrong one."""
+    """An operation has no second derivative in torch, or a wrong one.
+
+    Example:
+        >>> from dldna.landscape import trace
+        >>> net = nn.Sequential(nn.Linear(2, 3), nn.Hardsigmoid())
+        >>> data = torch.randn(9, 2), torch.randn(9, 3)
+        >>> try:
+        ...     trace(net, nn.MSELoss(), data)
+        ... except NoSecondDerivative as error:
+        ...     print(str(error).partition(",")[0])
+        hardsigmoid has no second derivative in torch (in layer '1': \
+Hardsigmoid)
+        >>> found = trace(net, nn.MSELoss(), data, way="difference")
+        >>> found.provenance.notes["difference_error"] < 0.01
+        True
+    """
 
 
 def explained(error: RuntimeError, f: Objective, batch: Any) -> Exception:

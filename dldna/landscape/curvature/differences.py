@@ -111,11 +111,10 @@ def gauss_newton(f: Objective, batch: Any) -> Difference:
 
 
 def _central(f: Objective, slope: Any) -> Difference:
-    w = f.flat(f.point)
-
     def product_with(v: Tensor, part: float = 1.0) -> Tensor:
         if not bool(v.any()):
             return 0.0 * slope(f.point)
+        w = f.flat(f.point)
         h = part * step(f, v)
         up, down = (slope(f.cut(w + a * v)) for a in (h, -h))
         return (up - down) / (2 * h)

@@ -321,7 +321,7 @@ class Operator(SymmetricMatrix, Objective):
         product = self.plain(batch, self.keeps or self.way != "reverse")
         if self.way in ("linearize", "forward"):
             product = self._faster(i, product)
-        if self.keeps:
+        if self.keeps or self.way == "difference":  # which holds nothing
             self._kept[i] = product
         return product
 
