@@ -26,7 +26,6 @@ from dldna import (
     params,
     training,
 )
-from dldna.integrations import Observe
 from dldna.landscape import curves as connectivity
 from dldna.landscape import evaluate
 from dldna.landscape.paths import weight_space
@@ -80,6 +79,7 @@ CHANGES = {
     "objective.in_place": "puts numbers into the model, and takes them out",
     "objective.opened": "hands the model on",
     "integrations.Observe.for_accelerate": "hands the model on to watch",
+    "integrations.Observe.watch": "hands it on to Dynamics and Recorder",
     "guard.attributes_kept": "a guard",
     "guard.keeping": "a guard",
     "models.SimpleNetwork": "builds a network; takes an activation",
@@ -120,20 +120,6 @@ def _sweep_like_a_callback(case):
     watcher.on_start(state)
     state.step = 1
     watcher.on_step(state)
-
-
-def _watch(case):
-    """The observer through a step; what Dynamics measures is tried there."""
-    with tempfile.TemporaryDirectory() as folder:
-        observe = Observe(
-            case.data, case.loss, every=1, overhead=None, k=0, trace=0,
-            noise=0, folder=Path(folder) / "run",
-        )  # fmt: skip
-        free = [p for p in case.model.parameters() if p.requires_grad]
-        with observe.watch(case.model, torch.optim.Adam(free)):
-            observe(loss=1.0)
-    if observe.errors:
-        raise RuntimeError(observe.errors[0])
 
 
 def _record(case):
@@ -286,7 +272,6 @@ CALLS = {
     ),
     "init.spectral_table": lambda c: init.spectral_table(c.model),
     "init.weight_blocks": lambda c: init.weight_blocks(c.model),
-    "integrations.Observe.watch": _watch,
     "landscape.Operator": _operator,
     "landscape.Recorder.record": _record,
     "landscape.Trajectory.collect": _collect,
