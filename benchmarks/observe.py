@@ -1,6 +1,6 @@
 """What observing costs and finds in the loops of two libraries.
 
-    python benchmarks/observe.py [--steps 2500] [--overhead 0.05]
+    python benchmarks/observe.py [--steps 4000] [--overhead 0.05]
 
 A small BERT in Hugging Face's ``Trainer`` and a small convolutional network
 in Lightning's, each trained twice from one seed: alone, and with ``Observe``.
@@ -186,7 +186,7 @@ def compared(name: str, steps: int, overhead: float) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--overhead", type=float, default=0.05)
     parser.add_argument("--only", choices=("Trainer", "Lightning"))
     given = parser.parse_args()
@@ -215,7 +215,8 @@ def main() -> None:
         f"`Observe(every=10, overhead={given.overhead:g})` with all its "
         "measurements and a checkpoint each; torch "
         f"{torch.__version__}, 1 thread. Processor time is that of the whole "
-        "run with the observer over that without, one run each.\n\n"
+        "run with the observer over that without, one run each: on a busy "
+        "machine two equal runs differ by more than the share.\n\n"
     )
     write_section("observe", text + "\n".join([head, rule, *rows]))
 
