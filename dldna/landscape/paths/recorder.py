@@ -121,7 +121,7 @@ class Recorder:
             >>> Trajectory(recorder.path).steps.tolist()
             [0]
         """
-        if not self._known_step(state.step):
+        if all(entry["step"] != state.step for entry in entries(self.path)):
             self._of(state)
 
     def on_step(self, state: Any) -> None:
@@ -180,9 +180,6 @@ class Recorder:
         loss = getattr(state, "loss", None)
         self.record(state.model, step=state.step, epoch=state.epoch, loss=loss)
 
-    def _known_step(self, step: int) -> bool:
-        return any(e["step"] == step for e in entries(self.path))
-
     # The file
 
     def record(
@@ -202,12 +199,10 @@ class Recorder:
 
         Raises:
             TypeError: the model is sharded over devices.
-            ValueError: another network, a step that is not above the
-                last one, or weights beyond the range of ``dtype``.
-            RuntimeError: at the first checkpoint, if another process is
-                recording into the folder.
-            OSError: the disk is full, say; the checkpoints before stay
-                whole.
+            ValueError: another network, a step that does not grow, or weights
+                beyond the range of ``dtype``.
+            RuntimeError: another process is recording into the folder.
+            OSError: the disk is full, say; what is there stays whole.
 
         Example:
             >>> import tempfile
@@ -233,7 +228,7 @@ class Recorder:
             "crc": zlib.crc32(row),
         }
         self._append(row, (json.dumps(entry) + "\n").encode())
-        self._last = int(step)
+        self._last = entry["step"]
         if time.monotonic() - self._synced > 1:
             self._sync()
 
