@@ -80,8 +80,6 @@ CHANGES = {
     "objective.cast": "only looks whether the loss holds the model",
     "objective.in_place": "puts numbers into the model, and takes them out",
     "objective.opened": "hands the model on",
-    "integrations.Observe.for_accelerate": "hands the model on to watch",
-    "integrations.Observe.watch": "hands it on to Dynamics and Recorder",
     "guard.attributes_kept": "a guard",
     "guard.keeping": "a guard",
     "models.SimpleNetwork": "builds a network; takes an activation",
