@@ -92,6 +92,7 @@ print([t.name for t in threading.enumerate()], Bar._lock.__class__.__name__)
 """
 
 
+@pytest.mark.full
 def test_no_job_makes_a_lock_that_outlives_its_holder(tmp_path):
     """Training, surfaces, curvature and downloads, with their bars on."""
     done = subprocess.run(

@@ -389,6 +389,7 @@ class Deadly(nn.CrossEntropyLoss):
         return super().forward(output, target)
 
 
+@pytest.mark.full
 def test_a_dead_worker_is_survived(tmp_path):
     net, data = net_and_data()
     loss = Deadly(tmp_path / "mark", os.getpid())
