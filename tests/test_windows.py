@@ -115,4 +115,4 @@ def test_workers_may_read_the_callers_script_anew(tmp_path):
     pytest.importorskip("joblib")
     lines = run(WORKERS, tmp_path)
     assert lines.count("read by __mp_main__") == 2
-    assert lines[-1] == "the same from 25 points"
+    assert "the same from 25 points" in lines  # workers may say theirs later
