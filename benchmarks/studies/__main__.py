@@ -36,6 +36,7 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
     say("names", nargs="*", metavar="JOB", help="these alone, in order")
     say("--list", action="store_true", help="what is done and what is left")
     say("--export", action="store_true", help="store the small results")
+    say("--adopt", action="store_true", help="what is stored counts as done")
     say("--state", type=Path, help="folder of all that is kept")
     say("--data", help="CIFAR10 or folder:PATH")
     say("--device", default="cpu", help="cuda: the jobs of a GPU")
@@ -63,6 +64,8 @@ def main(words: list[str] | None = None) -> int:
     if given.smoke and given.state is None:
         folder = Path(tempfile.mkdtemp(prefix="studies-"))
     state = State(folder)
+    if given.adopt:
+        print("adopted:", ", ".join(export.from_package(state, wanted)))
     if given.list:
         print(f"{folder}\n{queue.listing(state, wanted, given.device)}")
         return 0

@@ -61,6 +61,25 @@ def to_package(state: State, jobs: list[Job]) -> str:
     return table(found)
 
 
+def from_package(state: State, jobs: list[Job]) -> list[str]:
+    """Take what the package has stored for done, where nothing is yet.
+
+    Weights and paths are not among it: a job that needs them says so.
+
+    Returns:
+        The names of the jobs that were taken over.
+    """
+    kept = stored.stored("studies")["jobs"]
+    names = [
+        job.name
+        for job in jobs
+        if job.name in kept and state.result(job.name) is None
+    ]
+    for name in names:
+        state.finish(name, kept[name])
+    return names
+
+
 def common(abouts: list[dict], key: str) -> str:
     """What all results share, or all that there are, joined."""
     return " and ".join(Counter(about[key] for about in abouts))

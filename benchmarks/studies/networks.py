@@ -103,11 +103,16 @@ def trained(state: State, name: str, dataset: Dataset) -> nn.Module:
     """A finished training's network, VGG-11 with all its columns.
 
     Raises:
-        LookupError: the training is not finished.
+        LookupError: the training is not finished, or not here.
     """
     found = state.result(name)
     if found is None:
         raise LookupError(f"{name} is not trained yet in {state.folder}")
+    if not state.weights(name).exists():
+        raise LookupError(
+            f"{name} was trained elsewhere, and its weights are not in "
+            f"{state.folder}: move results/{name}.json away to train it here"
+        )
     job = found["job"]
     shape, classes = dataset.shape, len(dataset.classes)
     net = build(
