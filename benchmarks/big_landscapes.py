@@ -264,6 +264,7 @@ def train(s: Setting, net, part: data.Dataset, folder: Path, done: Path):
         "train_accuracy": history.train_accuracy.tolist(),
         "test_loss": loss,
         "test_accuracy": accuracy,
+        "tested": TESTED,
         "clean_train_loss": own_loss,
         "clean_train_accuracy": own,
         "seconds": float(history.seconds.sum()),
@@ -330,7 +331,7 @@ def write(dataset_name: str, work: Path) -> None:
                 for s in p["surfaces"].values()]  # fmt: skip
         each += [p["training"]["seconds"] for p in parts.values()]
         store(
-            file, {"networks": parts, "tested": TESTED},
+            file, {"networks": parts},
             command="python benchmarks/big_landscapes.py",
             made="networks trained on a subset, and planes through the end",
             seed=SEED,

@@ -92,6 +92,15 @@ class Desk:
         }
 
 
+def chosen_images(
+    d: data.Dataset, n: int, device: str
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first n training images of an order drawn once."""
+    draw = torch.Generator().manual_seed(0)
+    order = torch.randperm(len(d.train_x), generator=draw)[:n]
+    return d.train_x[order].to(device), d.train_y[order].to(device)
+
+
 def precision(device: str):
     """Products in bfloat16: the fastest here, for every network.
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from benchmarks.studies import planes
 from benchmarks.studies.jobs import Job
 from benchmarks.studies.state import State
 from dldna import stored
@@ -58,7 +59,41 @@ def to_package(state: State, jobs: list[Job]) -> str:
             "weights": "kept in the state folder; the command makes them",
         },
     )
+    for file in planes.STORED:
+        landscapes(file, found)
     return table(found)
+
+
+def landscapes(file: str, found: dict[str, dict]) -> None:
+    """Store a file's planes; networks without a new one stay as they were."""
+    fresh = planes.stored_networks(found, planes.STORED[file])
+    if not fresh:
+        return
+    old = stored.stored(file) if file in stored.names() else {}
+    networks = {**old.get("networks", {}), **fresh}
+    each = [
+        one["seconds"]
+        for network in networks.values()
+        for one in (network["training"], *network["surfaces"].values())
+    ]
+    stored.store(
+        file,
+        {"networks": networks},
+        command=COMMAND,
+        made="trained networks, and planes through the end of training",
+        seed=0,
+        model=", ".join(networks),
+        data=common([n["setting"] for n in networks.values()], "data"),
+        n_samples=max(n["setting"]["images"] for n in networks.values()),
+        loss="cross_entropy",
+        seconds=round(sum(each)),
+        notes={
+            "hardware": common([found[name]["about"] for name in fresh],
+                               "hardware"),
+            "training_dtype": "bfloat16 autocast",
+            "surface_dtype": "float32",
+        },
+    )  # fmt: skip
 
 
 def from_package(state: State, jobs: list[Job]) -> list[str]:

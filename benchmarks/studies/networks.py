@@ -99,8 +99,16 @@ def unfolded(folded: Folded, began: nn.Module) -> nn.Module:
     return began
 
 
-def trained(state: State, name: str, dataset: Dataset) -> nn.Module:
+def trained(
+    state: State, name: str, dataset: Dataset, folded: bool = False
+) -> nn.Module:
     """A finished training's network, VGG-11 with all its columns.
+
+    Args:
+        state: the folder of its weights.
+        name: the training's.
+        dataset: what it was trained on.
+        folded: leave VGG-11 without its equal columns.
 
     Raises:
         LookupError: the training is not finished, or not here.
@@ -119,7 +127,7 @@ def trained(state: State, name: str, dataset: Dataset) -> nn.Module:
         job["model"], shape, classes, job["seed"], **dict(job["options"])
     )
     net.load_state_dict(torch.load(state.weights(name), weights_only=True))
-    if isinstance(net, Folded):
+    if isinstance(net, Folded) and not folded:
         return unfolded(net, whole_vgg(shape, classes, job["seed"]))
     return net
 

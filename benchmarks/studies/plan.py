@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import replace
 
+from benchmarks.studies import planes
 from benchmarks.studies.jobs import Job, Search, Table, Training, searched
 
 PATH = {"points": (10, 10, 4)}
@@ -21,8 +22,12 @@ def jobs() -> list[Job]:
     """
     return [
         *large(),
+        *planes.jobs_of(
+            ("resnet50", "vgg11"), "A", 25, 1_000, ("random", "pca")
+        ),
         *depth(20, "A"),
         *depth(56, "A"),
+        *skip_planes(20, 56),
         *control(),
         *recipes(),
         *sensitivity(),
@@ -40,17 +45,12 @@ def jobs() -> list[Job]:
 def pack() -> list[Job]:
     """What a GPU does: tiers A and B, the deepest networks, finer planes."""
     first = [job for job in jobs() if job.tier in "AB"]
-    planes = [
-        Table(
-            f"plane-{of}", "G", "plane",
-            (("of", of), ("resolution", 51), ("images", 5_000)), 0.1,
-        )
-        for of in (
-            "resnet50", "vgg11", "resnet56", "resnet56-noskip", "resnet110",
-            "resnet110-noskip",
-        )
-    ]  # fmt: skip
-    return [*first, *depth(110, "G"), *planes]
+    finer = planes.jobs_of(
+        ("resnet50", "vgg11", "resnet56", "resnet56-noskip", "resnet110",
+         "resnet110-noskip"),
+        "G", 51, 5_000,
+    )  # fmt: skip
+    return [*first, *depth(110, "G"), *finer]
 
 
 def large() -> list[Job]:
@@ -82,6 +82,16 @@ def depth(layers: int, tier: str) -> list[Job]:
         of = Training(name, tier, name, 0.1, DEPTH_EPOCHS, **PATH)
         found += searched(of, (0.03, 0.1, 0.3), epochs=2)
     return found
+
+
+def skip_planes(*depths: int) -> list[Job]:
+    """Planes of equal size, with frozen and with recalibrated statistics."""
+    networks = tuple(
+        f"resnet{depth}{kind}" for depth in depths for kind in ("", "-noskip")
+    )
+    return planes.jobs_of(
+        networks, "A", 25, 1_000, statistics=("eval", "recalibrate")
+    )
 
 
 def control() -> list[Job]:

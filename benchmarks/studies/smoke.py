@@ -13,7 +13,10 @@ TINY = {
         ("budget", 2), ("seeds", 2),
     ),
     "mup": (("kind", "mup"), ("width", 64), ("images", 64), ("epochs", 1)),
-    "plane": (("of", "resnet56"), ("resolution", 3), ("images", 20)),
+    "plane": (
+        ("of", "vgg11"), ("strategy", "pca"), ("resolution", 3),
+        ("images", 20), ("statistics", "eval"),
+    ),
     "scheme": (("scheme", "orthogonal"), ("images", 512), ("epochs", 1)),
 }  # fmt: skip
 

@@ -19,11 +19,11 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from benchmarks.studies import networks, smoke
+from benchmarks.studies import planes, smoke
 from benchmarks.studies.desk import Desk, Paused
 from benchmarks.studies.jobs import Table
-from benchmarks.studies.state import State, strict
-from dldna import data, landscape, training
+from benchmarks.studies.state import strict
+from dldna import data, training
 from dldna.files import write_atomic
 from dldna.training import tournament
 
@@ -159,31 +159,9 @@ def scheme(scheme: str, images: int = 20_000, epochs: int = 15) -> dict:
     }
 
 
-def plane(
-    source: str, work: str, device: str, folder: str, of: str,
-    resolution: int, images: int,
-) -> dict:  # fmt: skip
-    """A random plane through a trained network, resumed from ``work``."""
-    d = images_of(source)
-    net = networks.trained(State(Path(folder)), of, d).to(device).eval()
-    held = slice(0, images)  # of the test images: the order is no order
-    order = torch.randperm(
-        len(d.test_x), generator=torch.Generator().manual_seed(0)
-    )[held]
-    found = landscape.surface(
-        net, F.cross_entropy,
-        (d.test_x[order].to(device), d.test_y[order].to(device)),
-        resolution=resolution, out=work, metrics="accuracy",
-        data_name=d.name,
-    )  # fmt: skip
-    return {
-        "alphas": found.alphas,
-        "betas": found.betas,
-        "losses": found.losses,
-        "centre_loss": found.centre_loss,
-        "way": found.way,
-        "images": len(order),
-    }
+def plane(source: str, **options: Any) -> dict:
+    """See :func:`benchmarks.studies.planes.plane`."""
+    return planes.plane(images_of(source), **options)
 
 
 MAKERS = {

@@ -30,6 +30,7 @@ from benchmarks.studies import (  # noqa: E402
     jobs,
     networks,
     plan,
+    planes,
     queue,
     smoke,
     watch,
@@ -546,6 +547,7 @@ def test_everything_runs_at_its_smallest(tmp_path, capsys, monkeypatch):
     assert "begins" not in capsys.readouterr().out
     command.main([*words, "--list"])
     assert "in all: about 0.0 h left" in capsys.readouterr().out
+    monkeypatch.setattr(planes, "STORED", {"big_landscapes": ("vgg11",)})
     assert command.main([*words, "--export"]) == 0
     table = capsys.readouterr().out
     kept = json.loads((tmp_path / "studies.json").read_text())
@@ -555,3 +557,12 @@ def test_everything_runs_at_its_smallest(tmp_path, capsys, monkeypatch):
         assert one["command"].endswith(name)
         assert one["about"]["data"] == "noise"
         assert (f"| {name} |" in table) is (one["kind"] == "training")
+    drawn = stored.stored("big_landscapes")["networks"]["vgg11"]
+    plane = drawn["surfaces"]["pca"]
+    assert stored.surface_of(plane).losses.shape == (3, 3)
+    assert len(plane["steps"]) == len(plane["path_losses"]) > 2
+    again = keeping.State(tmp_path / "again")
+    taken = export.from_package(again, wanted)
+    assert taken == [job.name for job in wanted]
+    with pytest.raises(LookupError, match="trained elsewhere"):
+        networks.trained(again, "vgg11", smoke.noise())
