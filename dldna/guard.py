@@ -20,7 +20,7 @@ from dldna.module_state import (
 
 
 @contextmanager
-def untouched(*models: nn.Module) -> Iterator[None]:
+def untouched(*models: nn.Module) -> Iterator[list[KeptModule]]:
     """Put models and all global random states back, whatever happens.
 
     Parameters, buffers, gradients, ``requires_grad``, the attributes of
@@ -37,6 +37,9 @@ def untouched(*models: nn.Module) -> Iterator[None]:
     Args:
         *models: the modules to watch.
 
+    Returns:
+        A context; what it gives are the states as they were.
+
     Example:
         >>> layer = nn.BatchNorm1d(2)
         >>> with untouched(layer):
@@ -49,7 +52,7 @@ def untouched(*models: nn.Module) -> Iterator[None]:
     cuda = torch.cuda.get_rng_state_all() if _cuda_in_use() else []
     kept = [KeptModule(model) for model in models]
     try:
-        yield
+        yield kept
     finally:
         for state in kept:
             state.put_back()

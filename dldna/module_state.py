@@ -37,6 +37,15 @@ class KeptModule:
             for p in model.parameters()
         ]
 
+    def weights(self, model: nn.Module) -> dict[str, torch.Tensor]:
+        """The copies of a model's parameters, by name; not to be written."""
+        values = {id(p): value for p, _, value, *_ in self.params}
+        return {
+            name: values[id(p)]
+            for name, p in model.named_parameters()
+            if p.is_floating_point() or p.is_complex()
+        }
+
     def put_back(self) -> None:
         with torch.no_grad():
             for attributes in self.attributes:

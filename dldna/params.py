@@ -16,6 +16,8 @@ from dldna.checks import choice
 
 Params = dict[str, Tensor]
 
+PIECE = 2**22  # numbers that are copied at once
+
 
 def of(model: nn.Module) -> Params:
     """The parameters of a model, by name, detached (storage is shared).
@@ -185,8 +187,13 @@ def dot(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
     """
     check_same(a, b)
     return math.fsum(
-        float(torch.dot(exact(a[k]).flatten(), exact(b[k]).flatten()))
+        float(torch.dot(exact(x), exact(y)))
         for k in a
+        for x, y in zip(
+            a[k].flatten().split(PIECE),
+            b[k].flatten().split(PIECE),
+            strict=True,
+        )
     )
 
 

@@ -37,7 +37,7 @@ from dldna.objective import (
     check_model,
     name_of,
 )
-from dldna.params import copy, norm
+from dldna.params import norm
 from dldna.records import Line
 
 
@@ -150,7 +150,7 @@ def line(
     if between:
         _check_apart(model_b, model_a)
     watched = [m for m in (model_a, model_b) if isinstance(m, nn.Module)]
-    with untouched(*watched):
+    with untouched(*watched) as kept:
         held = batching.held(data, limit)
         options = job_options(held, metrics, statistics, dtype, way)
         check_call(model_a, loss_fn, held, data)
@@ -168,7 +168,7 @@ def line(
             model_a,
             loss_fn,
             held,
-            copy(given.origin),
+            kept[0].weights(model_a),
             [direction.vector],
             options | {"buffer_directions": steps},
         )

@@ -19,7 +19,7 @@ from dldna.checks import (
 )
 from dldna.guard import untouched
 from dldna.landscape.paths.trajectory import opened
-from dldna.landscape.scan.estimate import Cost
+from dldna.landscape.scan.estimate import Cost, memory
 from dldna.landscape.scan.grid import axes, extent_of
 from dldna.landscape.scan.options import (
     buffer_steps,
@@ -39,7 +39,6 @@ from dldna.objective import (
     check_model,
 )
 from dldna.objective.own_loss import resolved
-from dldna.params import copy
 from dldna.records import Surface
 
 
@@ -179,12 +178,12 @@ def surface(
     if out is not None:
         out = folder("out", out)
     trajectory = opened(trajectory)
-    with untouched(model):
+    with untouched(model) as [kept]:
         chosen, plane, shadow, run = _prepare(
             model, loss_fn, data, directions, extent, resolution, budget_s,
             out, seed, metrics, statistics, way, dtype, limit,
             budget_points, orthogonal, vectors, trajectory, others, pairs,
-            params, start,
+            params, start, kept,
         )  # fmt: skip
         values = run.all(out, n_jobs)
         path_fields = {}
@@ -254,9 +253,9 @@ def cost(*args, **kwargs) -> Cost:
     if out is not None:
         out = folder("out", out)
     given["trajectory"] = opened(given["trajectory"])
-    with untouched(model):
+    with untouched(model) as [kept]:
         start = time.perf_counter()
-        run = _prepare(**given, out=None, start=start)[-1]
+        run = _prepare(**given, out=None, start=start, kept=kept)[-1]
         whole = run.samples
         seconds, done = run.cost(out, n_jobs)
     return Cost(
@@ -267,13 +266,14 @@ def cost(*args, **kwargs) -> Cost:
         workers=workers(n_jobs),
         way=run.way,
         samples_in_all=whole,
+        memory=memory(run.job.origin, len(run.job.directions)),
     )
 
 
 def _prepare(
     model, loss_fn, data, directions, extent, resolution, budget_s, out,
     seed, metrics, statistics, way, dtype, limit, budget_points,
-    orthogonal, vectors, trajectory, others, pairs, params, start,
+    orthogonal, vectors, trajectory, others, pairs, params, start, kept,
 ):  # fmt: skip
     """Check everything; choose directions and grid."""
     check_budget(budget_s, budget_points)
@@ -304,7 +304,7 @@ def _prepare(
         params=params,
     )
     chosen = remembered(out, directions, given, orthogonal)
-    plane = Plane(copy(given.origin), chosen, given.notes)
+    plane = Plane(kept.weights(model), chosen, given.notes)
     plane.notes.update(angle(plane) | given.moved)
     shadow = None if trajectory is None else trajectory.project(plane)
     if options["statistics"] == "interpolate":

@@ -184,7 +184,6 @@ def check_call(
     ):
         # on copies: a forward may write into parameters, too
         before = {k: p.detach() for k, p in model.named_parameters()}
-        before = {k: p.clone() for k, p in before.items()}
         own = {k: p.clone() for k, p in before.items()}
         put(own, dict(model.named_buffers()))
         try:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from dldna import checks
 from dldna.guard import attributes_kept
+from dldna.module_state import same_bits
 from dldna.torch_internals import Normalisation
 
 Put = Callable[..., None]
@@ -39,6 +40,7 @@ def in_place(
     training: Collection[nn.Module] = (),
     needs: Collection[str] = (),
     write: bool = False,
+    known: Mapping[str, Tensor] | None = None,
 ) -> Iterator[Put]:
     """Let a model's own parameters and buffers hold other numbers.
 
@@ -56,6 +58,8 @@ def in_place(
             own parameters, where all views of it see them, or their
             tensors take over the memory that is given (which costs
             nothing and may change the type).
+        known: tensors by name to which nobody writes. Where one equals the
+            model's own, bit by bit, it serves as the copy that comes back.
 
     Returns:
         A context; what it gives, ``put(parameters, buffers)``, puts
@@ -94,7 +98,7 @@ def in_place(
             home = homes[name]
             if write and value.dtype == home.dtype:
                 if name not in kept:
-                    kept[name] = home.clone()
+                    kept[name] = _copy(home, (known or {}).get(name))
                 home.copy_(value)
             else:
                 named[name].data = value
@@ -138,6 +142,15 @@ def in_place(
             except BaseException:  # Ctrl-C just now
                 restore()
                 raise
+
+
+def _copy(home: Tensor, known: Tensor | None) -> Tensor:
+    """A copy, or what is one already: a large network has no room for two."""
+    if known is not None and known.dtype == home.dtype:
+        apart = known.data_ptr() != home.data_ptr()
+        if apart and known.device == home.device and same_bits(known, home):
+            return known
+    return home.clone()
 
 
 def _hooks(p: Tensor, hooks: Any) -> None:

@@ -11,7 +11,7 @@ from dldna import batches as batching
 from dldna.guard import loss_kept, untouched
 from dldna.objective.gradients import values_only
 from dldna.objective.place import in_place
-from dldna.params import exact
+from dldna.params import exact, of
 
 FEW = 16  # samples
 LOOKED_AT = 2**20  # bytes of a tensor that is compared with itself
@@ -61,8 +61,7 @@ def _twice(
         values_only(model, loss_fn) as needs,
         in_place(model, needs=needs, write=True) as put,
     ):
-        put({k: p.detach().clone() for k, p in model.named_parameters()},
-            dict(model.named_buffers()))  # fmt: skip
+        put(of(model), dict(model.named_buffers()))
         kept = _kept_by(model)
         for _ in range(2):
             with untouched():

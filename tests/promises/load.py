@@ -106,7 +106,7 @@ def large_model(small):
     import torch
     from torch import nn
 
-    from dldna.landscape import surface
+    from dldna.landscape import cost, surface
 
     width = 500 if small else 5477
     torch.manual_seed(0)
@@ -122,10 +122,9 @@ def large_model(small):
         found = surface(net, nn.CrossEntropyLoss(), data, resolution=3)
     assert found.evaluated.all()
     assert small or n >= 60_000_000
-    # The guard's copy, the centre, two directions, and four more of the
-    # length of the weights while directions and points are made.
-    bound = 8 * 4 * n + ROOM
-    return used, bound, "8 copies of the weights + room"
+    # A copy to put back, two directions, the largest tensor twice.
+    said = cost(net, nn.CrossEntropyLoss(), data, resolution=3).memory
+    return used, said - 4 * n + ROOM, "what `cost` says + room"
 
 
 def eight_hours(small):

@@ -28,6 +28,7 @@ FAST: dict[str, Callable[[Subspace, float], Evaluator]] = {
 }
 WAYS = ("slow", *FAST)
 SMALL = 5e6  # operations per point: below it, calling costs more
+LARGE = 2**25  # weights
 TOLERANCE = 1e-5
 ROUGH = 5e-2  # of types with two or three digits
 HALVES = {torch.float16, torch.bfloat16}
@@ -151,8 +152,14 @@ def free_memory(device: torch.device) -> float:
 
 
 def _order(given: Subspace) -> Iterator[str]:
-    """Candidates, the best first."""
-    yield "mlp"
+    """Candidates, the best first.
+
+    The first holds several points' weights; where one point's fill the
+    cache many times, that is memory and no time.
+    """
+    large = sum(v.numel() for v in given.origin.values()) > LARGE
+    if not large:
+        yield "mlp"
     with placed(given):  # parametrized weights work differently in training
         used = [m for m in given.model.modules() if isinstance(m, MULTIPLIED)]
         weights = sum(m.weight.numel() for m in used)

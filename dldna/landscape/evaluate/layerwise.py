@@ -47,6 +47,8 @@ class Point:
                 value = combined(terms, self.point)
             if self.way.half and value.is_floating_point():
                 value = value.bfloat16()
+            if len(self.way.batches) == 1:
+                return value  # not needed again, and as large as the model
             self.formed[name] = value
         return self.formed[name]
 

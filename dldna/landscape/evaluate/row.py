@@ -55,8 +55,9 @@ def rows(coords: Tensor, longest: int) -> Iterator[Row]:
 
 def combined(terms: list[Tensor], coords: list[float]) -> Tensor:
     """``terms[0] + sum_k coords[k] * terms[k + 1]``; zeros cost nothing."""
-    value = terms[0]
+    value, own = terms[0], False
     for c, term in zip(coords, terms[1:], strict=True):
         if c != 0:
-            value = torch.add(value, term, alpha=c)
+            out = value if own else None
+            value, own = torch.add(value, term, alpha=c, out=out), True
     return value

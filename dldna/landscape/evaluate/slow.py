@@ -88,7 +88,11 @@ def placed(subspace: Subspace, needs: tuple[str, ...] = ()) -> Iterator[Put]:
         values_only(subspace.model, subspace.loss_fn) as own,
         torch.set_grad_enabled(bool(needs or own)),
         in_place(
-            subspace.model, training=training, needs=needs or own, write=True
+            subspace.model,
+            training=training,
+            needs=needs or own,
+            write=True,
+            known=subspace.origin,
         ) as put,
     ):
         yield put

@@ -3,7 +3,10 @@
 from dataclasses import dataclass
 
 from dldna.checks import former
+from dldna.params import Params
 from dldna.progress import duration
+
+SAID = 2**30  # bytes: of less nobody runs out
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,10 @@ class Cost:
         workers: how many tiles would be worked on at once.
         way: how points are evaluated.
         samples_in_all: number of samples in the data.
+        memory: bytes that weights will take: the model, a copy to put
+            back, its directions, and the largest tensor twice, at a point.
+            Activations come on top; so do several points at once, by which
+            small networks are evaluated.
 
     Example:
         >>> c = Cost(points=100, done=40, samples=8, seconds_per_point=0.5,
@@ -38,6 +45,7 @@ class Cost:
     workers: int
     way: str
     samples_in_all: int
+    memory: int = 0
 
     path = former("way")
 
@@ -54,4 +62,23 @@ class Cost:
             f"{duration(self.seconds_per_point)} a point, "
             f"{duration(self.seconds)} in all"
         )
+        if self.memory >= SAID:
+            text += f"; {self.memory / 2**30:.1f} GiB of weights"
         return text + (f" ({self.done} points found)" if self.done else "")
+
+
+def memory(origin: Params, directions: int) -> int:
+    """Bytes for all copies of the weights that a surface has at once.
+
+    Args:
+        origin: the weights.
+        directions: how many.
+
+    Example:
+        >>> import torch
+        >>> w = {"a": torch.zeros(100), "b": torch.zeros(20)}
+        >>> memory(w, 2)  # four times 120 numbers, and twice 100
+        2720
+    """
+    sizes = [v.nbytes for v in origin.values()]
+    return (2 + directions) * sum(sizes) + 2 * max(sizes)

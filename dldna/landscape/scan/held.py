@@ -24,7 +24,8 @@ from dldna.objective import norms
 def hold(scan: Any) -> None:
     """Hold the values to the model's own, where these are known."""
     job = scan.job
-    own = [direct_loss(job.model, job.loss_fn, job.held[:1]) for _ in "ab"]
+    given = job.model, job.loss_fn, job.held[:1]
+    own = [direct_loss(*given, known=job.origin) for _ in "ab"]
     scan.steady = same_twice(*own)
     scan.notes["probe"] = probe((own[0], own[1]), scan.data, scan.given)
     scan.notes["batch_norm_layers"] = len(norms(job.model))
@@ -90,7 +91,9 @@ def _centre(scan: Any) -> None:
     job = scan.job
     zero = torch.zeros(1, len(job.directions), dtype=torch.float64)
     got = float(scan.evaluator(zero)["loss"][0])
-    scan.centre = direct_loss(job.model, job.loss_fn, job.held)
+    scan.centre = direct_loss(
+        job.model, job.loss_fn, job.held, known=job.origin
+    )
     if job.options["statistics"] not in {"eval", "interpolate"}:
         scan.centre = float(_slow(scan)(zero)["loss"][0])
     scan.notes["centre"] = {"direct": scan.centre, "evaluated": got}
@@ -120,7 +123,9 @@ def _end(scan: Any, coords: Sequence[float], end: Any) -> None:
     state = state_of(end)
     there = match(state, dict(job.model.named_buffers()))
     point = point_of(end, job.origin)
-    true = direct_loss(job.model, job.loss_fn, job.held, point, there)
+    true = direct_loss(
+        job.model, job.loss_fn, job.held, point, there, job.origin
+    )
     got = float(scan.evaluator(at)["loss"][0])
     scan.notes[f"direct loss at {_plain(coords)}"] = true
     how = how_close(job.model, job.options["dtype"])

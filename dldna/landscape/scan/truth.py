@@ -15,7 +15,7 @@ from dldna import batches as batching
 from dldna.checks import warn
 from dldna.objective import batch_weight, in_place, reduction
 from dldna.objective.gradients import values_only
-from dldna.params import exact
+from dldna.params import exact, of
 
 CLOSE = {  # relative and absolute
     "float64": (1e-9, 1e-14),
@@ -61,6 +61,7 @@ def direct_loss(
     held: list[Any],
     point: Mapping[str, Tensor] | None = None,
     buffers: Mapping[str, Tensor] | None = None,
+    known: Mapping[str, Tensor] | None = None,
 ) -> float:
     """The mean loss of a model as it stands, or at a point, in eval mode.
 
@@ -73,6 +74,7 @@ def direct_loss(
         held: batches in memory.
         point: parameters by name, to be written into the model.
         buffers: buffers by name; by default the model's.
+        known: see :func:`dldna.objective.in_place`.
 
     Returns:
         The mean over the data, summed in float64; batches count as
@@ -84,10 +86,12 @@ def direct_loss(
     device = next(model.parameters()).device
     with (
         values_only(model, loss_fn) as needs,
-        in_place(model, needs=needs, write=True) as put,
+        in_place(model, needs=needs, write=True, known=known) as put,
     ):
-        own = {k: p.detach().clone() for k, p in model.named_parameters()}
-        put(point or own, dict(model.named_buffers()) | dict(buffers or {}))
+        put(
+            point or of(model),
+            dict(model.named_buffers()) | dict(buffers or {}),
+        )
         for batch in held:
             batch = batching.to(batch, device=device)
             output = batching.apply(model, batching.split(batch)[0])

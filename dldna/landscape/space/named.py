@@ -144,10 +144,14 @@ def _random(given, k, scale, word):
     origin = given.origin
     found = []
     for _ in range(k):
-        drawn = params.randn_like(origin, given.generator)
+        drawn = {}
+        for name, weight in origin.items():  # there may be no room for two
+            own = {name: weight}
+            raw = params.randn_like(own, given.generator)
+            drawn |= scale(raw, own, given.vectors)
         found.append(
             Direction(
-                given.within(scale(drawn, origin, given.vectors)),
+                given.within(drawn),
                 f"random, {word}",
                 f"random normal (seed {given.seed}), {word}; biases and "
                 f"normalisation layers {_VECTORS_SAID[given.vectors]}",
