@@ -171,15 +171,15 @@ def _state(model):
     return {k: v.detach() for k, v in state.items()}
 
 
-def _holds(make, inputs, groups):
-    """Three random orders leave the outputs; and are found again."""
+def _holds(make, inputs, groups, draws=2):
+    """Random orders leave the outputs; and are found again."""
     model, x = _made(make, inputs)
     spec, state = spec_of(model, x), _state(model)
     sizes = group_sizes(spec, state)
     assert groups is None or len(sizes) == groups
     with torch.no_grad():
         out = model(x)
-        for seed in range(3):
+        for seed in range(draws):
             orders = shuffle(sizes, torch.Generator().manual_seed(seed))
             moved = permute(state, spec, orders)
             assert any(not torch.equal(moved[k], state[k]) for k in state)
@@ -202,7 +202,7 @@ def test_orders_after_a_traced_spec_leave_the_outputs(name):
 @pytest.mark.full
 @pytest.mark.parametrize("name", LARGE)
 def test_orders_after_the_traced_spec_of_a_large_network(name):
-    _holds(*LARGE[name])
+    _holds(*LARGE[name], draws=1)
 
 
 def test_heads_change_places_and_their_units_by_themselves():
