@@ -62,12 +62,8 @@ class Problem:
     def gradient(self, xy: Array) -> Array:
         r"""The exact gradient at points (..., 2).
 
-        By autograd for tensors. For NumPy's arrays
-
-        .. math:: \partial_k f(x) = \operatorname{Im} f(x + i h e_k) / h
-
-        which is exact up to rounding for the analytic functions here, as
-        :math:`h = 10^{-20}` is subtracted from nothing.
+        By autograd for tensors; for NumPy's arrays by a step into the
+        complex plane, :math:`\operatorname{Im} f(x + i h e_k) / h`.
 
         Example:
             >>> PROBLEMS["golden"].gradient(np.array([1.0, -2.0]))

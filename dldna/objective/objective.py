@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from dldna import batches as bt
 from dldna import checks, params
 from dldna.guard import differentiable, keeping, untouched
+from dldna.objective.cuttable import check_limit
 from dldna.objective.function import (
     check_function,
     name_checkpoint,
@@ -132,6 +133,7 @@ class Objective(Held):
         with untouched(model):
             own = {} if self.mixed else {"dtype": first.dtype}
             first_batch = bt.to(self.held[0], **own)
+            check_limit(model, loss_fn, self.held)
             self.writes = check_call(model, loss_fn, [first_batch], data)
         self.run_loss = cast(loss_fn, model, **to)
         self.call = bt.loss_caller(self.run_loss)

@@ -21,7 +21,8 @@ class NoTorch(MetaPathFinder):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
-sys.meta_path.insert(0, NoTorch())
+if __name__ == "__main__":  # and not where tests are collected
+    sys.meta_path.insert(0, NoTorch())
 
 from dldna import graph, landscape, plotting, problems, stored  # noqa: E402
 from dldna.exercises import check  # noqa: E402

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dldna.landscape.curves import layer_rules  # noqa: F401, lists its rules
 from dldna.landscape.curves.operations import (
     RULES,
     NotUnderstood,
