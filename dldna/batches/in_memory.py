@@ -26,10 +26,11 @@ class BatchList(list):
     """Batches in memory, so that :func:`held` takes them as they are.
 
     Attributes:
-        cut: the ``limit`` that cut the last batch, or None.
+        cut: the ``limit`` that cut the last batch, and that batch as it
+            was; None where no batch was cut.
     """
 
-    cut: int | None = None
+    cut: tuple[int, Batch] | None = None
 
 
 def held(data: Any, limit: int | None = None) -> list[Batch]:
@@ -64,7 +65,7 @@ def held(data: Any, limit: int | None = None) -> list[Batch]:
             break
         if room is not None and size(batch) > room:
             check_sliced(batch, f"limit={limit}")
-            batch, batches.cut = cut(batch, 0, room), limit
+            batch, batches.cut = cut(batch, 0, room), (limit, batch)
         batches.append(batch)
         seen += size(batch)
     if seen == 0:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import nn
 
 from dldna import batches as batching
@@ -14,6 +15,7 @@ from dldna.objective.reductions import batch_weight, reduction
 from dldna.params import exact
 
 CLOSE = 1e-4  # relative; in float32, both orders of summing
+FAILURES = (RuntimeError, ValueError, IndexError, TypeError, KeyError)
 FAR = 0.05  # what padding and the like do not explain
 
 
@@ -63,17 +65,23 @@ def gap(model: nn.Module, loss_fn: Callable, batch: Any) -> float:
                 loss_of(batching.cut(batch, *place))
                 for place in ((0, n // 2), (n // 2, n))
             ]
-        except (RuntimeError, ValueError, IndexError, TypeError):
+        except FAILURES:
             return math.inf
     parts = [p for p in parts if p[1]]
     steady = whole == again and math.isfinite(whole[0])
     if not steady or not parts:
         return 0.0
-    mean, joined = (a / b for a, b in (whole, map(sum, zip(*parts))))
+    mean = whole[0] / whole[1]
+    joined = sum(v for v, _ in parts) / sum(w for _, w in parts)
     return abs(mean - joined) / max(abs(mean), abs(joined), 1e-30)
 
 
-def check_limit(model: nn.Module, loss_fn: Callable, held: list[Any]) -> None:
+def check_limit(
+    model: nn.Module,
+    loss_fn: Callable,
+    held: list[Any],
+    dtype: torch.dtype | None = None,
+) -> None:
     """Refuse a ``limit`` that cut what hangs together.
 
     Args:
@@ -81,22 +89,27 @@ def check_limit(model: nn.Module, loss_fn: Callable, held: list[Any]) -> None:
         loss_fn: the loss.
         held: from :func:`dldna.batches.held`; the last batch is looked at
             if it was cut.
+        dtype: to which the data are cast, if they are.
 
     Raises:
-        ValueError: the part cannot be evaluated, or its loss is far from
-            that of its halves.
+        ValueError: the whole batch can be evaluated and its part cannot,
+            or the part's loss is far from that of its halves.
     """
-    limit = getattr(held, "cut", None)
-    if limit is None:
+    if getattr(held, "cut", None) is None:
         return
+    (limit, before), held.cut = held.cut, None  # and is not kept
     why = (
         f"limit={limit} cuts a batch, and its samples hang together (the "
         "nodes of a graph, the pairs of a contrastive loss)"
     )
     remedy = "give whole batches, or data that you cut yourself"
     try:
-        found = gap(model, loss_fn, held[-1])
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        found = gap(model, loss_fn, batching.to(held[-1], dtype=dtype))
+    except FAILURES as error:
+        try:
+            gap(model, loss_fn, batching.to(before, dtype=dtype))
+        except FAILURES:  # no fault of the limit: said elsewhere
+            return
         raise ValueError(f"{why}: the part gives {error}; {remedy}") from error
     if found > FAR:
         raise ValueError(
