@@ -8,11 +8,15 @@ that Python and JavaScript read alike (``**``, ``exp``); tests hold them to
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from dldna import checks
+from dldna.arrays import Array, library
+
+if TYPE_CHECKING:
+    import torch
 
 Point = tuple[float, float]
 
@@ -23,7 +27,8 @@ class Problem:
 
     Args:
         name: its key in ``PROBLEMS``.
-        f: from points (..., 2) to values (...).
+        f: from points (..., 2) to values (...); tensors, or arrays of
+            NumPy.
         formula: f as text in x and y.
         slopes: the two partial derivatives as text.
         minima: all local minima, the lowest first.
@@ -35,6 +40,7 @@ class Problem:
         source: where it comes from.
 
     Example:
+        >>> import torch
         >>> p = PROBLEMS["golden"]
         >>> w = torch.tensor(p.start)
         >>> p.f(w), p.gradient(w)
@@ -42,7 +48,7 @@ class Problem:
     """
 
     name: str
-    f: Callable[[Tensor], Tensor]
+    f: Callable[[Array], Array]
     formula: str
     slopes: tuple[str, str]
     minima: tuple[Point, ...]
@@ -53,23 +59,45 @@ class Problem:
     noise: Point = (0.0, 0.0)
     source: str = ""
 
-    def gradient(self, xy: Tensor) -> Tensor:
-        """The exact gradient at points (..., 2), by autograd."""
-        with torch.enable_grad():
-            xy = xy.detach().clone().requires_grad_()
-            return torch.autograd.grad(self.f(xy).sum(), xy)[0]
+    def gradient(self, xy: Array) -> Array:
+        r"""The exact gradient at points (..., 2).
 
-    def noisy_gradient(self, xy: Tensor, generator: torch.Generator) -> Tensor:
+        By autograd for tensors; for NumPy's arrays by a step into the
+        complex plane, :math:`\operatorname{Im} f(x + i h e_k) / h`.
+
+        Example:
+            >>> PROBLEMS["golden"].gradient(np.array([1.0, -2.0]))
+            array([  1., -20.])
+        """
+        xp = library(xy)
+        if xp is not np:
+            with xp.enable_grad():
+                xy = xy.detach().clone().requires_grad_()
+                return xp.autograd.grad(self.f(xy).sum(), xy)[0]
+        steps = 1e-20j * np.eye(2)
+        slopes = [self.f(xy + step).imag / 1e-20 for step in steps]
+        return np.stack(slopes, axis=-1).astype(xy.dtype)
+
+    def noisy_gradient(
+        self,
+        xy: Array,
+        generator: "torch.Generator | np.random.Generator",
+    ) -> Array:
         """The gradient as one mini-batch would measure it.
 
         Args:
             xy: points (..., 2).
-            generator: of the noise; normal, independent along x and y.
+            generator: of the noise; normal, independent along x and y. Of
+                NumPy for its arrays, of torch for tensors.
 
         Returns:
             (..., 2); the exact gradient where ``noise`` is 0.
         """
-        noise = torch.randn(
+        xp = library(xy)
+        if xp is np:
+            noise = generator.standard_normal(xy.shape) * self.noise
+            return self.gradient(xy) + noise.astype(xy.dtype)
+        noise = xp.randn(
             xy.shape, generator=generator, device=generator.device
         )
         return self.gradient(xy) + noise.to(xy) * xy.new_tensor(self.noise)
@@ -92,45 +120,45 @@ monkey-saddle, noisy-quadratic, plateau, rosenbrock, rotated, saddle
     return PROBLEMS[checks.choice("problem", name, PROBLEMS)]
 
 
-def golden(xy: Tensor) -> Tensor:
+def golden(xy: Array) -> Array:
     """0.5 (x^2 + 10 y^2)."""
-    x, y = xy.unbind(-1)
+    x, y = xy[..., 0], xy[..., 1]
     return 0.5 * (x**2 + 10 * y**2)
 
 
-def ill_conditioned(xy: Tensor) -> Tensor:
+def ill_conditioned(xy: Array) -> Array:
     """0.5 (x^2 + 100 y^2)."""
-    x, y = xy.unbind(-1)
+    x, y = xy[..., 0], xy[..., 1]
     return 0.5 * (x**2 + 100 * y**2)
 
 
-def rotated(xy: Tensor) -> Tensor:
+def rotated(xy: Array) -> Array:
     """Eigenvalues 1 along (1, 1) and 50 along (1, -1)."""
-    x, y = xy.unbind(-1)
+    x, y = xy[..., 0], xy[..., 1]
     return 0.25 * (x + y) ** 2 + 12.5 * (x - y) ** 2
 
 
-def saddle(xy: Tensor) -> Tensor:
+def saddle(xy: Array) -> Array:
     """0.5 x^2 - 0.5 y^2 + 0.25 y^4."""
-    x, y = xy.unbind(-1)
+    x, y = xy[..., 0], xy[..., 1]
     return 0.5 * x**2 - 0.5 * y**2 + 0.25 * y**4
 
 
-def rosenbrock(xy: Tensor) -> Tensor:
+def rosenbrock(xy: Array) -> Array:
     """(1 - x)^2 + 100 (y - x^2)^2."""
-    x, y = xy.unbind(-1)
+    x, y = xy[..., 0], xy[..., 1]
     return (1 - x) ** 2 + 100 * (y - x**2) ** 2
 
 
-def himmelblau(xy: Tensor) -> Tensor:
+def himmelblau(xy: Array) -> Array:
     """(x^2 + y - 11)^2 + (x + y^2 - 7)^2."""
-    x, y = xy.unbind(-1)
+    x, y = xy[..., 0], xy[..., 1]
     return (x**2 + y - 11) ** 2 + (x + y**2 - 7) ** 2
 
 
-def beale(xy: Tensor) -> Tensor:
+def beale(xy: Array) -> Array:
     """Three squares in x (1 - y^k)."""
-    x, y = xy.unbind(-1)
+    x, y = xy[..., 0], xy[..., 1]
     return (
         (1.5 - x + x * y) ** 2
         + (2.25 - x + x * y**2) ** 2
@@ -138,22 +166,22 @@ def beale(xy: Tensor) -> Tensor:
     )
 
 
-def double_well(xy: Tensor) -> Tensor:
+def double_well(xy: Array) -> Array:
     """(x^2 - 1)^2 + 0.3 x + y^2."""
-    x, y = xy.unbind(-1)
+    x, y = xy[..., 0], xy[..., 1]
     return (x**2 - 1) ** 2 + 0.3 * x + y**2
 
 
-def monkey_saddle(xy: Tensor) -> Tensor:
+def monkey_saddle(xy: Array) -> Array:
     """x^3 - 3 x y^2."""
-    x, y = xy.unbind(-1)
+    x, y = xy[..., 0], xy[..., 1]
     return x**3 - 3 * x * y**2
 
 
-def plateau(xy: Tensor) -> Tensor:
+def plateau(xy: Array) -> Array:
     """1 - exp(-2 (x^2 + y^2))."""
-    x, y = xy.unbind(-1)
-    return 1 - torch.exp(-2 * (x**2 + y**2))
+    x, y = xy[..., 0], xy[..., 1]
+    return 1 - library(xy).exp(-2 * (x**2 + y**2))
 
 
 _LIST = (

@@ -29,6 +29,8 @@ GROUND = {
     "export",
     "stored",
     "old_paths",
+    "arrays",
+    "on_demand",
     "torch_internals",
 }
 THINGS = {"data", "models", "problems", "graph", "_torchvision"}
@@ -223,7 +225,6 @@ def test_a_circle_is_found():
 BEARERS = {
     "init": {"fans", "fixup", "gradinit", "jacobian", "lsuv", "metainit",
              "mup", "orthogonal", "spectral", "tfixup"},
-    "landscape": {"moved"},
     "landscape.curvature": {"trace"},
     "landscape.evaluate": {"choose"},
     "optim": {"adabelief", "adafactor", "adagrad", "adam", "lion", "muon",

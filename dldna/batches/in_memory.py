@@ -23,7 +23,14 @@ ARRAYS = (Tensor, np.ndarray)
 
 
 class BatchList(list):
-    """Batches in memory, so that :func:`held` takes them as they are."""
+    """Batches in memory, so that :func:`held` takes them as they are.
+
+    Attributes:
+        cut: the ``limit`` that cut the last batch, and that batch as it
+            was; None where no batch was cut.
+    """
+
+    cut: tuple[int, Batch] | None = None
 
 
 def held(data: Any, limit: int | None = None) -> list[Batch]:
@@ -58,7 +65,7 @@ def held(data: Any, limit: int | None = None) -> list[Batch]:
             break
         if room is not None and size(batch) > room:
             check_sliced(batch, f"limit={limit}")
-            batch = cut(batch, 0, room)
+            batch, batches.cut = cut(batch, 0, room), (limit, batch)
         batches.append(batch)
         seen += size(batch)
     if seen == 0:

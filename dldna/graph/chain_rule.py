@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 
-from torch import Tensor
-
+from dldna.arrays import Array
 from dldna.graph.expressions import Term
 
 
-def value(tree: Term, known: Mapping[str, Tensor]):
+def value(tree: Term, known: Mapping[str, Array]):
     """The number that a tree stands for."""
     if tree.kind == "name":
         return known[tree.value]
@@ -22,7 +21,7 @@ def value(tree: Term, known: Mapping[str, Tensor]):
     return total
 
 
-def push(total: dict[str, Tensor], name: str, delta) -> None:
+def push(total: dict[str, Array], name: str, delta) -> None:
     """Add to the derivative by a name."""
     total[name] = total[name] + delta if name in total else delta
 

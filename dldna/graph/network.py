@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from dldna import checks
+from dldna.arrays import Array, library
 from dldna.graph.chain_rule import push, spread, value
 from dldna.graph.expressions import (
     ExpressionError,
@@ -18,12 +18,23 @@ from dldna.graph.expressions import (
 
 MOST_LINES = 1_000
 
+
+def _sigmoid(z: Array) -> Array:
+    xp = library(z)
+    return xp.exp(-np.logaddexp(0, -z)) if xp is np else xp.sigmoid(z)
+
+
+def _relu(z: Array) -> Array:
+    xp = library(z)
+    return np.maximum(z, 0) if xp is np else xp.relu(z)
+
+
 # Each activation with its derivative as a function of its own value.
 ACTIVATIONS: dict[str, tuple[Callable, Callable]] = {
-    "sigmoid": (torch.sigmoid, lambda y: y * (1 - y)),
-    "tanh": (torch.tanh, lambda y: 1 - y * y),
-    "relu": (torch.relu, lambda y: (y > 0).to(y.dtype)),
-    "linear": (lambda z: z, torch.ones_like),
+    "sigmoid": (_sigmoid, lambda y: y * (1 - y)),
+    "tanh": (lambda z: library(z).tanh(z), lambda y: 1 - y * y),
+    "relu": (_relu, lambda y: (y > 0) * library(y).ones_like(y)),
+    "linear": (lambda z: z, lambda y: library(y).ones_like(y)),
 }
 
 
@@ -47,9 +58,9 @@ class ComputationalGraph:
     activation: str
 
     def forward(
-        self, weights: Mapping[str, Tensor], signals: Mapping[str, Tensor]
-    ) -> dict[str, Tensor]:
-        """Values of all signals.
+        self, weights: Mapping[str, Array], signals: Mapping[str, Array]
+    ) -> dict[str, Array]:
+        """Values of all signals, from tensors or from arrays of NumPy.
 
         Args:
             weights: by name; shape (...,1) or scalar, for broadcasting.
@@ -63,9 +74,13 @@ class ComputationalGraph:
 
         Example:
             >>> g = build(["xw = ab*xa"], activation="linear")
+            >>> import torch
             >>> w = {"ab": torch.tensor(2.0), "bias_xw": torch.tensor(1.0)}
             >>> g.forward(w, {"xa": torch.tensor([3.0])})["xw"]
             tensor([7.])
+            >>> w = {"ab": 2.0, "bias_xw": 1.0}
+            >>> g.forward(w, {"xa": np.array([3.0])})["xw"]
+            array([7.])
         """
         for name in self.weights:
             if name not in weights:
@@ -81,10 +96,10 @@ class ComputationalGraph:
 
     def backward(
         self,
-        weights: Mapping[str, Tensor],
-        signals: Mapping[str, Tensor],
-        outer: Mapping[str, Tensor],
-    ) -> dict[str, Tensor]:
+        weights: Mapping[str, Array],
+        signals: Mapping[str, Array],
+        outer: Mapping[str, Array],
+    ) -> dict[str, Array]:
         r"""Gradients of a loss with respect to the weights, by the chain rule.
 
         Neurons are visited from last to first. With :math:`y = \sigma(z)`
@@ -102,6 +117,7 @@ class ComputationalGraph:
 
         Example:
             >>> g = build(["xw = ab*xa"], activation="linear")
+            >>> import torch
             >>> w = {"ab": torch.tensor(2.0), "bias_xw": torch.tensor(1.0)}
             >>> s = g.forward(w, {"xa": torch.tensor([3.0, 4.0])})
             >>> g.backward(w, s, {"xw": torch.ones(2)})["ab"]
@@ -109,16 +125,19 @@ class ComputationalGraph:
         """
         _, slope = ACTIVATIONS[self.activation]
         known = {**weights, **signals}
-        total: dict[str, Tensor] = dict(outer)
+        total: dict[str, Array] = dict(outer)
         for name in reversed(tuple(self.neurons)):
             if name not in total:
                 continue
             delta = slope(signals[name]) * total[name]
             push(total, bias(name), delta)
             spread(self.neurons[name], delta, known, total, self.inputs)
-        none = torch.zeros_like(next(iter(signals.values())))
+        first = next(iter(signals.values()))
+        xp = library(first)
+        none = xp.zeros_like(first)
         return {
-            k: total.get(k, none).sum(-1, keepdim=True) for k in self.weights
+            k: xp.sum(total.get(k, none), axis=-1, keepdims=True)
+            for k in self.weights
         }
 
     def edges(self) -> list[tuple[str, str, str]]:

@@ -33,6 +33,7 @@ from dldna.landscape.space.points import point_of
 from dldna.objective import (
     accepts_objective,
     check_call,
+    check_limit,
     check_loss,
     check_model,
     name_of,
@@ -153,6 +154,7 @@ def line(
     with untouched(*watched) as kept:
         held = batching.held(data, limit)
         options = job_options(held, metrics, statistics, dtype, way)
+        check_limit(model_a, loss_fn, held)
         check_call(model_a, loss_fn, held, data)
         given = Given(
             model=model_a, loss_fn=loss_fn, data=held, seed=seed,

@@ -35,6 +35,7 @@ from dldna.landscape.space.stored import remembered
 from dldna.objective import (
     accepts_objective,
     check_call,
+    check_limit,
     check_loss,
     check_model,
 )
@@ -285,6 +286,7 @@ def _prepare(
     if budget_s is not None and samples > LEAST_SAMPLES:
         for batch in held:
             batching.check_sliced(batch, f"budget_s={budget_s}")
+    check_limit(model, loss_fn, held)
     check_call(model, loss_fn, held, data)
     towards = isinstance(directions, str) and directions == "checkpoints"
     moving = towards and any(b.is_floating_point() for b in model.buffers())

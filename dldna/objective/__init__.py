@@ -4,6 +4,7 @@ Whoever needs a loss, a gradient, a check, the number of samples or the
 provenance of a model on data asks an :class:`Objective`.
 """
 
+from dldna.objective.cuttable import CLOSE, check_limit, gap
 from dldna.objective.inputs import (
     NotFinite,
     check_call,
@@ -28,6 +29,7 @@ from dldna.objective.reductions import (
 )
 
 __all__ = [
+    "CLOSE",
     "NotFinite",
     "Objective",
     "Weighed",
@@ -35,12 +37,14 @@ __all__ = [
     "batch_weight",
     "cast",
     "check_call",
+    "check_limit",
     "check_loss",
     "check_model",
     "check_ready",
     "check_shapes",
     "chosen_names",
     "class_options",
+    "gap",
     "in_place",
     "is_torchs",
     "loss_name",

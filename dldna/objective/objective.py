@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from dldna import batches as bt
 from dldna import checks, params
 from dldna.guard import differentiable, keeping, untouched
+from dldna.objective.cuttable import check_limit
 from dldna.objective.function import (
     check_function,
     name_checkpoint,
@@ -129,10 +130,11 @@ class Objective(Held):
         self.mixed = len(kinds) > 1
         self.held = bt.held(data, limit)
         to = {"device": self.device} if self.mixed else self.cast
+        own = {} if self.mixed else {"dtype": first.dtype}
         with untouched(model):
-            own = {} if self.mixed else {"dtype": first.dtype}
-            first_batch = bt.to(self.held[0], **own)
-            self.writes = check_call(model, loss_fn, [first_batch], data)
+            check_limit(model, loss_fn, self.held, **own)
+            some = [bt.to(self.held[0], **own)]
+            self.writes = check_call(model, loss_fn, some, data)
         self.run_loss = cast(loss_fn, model, **to)
         self.call = bt.loss_caller(self.run_loss)
         self.point = {
@@ -143,9 +145,8 @@ class Objective(Held):
             for k, p in named.items()
             if k not in self.point
         }
-        self.given = [bt.to(b, **to) for b in self.held]
-        self.n_samples = sum(bt.size(b) for b in self.given)
-        self.given = counted(self.loss_fn, self.given)
+        self.n_samples = sum(bt.size(b) for b in self.held)
+        self.given = counted(loss_fn, [bt.to(b, **to) for b in self.held])
         self.n = sum(p.numel() for p in self.point.values())
         self._began = time.perf_counter()
         try:

@@ -13,13 +13,14 @@ import time
 import zipfile
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch
 
 from dldna import __version__
+from dldna.arrays import torch_if_imported
 from dldna.files import write_atomic
 
 FORMAT = 1
@@ -28,13 +29,19 @@ _TYPES: dict[str, type["Record"]] = {}
 
 
 def versions() -> dict[str, str]:
-    """Versions of what decides the numbers."""
+    """Versions of what decides the numbers; torch if it is in use."""
+    torch = torch_if_imported()
     return {
         "dldna": __version__,
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        **({"torch": torch.__version__} if torch else {}),
         "numpy": np.__version__,
     }
+
+
+def _threads() -> int | None:
+    torch = torch_if_imported()
+    return torch.get_num_threads() if torch else None
 
 
 def _class(head: dict[str, Any]) -> type["Record"]:
@@ -43,6 +50,11 @@ def _class(head: dict[str, Any]) -> type["Record"]:
     if name not in _TYPES and home.split(".", maxsplit=1)[0] == "dldna":
         with suppress(ImportError):
             importlib.import_module(home)
+    if name not in _TYPES and find_spec("torch") is None:
+        raise ImportError(
+            f"a record of kind {name!r} needs torch; install it with: "
+            "pip install torch"
+        )
     for room in ROOMS:  # written before headers named their module
         if name in _TYPES:
             break
@@ -84,7 +96,7 @@ class Provenance:
     loss: str = ""
     device: str | None = None
     dtype: str | None = None
-    threads: int | None = field(default_factory=torch.get_num_threads)
+    threads: int | None = field(default_factory=_threads)
     seconds: float | None = None
     created: str = field(
         default_factory=lambda: time.strftime(
@@ -282,8 +294,10 @@ def _check_size(file: Any) -> None:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, (np.generic, torch.Tensor)):
+    torch = torch_if_imported()
+    if isinstance(value, (np.generic, torch.Tensor) if torch else np.generic):
         return value.item()
-    if isinstance(value, (Path, torch.dtype, torch.device)):
+    words = (Path, torch.dtype, torch.device) if torch else Path
+    if isinstance(value, words):
         return str(value)
     raise TypeError(f"a record cannot hold {type(value).__name__}")

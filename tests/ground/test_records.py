@@ -1,9 +1,11 @@
 """Records come back as they went, and run nothing on the way."""
 
 import dataclasses
+import importlib
 import json
 import os
 import pickle
+import pkgutil
 import subprocess
 import sys
 
@@ -87,7 +89,9 @@ def test_what_json_cannot_hold_is_refused_before_writing(tmp_path):
 # Module names in the headers of files: today's, that of the time when all
 # records were one file, none at all, and one that is gone.
 HOMES = ("today's", "dldna.records", None, "dldna.gone.away")
-IMPORTED = (dldna.landscape, dldna.training)  # which hold further kinds
+for room in (dldna.landscape, dldna.training):  # which hold further kinds
+    for module in pkgutil.walk_packages(room.__path__, f"{room.__name__}."):
+        importlib.import_module(module.name)
 KINDS = sorted(
     (k for k in Record.__subclasses__() if k.__module__.startswith("dldna.")),
     key=lambda kind: kind.__name__,

@@ -293,6 +293,9 @@ CALLS = {
             c.model, c.model, other(c), c.loss, c.data, steps=2
         )
     ),
+    "landscape.curves.spec_of": (
+        lambda c: connectivity.spec_of(c.model, inputs_of(c))
+    ),
     "landscape.curves.mlp_spec": (lambda c: connectivity.mlp_spec(c.model)),
     "landscape.curves.plane_through": (
         lambda c: connectivity.plane_through(

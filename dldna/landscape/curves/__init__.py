@@ -11,7 +11,7 @@ from dldna.landscape.curves.bezier import (
 from dldna.landscape.curves.fitting import fit_curve
 from dldna.landscape.curves.matching import Matching, match_weights
 from dldna.landscape.curves.permuting import Spec, permute
-from dldna.landscape.curves.specs import check_spec, mlp_spec
+from dldna.landscape.curves.specs import check_spec, mlp_spec, spec_of
 
 __all__ = [
     "KINDS",
@@ -27,5 +27,6 @@ __all__ = [
     "permute",
     "plane_through",
     "segment",
+    "spec_of",
     "walk",
 ]

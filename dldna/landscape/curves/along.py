@@ -23,6 +23,7 @@ from dldna.landscape.space.points import point_of
 from dldna.objective import (
     accepts_objective,
     check_call,
+    check_limit,
     check_loss,
     check_model,
     norms,
@@ -108,6 +109,7 @@ def walk(
     origin = {k: torch.zeros_like(v) for k, v in controls[0].items()}
     with untouched(model):
         held = batching.held(data, limit)
+        check_limit(model, loss_fn, held)
         check_call(model, loss_fn, held, data)
         job = Job(
             model,

@@ -26,6 +26,7 @@ from dldna.objective import (
     accepts_objective,
     batch_weight,
     check_call,
+    check_limit,
     check_loss,
     check_model,
     loss_name,
@@ -121,6 +122,7 @@ def fit_curve(
     generator = torch.Generator().manual_seed(seed)
     with untouched(model):
         held = bt.held(data, limit)
+        check_limit(model, loss_fn, held)
         check_call(model, loss_fn, held, data)
         job = Subspace.of(
             model,

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dldna import checks
+from dldna.landscape.curves.blocks import best_blocks
 from dldna.landscape.curves.exchanges import (
     exchange,
     gains,
@@ -15,7 +16,11 @@ from dldna.landscape.curves.exchanges import (
 from dldna.landscape.curves.permuting import (
     Permutations,
     Spec,
+    flat,
+    home,
+    identity,
     permute,
+    shuffle,
 )
 from dldna.landscape.curves.specs import group_sizes
 from dldna.params import exact
@@ -33,7 +38,8 @@ class Matching:
 
     Args:
         permutations: (n,) indices for each group: new unit i of B is its
-            old unit ``permutations[g][i]``.
+            old unit ``permutations[g][i]``; (m, n) for a group inside each
+            of m units, as :func:`permute` takes them.
         before: similarity of the two networks as they came.
         after: similarity with B permuted.
         sweeps: passes over the groups, the last of which moved nothing,
@@ -98,13 +104,15 @@ def match_weights(
     two axes of one tensor (a skip connection, a recurrent layer). There
     the assignment is a guess; it is taken if the sum itself grows, and
     else pairs of units are exchanged as long as that helps. The sum never
-    falls, and the descent ends in a local optimum. The first sweep goes
+    falls, and the descent ends in a local optimum. Where units hold groups
+    of their own (heads), each pair of them is matched inside first, and
+    then they are matched by what that gave. The first sweep goes
     from input to output, the later ones in random order.
 
     Args:
         a: parameters of the network that stays.
         b: parameters of the network that is permuted.
-        spec: from :func:`mlp_spec`, or written by hand.
+        spec: from :func:`spec_of`, or written by hand.
         tries: descents; all but the first start from random orders, and
             the best is returned.
         seed: of the order of the groups and of random starts.
@@ -150,19 +158,14 @@ def match_weights(
     sizes = group_sizes(spec, left)
     generator = torch.Generator().manual_seed(seed)
     best = None
-    identity = {g: torch.arange(n) for g, n in sizes.items()}
-    before = similarity(left, right, spec, identity)
+    (left, simple), (right, _) = flat(left, spec), flat(right, spec)
+    before = similarity(left, right, simple, identity(sizes))
     for number in range(tries):
-        start = dict(identity)
-        if number:
-            start = {
-                g: torch.randperm(n, generator=generator)
-                for g, n in sizes.items()
-            }
+        start = shuffle(sizes, generator) if number else identity(sizes)
         found, passes = _coordinate_descent(
-            left, right, spec, start, sweeps, generator
+            left, right, simple, start, sweeps, generator
         )
-        value = similarity(left, right, spec, found)
+        value = similarity(left, right, simple, found)
         if best is None or value > best.after:
             best = Matching(found, before, value, passes, spec)
     return best
@@ -172,11 +175,20 @@ def _coordinate_descent(left, right, spec, orders, sweeps, generator):
     assign = checks.need(
         "scipy.optimize", "science", "matching of weights"
     ).linear_sum_assignment
-    groups = list(orders)
+    groups = [g for g in orders if "/" not in g]
+    outer = {home(g) for g in orders if "/" in g}
     twice = {g for n in left for g in spec[n] if g and spec[n].count(g) > 1}
     for sweep in range(1, sweeps + 1):
         moved = False
         for group in groups:
+            if group in outer:
+                new = best_blocks(left, right, spec, orders, group, assign)
+                trial = {**orders, **new}
+                better, least = _gained(left, right, spec, orders, trial)
+                if better > least:
+                    orders.update(new)
+                    moved = True
+                continue
             gain = gains(left, right, spec, orders, group)
             _, columns = assign(gain.numpy(), maximize=True)
             new = torch.from_numpy(columns)
@@ -197,3 +209,10 @@ def _coordinate_descent(left, right, spec, orders, sweeps, generator):
         shuffled = torch.randperm(len(groups), generator=generator).tolist()
         groups = [groups[i] for i in shuffled]
     return orders, sweeps
+
+
+def _gained(left, right, spec, orders, trial) -> tuple[float, float]:
+    """What a trial adds to the sum, and the least that counts."""
+    now = similarity(left, right, spec, orders)
+    then = similarity(left, right, spec, trial)
+    return then - now, 1e-12 * max(abs(now), abs(then))

@@ -9,39 +9,108 @@ from torch import Tensor, nn
 from dldna import batches as batching
 from dldna import params
 from dldna.guard import untouched
+from dldna.landscape.curves.naming import named
 from dldna.landscape.curves.permuting import (
     Spec,
+    home,
     permute,
+    pieces,
+    shuffle,
 )
+from dldna.landscape.curves.tracing import Trace, fix_all, watch
 
 
-def mlp_spec(model: nn.Module, inputs: Any = None) -> Spec:
+def spec_of(model: nn.Module, inputs: Any) -> Spec:
     r"""Which axes of which parameters hold the same hidden units.
 
     For a chain of layers :math:`h_l = \sigma(W_l h_{l-1} + b_l)`, the rows
     of :math:`W_l`, the entries of :math:`b_l` and the columns of
-    :math:`W_{l+1}` are one group.
+    :math:`W_{l+1}` are one group. In general the network is run once, and
+    each operation of torch that it calls says which orders of units have
+    to be equal: what is added has one order (a skip connection), a sum
+    over units needs them in one order on both sides, and inputs and
+    outputs stay as they are. The result is checked by
+    :func:`check_spec`.
 
-    Works for networks that pass their input through linear layers in the
-    order in which they were defined, with elementwise activations,
-    one-dimensional batch or layer normalisation, dropout and flattening
-    between them. Other networks need a spec written by hand: a dict from
-    a parameter's (or buffer's) name to one group name for each axis, None
-    where the order of units is fixed from outside. A convolution has
-    ``("out", "in", None, None)``; layers joined by a skip connection share
-    one group.
+    Found are units of dense, convolutional and recurrent layers (grouped
+    ones, too), of normalisations, embeddings and attention. The heads of
+    a layer change places as a whole, and the units inside each head have
+    their own order (group "hidden3/units1": inside each unit of
+    "hidden3"), one for queries and keys and another for values.
+
+    Args:
+        model: the network; it is left as it was, and read in eval mode.
+        inputs: what its forward takes, batched; two samples are enough.
+
+    Returns:
+        One axis for each axis of each parameter and buffer: a group's
+        name, None where the order is fixed, or pairs (axis, length), in a
+        tuple for one inside the other (the pixels of a flattened channel),
+        in a list for one after the other (joined weights of queries, keys
+        and values). Groups are called "hidden1", "hidden2", ...
+
+    Raises:
+        ValueError: an operation with hidden units is of a kind that is
+            not known (the message names the layer), there are no hidden
+            units, or a random permutation changes the outputs.
+
+    Example:
+        >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(),
+        ...                       nn.Linear(16, 2))
+        >>> spec = spec_of(model, torch.ones(2, 1, 4, 4))
+        >>> spec["0.weight"]
+        ('hidden1', None, None, None)
+        >>> spec["2.weight"]
+        (None, (('hidden1', 4), (None, 4)))
+
+    References:
+        Ainsworth, Hayase, Srinivasa, Git Re-Basin: merging models modulo
+        permutation symmetries, ICLR 2023, arXiv 2209.04836.
+    """
+    state, inputs = _in_float64(model, inputs)
+    where: list[str] = []
+    trace = Trace(where)
+    for tensor in state.values():
+        trace.enter(tensor, fixed=not tensor.is_floating_point())
+    for tensor in batching.tensors(inputs):
+        trace.enter(tensor, fixed=True)
+    fast = torch.backends.mha.get_fastpath_enabled()
+    hooks = watch(model, where)
+    try:
+        torch.backends.mha.set_fastpath_enabled(False)
+        with untouched(model), torch.no_grad():
+            model.eval()
+            with trace:
+                outputs = _call(model, state, inputs)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+        for hook in hooks:
+            hook.remove()
+    fix_all(trace, outputs)
+    spec = named(
+        {k: trace.seen(v) for k, v in state.items()}, trace.seen.passed
+    )
+    if not any(group for axes in spec.values() for group in axes):
+        raise ValueError(
+            f"{type(model).__name__} has no hidden units whose order is free"
+        )
+    check_spec(model, spec, inputs)
+    return spec
+
+
+def mlp_spec(model: nn.Module, inputs: Any = None) -> Spec:
+    """:func:`spec_of` a network whose inputs are vectors.
 
     Args:
         model: the network.
         inputs: what its forward takes; by default random vectors as wide
-            as the first linear layer. They serve to try the spec out.
+            as the first linear layer.
 
     Returns:
         The spec; groups are called "hidden1", "hidden2", ...
 
     Raises:
-        ValueError: a layer is of another kind, or a random permutation
-            after the spec changes the network's function.
+        ValueError: there is no linear layer, or as for :func:`spec_of`.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(),
@@ -53,70 +122,36 @@ def mlp_spec(model: nn.Module, inputs: Any = None) -> Spec:
         Ainsworth, Hayase, Srinivasa, Git Re-Basin: merging models modulo
         permutation symmetries, ICLR 2023, arXiv 2209.04836.
     """
-    with untouched(model):
-        leaves = [
-            (name, layer)
-            for name, layer in model.eval().named_modules()
-            if not any(layer.children())
-        ]
-        linear = [m for _, m in leaves if isinstance(m, nn.Linear)]
-        if len(linear) < 2:
-            raise ValueError(
-                f"{type(model).__name__} has {len(linear)} linear layer(s) "
-                "and so no hidden units between two: write a spec"
-            )
-        group, width, spec = None, None, {}
-        for name, layer in leaves:
-            dot = name + "." if name else ""
-            own = {k: v for k, v in layer.named_parameters()}
-            own |= {k: v for k, v in layer.named_buffers() if v.ndim}
-            if isinstance(layer, nn.Linear):
-                if width not in (None, layer.in_features):
-                    raise ValueError(
-                        f"layer {name!r} takes {layer.in_features} units "
-                        f"but the one before gives {width}: write a spec"
-                    )
-                before, width = group, layer.out_features
-                group = f"hidden{linear.index(layer) + 1}"
-                if layer is linear[-1]:
-                    group = None
-                spec[dot + "weight"] = (group, before)
-                if layer.bias is not None:
-                    spec[dot + "bias"] = (group,)
-            elif not own:
-                _check_order_does_not_matter(name, layer)
-            elif group is None and all(v.ndim == 1 for v in own.values()):
-                spec |= {dot + k: (None,) for k in own}
-            elif all(v.shape in ((1,), (width,)) for v in own.values()):
-                for k, v in own.items():
-                    each = v.shape == (width,) and width > 1
-                    spec[dot + k] = (group if each else None,)
-            else:
-                raise ValueError(
-                    f"layer {name!r} ({type(layer).__name__}) is not one "
-                    "of a multilayer perceptron: write a spec"
-                )
     if inputs is None:
+        linear = [m for m in model.modules() if isinstance(m, nn.Linear)]
+        if not linear:
+            raise ValueError(
+                f"{type(model).__name__} has no linear layer: give inputs"
+            )
         generator = torch.Generator().manual_seed(0)
         inputs = torch.randn(4, linear[0].in_features, generator=generator)
         inputs = inputs.to(linear[0].weight)
-    check_spec(model, spec, inputs)
-    return spec
+    return spec_of(model, inputs)
 
 
-def _check_order_does_not_matter(name: str, layer: nn.Module) -> None:
-    """A layer without parameters must treat all units alike."""
-    x = torch.randn(3, 6, generator=torch.Generator().manual_seed(1))
-    order = torch.tensor([3, 0, 5, 1, 4, 2])
-    try:
-        same = torch.allclose(layer(x)[:, order], layer(x[:, order]))
-    except (RuntimeError, ValueError, IndexError):
-        same = False
-    if not same:
-        raise ValueError(
-            f"layer {name!r} ({type(layer).__name__}) does not treat all "
-            "units alike: write a spec"
-        )
+def _in_float64(model: nn.Module, inputs: Any) -> tuple[dict, Any]:
+    """Parameters and buffers by name, and inputs, in float64."""
+    state = dict(model.named_parameters()) | dict(model.named_buffers())
+    device = params.exact(next(iter(state.values()))).device
+    state = {
+        k: params.exact(v.detach()).clone()
+        if v.is_floating_point()
+        else v.detach().to(device)
+        for k, v in state.items()
+    }
+    return state, batching.to(batching.to(inputs, device), torch.float64)
+
+
+def _call(model: nn.Module, state: Mapping[str, Tensor], inputs: Any) -> Any:
+    def call(*args, **kwargs):
+        return params.call(model, state, args, kwargs)
+
+    return batching.apply(call, inputs)
 
 
 def check_spec(model: nn.Module, spec: Spec, inputs: Any) -> None:
@@ -152,27 +187,15 @@ def check_spec(model: nn.Module, spec: Spec, inputs: Any) -> None:
         Ainsworth, Hayase, Srinivasa, Git Re-Basin: merging models modulo
         permutation symmetries, ICLR 2023, arXiv 2209.04836.
     """
-    state = dict(model.named_parameters()) | dict(model.named_buffers())
-    device = params.exact(next(iter(state.values()))).device
-    state = {
-        k: params.exact(v.detach()) if v.is_floating_point() else v.to(device)
-        for k, v in state.items()
-    }
-    sizes = group_sizes(spec, state)
+    state, inputs = _in_float64(model, inputs)
     generator = torch.Generator().manual_seed(0)
-    shuffle = {
-        g: torch.randperm(n, generator=generator) for g, n in sizes.items()
-    }
-    inputs = batching.to(batching.to(inputs, device), torch.float64)
+    orders = shuffle(group_sizes(spec, state), generator)
     with untouched(model), torch.no_grad():
         model.eval()
-        outputs = []
-        for moved in (state, permute(state, spec, shuffle)):
-
-            def call(*args, moved=moved, **kwargs):
-                return params.call(model, moved, args, kwargs)
-
-            outputs.append(batching.apply(call, inputs))
+        outputs = [
+            _call(model, moved, inputs)
+            for moved in (state, permute(state, spec, orders))
+        ]
     for a, b in zip(*map(batching.tensors, outputs), strict=True):
         if not torch.allclose(a, b, rtol=1e-8, atol=1e-10):
             raise ValueError(
@@ -199,14 +222,24 @@ def group_sizes(spec: Spec, point: Mapping[str, Tensor]) -> dict[str, int]:
                 f"the spec gives {len(axes)} axes for {name!r}, which has "
                 f"shape {shape}"
             )
-        for n, group in zip(shape, axes, strict=True):
-            if group is not None and sizes.setdefault(group, n) != n:
-                raise ValueError(
-                    f"group {group!r} has {sizes[group]} units, but an "
-                    f"axis of {name!r} has {n}"
-                )
+        for piece, each in pieces(point[name], axes):
+            _add_sizes(sizes, name, tuple(piece.shape), each)
     if not sizes:
         raise ValueError(
             "the spec names no parameter of this network with a group"
         )
     return sizes
+
+
+def _add_sizes(sizes: dict, name: str, shape: tuple, axes: tuple) -> None:
+    for n, group in zip(shape, axes, strict=True):
+        if group is not None and sizes.setdefault(group, n) != n:
+            raise ValueError(
+                f"group {group!r} has {sizes[group]} units, but an "
+                f"axis of {name!r} has {n}"
+            )
+        if group and "/" in group and axes.count(home(group)) != 1:
+            raise ValueError(
+                f"{name!r} has group {group!r}, but not {home(group)!r} on "
+                "one axis beside it"
+            )

@@ -1,6 +1,7 @@
 """A long job: what it will cost, what fits, what is done already."""
 
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -30,7 +31,7 @@ from dldna.landscape.scan.timing import (
     timed,
 )
 from dldna.landscape.scan.truth import arithmetic, finite_counts
-from dldna.objective import loss_name, name_of
+from dldna.objective import CLOSE, gap, loss_name, name_of
 from dldna.progress import announce, duration, track
 from dldna.records import Provenance
 
@@ -142,7 +143,7 @@ class Scan:
             self._fit_samples()
         self.evaluator = self.job.evaluator()
         self.way = self.evaluator.name
-        seconds = seconds_for_a_point(self.job, self.evaluator, self.coords)
+        seconds = self._seconds()
         if plan is not None:
             nowhere = {"loss": np.empty(len(self.coords))}
             self._load(store, self._cut(plan), nowhere)
@@ -166,7 +167,7 @@ class Scan:
             self._fit_samples()
         self.evaluator = self.job.evaluator()
         self.way = self.evaluator.name
-        seconds = seconds_for_a_point(self.job, self.evaluator, self.coords)
+        seconds = self._seconds()
         self._announce(seconds, n_jobs)
         hold(self)
         if before is not None:
@@ -179,6 +180,19 @@ class Scan:
         }
         return plan if store is None else store.agree(identity, plan)
 
+    def _seconds(self) -> float:
+        most = 4 * LEAST_SAMPLES  # above it, a part is timed
+        whole = self.samples > most and self._whole
+        return seconds_for_a_point(
+            self.job, self.evaluator, self.coords, whole
+        )
+
+    @functools.cached_property
+    def _whole(self) -> bool:
+        """Whether batches must not be cut: their loss does not add up."""
+        job = self.job
+        return gap(job.model, job.loss_fn, job.held[0]) > CLOSE
+
     @property
     def _limited(self) -> bool:
         return self.budget_s is not None or self.budget_points is not None
@@ -186,22 +200,24 @@ class Scan:
     def _use(self, samples: int) -> None:
         if samples < self.samples:
             all_of_them = self.samples
-            held = thin(self.job.held, samples)
+            held = thin(self.job.held, samples, self._whole)
             self.job = dataclasses.replace(self.job, held=held)
-            self.notes["subset"] = (
-                f"{samples} of {all_of_them} samples, evenly spaced, chosen "
-                "to fit the budget"
-            )
+            if self.samples < all_of_them:
+                kind = "whole batches" if self._whole else "evenly spaced"
+                self.notes["subset"] = (
+                    f"{self.samples} of {all_of_them} samples, {kind}, "
+                    "chosen to fit the budget"
+                )
 
     def _fit_samples(self) -> None:
         """Choose as many samples as the budget allows for the whole grid."""
         total = self.samples
         if total <= LEAST_SAMPLES:
             return
-        small = dataclasses.replace(
-            self.job, held=thin(self.job.held, LEAST_SAMPLES)
-        )
-        each = timed(small.evaluator(), self.coords) / LEAST_SAMPLES
+        part = thin(self.job.held, LEAST_SAMPLES, self._whole)
+        small = dataclasses.replace(self.job, held=part)
+        used = sum(map(batching.size, part))
+        each = timed(small.evaluator(), self.coords) / used
         left = 0.85 * self.budget_s - (time.perf_counter() - self.start)
         points = min(len(self.coords), self.budget_points or len(self.coords))
         fits = int(left / (each * points))

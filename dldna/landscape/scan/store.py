@@ -170,29 +170,34 @@ def _sound(found: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def thin(held: list[Any], samples: int) -> list[Any]:
+def thin(held: list[Any], samples: int, whole: bool = False) -> list[Any]:
     """Evenly spaced samples of batches, so that no class is left out.
-
-    A batch whose axis 0 is not the samples is kept whole, or left out.
 
     Args:
         held: batches in memory.
         samples: how many to keep.
+        whole: keep or leave batches as a whole: the most, evenly spaced,
+            that have no more samples than that, or one. So it is where
+            axis 0 of a batch is not the samples.
 
     Example:
         >>> [b] = thin([torch.arange(10)], 4)
         >>> b
         tensor([0, 2, 5, 7])
     """
+    if whole or not all(map(batching.sliced, held)):
+        for many in range(len(held), 0, -1):
+            found = [held[k * len(held) // many] for k in range(many)]
+            if sum(map(batching.size, found)) <= samples:
+                break
+        return found
     total = sum(batching.size(b) for b in held)
     wanted = np.arange(samples) * total // samples
     found, start = [], 0
     for batch in held:
         size = batching.size(batch)
         mine = wanted[(wanted >= start) & (wanted < start + size)] - start
-        if len(mine) and not batching.sliced(batch):
-            found.append(batch)
-        elif len(mine):
+        if len(mine):
             found.append(batching.select(batch, torch.as_tensor(mine)))
         start += size
     return found

@@ -17,12 +17,19 @@ LEAST_SAMPLES = 512
 
 
 def seconds_for_a_point(
-    job: Job, evaluator: Evaluator, coords: np.ndarray
+    job: Job, evaluator: Evaluator, coords: np.ndarray, whole: bool
 ) -> float:
-    """Measured on a part of the samples where all would take long."""
+    """Measured on a part of the samples where all would take long.
+
+    Args:
+        job: what is evaluated.
+        evaluator: all of it.
+        coords: where.
+        whole: whether batches must not be cut.
+    """
     samples = sum(batching.size(b) for b in job.held)
     if samples > 4 * LEAST_SAMPLES:
-        part = thin(job.held, LEAST_SAMPLES)
+        part = thin(job.held, LEAST_SAMPLES, whole)
         small = dataclasses.replace(job, held=part).evaluator()
         used = sum(batching.size(b) for b in part)
         seconds = timed(small, coords) * samples / used

@@ -1,13 +1,15 @@
 """A formula fitted to a surface, as a record, and what all fits share."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from dldna.landscape.shape.samples import samples
 from dldna.records import Provenance, Record, derived_from
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 GAUSSIAN = ("A", "x0", "y0", "sx", "sy", "offset")
 QUADRATIC = ("c", "bx", "by", "hxx", "hxy", "hyy")
@@ -52,8 +54,10 @@ class Fit(Record):
     left_out: int = 0
     provenance: Provenance = field(default_factory=Provenance)
 
-    def __call__(self, xy: Tensor) -> Tensor:
+    def __call__(self, xy: "Tensor") -> "Tensor":
         """The formula at points (..., 2); returns (...)."""
+        import torch
+
         x, y = torch.as_tensor(xy).unbind(-1)
         v = self.values
         if self.form == "gaussian":
@@ -66,8 +70,10 @@ class Fit(Record):
             + v["hxy"] * x * y
         )
 
-    def gradient(self, xy: Tensor) -> Tensor:
+    def gradient(self, xy: "Tensor") -> "Tensor":
         """Its gradient at points (..., 2); returns (..., 2)."""
+        import torch
+
         x, y = torch.as_tensor(xy).unbind(-1)
         v = self.values
         if self.form == "gaussian":
@@ -79,10 +85,10 @@ class Fit(Record):
             gy = v["by"] + v["hxy"] * x + v["hyy"] * y
         return torch.stack([gx, gy], dim=-1)
 
-    def _bump(self, x: Tensor, y: Tensor) -> Tensor:
+    def _bump(self, x: "Tensor", y: "Tensor") -> "Tensor":
         v = self.values
         u, w = (x - v["x0"]) / v["sx"], (y - v["y0"]) / v["sy"]
-        return torch.exp(-(u * u + w * w) / 2)
+        return (-(u * u + w * w) / 2).exp()
 
     @property
     def hessian(self) -> np.ndarray:

@@ -2,10 +2,9 @@
 
 import warnings
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from dldna import checks
 from dldna.landscape.shape.forms import (
@@ -18,7 +17,11 @@ from dldna.landscape.shape.forms import (
     points,
 )
 
-Maker = Callable[[list[Tensor]], torch.optim.Optimizer]
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.optim import Optimizer
+
+Maker = Callable[[list["Tensor"]], "Optimizer"]
 
 
 def fit_wells(surface) -> Wells:
@@ -216,7 +219,7 @@ def fit_quadratic(surface) -> Fit:
 
 
 def descend(
-    function: Callable[[Tensor], Tensor],
+    function: Callable[["Tensor"], "Tensor"],
     start: Sequence[float],
     optimizer: Maker,
     steps: int = 100,
@@ -245,13 +248,15 @@ def descend(
         [[1.0, 2.0, 5.0], [0.5, 1.0, 1.25]]
     """
     checks.count("steps", steps)
+    import torch
+
     w = torch.tensor([float(v) for v in start], dtype=torch.float64)
     if w.shape != (2,) or not w.isfinite().all():
         raise ValueError(f"start must be two finite numbers, not {start!r}")
     w.requires_grad_()
     made = optimizer([w])
 
-    def closure() -> Tensor:
+    def closure() -> "Tensor":
         made.zero_grad()
         value = function(w)
         value.backward()
@@ -266,6 +271,8 @@ def descend(
     return np.array(rows)
 
 
-def _row(function, w: Tensor) -> list[float]:
+def _row(function, w: "Tensor") -> list[float]:
+    import torch
+
     with torch.no_grad():
         return [*w.tolist(), float(function(w))]
