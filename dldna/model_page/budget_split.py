@@ -114,7 +114,7 @@ def prices(objective: Objective, way: str = "auto") -> Price:
         operator @ vector
         setup = clock() - began
     product = timed(lambda: operator @ vector)
-    return Price(loss, gradient, product, setup)
+    return Price(*(max(s, 1e-6) for s in (loss, gradient, product, setup)))
 
 
 def timed(call: Callable[[], object]) -> float:

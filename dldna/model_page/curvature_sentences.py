@@ -32,7 +32,7 @@ def top(f: Findings) -> Words:
     bound = np.abs(s.residuals * s.eigenvalues).max()
     negative = int((s.eigenvalues < 0).sum())
     said = (
-        f"The largest eigenvalues of the {s.matrix} by magnitude are "
+        "The largest eigenvalues of the Hessian by magnitude are "
         f"{values} (± standard error over samples); an eigenvalue lies "
         f"within {num(bound)} of each, the largest residual."
     )
@@ -44,7 +44,7 @@ def top(f: Findings) -> Words:
     n = s.provenance.n_params
     return Words(
         "The strongest curvature",
-        f"The largest {len(errors)} eigenvalues of the {s.matrix} by rank, "
+        f"The largest {len(errors)} eigenvalues of the Hessian by rank, "
         f"from {num(s.eigenvalues[0])} to {num(s.eigenvalues[-1])}, with "
         "their standard errors over samples.",
         said,
@@ -68,10 +68,10 @@ def sharpness(f: Findings) -> Words:
     error = float(s["trace"].error)
     said = (
         f"Within a ball of radius {num(s['sam'].radius)} the loss rises by "
-        f"at least {num(own['sam'])}, and by at least "
-        f"{num(own['adaptive'])} where each weight moves by at most this "
-        f"fraction of itself in all; within a box of {num(s['keskar'].radius)}"
-        f" (1 + |w|) by at least {num(own['keskar'])} % of 1 + loss. "
+        f"at least {num(own['sam'])}; within one of that radius in units of "
+        f"each weight's own size by at least {num(own['adaptive'])}; within "
+        f"a box of {num(s['keskar'].radius)} (1 + |w|) by at least "
+        f"{num(own['keskar'])} % of 1 + loss. "
         f"The trace of the Hessian is {pm(own['trace'], error)} (error of "
         "the random probes)."
     )
@@ -87,7 +87,7 @@ def sharpness(f: Findings) -> Words:
             "They do not belong to the function that the network computes: "
             f"a twin with layer {first} times {num(twin['factor'])} and "
             f"layer {second} divided by it computes the same (loss "
-            f"{num(twin['loss'])} and {num(twin['own loss'])}), yet its "
+            f"{num(twin['loss'], 5)} and {num(twin['own loss'], 5)}), yet its "
             + ", ".join(
                 f"{words} is {num(others[k])} against {num(own[k])}"
                 for k, words in [("sam", "rise in the ball"),
@@ -126,7 +126,7 @@ def layers(f: Findings) -> Words:
     residuals = [s.residuals[0] for s in f.layers.values()]
     high, low = int(np.abs(values).argmax()), int(np.abs(values).argmin())
     all_of_them = f.facts["layers"]
-    missing = len(all_of_them) - len(names)
+    missing = [n for n in all_of_them if n not in names]
     said = (
         f"Of the {len(names)} layers measured, {names[high] or 'the whole'} "
         f"has the block of strongest curvature, largest eigenvalue "
@@ -134,7 +134,11 @@ def layers(f: Findings) -> Words:
         f"that of the weakest, {pm(values[low], errors[low])}."
     )
     if missing:
-        said += f" {missing} of {len(all_of_them)} did not fit the budget."
+        more = f" and {len(missing) - 6} more" if len(missing) > 6 else ""
+        said += (
+            f" {len(missing)} of {len(all_of_them)} layers did not fit the "
+            f"budget: {', '.join(missing[:6])}{more}."
+        )
     whole = (
         f" (the whole Hessian's largest is {num(f.top.eigenvalues[0])})"
         if f.top is not None
@@ -173,7 +177,7 @@ def density(f: Findings) -> Words:
         f"Density of the eigenvalues on a logarithmic scale, from "
         f"{num(d.grid[0])} to {num(d.grid[-1])}, with its standard error "
         f"over {len(d.nodes)} probes.",
-        f"Of the {d.n:,} eigenvalues of the {d.matrix}, 95 % lie between "
+        f"Of the {d.n:,} eigenvalues of the Hessian, 95 % lie between "
         f"about {num(low)} and {num(high)}, and {percent(share)} within "
         f"{num(2 * d.sigma)} of 0, twice the width of the bumps they are "
         "drawn with.",

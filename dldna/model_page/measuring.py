@@ -25,7 +25,8 @@ ENDING = 0.1  # seconds, to write the file
 def bench_of(
     make: Callable[[list[Any]], Objective],
     held: list[Any],
-    end: float,
+    began: float,
+    budget_s: float,
     **words: Any,
 ) -> Bench:
     """Choose as many samples as let all parts have their usual size.
@@ -37,7 +38,8 @@ def bench_of(
     Args:
         make: the mean loss on the batches that it is given.
         held: batches of all samples.
-        end: when the budget ends, by the clock.
+        began: when the budget began, by the clock.
+        budget_s: seconds in all.
         **words: of :class:`Bench`.
     """
     n = count(held)
@@ -49,9 +51,14 @@ def bench_of(
         options = {"way": "difference"}
         price = prices(pilot, "difference")
     bench = Bench(
-        held=held, objective=pilot, price=price, options=options, **words
+        held=held,
+        objective=pilot,
+        price=price,
+        budget_s=budget_s,
+        options=options,
+        **words,
     )
-    left = end - budget_split.clock() - _drawing(bench)
+    left = began + budget_s - budget_split.clock() - _drawing(bench)
     fixed = PARTS[0].cost(bench)[1]
     usual = sum(p.cost(bench)[1] for p in _wanted(bench)[1:])
     factor = min(n / pilot.n_samples, (left - fixed) / usual)

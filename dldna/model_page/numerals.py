@@ -24,20 +24,21 @@ class Words:
     table: dict[str, list] = field(default_factory=dict)
 
 
-def num(value: float) -> str:
-    """A number with three digits.
+def num(value: float, digits: int = 3) -> str:
+    """A number with three digits, or as many as are asked for.
 
     Example:
-        >>> num(0.123456), num(12345.6), num(float("nan"))
-        ('0.123', '12,300', 'nan')
+        >>> num(0.123456), num(2.3), num(2.3, 5), num(12345.6)
+        ('0.123', '2.30', '2.3000', '12,300')
     """
     value = float(value)
     if not np.isfinite(value) or value == 0:
         return f"{value:g}"
-    if 100 <= abs(value) < 1e6:
-        digits = max(0, int(np.floor(np.log10(abs(value)))) - 2)
-        return f"{round(value, -digits):,.0f}"
-    return f"{value:.3g}"
+    whole = 10 ** (digits - 1) <= abs(value) < 1e6
+    if whole:
+        zeros = max(0, int(np.floor(np.log10(abs(value)))) + 1 - digits)
+        return f"{round(value, -zeros):,.0f}"
+    return f"{value:#.{digits}g}"
 
 
 def pm(value: float, error: float) -> str:

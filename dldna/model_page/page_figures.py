@@ -160,6 +160,7 @@ def _sharpness(f: Findings, figure: Figure) -> None:
                 label=f"{words}, twin",
             )
     ax.set_yscale("symlog", linthresh=_least_rise(s))
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set_xlabel("step of ascent")
     ax.set_ylabel("rise of the loss")
     ax.legend(ncols=2 if len(ax.lines) > 3 else 1)
@@ -192,7 +193,7 @@ def _layers(f: Findings, figure: Figure) -> None:
 
 def _planes(f: Findings, figure: Figure) -> None:
     rows = (len(f.planes) + 2) // 2
-    figure.set_size_inches(WIDTH, 2.3 * rows)
+    figure.set_size_inches(WIDTH, 2.1 * rows)
     axes = figure.subplots(rows, 2, squeeze=False).ravel()
     whole = np.stack([p.losses for p in f.planes])
     norm, words = plotting.shade(_like(f.planes[0], whole.reshape(-1, 1)))
@@ -202,10 +203,8 @@ def _planes(f: Findings, figure: Figure) -> None:
             levels=plotting.levels_of(norm, 12), norm=norm, extend="both",
         )  # fmt: skip
         ax.plot(0, 0, "+", color="white", ms=9)
-        ax.set_title(f"seed {plane.provenance.seed}")
-    shades = mpl.cm.ScalarMappable(norm)
-    bar = figure.colorbar(shades, ax=list(axes[: len(f.planes)]), shrink=0.8)
-    bar.set_label(words)
+        ax.set_title(f"seed {plane.provenance.seed}: {words}")
+        figure.colorbar(mpl.cm.ScalarMappable(norm), ax=ax, **BAR)
     last = axes[len(f.planes)]
     spread = np.nanmax(whole, 0) - np.nanmin(whole, 0)
     first = f.planes[0]
@@ -213,12 +212,16 @@ def _planes(f: Findings, figure: Figure) -> None:
         first.alphas, first.betas, _finite(spread).T, levels=12, cmap="magma"
     )
     last.set_title("range over the seeds")
-    figure.colorbar(drawn, ax=last, shrink=0.8, format="%.2g")
+    figure.colorbar(drawn, ax=last, **BAR)
     for ax in axes[len(f.planes) + 1 :]:
         ax.set_axis_off()
     for ax in axes:
-        ax.set_aspect("equal")
+        ax.set_box_aspect(1)
         ax.grid(visible=False)
+        ax.title.set_fontsize(8.5)
+
+
+BAR = {"fraction": 0.046, "pad": 0.03, "format": "%.3g"}
 
 
 def _like(plane: Surface, losses: np.ndarray) -> Surface:

@@ -27,6 +27,7 @@ from dldna.model_page.twins import twin_of
 from dldna.objective import Objective
 from dldna.records import Line, Spectrum
 
+FIRST = 0.15  # of the budget, for losses and accuracy before all else
 FEW = 512  # samples whose losses are looked at, at least
 APART = 6e-5  # seconds to take one sample's loss out of its batch
 PAIRS, PRODUCTS = 5, 120  # what is worth looking for
@@ -46,6 +47,7 @@ class Bench:
         held: batches of all samples that were given.
         objective: the mean loss on those for curvature, lines and planes.
         price: of work on ``objective``.
+        budget_s: seconds in all.
         seed: of everything random.
         options: of calls of curvature, as ``way``.
         others: batches of other samples, by name.
@@ -56,6 +58,7 @@ class Bench:
     held: list[Any]
     objective: Objective
     price: Price
+    budget_s: float
     seed: int = 0
     options: dict[str, Any] = field(default_factory=dict)
     others: dict[str, list[Any]] = field(default_factory=dict)
@@ -95,8 +98,9 @@ def count(held: list[Any]) -> int:
 def _samples_cost(b: Bench) -> tuple[float, float]:
     each = b.price.loss / b.objective.n_samples + APART
     every = [b.held, *b.others.values()]
-    least = sum(min(count(h), FEW) for h in every)
-    return each * least, each * sum(map(count, every))
+    least = each * sum(min(count(h), FEW) for h in every)
+    whole = each * sum(map(count, every))
+    return max(least, min(whole, FIRST * b.budget_s)), whole
 
 
 def _samples(b: Bench, seconds: float) -> dict[str, Any]:

@@ -1,17 +1,25 @@
 """The loss of each sample of an objective, and the right answers."""
 
+import copy
 import dataclasses
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from dldna import batches as bt
 from dldna.guard import untouched
 from dldna.model_page.findings import SampleLosses
-from dldna.objective import Objective, batch_weight
+from dldna.objective import (
+    Objective,
+    batch_weight,
+    class_options,
+    is_torchs,
+)
 from dldna.objective.gradients import values_only
+from dldna.params import exact
 from dldna.training.evaluation import Tally
 
 MOST = 256  # samples of one forward
@@ -84,6 +92,9 @@ def _apart(f: Objective, output: Any, batch: Any) -> list | None:
     fits = isinstance(output, Tensor) and output.ndim and len(output) == n
     if not fits or not bt.sliced(batch):
         return None
+    at_once = _at_once(f, output, batch)
+    if at_once is not None:
+        return at_once
     found = []
     try:
         for i in range(n):
@@ -95,6 +106,28 @@ def _apart(f: Objective, output: Any, batch: Any) -> list | None:
     except (RuntimeError, ValueError, TypeError, IndexError):
         return None  # a loss bound to its batch
     return found
+
+
+def _at_once(f: Objective, output: Tensor, batch: Any) -> list | None:
+    """The same from one call of a torch loss that weighs all alike."""
+    options = class_options(f.loss_fn) or {}
+    n, weight = bt.size(batch), batch_weight(f.loss_fn, batch)
+    if not is_torchs(f.loss_fn) or weight != n:
+        return None
+    if options.get("weight") is not None:
+        return None
+    if isinstance(f.loss_fn, nn.Module):
+        loss = copy.copy(f.loss_fn)
+        loss.reduction = "none"
+    else:
+        loss = partial(f.loss_fn, reduction="none")
+    try:
+        each = bt.loss_caller(loss)(output, batch).detach()
+    except (RuntimeError, ValueError, TypeError):
+        return None
+    if not each.ndim or len(each) != n:
+        return None
+    return [(v, 1.0) for v in exact(each).reshape(n, -1).mean(1).tolist()]
 
 
 def _record(f: Objective, pairs: list, of: str, tally: Tally) -> SampleLosses:

@@ -141,8 +141,8 @@ def planes(f: Findings) -> Words:
     """Words on the planes of several seeds."""
     found, k = f.planes, len(f.planes)
     z = np.stack([p.losses for p in found])
-    lowest = sum(
-        bool(np.nanmin(p.losses) >= p.centre_loss * (1 - 1e-6)) for p in found
+    below = sum(
+        bool(np.nanmin(p.losses) < p.centre_loss * (1 - 1e-6)) for p in found
     )
     a, b = found[0].alphas, found[0].betas
     i, j = int(np.abs(a).argmin()), int(np.abs(b).argmin())
@@ -156,11 +156,11 @@ def planes(f: Findings) -> Words:
         f"Contours of the loss on {k} planes of {len(a)} by {len(b)} points "
         f"through the network, one colour scale, and the range over the "
         f"planes at each point, at most {num(np.nanmax(spread))}.",
-        f"On {lowest} of {k} planes of two random directions, scaled to the "
-        "network's filters, no point of the grid lies below the centre "
-        f"({num(z[0, i, j])}); on the edge of the window the mean loss is "
-        f"{num(mean.min())} on one seed and {num(mean.max())} on another."
-        + (f" {bad} values are not finite." if bad else ""),
+        f"On {below} of {k} planes of two random directions, scaled to the "
+        "network's filters, some point of the grid lies below the centre "
+        f"({num(z[0, i, j], 4)}); on the edge of the window the mean loss is "
+        f"{num(mean.min(), 4)} with one seed and {num(mean.max(), 4)} with "
+        "another." + (f" {bad} values are not finite." if bad else ""),
         f"It does not show a minimum: {2 * k} of {n:,} directions are seen, "
         "and a random one has about the average curvature. What differs "
         f"between two networks by less than {num(mean.max() - mean.min())} "

@@ -106,7 +106,8 @@ def page(
         bench = bench_of(
             lambda some: Objective(model, loss_fn, some, **words),
             held,
-            began + budget_s,
+            began,
+            budget_s,
             seed=seed,
             others=more,
             files=files,
