@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from dldna.landscape import NoSecondDerivative
 from dldna.landscape.scan.store import thin
 from dldna.model_page import budget_split
@@ -17,7 +19,8 @@ from dldna.model_page.sentences import WORDS, has
 from dldna.objective import Objective
 from dldna.progress import duration, track
 
-PILOT = 512  # samples, on which prices are asked first
+PILOT = 256  # samples, on which prices are asked first
+LEAST = 128  # samples for curvature, lines and planes
 DRAWING = 0.5  # seconds of a figure, until one is drawn
 ENDING = 0.1  # seconds, to write the file
 
@@ -31,7 +34,8 @@ def bench_of(
 ) -> Bench:
     """Choose as many samples as let all parts have their usual size.
 
-    Prices are asked on few samples first, and again on those chosen. Where
+    Where not even their least size fits, as few as let that fit. Prices are
+    asked on few samples first, and again on those chosen. Where
     torch has no second derivative of a layer, products are differences of
     gradients.
 
@@ -59,11 +63,11 @@ def bench_of(
         **words,
     )
     left = began + budget_s - budget_split.clock() - _drawing(bench)
-    fixed = PARTS[0].cost(bench)[1]
-    usual = sum(p.cost(bench)[1] for p in _wanted(bench)[1:])
-    factor = min(n / pilot.n_samples, (left - fixed) / usual)
-    if factor > 1.2:
-        samples = math.floor(factor * pilot.n_samples)
+    least, usual = np.sum([p.cost(bench) for p in _wanted(bench)], axis=0)
+    factor = left / (usual if left > least else least)
+    samples = min(n, max(LEAST, math.floor(factor * pilot.n_samples)))
+    fewer = left < least and samples < pilot.n_samples
+    if fewer or samples > 1.2 * pilot.n_samples:
         some = thin(held, samples) if samples < n else held
         bench.objective = make(some)
         bench.price = prices(bench.objective, options.get("way", "auto"))

@@ -104,8 +104,8 @@ def series(f: Findings) -> Words:
     )
     groups = int(e.clusters.max()) + 1
     said.append(
-        f"their weights lie in {groups} clusters far apart, as files of "
-        f"{groups} runs do"
+        f"their weights lie in {groups} clusters far apart: files of "
+        f"{groups} runs, or of one with a gap in it"
         if groups > 1
         else "their weights lie in one cluster, as those of one run do"
     )
