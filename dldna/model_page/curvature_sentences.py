@@ -67,10 +67,10 @@ def sharpness(f: Findings) -> Words:
     own = {k: float(s[k].value) for k in MEASURES}
     error = float(s["trace"].error)
     said = (
-        f"Within a ball of radius {num(s['sam'].radius)} the loss rises by "
+        f"Within a ball of radius {s['sam'].radius:g} the loss rises by "
         f"at least {num(own['sam'])}; within one of that radius in units of "
         f"each weight's own size by at least {num(own['adaptive'])}; within "
-        f"a box of {num(s['keskar'].radius)} (1 + |w|) by at least "
+        f"a box of {s['keskar'].radius:g} (1 + |w|) by at least "
         f"{num(own['keskar'])} % of 1 + loss. "
         f"The trace of the Hessian is {pm(own['trace'], error)} (error of "
         "the random probes)."
@@ -85,7 +85,7 @@ def sharpness(f: Findings) -> Words:
         first, second = twin["layers"]
         doubts = (
             "They do not belong to the function that the network computes: "
-            f"a twin with layer {first} times {num(twin['factor'])} and "
+            f"a twin with layer {first} times {twin['factor']:g} and "
             f"layer {second} divided by it computes the same (loss "
             f"{num(twin['loss'], 5)} and {num(twin['own loss'], 5)}), yet its "
             + ", ".join(

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from dldna import plotting
 from dldna.model_page.curvature_sentences import errors_of
 from dldna.model_page.findings import Findings
+from dldna.model_page.numerals import num
 from dldna.plotting import COLORS
 from dldna.records import Surface
 
@@ -90,15 +91,13 @@ def _samples(f: Findings, figure: Figure) -> None:
     figure.set_size_inches(WIDTH, 2.7)
     ax = figure.subplots()
     low, high = own.values.min(), own.values.max()
-    positive = low > 0 and high > 20 * low
-    edges = (
-        np.geomspace(low, high, 41)
-        if positive
-        else np.linspace(low, high + 1e-12 * (1 + abs(high)), 41)
-    )
+    log = low >= 0 and high > 20 * np.median(own.values) > 0
+    low = max(low, 1e-5 * high) if log else low
+    space = np.geomspace if log else np.linspace
+    edges = space(low, high + 1e-12 * (1 + abs(high)), 41)
     for i, (name, s) in enumerate(f.samples.items()):
         ax.hist(
-            s.values,
+            np.clip(s.values, edges[0], edges[-1]),
             edges,
             weights=np.full(len(s.values), 1 / len(s.values)),
             histtype="stepfilled" if not i else "step",
@@ -107,7 +106,7 @@ def _samples(f: Findings, figure: Figure) -> None:
             label=name or f.provenance.data or "these data",
         )
         ax.axvline(s.loss, color=COLORS[i], ls="--" if not i else ":")
-    if positive:
+    if log:
         ax.set_xscale("log")
     kind = {"samples": "sample", "batches": "batch"}[own.of]
     ax.set_xlabel(f"loss of a {kind} (lines: the means)")
@@ -194,7 +193,7 @@ def _layers(f: Findings, figure: Figure) -> None:
 
 def _planes(f: Findings, figure: Figure) -> None:
     rows = (len(f.planes) + 2) // 2
-    figure.set_size_inches(WIDTH, 2.1 * rows)
+    figure.set_size_inches(WIDTH, 2.2 * rows + 1.1)
     axes = figure.subplots(rows, 2, squeeze=False).ravel()
     whole = np.stack([p.losses for p in f.planes])
     norm, words = plotting.shade(_like(f.planes[0], whole.reshape(-1, 1)))
@@ -204,25 +203,30 @@ def _planes(f: Findings, figure: Figure) -> None:
             levels=plotting.levels_of(norm, 12), norm=norm, extend="both",
         )  # fmt: skip
         ax.plot(0, 0, "+", color="white", ms=9)
-        ax.set_title(f"seed {plane.provenance.seed}: {words}")
-        figure.colorbar(mpl.cm.ScalarMappable(norm), ax=ax, **BAR)
-    last = axes[len(f.planes)]
+        ax.set_title(f"seed {plane.provenance.seed}")
+    last, first = axes[len(f.planes)], f.planes[0]
     spread = np.nanmax(whole, 0) - np.nanmin(whole, 0)
-    first = f.planes[0]
-    drawn = last.contourf(
-        first.alphas, first.betas, _finite(spread).T, levels=12, cmap="magma"
-    )
+    scale, range_words = plotting.shade(_like(first, spread.reshape(-1, 1)))
+    last.contourf(
+        first.alphas, first.betas, _finite(spread).T, cmap="magma",
+        levels=plotting.levels_of(scale, 12), norm=scale, extend="both",
+    )  # fmt: skip
     last.set_title("range over the seeds")
-    figure.colorbar(drawn, ax=last, **BAR)
     for ax in axes[len(f.planes) + 1 :]:
         ax.set_axis_off()
     for ax in axes:
         ax.set_box_aspect(1)
         ax.grid(visible=False)
-        ax.title.set_fontsize(8.5)
-
-
-BAR = {"fraction": 0.046, "pad": 0.03, "format": "%.3g"}
+    range_words = range_words.replace("loss", "range", 1)
+    for each, cmap, label in ((norm, "viridis", words),
+                              (scale, "magma", range_words)):  # fmt: skip
+        shades = mpl.cm.ScalarMappable(each, cmap)
+        bar = figure.colorbar(
+            shades, ax=list(axes), location="bottom", aspect=40, label=label
+        )
+        at = plotting.levels_of(each, 5)
+        bar.set_ticks(at, labels=[num(v) for v in at])
+        bar.minorticks_off()
 
 
 def _like(plane: Surface, losses: np.ndarray) -> Surface:
