@@ -125,12 +125,13 @@ def layers(f: Findings) -> Words:
     errors = np.array([errors_of(s)[0] for s in f.layers.values()])
     residuals = [s.residuals[0] for s in f.layers.values()]
     high, low = int(np.abs(values).argmax()), int(np.abs(values).argmin())
+    strong, weak = (names[i] or "the whole" for i in (high, low))
     all_of_them = f.facts["layers"]
     missing = [n for n in all_of_them if n not in names]
     said = (
-        f"Of the {len(names)} layers measured, {names[high] or 'the whole'} "
+        f"Of the {len(names)} layers measured, {strong!r} "
         f"has the block of strongest curvature, largest eigenvalue "
-        f"{pm(values[high], errors[high])}, and {names[low] or 'the whole'} "
+        f"{pm(values[high], errors[high])}, and {weak!r} "
         f"that of the weakest, {pm(values[low], errors[low])}."
     )
     if missing:

@@ -19,8 +19,8 @@ from dldna.model_page.sentences import WORDS, has
 from dldna.objective import Objective
 from dldna.progress import duration, track
 
-PILOT = 256  # samples, on which prices are asked first
-LEAST = 128  # samples for curvature, lines and planes
+PILOT = 32  # samples, on which prices are asked first
+PRICING = 0.1  # of the budget, to ask them on more samples
 DRAWING = 0.5  # seconds of a figure, until one is drawn
 ENDING = 0.1  # seconds, to write the file
 
@@ -35,9 +35,9 @@ def bench_of(
     """Choose as many samples as let all parts have their usual size.
 
     Where not even their least size fits, as few as let that fit. Prices are
-    asked on few samples first, and again on those chosen. Where
-    torch has no second derivative of a layer, products are differences of
-    gradients.
+    asked on few samples first, and on more as long as that itself takes but
+    a tenth of the budget. Where torch has no second derivative of a layer,
+    products are differences of gradients.
 
     Args:
         make: the mean loss on the batches that it is given.
@@ -47,31 +47,38 @@ def bench_of(
         **words: of :class:`Bench`.
     """
     n = count(held)
-    pilot = make(thin(held, PILOT) if n > PILOT else held)
-    options: dict[str, Any] = {}
-    try:
-        price = prices(pilot)
-    except NoSecondDerivative:
-        options = {"way": "difference"}
-        price = prices(pilot, "difference")
-    bench = Bench(
-        held=held,
-        objective=pilot,
-        price=price,
-        budget_s=budget_s,
-        options=options,
-        **words,
-    )
-    left = began + budget_s - budget_split.clock() - _drawing(bench)
-    least, usual = np.sum([p.cost(bench) for p in _wanted(bench)], axis=0)
+    samples, options = min(n, PILOT), {}
+    while True:
+        start = budget_split.clock()
+        objective = make(thin(held, samples) if samples < n else held)
+        try:
+            price = prices(objective, **options)
+        except NoSecondDerivative:
+            options = {"way": "difference"}
+            price = prices(objective, **options)
+        bench = Bench(
+            held=held,
+            objective=objective,
+            price=price,
+            budget_s=budget_s,
+            options=options,
+            **words,
+        )
+        now = budget_split.clock()
+        left = began + budget_s - now - _drawing(bench)
+        room = PRICING * budget_s / max(now - start, 1e-9)
+        most = min(n, _fitting(bench, left), math.floor(room * samples))
+        if most <= 1.2 * samples:
+            return bench
+        samples = most
+
+
+def _fitting(bench: Bench, left: float) -> int:
+    """How many samples fit into the seconds that are left."""
+    costs = [part.cost(bench) for part in _wanted(bench)]
+    least, usual = np.sum(costs, axis=0)
     factor = left / (usual if left > least else least)
-    samples = min(n, max(LEAST, math.floor(factor * pilot.n_samples)))
-    fewer = left < least and samples < pilot.n_samples
-    if fewer or samples > 1.2 * pilot.n_samples:
-        some = thin(held, samples) if samples < n else held
-        bench.objective = make(some)
-        bench.price = prices(bench.objective, options.get("way", "auto"))
-    return bench
+    return math.floor(factor * bench.objective.n_samples)
 
 
 def measured(

@@ -28,7 +28,7 @@ from dldna.objective import Objective
 from dldna.records import Line, Spectrum
 
 FIRST = 0.15  # of the budget, for losses and accuracy before all else
-FEW = 512  # samples whose losses are looked at, at least
+FEW = 128  # samples whose losses are looked at, at least
 APART = 6e-5  # seconds to take one sample's loss out of its batch
 PAIRS, PRODUCTS = 5, 120  # what is worth looking for
 STEPS, PROBES = 10, 30  # of the ascent; products of the trace

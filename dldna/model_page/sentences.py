@@ -91,7 +91,7 @@ def series(f: Findings) -> Words:
         f"{s.labels[i]} and {s.labels[j]}" for i, j in s.duplicates[:3]
     )
     said.append(
-        f"{len(s.duplicates)} pairs are equal to the bit ({pairs})"
+        f"equal to the bit are {len(s.duplicates)} of the pairs ({pairs})"
         if s.duplicates
         else "no two are equal"
     )
