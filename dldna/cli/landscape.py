@@ -11,15 +11,9 @@ import torch
 from torch import nn
 
 from dldna.checks import choice, need
-from dldna.cli import arguments, library_models
+from dldna.cli import arguments, library_models, shared_words
 
-LOSSES = {
-    "cross_entropy": nn.CrossEntropyLoss,
-    "mse": nn.MSELoss,
-    "bce": nn.BCEWithLogitsLoss,
-}
 EXPORTS = ("html", "ply", "vtp", "vti", "csv", "vtk")
-BATCH = 500
 EPILOG = """
 examples:
   dldna landscape mlp net.pth --data digits
@@ -41,28 +35,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     from dldna.landscape import DIRECTIONS
 
     parser.epilog = EPILOG
+    shared_words.add_words(parser)
     put = parser.add_argument
-    put(
-        "model",
-        help="name of a network, module:factory, hf:CONFIG_OR_FOLDER "
-        "(transformers) or timm:NAME",
-    )
     put(
         "checkpoints", nargs="*", type=Path,
         help="files or folders; the plane goes through the first (pca: "
         "files, their folder or a recorded run; through the last)",
-    )  # fmt: skip
-    put("--key", help="what the checkpoints keep the weights under, as ema")
-    put(
-        "--data", required=True,
-        help="name of a data set, folder:PATH, or module:name of batches",
-    )  # fmt: skip
-    put("--split", default="train", choices=["train", "test"])
-    put("--limit", type=int, help="use only the first so many samples")
-    put(
-        "--loss",
-        help=f"{', '.join(LOSSES)}, module:name, or model for the network's "
-        "own (default: cross_entropy; for hf: model)",
     )  # fmt: skip
     put(
         "--directions", default="random",
@@ -83,7 +61,6 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="folder for tiles and results (default: %(default)s)",
     )  # fmt: skip
     put("--plan", action="store_true", help="only print what it would cost")
-    put("--seed", type=int, default=0)
     put(
         "--statistics", default=None,
         help="batch norm: eval (or frozen), train, recalibrate, interpolate",
@@ -100,8 +77,6 @@ def add(parser: argparse.ArgumentParser) -> None:
     put("--orthogonal", action="store_true", help="perpendicular directions")
     put("--jobs", type=int, help="processes (needs joblib)")
     put("--dask", metavar="ADDRESS", help="scheduler of a dask cluster")
-    put("--threads", type=int, help="CPU threads of each process")
-    put("--device", default="cpu", help="cpu, cuda, cuda:1, ...")
     put(
         "--export", nargs="*", default=["html"], metavar="FORMAT",
         help=f"{', '.join(EXPORTS)} beside npz (default: html)",
@@ -118,15 +93,15 @@ def run(given: argparse.Namespace) -> int:
     given.loss = library_models.default_loss(given)
     if given.threads:
         torch.set_num_threads(given.threads)
-    data, name, shape, classes = _data(given)
-    model = _model(given, shape, classes)
+    data, name, shape, classes = shared_words.data_of(given)
+    model = shared_words.model_of(given, shape, classes)
     if shape is not None:
         data = library_models.batches_for(model, data, given.loss)
     centre, options = _place(model, given)
     seconds, points = given.budget
     call = {
         "model": centre.to(given.device),
-        "loss_fn": _loss(given.loss),
+        "loss_fn": shared_words.loss_of(given.loss),
         "data": data,
         "directions": _ways(given.directions),
         "resolution": given.grid,
@@ -177,51 +152,9 @@ def _check(given: argparse.Namespace) -> None:
     for wish in given.export:
         choice("export format", wish, EXPORTS)
     choice("scale", given.scale, SCALES)
-    for name in ("limit", "threads"):
-        value = getattr(given, name)
-        if value is not None and value < 1:
-            raise ValueError(f"--{name} must be at least 1, not {value}")
+    shared_words.check_words(given)
     if given.out.exists() and not given.out.is_dir():
         raise NotADirectoryError(f"--out {given.out} is a file")
-    device = torch.device(given.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError("there is no CUDA device here; use --device cpu")
-
-
-def _data(given: argparse.Namespace):
-    """Batches, a name, the shape of a sample, the number of classes."""
-    if ":" in given.data and not given.data.startswith("folder:"):
-        found = arguments.thing(given.data)
-        return (found() if callable(found) else found), given.data, None, None
-    from dldna.data import load
-
-    dataset = load(given.data)
-    x = getattr(dataset, f"{given.split}_x")[: given.limit]
-    y = getattr(dataset, f"{given.split}_y")[: given.limit]
-    batches = list(zip(x.split(BATCH), y.split(BATCH), strict=True))
-    name = f"{dataset.name} ({given.split})"
-    return batches, name, dataset.shape, len(dataset.classes)
-
-
-def _model(given: argparse.Namespace, shape, classes) -> nn.Module:
-    if library_models.is_library(given.model):
-        made = library_models.library_model
-        return made(given.model, given.seed, shape, classes)
-    if ":" in given.model:
-        made = arguments.thing(given.model)
-        made = made if isinstance(made, nn.Module) else made()
-        if not isinstance(made, nn.Module):
-            raise TypeError(
-                f"{given.model} made a {type(made).__name__}, not a "
-                "torch.nn.Module"
-            )
-        return made
-    from dldna.models import make
-
-    options = {}
-    if shape is not None:
-        options = {"in_shape": shape, "num_classes": classes}
-    return make(given.model, seed=given.seed, **options)
 
 
 def _place(model: nn.Module, given) -> tuple[nn.Module, dict[str, Any]]:
@@ -283,15 +216,6 @@ def _trajectory(model: nn.Module, given):
 def _ways(text: str) -> str | tuple[str, ...]:
     parts = tuple(part.strip() for part in text.split(","))
     return parts[0] if len(parts) == 1 else parts
-
-
-def _loss(text: str) -> Any:
-    if ":" in text:
-        found = arguments.thing(text)
-        return found() if isinstance(found, type) else found
-    if text == "model":
-        return text
-    return LOSSES[choice("loss", text, [*LOSSES, "model"])]()
 
 
 def _metrics(given: argparse.Namespace) -> tuple[str, ...]:

@@ -25,11 +25,11 @@ def test_the_page_s_code_runs_in_its_order(tmp_path, monkeypatch, capsys):
     finally:
         torch.set_rng_state(state)
         plt.close("all")
-    assert number == 14
+    assert number == 15
     there = {p.name for p in tmp_path.iterdir()}
     assert there >= {
         "surface.npz", "surface.html", "surface.ply", "surface.vtp",
-        "surface.png", "run", "tiles", "observed",
+        "surface.png", "run", "tiles", "observed", "page.html",
     }  # fmt: skip
     said = capsys.readouterr().out
     assert "relative difference" in said  # the report
@@ -48,7 +48,7 @@ def test_the_page_s_commands_are_known():
         for line in block.replace("\\\n", "").splitlines()
         if line.startswith("dldna ")
     ]
-    assert len(commands) == 5
+    assert len(commands) == 6
     for line in commands:
         words = line.split()[1:]
         assert _parser(words).parse_args(words).model

@@ -23,6 +23,7 @@ from dldna import (
     init,
     integrations,
     landscape,
+    model_page,
     objective,
     params,
     training,
@@ -352,6 +353,7 @@ CALLS = {
     "landscape.weight_space.tsne": (
         _pca(functools.partial(weight_space.tsne, perplexity=1.0))
     ),
+    "model_page.page": _of(model_page.page, budget_s=0.2, out=None),
     "published.loaders.placed": lambda c: loaders.placed(c.model, "cpu"),
     "published.interpolation.linear_interpolation": _published_line,
     "published.model_training.config_of": (
