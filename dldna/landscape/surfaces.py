@@ -278,7 +278,7 @@ def _prepare(
     """Check everything; choose directions and grid."""
     check_budget(budget_s, budget_points)
     count("pairs", pairs)
-    loss_fn, data = resolved(loss_fn, data)
+    loss_fn, data = resolved(loss_fn, data, model)
     check_loss(loss_fn, data)
     held = batching.held(data, limit)
     samples = sum(batching.size(b) for b in held)
