@@ -25,7 +25,8 @@ def own_call(
 
     A module with a ``training_step``, as Lightning's, is asked for that;
     then the plain call is tried, and last the plain call in training mode,
-    where detectors give their losses.
+    where detectors give their losses. A dict of numbers that are all
+    derived from the parameters is one of losses there, whatever their names.
 
     Args:
         model: the network.
@@ -33,8 +34,8 @@ def own_call(
         loss: reads the loss off an output, or raises.
 
     Returns:
-        :func:`training_step`, :func:`in_training`, or None for the plain
-        call, also where none gives a loss.
+        :func:`training_step`, :func:`in_training`, :func:`all_losses`, or
+        None for the plain call, also where none gives a loss.
 
     Example:
         >>> class Step(nn.Linear):
@@ -53,9 +54,10 @@ def own_call(
     batch = bt.to(batch, device=weight.device, dtype=weight.dtype)
     step = callable(getattr(model, "training_step", None))
     calls = [training_step] * step + [None, in_training]
+    names = [k for k, p in model.named_parameters() if p.is_floating_point()]
     with (
         untouched(model),
-        in_place(model),
+        in_place(model, needs=names),
         torch.no_grad(),
         warnings.catch_warnings(),
     ):
@@ -65,6 +67,10 @@ def own_call(
             with suppress(Exception):
                 loss(bt.apply(model, inputs), batch)
                 return call
+        with suppress(Exception), torch.enable_grad():
+            found = bt.apply(model, bt.Called(batch, in_training))
+            if all(v.requires_grad and not v.ndim for v in found.values()):
+                return all_losses
     return calls[0]
 
 
@@ -117,6 +123,11 @@ def in_training(model: nn.Module, batch: Any) -> Any:
         finally:
             for module in off:
                 module.training = False
+
+
+def all_losses(model: nn.Module, batch: Any) -> dict[str, Any]:
+    """As :func:`in_training`, of a model that returns losses alone."""
+    return {"loss": sum(in_training(model, batch).values())}
 
 
 def _stays(module: nn.Module) -> bool:
