@@ -7,20 +7,17 @@ import warnings
 import numpy as np
 import pytest
 import torch
-
-for _name in ("transformers", "lightning", "torch_geometric"):
-    if _name == "transformers":
-        from dldna.data import torchvision
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            torchvision()  # they import it
-    pytest.importorskip(_name, reason="make test-libraries installs it")
-
 from libraries.models import CASES, made
 from libraries.plain import directions, surface, top_eigenvalue
 
 from dldna import landscape
+from dldna.data import torchvision
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    torchvision()  # they import it
+for _name in ("transformers", "lightning", "torch_geometric", "diffusers"):
+    pytest.importorskip(_name, reason="make test-libraries installs it")
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # their own
 
