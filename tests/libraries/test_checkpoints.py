@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import DataLoader
 
 from dldna import cli
 from dldna.data import torchvision
@@ -162,7 +163,7 @@ def by_lightning(model, home):
         enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, default_root_dir=str(home),
     )  # fmt: skip
-    trainer.fit(Net(), HOME["rows"]())
+    trainer.fit(Net(), DataLoader(HOME["rows"](), batch_size=None))
     model.eval()
     trainer.save_checkpoint(home / "epoch=0-step=1.ckpt")
     return home / "epoch=0-step=1.ckpt"
