@@ -1,6 +1,6 @@
 """Networks of other libraries beside a loop that writes the weights.
 
-    PYTHONPATH=.libraries python benchmarks/libraries.py [--only timm]
+    PYTHONPATH=.libraries python benchmarks/library_models.py [--only timm]
 
 The small networks that `make test-libraries` runs, each given as its library
 makes it. The table says how many lines the user writes beyond the one call;
@@ -25,15 +25,15 @@ from _report import write_section
 
 os.environ.setdefault("DLDNA_PROGRESS", "0")
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from libraries.models import CASES, made  # noqa: E402
-from libraries.plain import (  # noqa: E402
+from libraries.models import CASES, made
+from libraries.plain import (
     directions,
     surface,
     top_eigenvalue,
 )
 
-from dldna import landscape  # noqa: E402
-from dldna.data import torchvision  # noqa: E402
+from dldna import landscape
+from dldna.data import torchvision
 
 SIDE = 21
 HEAD = (
