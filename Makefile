@@ -18,6 +18,9 @@ export PIP_ROOT_USER_ACTION := ignore
 BOOK_HASH := $(shell cat requirements.txt pyproject.toml | cksum | tr -d ' \t')
 TEST_HASH := $(shell cat requirements.txt pyproject.toml \
                requirements-test.txt | cksum | tr -d ' \t')
+LIBRARIES := .libraries
+LIBRARIES_HASH := $(shell cksum < requirements-libraries.txt | tr -d ' \t')
+LIBRARIES_READY := $(LIBRARIES)/.ready-$(LIBRARIES_HASH)
 BOOK_READY := $(VENV)/.book-$(BOOK_HASH)
 TEST_READY := $(VENV)/.test-$(TEST_HASH)
 
@@ -38,9 +41,9 @@ BUILD := $(WITHIN) $(VENV)/bin/jupyter-book build . --all -n -W --keep-going
 SPLIT := -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help book book-instructor test test-full test-pages test-kill \
-        test-load test-repeat test-oldest test-newest test-gpu coverage lint \
-        dist serve bench bundle clean
+.PHONY: help book book-instructor test test-full test-libraries \
+        test-pages test-kill test-load test-repeat test-oldest test-newest \
+        test-gpu coverage lint dist serve bench bundle clean
 
 help: ## this list
 	@echo "usage: make TARGET"
@@ -60,6 +63,9 @@ test: $(TEST_READY) ## unit tests, oracles and doctests
 
 test-full: $(TEST_READY) ## whole tables, of which make test takes a part
 	@$(TESTS) $(SPLIT) -m full tests
+
+test-libraries: $(LIBRARIES_READY) ## networks and files of other libraries
+	@PYTHONPATH="$(CURDIR)/$(LIBRARIES)" $(TESTS) tests/libraries
 
 test-pages: $(TEST_READY) ## the rendered book in a browser (after make book)
 	@$(TESTS) -m page tests/pages
@@ -160,4 +166,12 @@ $(TEST_READY): $(BOOK_READY)
 	@echo "Installing what the tests need"
 	@rm -f $(VENV)/.test-*
 	@$(PIP) -r requirements-test.txt
+	@touch $@
+
+# Beside .venv, not in it: each as pinned and none with its dependencies, so
+# that no other torch comes along and the other tests see what a user has.
+$(LIBRARIES_READY): | $(TEST_READY)
+	@echo "Installing the libraries that test-libraries runs"
+	@rm -rf $(LIBRARIES)
+	@$(PIP) --no-deps --target $(LIBRARIES) -r requirements-libraries.txt
 	@touch $@

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 ANSWERS = ("solution", "teacher")  # tags of cells beside the argument
 
 MARK = re.compile(r"<!--\s*(claim|given):\s*([^>]*?)\s*-->")
-FENCE = re.compile(r"^(`{3,}|:{3,})(.*)$")
+FENCE = re.compile(r"^(`{3,}|~{3,}|:{3,})(.*)$")
 # A sentence ends where the next begins with a capital, a symbol or a role.
 END = re.compile(
     r"""[.!?]["'”*_)]*(?=\s+(?:["“*_(]*[A-Z0-9]|⟦|[•|]|$)|\s*$)"""

@@ -44,6 +44,7 @@ from dldna.batches.in_memory import (
 )
 from dldna.batches.leaves import (
     Batch,
+    Called,
     Sized,
     cut,
     each,
@@ -61,6 +62,7 @@ __all__ = [
     "TARGETS",
     "Batch",
     "BatchList",
+    "Called",
     "Sized",
     "SizedBatches",
     "apply",

@@ -4,11 +4,12 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from dldna.batches.leaves import (
     Batch,
+    Called,
     Sized,
     each,
     is_graph,
@@ -88,6 +89,10 @@ def spread(call: Callable, inputs: Any) -> Any:
         >>> spread(lambda a, b: a - b, (3, 1)), spread(lambda a: a[0], [3, 1])
         (2, 3)
     """
+    if isinstance(inputs, Called):
+        if not isinstance(call, nn.Module):
+            raise TypeError("the model is not run by its plain call")
+        return inputs.call(call, inputs.inputs)
     if isinstance(inputs, Tensor):
         return call(inputs)
     if isinstance(inputs, Mapping):
@@ -134,10 +139,13 @@ def size(batch: Batch) -> int:
         inputs, target = split(batch)
     except TypeError:
         inputs, target = batch, None
+    if isinstance(inputs, Called):
+        inputs = inputs.inputs
+        if isinstance(inputs, (tuple, list)) and len(inputs) == 2:
+            inputs, target = inputs
     if isinstance(inputs, PackedSequence):
         return int(inputs.batch_sizes[0])
-    several = isinstance(inputs, list) and isinstance(target, (list, Tensor))
-    if several and _length(target) == len(inputs):  # a list of images, say
+    if _is_list(inputs, target):
         return len(inputs)
     known = {n for t in tensors(inputs) for n in t.shape[:2]}
     for tensor in tensors(target):
@@ -205,8 +213,18 @@ def _hangs_together(batch: Batch) -> str:
         batch = batch.batch
         return _hangs_together(batch) or type(batch).__name__
     pair = isinstance(batch, (tuple, list)) and len(batch) == 2
+    if pair and isinstance(batch[0], Called):
+        return _hangs_together(batch[0].inputs)
     inputs = batch[0] if pair and not is_whole(batch) else batch
+    if pair and _is_list(*batch):
+        return "list of samples"
     return type(inputs).__name__ if is_whole(inputs) else ""
+
+
+def _is_list(inputs: Any, target: Any) -> bool:
+    """Whether each sample has a tensor of its own, as images of many sizes."""
+    several = isinstance(inputs, list) and isinstance(target, (list, Tensor))
+    return several and _length(target) == len(inputs)
 
 
 def _length(thing: Any) -> int | None:

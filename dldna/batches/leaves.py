@@ -25,6 +25,19 @@ class Sized:
     n: int
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Called:
+    """Inputs that a model does not get by its plain call.
+
+    Args:
+        inputs: all that the call gets.
+        call: ``f(model, inputs) -> output``.
+    """
+
+    inputs: Batch
+    call: Callable[[Any, Batch], Any]
+
+
 def inner(batch: Batch) -> Batch:
     """A batch as the caller gave it.
 
@@ -32,7 +45,10 @@ def inner(batch: Batch) -> Batch:
         >>> inner(Sized({"bags": 1}, 40)), inner({"x": 1})
         ({'bags': 1}, {'x': 1})
     """
-    return batch.batch if isinstance(batch, Sized) else batch
+    if isinstance(batch, Sized):
+        batch = batch.batch
+    called = isinstance(batch, tuple) and isinstance(batch[0], Called)
+    return (batch[0].inputs, *batch[1:]) if called else batch
 
 
 def is_graph(batch: Batch) -> bool:
@@ -54,7 +70,7 @@ def is_whole(batch: Batch) -> bool:
         >>> is_whole((1, 2)), is_whole(pack_sequence([torch.ones(2)]))
         (False, True)
     """
-    if isinstance(batch, (Mapping, Tensor, Sized)):
+    if isinstance(batch, (Mapping, Tensor, Sized, Called)):
         return False
     record = dataclasses.is_dataclass(batch) and not isinstance(batch, type)
     return record or isinstance(batch, PackedSequence) or is_graph(batch)
@@ -75,6 +91,8 @@ def parts(batch: Batch) -> tuple[list[Any], Callable[[list], Batch]] | None:
         return list(batch.values()), lambda v: dict(zip(batch, v, strict=True))
     if isinstance(batch, Sized):
         return [batch.batch], lambda v: Sized(v[0], batch.n)
+    if isinstance(batch, Called):
+        return [batch.inputs], lambda v: Called(v[0], batch.call)
     if isinstance(batch, PackedSequence):
         # the sizes of its steps stay on the CPU, whatever moves
         data, sizes, order, back = batch

@@ -87,7 +87,8 @@ def surface(
         model: any module whose forward takes the batch's inputs.
         loss_fn: a torch loss, or ``f(output, batch)`` (see
             :mod:`dldna.batches`), or "model" for the loss that the model
-            returns when it gets the whole batch, labels too.
+            gives when it gets the whole batch, labels too (a Lightning
+            module by its ``training_step``, a detector in training mode).
         data: a loader, tensors or NumPy arrays, or dict batches. One pass
             is kept in memory and used for every point. Axis 0 is the
             batch; where the target tells that it is not (a recurrent
@@ -279,7 +280,7 @@ def _prepare(
     """Check everything; choose directions and grid."""
     check_budget(budget_s, budget_points)
     count("pairs", pairs)
-    loss_fn, data = resolved(loss_fn, data)
+    loss_fn, data = resolved(loss_fn, data, model)
     check_loss(loss_fn, data)
     held = batching.held(data, limit)
     samples = sum(batching.size(b) for b in held)

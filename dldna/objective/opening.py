@@ -60,7 +60,7 @@ def opened(
             f"{missing} missing: give a model, a loss and data, or an "
             "Objective"
         )
-    return model, *resolved(loss_fn, data)
+    return model, *resolved(loss_fn, data, model)
 
 
 def accepts_objective(function: Callable) -> Callable:
@@ -105,7 +105,8 @@ def accepts_objective(function: Callable) -> Callable:
                 raise TypeError(SIZED)
             named["data"] = SizedBatches(named["data"], size)
         if "loss_fn" in named and "data" in named:
-            pair = resolved(named["loss_fn"], named["data"])
+            first = next(iter(named.values()))
+            pair = resolved(named["loss_fn"], named["data"], first)
             named["loss_fn"], named["data"] = pair
         with loss_kept(_loss_of(named)):
             return function(*bound.args, **bound.kwargs)

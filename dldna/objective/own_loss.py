@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from dldna import batches as bt
+from dldna.objective.own_call import own_call
 
 OWN = "model"
 
@@ -68,6 +69,8 @@ class WholeBatches:
 
     Args:
         data: as for :func:`dldna.batches.held`.
+        model: the network, which tells how it wants to be called (see
+            :func:`dldna.objective.own_call.own_call`).
 
     Example:
         >>> import torch
@@ -77,14 +80,17 @@ class WholeBatches:
         (['labels', 'x'], [1.0, 1.0])
     """
 
-    def __init__(self, data: Any):
-        self.data = data
+    def __init__(self, data: Any, model: Any = None):
+        self.data, self.model = data, model
         self.dataset = getattr(data, "dataset", None)
         self.name = getattr(data, "name", "")
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        call, asked = None, not isinstance(self.model, nn.Module)
         for given in bt.held_one_by_one(self.data):
             batch = bt.inner(given)
+            if not asked:
+                call, asked = own_call(self.model, batch, OwnLoss()), True
             inputs = dict(batch) if isinstance(batch, Mapping) else batch
             target = bt.split(batch)[1]
             if target is None:  # under a name that only the model knows
@@ -93,6 +99,8 @@ class WholeBatches:
                     t for t in bt.tensors(batch) if t.ndim and len(t) == size
                 )
             sized = isinstance(given, bt.Sized)
+            if call is not None:
+                inputs = bt.Called(inputs, call)
             pair = inputs, target
             yield bt.Sized(pair, given.n) if sized else pair
 
@@ -100,7 +108,9 @@ class WholeBatches:
 _READY = (WholeBatches, bt.BatchList)
 
 
-def resolved(loss_fn: Any, data: Any) -> tuple[Callable, Any]:
+def resolved(
+    loss_fn: Any, data: Any, model: Any = None
+) -> tuple[Callable, Any]:
     """A loss and data as they are worked with; "model" is the model's own.
 
     Example:
@@ -108,10 +118,10 @@ def resolved(loss_fn: Any, data: Any) -> tuple[Callable, Any]:
         "the model's own loss"
     """
     if isinstance(loss_fn, str) and loss_fn == OWN:
-        return OwnLoss(), WholeBatches(data)
+        return OwnLoss(), WholeBatches(data, model)
     inner = getattr(loss_fn, "loss_fn", None)  # a Weighed one's
     if isinstance(inner, OwnLoss) and not isinstance(data, _READY):
-        return loss_fn, WholeBatches(data)
+        return loss_fn, WholeBatches(data, model)
     return loss_fn, data
 
 

@@ -95,7 +95,7 @@ def batch_weight(loss_fn: Callable, batch: Any) -> float:
         4.0
     """
     if isinstance(loss_fn, Weighed):
-        return float(loss_fn.batch_weight(batch))
+        return float(loss_fn.batch_weight(bt.inner(batch)))
     samples = float(bt.size(batch))
     options = class_options(loss_fn)
     if options is None or reduction(loss_fn) != "mean":

@@ -55,7 +55,7 @@ def evaluate(
         (True, True)
     """
     check_ready(model)
-    loss_fn, loader = resolved(loss_fn, loader)
+    loss_fn, loader = resolved(loss_fn, loader, model)
     with untouched(model), loss_kept(loss_fn):
         return measure(model, loader, loss_fn)
 

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("test", "test-full", "dist", "book", "test-pages")
+PARTS = (
+    *("test", "test-full", "test-libraries"),
+    *("dist", "book", "test-pages"),
+)
 MAKE = """#!/bin/sh
 echo "make $2"
 case $2 in

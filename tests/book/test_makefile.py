@@ -9,8 +9,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 TARGETS = (
-    *("help", "book", "book-instructor", "test", "test-full", "test-pages"),
-    *("test-kill", "test-load", "test-repeat", "test-oldest", "test-newest"),
+    *("help", "book", "book-instructor", "test", "test-full"),
+    *("test-libraries", "test-pages", "test-kill", "test-load"),
+    *("test-repeat", "test-oldest", "test-newest"),
     *("test-gpu", "coverage", "lint", "dist", "serve", "bench", "bundle"),
     "clean",
 )

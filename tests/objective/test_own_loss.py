@@ -263,3 +263,119 @@ def test_an_objective_beside_a_loss_is_refused_in_words():
     f = Objective(make(), "model", data)
     with pytest.raises(TypeError, match="holds its loss and data"):
         surface(f, "model", data)
+
+
+class Step(Reader):
+    """As Lightning's modules: a step, in which it logs."""
+
+    form = "logits"
+
+    def forward(self, input_ids):
+        return self.head(torch.tanh(self.embed(input_ids)))
+
+    def log(self, *args):
+        raise RuntimeError("no trainer")
+
+    def training_step(self, batch, number):
+        ids, labels = batch
+        self.log("step", number)
+        z = F.dropout(self(ids), 0.5, self.training)
+        loss = F.cross_entropy(z.flatten(0, 1), labels.flatten())
+        return {"loss": loss, "logits": z}
+
+
+class Detector(Pairs):
+    """Gives its losses in training mode alone, and draws while it does."""
+
+    names = "loss_class", "loss_size"
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.BatchNorm1d(4), nn.Dropout(0.5))
+
+    def forward(self, images, targets=None):
+        if not self.training:
+            return [{"scores": self.head(images)}]
+        drawn = torch.randperm(len(images))[:3]
+        z = self.head(self.body(images[drawn]))
+        losses = F.cross_entropy(z, targets[drawn]), z.pow(2).mean()
+        return dict(zip(self.names, losses, strict=True))
+
+
+class Plain(Detector):
+    """Names of losses that do not say so, as RetinaNet's."""
+
+    names = "classification", "regression"
+
+
+def step_loss(model, batch):
+    z = model(batch[0])
+    return F.cross_entropy(z.flatten(0, 1), batch[1].flatten())
+
+
+def losses_of(model, batch):
+    """In training mode, what is inside in eval mode, one draw."""
+    model.training = True
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        losses = model(*batch)
+    model.training = False
+    return sum(losses.values())
+
+
+IDS = torch.randint(11, (4, 5), generator=torch.Generator().manual_seed(0))
+OWN_CALLS = {
+    "a step": (Step, (IDS, IDS), step_loss),
+    "detector": (Detector, CASES["pairs"][1][0], losses_of),
+    "bare names": (Plain, CASES["pairs"][1][0], losses_of),
+}
+
+
+@pytest.mark.parametrize("kind", OWN_CALLS)
+def test_a_step_or_training_mode_gives_the_loss(kind):
+    make, batch, plain = OWN_CALLS[kind]
+    model, twin = make(), make().eval()
+    twin.load_state_dict(model.state_dict())
+    before = [m.training for m in model.modules()]
+    d, e = ([torch.randn_like(p) for p in twin.parameters()] for _ in "ab")
+    s = surface(model, "model", [batch], [d, e], resolution=3)
+    with torch.no_grad():
+        for p, a, b in zip(twin.parameters(), d, e, strict=True):
+            p.add_(a - b)
+        right = plain(twin, batch).item()
+    assert s.losses[2, 0] == pytest.approx(right, rel=1e-6)
+    f = Objective(model, "model", [batch])
+    twin.load_state_dict(model.state_dict())
+    own = list(twin.parameters())
+    slopes = torch.autograd.grad(
+        plain(twin, batch), own, materialize_grads=True, create_graph=True
+    )
+    flat = torch.cat([g.reshape(-1) for g in slopes])
+    torch.testing.assert_close(f.gradient(), flat.detach())
+    rows = [
+        torch.cat([
+            h.reshape(-1)
+            for h in torch.autograd.grad(
+                g, own, retain_graph=True, materialize_grads=True
+            )
+        ])
+        for g in flat
+    ]  # fmt: skip
+    values = torch.linalg.eigvalsh(torch.stack(rows))
+    top = top_eigenpairs(f, k=1, tol=1e-4).eigenvalues[0]
+    assert top == pytest.approx(values[values.abs().argmax()].item(), rel=1e-3)
+    assert evaluate(model, [batch], "model")[0] == pytest.approx(f.loss())
+    assert s.provenance.n_samples == 4
+    assert [m.training for m in model.modules()] == before
+    assert "log" not in vars(model)
+
+
+def test_what_a_step_gets_may_be_cut_and_weighed():
+    model, batch = Step(), (IDS, IDS)
+    cut = surface(model, "model", [batch], resolution=3, limit=2)
+    whole = surface(model, "model", [(IDS[:2], IDS[:2])], resolution=3)
+    assert cut.centre_loss == pytest.approx(whole.centre_loss, rel=1e-6)
+    counted = Weighed("model", lambda batch: batch[1].numel())
+    parts = [(IDS[:3], IDS[:3]), (IDS[3:], IDS[3:])]
+    loss = Objective(model, counted, parts).loss()
+    assert loss == pytest.approx(Objective(model, "model", [batch]).loss())

@@ -1,0 +1,106 @@
+"""Networks of other libraries beside a loop that writes the weights.
+
+    PYTHONPATH=.libraries python benchmarks/library_models.py [--only timm]
+
+The small networks that `make test-libraries` runs, each given as its library
+makes it. The table says how many lines the user writes beyond the one call;
+the way taken on a surface of 21 x 21 points; its largest relative difference
+to a loop that writes the weights, calls the model and reads the loss; the
+processor time of both, the call's set-up and checks included; and how far
+the Hessian's top eigenvalue lies from ARPACK's on double backward products.
+Network by network, both are timed in turns on one thread.
+"""
+
+import argparse
+import os
+import sys
+import time
+import warnings
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import torch
+from _report import write_section
+
+os.environ.setdefault("DLDNA_PROGRESS", "0")
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from libraries.models import CASES, made
+from libraries.plain import (
+    directions,
+    surface,
+    top_eigenvalue,
+)
+
+from dldna import landscape
+from dldna.data import torchvision
+
+SIDE = 21
+HEAD = (
+    "| network | lines | way | error | ours, s | loop, s | ratio | "
+    "top eigenvalue, error |\n|---|---|---|---|---|---|---|---|"
+)
+
+
+def row(name: str) -> tuple[str, float]:
+    """One line of the table, and the error of the surface."""
+    case, twin = made(name), made(name)
+    d, e = directions(twin.model)
+    before = {k: v.clone() for k, v in case.model.state_dict().items()}
+    at = time.process_time()
+    found = landscape.surface(
+        case.model, case.loss_fn, [case.batch], [d, e], resolution=SIDE,
+        **case.options,
+    )  # fmt: skip
+    ours = time.process_time() - at
+    at = time.process_time()
+    right = surface(twin, d, e, found.alphas, found.betas)
+    loop = time.process_time() - at
+    error = float(np.max(np.abs(found.losses / right - 1)))
+    top = landscape.top_eigenpairs(
+        case.model, case.loss_fn, [case.batch], k=1, dtype="float64",
+        tol=1e-4, **case.options,
+    ).eigenvalues[0]  # fmt: skip
+    true = top_eigenvalue(made(name))
+    after = case.model.state_dict()
+    assert all(torch.equal(v, after[k]) for k, v in before.items()), name
+    line = (
+        f"| {name} | {case.lines} | {found.way} | {error:.0e} | {ours:.2f} | "
+        f"{loop:.2f} | {ours / loop:.2f} | {abs(top / true - 1):.0e} |"
+    )
+    return line, error
+
+
+def main() -> None:
+    """Measure, print and write the section."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="of one library")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    torchvision()
+    names = [name for name in CASES if name.startswith(given.only)]
+    rows, errors = [], []
+    for name in names:
+        line, error = row(name)
+        print(line, flush=True)
+        rows.append(line)
+        errors.append(error)
+    if given.only:
+        return
+    libraries = sorted({name.split(":")[0] for name in CASES})
+    versions = ", ".join(f"{x} {metadata.version(x)}" for x in libraries)
+    plain = sum(made(name).lines == 0 for name in CASES)
+    text = (
+        "## Networks of other libraries\n\n"
+        f"{len(rows)} networks of {len(libraries)} libraries, {plain} of them "
+        f"without a line beyond the call; largest error {max(errors):.0e}. "
+        f"Surfaces of {SIDE} x {SIDE} points in float32, set-up included, "
+        "beside a loop that writes the weights; processor time of one "
+        f"thread. torch {torch.__version__}, {versions}.\n\n{HEAD}\n"
+    )
+    write_section("libraries", text + "\n".join(rows))
+
+
+if __name__ == "__main__":
+    main()
