@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from dldna import checks, params
 from dldna.data import Loader
 from dldna.graph import ComputationalGraph
+from dldna.guard import untouched
 from dldna.objective.reductions import loss_name
 from dldna.progress import track
 from dldna.records import History, Provenance, Record
@@ -93,10 +94,12 @@ class Sweep(Record):
             raise ValueError(
                 f"the runs have {own} parameters each, the model {size}"
             )
-        stacked = Ensemble(model, data[0])
         flat = torch.from_numpy(self.weights).transpose(0, 1).flatten(0, 1)
-        flat = flat.to(next(iter(stacked.like.values())).device)
-        found = score(stacked, per_run(loss_fn), flat, len(self.seeds), *data)
+        losses, seeds = per_run(loss_fn), len(self.seeds)
+        with untouched(model):
+            stacked = Ensemble(model, data[0])
+            flat = flat.to(next(iter(stacked.like.values())).device)
+            found = score(stacked, losses, flat, seeds, *data)
         shape = (len(self.seeds), len(self.settings))
         return tuple(v.view(shape).T.cpu().numpy() for v in found)
 
