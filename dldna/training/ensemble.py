@@ -157,6 +157,43 @@ def per_run(loss_fn: Callable) -> Callable[[Tensor, Tensor], Tensor]:
     return losses
 
 
+@torch.no_grad()
+def score(
+    stacked: Ensemble,
+    losses: Callable[[Tensor, Tensor], Tensor],
+    flat: Tensor,
+    seeds: int,
+    x: Tensor,
+    y: Tensor,
+    most: int = 2048,
+) -> tuple[Tensor, Tensor]:
+    """Mean loss and fraction of right answers of R runs on one data set.
+
+    Args:
+        stacked: the model.
+        losses: of :func:`per_run`.
+        flat: (R, P) parameters.
+        seeds: number of seeds among the R runs.
+        x, y: inputs (N, ...) and targets (N, ...).
+        most: samples in one pass.
+
+    Returns:
+        (R,) and (R,); the fractions are NaN for losses without classes.
+    """
+    loss = torch.zeros(len(flat), dtype=torch.float64)
+    right = torch.zeros_like(loss)
+    views = stacked.views(flat)
+    for a, b in zip(x.split(most), y.split(most), strict=True):
+        out = stacked(views, a.expand(seeds, *a.shape))
+        targets = b.expand(seeds, *b.shape)
+        loss += losses(out, targets).double() * len(a)
+        if b.is_floating_point():
+            right += torch.nan
+        else:
+            right += (out.argmax(-1) == b).double().sum(1)
+    return loss / len(x), right / len(x)
+
+
 def _is_default(loss: nn.CrossEntropyLoss) -> bool:
     return (
         loss.weight is None

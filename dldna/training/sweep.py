@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from dldna import checks, params
 from dldna.data import Loader
 from dldna.graph import ComputationalGraph
+from dldna.guard import untouched
 from dldna.objective.reductions import loss_name
 from dldna.progress import track
 from dldna.records import History, Provenance, Record
-from dldna.training.ensemble import Ensemble, per_run
+from dldna.training.ensemble import Ensemble, per_run, score
 from dldna.training.updates import Update, of_rule
 
 
@@ -53,6 +54,54 @@ class Sweep(Record):
     weights: np.ndarray
     steps_per_epoch: int
     provenance: Provenance = field(default_factory=Provenance)
+
+    def judge(
+        self,
+        model: nn.Module,
+        data: tuple[Tensor, Tensor],
+        loss_fn: Callable = nn.functional.cross_entropy,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Try the final weights of all runs on other data.
+
+        So that some data choose among the settings and others report,
+        without training twice.
+
+        Args:
+            model: a module like those that were trained; its own weights
+                do not matter.
+            data: inputs (N, ...) and targets (N, ...).
+            loss_fn: ``loss_fn(output, target)``.
+
+        Returns:
+            (S, K) mean loss, and (S, K) fraction of right answers, NaN
+            for losses without classes.
+
+        Raises:
+            ValueError: a model with another number of parameters.
+
+        Example:
+            >>> from dldna.data import load
+            >>> d = load("moons")
+            >>> got = sweep(
+            ...     lambda seed: nn.Linear(2, 2), (d.train_x, d.train_y),
+            ...     "sgd", [{"lr": 0.1}, {"lr": 1.0}], steps=7)
+            >>> loss, right = got.judge(nn.Linear(2, 2), (d.test_x, d.test_y))
+            >>> right.shape
+            (2, 5)
+        """
+        size, own = params.count(params.of(model)), self.weights.shape[-1]
+        if size != own:
+            raise ValueError(
+                f"the runs have {own} parameters each, the model {size}"
+            )
+        flat = torch.from_numpy(self.weights).transpose(0, 1).flatten(0, 1)
+        losses, seeds = per_run(loss_fn), len(self.seeds)
+        with untouched(model):
+            stacked = Ensemble(model, data[0])
+            flat = flat.to(next(iter(stacked.like.values())).device)
+            found = score(stacked, losses, flat, seeds, *data)
+        shape = (len(self.seeds), len(self.settings))
+        return tuple(v.view(shape).T.cpu().numpy() for v in found)
 
     def history(self, setting: int, seed: int) -> History:
         """One run's history; ``seed`` counts from 0 in ``seeds``."""
@@ -242,21 +291,8 @@ class _ModelJob:
         self.flat = flat.detach()
         return losses.detach(), grad
 
-    @torch.no_grad()
-    def score(self, flat: Tensor, x: Tensor, y: Tensor, most: int = 2048):
-        loss = torch.zeros(len(flat), dtype=torch.float64)
-        right = torch.zeros_like(loss)
-        views = self.stacked.views(flat)
-        for a, b in zip(x.split(most), y.split(most), strict=True):
-            inputs = a.expand(self.seeds, *a.shape)
-            targets = b.expand(self.seeds, *b.shape)
-            out = self.stacked(views, inputs)
-            loss += self.losses(out, targets).double() * len(a)
-            if b.is_floating_point():
-                right += torch.nan
-            else:
-                right += (out.argmax(-1) == b).double().sum(1)
-        return loss / len(x), right / len(x)
+    def score(self, flat: Tensor, x: Tensor, y: Tensor):
+        return score(self.stacked, self.losses, flat, self.seeds, x, y)
 
 
 class _GraphJob:

@@ -13,6 +13,7 @@ import re
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -121,6 +122,16 @@ def _sweep_like_a_callback(case):
     watcher.on_start(state)
     state.step = 1
     watcher.on_step(state)
+
+
+def _judge_a_sweep(case):
+    none = np.zeros((1, 1, 0))
+    size = params.count(params.of(case.model))
+    training.Sweep(
+        settings=[{"lr": 0.1}], seeds=np.array([0]), step_loss=none,
+        epochs=none, test_loss=none, test_accuracy=none,
+        weights=np.zeros((1, 1, size), "f4"), steps_per_epoch=1,
+    ).judge(case.model, case.data, case.loss)  # fmt: skip
 
 
 def _observe(case):
@@ -393,6 +404,7 @@ CALLS = {
         lambda c: training.CONTESTANTS["Adam"].build(c.model, 0.1)
     ),
     "training.Dynamics, as a callback": _sweep_like_a_callback,
+    "training.Sweep.judge": _judge_a_sweep,
     "training.evaluate": (
         lambda c: training.evaluate(c.model, [c.data], c.loss)
     ),

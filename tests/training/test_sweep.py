@@ -1,5 +1,7 @@
 """A sweep gives the numbers of its runs one by one, by torch's optimizers."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -154,6 +156,23 @@ def test_the_test_set_is_scored_after_each_epoch(moons):
     assert history.train_loss[0] == pytest.approx(
         np.average(got.step_loss[0, 0, :7], weights=sizes)
     )
+
+
+@pytest.mark.parametrize("make", [net, normed])
+def test_runs_are_judged_on_other_data_as_a_loop_would(make, moons):
+    settings = [{"lr": 0.1}, {"lr": 1.0}]
+    got = sweep(make, moons, "sgd", settings, SEEDS, steps=5)
+    x, y = moons[0][60:], moons[1][60:]
+    loss, right = got.judge(make(0), (x, y))
+    for s, k in itertools.product(range(2), range(2)):
+        model, flat = make(9), torch.from_numpy(got.weights[s, k])
+        nn.utils.vector_to_parameters(flat, model.parameters())
+        with torch.no_grad():
+            out = model(x)
+        assert loss[s, k] == pytest.approx(F.cross_entropy(out, y).item())
+        assert right[s, k] == (out.argmax(1) == y).double().mean().item()
+    with pytest.raises(ValueError, match="parameters each, the model 6"):
+        got.judge(nn.Linear(2, 2), (x, y))
 
 
 def test_a_schedule_scales_every_rate(moons):
