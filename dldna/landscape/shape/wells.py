@@ -241,6 +241,7 @@ def descend(
         ValueError: the start is not two finite numbers.
 
     Example:
+        >>> import torch
         >>> bowl = lambda w: (w * w).sum()
         >>> path = descend(bowl, (1.0, 2.0),
         ...                lambda p: torch.optim.SGD(p, lr=0.25), steps=1)
