@@ -13,7 +13,7 @@ from dldna.landscape.scan.store import thin
 from dldna.model_page import budget_split
 from dldna.model_page.budget_split import Need, prices, split
 from dldna.model_page.findings import Findings
-from dldna.model_page.page_figures import draw
+from dldna.model_page.page_figures import draw, warm_up
 from dldna.model_page.parts import PARTS, Bench, Part, count
 from dldna.model_page.sentences import WORDS, has
 from dldna.objective import Objective
@@ -49,7 +49,6 @@ def bench_of(
     n = count(held)
     samples, options = min(n, PILOT), {}
     while True:
-        start = budget_split.clock()
         objective = make(thin(held, samples) if samples < n else held)
         try:
             price = prices(objective, **options)
@@ -64,9 +63,9 @@ def bench_of(
             options=options,
             **words,
         )
-        now = budget_split.clock()
-        left = began + budget_s - now - _drawing(bench)
-        room = PRICING * budget_s / max(now - start, 1e-9)
+        left = began + budget_s - budget_split.clock() - _drawing(bench)
+        again = 3 * price.setup + 12 * price.loss + 6 * price.product
+        room = PRICING * budget_s / again
         most = min(n, _fitting(bench, left), math.floor(room * samples))
         if most <= 1.2 * samples:
             return bench
@@ -96,6 +95,7 @@ def measured(
     """
     figures: dict[str, str] = {}
     parts, drawing = _wanted(bench), DRAWING
+    warm_up()
     found.facts["samples used"] = bench.objective.n_samples
     found.facts["price"] = vars(bench.price)
     for at, part in enumerate(track(parts, "page")):

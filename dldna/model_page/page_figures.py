@@ -57,6 +57,14 @@ def draw(name: str, findings: Findings, alt: str) -> str:
         return svg(figure, name, alt)
 
 
+def warm_up() -> None:
+    """Draw nothing once: the first figure of a process looks for fonts."""
+    with style():
+        figure = Figure()
+        figure.subplots().set_xlabel(r"$\alpha$")
+        svg(figure, "first", "nothing")
+
+
 def svg(figure: Figure, name: str, alt: str) -> str:
     """An SVG element with ids of its own, in the page's colours.
 

@@ -32,7 +32,7 @@ FEW = 128  # samples whose losses are looked at, at least
 APART = 6e-5  # seconds to take one sample's loss out of its batch
 PAIRS, PRODUCTS = 5, 120  # what is worth looking for
 STEPS, PROBES = 10, 30  # of the ascent; products of the trace
-SEEDS, POINTS = 5, 21  # of lines, at least; each line's points
+SEEDS, POINTS, FEWER = 5, 21, 11  # lines, and the points of each
 MOST_SEEDS = 200
 PLANES, GRID = 3, 17
 LAYER_PRODUCTS = 25
@@ -291,17 +291,18 @@ def _density(b: Bench, seconds: float) -> dict[str, Any]:
 
 
 def _lines_cost(b: Bench) -> tuple[float, float]:
-    each = (POINTS + 8) * b.price.loss + 0.01
-    return 3 * each, SEEDS * each
+    few, each = (n * b.price.loss + 0.01 for n in (FEWER + 8, POINTS + 8))
+    return 2 * few, SEEDS * each
 
 
 def _lines(b: Bench, seconds: float) -> dict[str, Any]:
     began, lines = budget_split.clock(), []
+    points = POINTS if seconds > _lines_cost(b)[1] / 2 else FEWER
     for seed in range(b.seed, b.seed + MOST_SEEDS):
         spent = budget_split.clock() - began
-        if len(lines) >= 3 and spent * (1 + 1 / len(lines)) > seconds:
+        if len(lines) >= 2 and spent * (1 + 1 / len(lines)) > seconds:
             break
-        lines.append(line(b.objective, "random", resolution=POINTS, seed=seed))
+        lines.append(line(b.objective, "random", resolution=points, seed=seed))
     return {"lines": banded(lines)}
 
 

@@ -40,7 +40,13 @@ def run_by_counting(patch):
         return product(self, vectors)
 
     patch.setattr(landscape.Operator, "__matmul__", counted_product)
-    small = {"GRID": 9, "POINTS": 5, "DENSITY_STEPS": 12, "MOST_SEEDS": 40}
+    small = {
+        "GRID": 9,
+        "POINTS": 5,
+        "FEWER": 5,
+        "DENSITY_STEPS": 12,
+        "MOST_SEEDS": 40,
+    }
     for name, size in small.items():
         patch.setattr(parts, name, size)
     for name in ("line", "surface"):  # each evaluation is a forward pass
