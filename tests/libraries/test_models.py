@@ -70,7 +70,8 @@ def test_the_top_eigenvalue_is_that_of_an_independent_iteration(name):
     )  # fmt: skip
     same(before, state_of(case.model))
     right = top_eigenvalue(made(name))
-    assert found.eigenvalues[0] == pytest.approx(right, rel=1e-5)
+    # before training both ends of a spectrum may be equally far out
+    assert abs(found.eigenvalues[0]) == pytest.approx(abs(right), rel=1e-5)
 
 
 def test_there_are_as_many_as_the_page_says():
