@@ -28,7 +28,7 @@ class Case:
         plain: ``f(model, batch)``, the loss as its library has it.
         lines: what a user writes beyond the one call, in lines.
         options: more of the call, by keyword.
-        curved: whether torch knows second derivatives of all of it.
+        curved: whether its curvature is looked at, too.
     """
 
     model: nn.Module
@@ -349,12 +349,14 @@ def FasterRCNN():
 
     if not _has_ops():  # torchvision was built for another torch
         boxes.batched_nms = best_first
-    return detection(
+    found = detection(
         "FasterRCNN", rpn_anchor_generator=anchors(),
         box_roi_pool=MultiScaleRoIAlign(["0"], 3, 1),
         rpn_post_nms_top_n_train=20, rpn_pre_nms_top_n_train=50,
         rpn_pre_nms_top_n_test=50, box_detections_per_img=5,
     )  # fmt: skip
+    found.curved = False  # minutes, where regions are pooled in Python
+    return found
 
 
 # --- torch_geometric -----------------------------------------------------
