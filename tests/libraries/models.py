@@ -434,7 +434,13 @@ def adapted(config):
     for name, p in model.named_parameters():
         if "lora_B" in name:
             nn.init.normal_(p, std=0.1)  # zero before training
-    return Case(model, "model", base.batch, own)
+    # DoRA takes the length of the weights as a constant in its gradient, so
+    # that this is not the loss's, and dldna refuses to curve it
+    return Case(model, "model", base.batch, own, curved=config is not dora)
+
+
+def dora(peft):
+    return lora(peft, use_dora=True)
 
 
 def lora(peft, **more):
@@ -449,7 +455,7 @@ def ia3(peft):
 
 CASES |= {
     "peft: LoRA": partial(adapted, lora),
-    "peft: DoRA": partial(adapted, partial(lora, use_dora=True)),
+    "peft: DoRA": partial(adapted, dora),
     "peft: IA3": partial(adapted, ia3),
 }
 

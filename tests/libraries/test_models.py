@@ -64,7 +64,7 @@ def test_a_surface_is_that_of_a_loop_that_writes_the_weights(name):
 def test_the_top_eigenvalue_is_that_of_an_independent_iteration(name):
     case = made(name)
     if not case.curved:
-        pytest.skip("takes minutes")
+        pytest.skip("the case says why")
     before = state_of(case.model)
     found = landscape.top_eigenpairs(
         case.model, case.loss_fn, [case.batch], k=1, dtype="float64",
