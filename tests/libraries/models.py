@@ -28,7 +28,7 @@ class Case:
         plain: ``f(model, batch)``, the loss as its library has it.
         lines: what a user writes beyond the one call, in lines.
         options: more of the call, by keyword.
-        curved: whether torch knows second derivatives of all of it.
+        curved: whether its curvature is looked at, too.
     """
 
     model: nn.Module
@@ -75,6 +75,20 @@ def own(model, batch):
 def pair(loss, model, batch):
     """A loss of torch, of a model that takes one tensor."""
     return loss(model(batch[0]), batch[1])
+
+
+def stirred(model):
+    """Weights that start at zero, where a ReLU stands on its kink."""
+    for p in model.parameters():
+        if not p.any():
+            nn.init.normal_(p, std=0.1)
+
+
+def seen(model, batch, times=3):
+    """A model whose normalisation has met data, so that signals live."""
+    for _ in range(times):
+        model.train()(batch[0])
+    return model.eval()
 
 
 def images(n=6, channels=3, size=32, classes=5):
@@ -215,7 +229,9 @@ def of_timm(name):
 
     sized = {"img_size": 64} if "vit" in name else {}
     model = timm.create_model(name, num_classes=5, **sized)
-    return Case(model, F.cross_entropy, images(2, 3, 64), classes_of)
+    stirred(model)
+    batch = images(2, 3, 64)
+    return Case(seen(model, batch), F.cross_entropy, batch, classes_of)
 
 
 for _name in ("resnet", "efficientnet", "vit", "convnext", "nfnet",
@@ -234,20 +250,23 @@ def tv():
 
 @case("torchvision")
 def ShuffleNetV2():
-    model = tv().ShuffleNetV2([1, 1, 1], [8, 8, 16, 32, 32], num_classes=5)
-    return Case(model, F.cross_entropy, images(4), classes_of)
+    model, batch = (
+        tv().ShuffleNetV2([1, 1, 1], [8, 8, 16, 32, 32], num_classes=5),
+        images(4),
+    )
+    return Case(seen(model, batch), F.cross_entropy, batch, classes_of)
 
 
 @case("torchvision")
 def DenseNet():
-    model = tv().DenseNet(4, (2, 2), 8, num_classes=5)
-    return Case(model, F.cross_entropy, images(4), classes_of)
+    model, batch = tv().DenseNet(4, (2, 2), 8, num_classes=5), images(4)
+    return Case(seen(model, batch), F.cross_entropy, batch, classes_of)
 
 
 @case("torchvision")
 def MobileNetV2():
-    model = tv().MobileNetV2(num_classes=5, width_mult=0.1)
-    return Case(model, F.cross_entropy, images(4), classes_of)
+    model, batch = tv().MobileNetV2(num_classes=5, width_mult=0.1), images(4)
+    return Case(seen(model, batch), F.cross_entropy, batch, classes_of)
 
 
 @case("torchvision")
@@ -272,13 +291,13 @@ def detection(kind, width=8, **settings):
     model = make(
         backbone(width), num_classes=3, min_size=64, max_size=64, **settings
     )
-    seen = [torch.rand(3, 64, 64) for _ in range(2)]
+    photos = [torch.rand(3, 64, 64) for _ in range(2)]
     boxes = [[8.0, 8, 40, 40], [20.0, 16, 60, 56]]
     targets = [
         {"boxes": torch.tensor([b]), "labels": torch.tensor([i + 1])}
         for i, b in enumerate(boxes)
     ]
-    return Case(model, "model", (seen, targets), detected)
+    return Case(model, "model", (photos, targets), detected)
 
 
 def detected(model, batch):
@@ -330,12 +349,14 @@ def FasterRCNN():
 
     if not _has_ops():  # torchvision was built for another torch
         boxes.batched_nms = best_first
-    return detection(
+    found = detection(
         "FasterRCNN", rpn_anchor_generator=anchors(),
         box_roi_pool=MultiScaleRoIAlign(["0"], 3, 1),
         rpn_post_nms_top_n_train=20, rpn_pre_nms_top_n_train=50,
         rpn_pre_nms_top_n_test=50, box_detections_per_img=5,
     )  # fmt: skip
+    found.curved = False  # minutes, where regions are pooled in Python
+    return found
 
 
 # --- torch_geometric -----------------------------------------------------
@@ -413,7 +434,13 @@ def adapted(config):
     for name, p in model.named_parameters():
         if "lora_B" in name:
             nn.init.normal_(p, std=0.1)  # zero before training
-    return Case(model, "model", base.batch, own)
+    # DoRA takes the length of the weights as a constant in its gradient, so
+    # that this is not the loss's, and dldna refuses to curve it
+    return Case(model, "model", base.batch, own, curved=config is not dora)
+
+
+def dora(peft):
+    return lora(peft, use_dora=True)
 
 
 def lora(peft, **more):
@@ -428,7 +455,7 @@ def ia3(peft):
 
 CASES |= {
     "peft: LoRA": partial(adapted, lora),
-    "peft: DoRA": partial(adapted, partial(lora, use_dora=True)),
+    "peft: DoRA": partial(adapted, dora),
     "peft: IA3": partial(adapted, ia3),
 }
 
@@ -543,9 +570,7 @@ def DiTTransformer2DModel():
         out_channels=1, num_layers=1, sample_size=8, patch_size=2,
         norm_num_groups=4, num_embeds_ada_norm=10,
     )  # fmt: skip
-    for p in model.parameters():
-        if not p.any():
-            nn.init.normal_(p, std=0.1)
+    stirred(model)
     x = torch.randn(3, 1, 8, 8)
     return diffusion(model, {
         "hidden_states": x, "timestep": torch.tensor([1, 20, 300]),

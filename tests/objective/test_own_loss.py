@@ -379,3 +379,19 @@ def test_what_a_step_gets_may_be_cut_and_weighed():
     parts = [(IDS[:3], IDS[:3]), (IDS[3:], IDS[3:])]
     loss = Objective(model, counted, parts).loss()
     assert loss == pytest.approx(Objective(model, "model", [batch]).loss())
+
+
+def test_a_network_that_numbers_the_rows_of_its_batch_has_a_curvature():
+    class Graph(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Linear(4, 3)
+
+        def forward(self, x, edges):
+            z = self.a(x)
+            return z + z[edges[0]].tanh()
+
+    model, edges = Graph(), torch.arange(8).flip(0).repeat(2, 1)
+    batch = (torch.randn(8, 4), edges), torch.arange(8) % 3
+    found = top_eigenpairs(model, F.cross_entropy, [batch], k=1)
+    assert found.residuals[0] < 1e-2
