@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).with_name("gpu.py")
 
 
+@pytest.mark.full
 def test_the_script_measures_compares_and_writes_one_file(tmp_path):
     out = tmp_path / "gpu.json"
     done = subprocess.run(

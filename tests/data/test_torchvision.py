@@ -5,6 +5,8 @@ import subprocess
 import sys
 import textwrap
 
+import pytest
+
 STUBS = {
     "whole": "datasets = 'whole'",
     "mismatched": """
@@ -65,6 +67,7 @@ def test_each_kind_of_torchvision(tmp_path):
         assert line.startswith(says), kind
 
 
+@pytest.mark.full
 def test_the_one_installed_here_works():
     code = """
     import gc

@@ -241,6 +241,7 @@ def test_signals_agree_with_a_real_network():
     np.testing.assert_allclose(backward[2], stats.grad_second_moment[::2])
 
 
+@pytest.mark.full
 def test_theory_beside_measurement_for_twenty_layers():
     """5 activations, 6 schemes: within the spread of a finite width."""
     rows = init.theory_table(20, width=256, samples=32, seeds=4)

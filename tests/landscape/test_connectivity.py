@@ -289,6 +289,7 @@ def test_a_permuted_copy_is_recovered(data, seed, norm):
     assert match.after > match.before
 
 
+@pytest.mark.full
 def test_two_networks_before_and_after_alignment(data, pairs):
     """Over five pairs: alignment lowers every barrier, a curve too."""
     rows = []

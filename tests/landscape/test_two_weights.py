@@ -144,6 +144,7 @@ def test_loss_and_gradient_are_torchs(activation, free):
     )
 
 
+@pytest.mark.full
 def test_every_pair_of_parameters_can_be_free():
     net, (x, y) = toy_network("tanh", 2), toy_regression()
     point = torch.tensor([0.7, -0.4], dtype=x.dtype)

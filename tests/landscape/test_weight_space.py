@@ -140,6 +140,7 @@ def test_null_model_equals_a_simulated_walk():
     )
 
 
+@pytest.mark.full
 def test_two_mixed_runs_are_reported():
     """Epochs 1 to 8 of one run and 9 to 15 of another."""
     for seed in range(5):

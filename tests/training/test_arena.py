@@ -144,6 +144,7 @@ def test_factors_spread_evenly_whatever_their_number():
         assert gaps.max() < 2.7 * 2 / n
 
 
+@pytest.mark.full
 def test_a_rerun_writes_the_same_table(found, small, tmp_path):
     again = training.arena(net, small, NAMES, **SMALL)
     one = found.to_csv(tmp_path / "one.csv").read_text()
@@ -179,6 +180,7 @@ def test_final_runs_are_plain_training_on_the_rest(found, small):
     assert found.grad_norm[0, 1] == pytest.approx(norms, rel=1e-4)
 
 
+@pytest.mark.full
 def test_trials_side_by_side_are_those_one_by_one(small, monkeypatch):
     names = ["SGD", "Lion", "AdaFactor"]
     fast = training.arena(net, small, names, **SMALL)

@@ -358,6 +358,7 @@ def child(path, end):
     return process
 
 
+@pytest.mark.full
 def test_kill_minus_nine_at_random_moments(tmp_path):
     chance = random.Random(1)
     path, end = tmp_path / "killed.pt", tmp_path / "end"

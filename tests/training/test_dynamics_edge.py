@@ -252,6 +252,7 @@ def test_descent_ends_at_the_edge_of_stability(lr, seed):
     assert found.data_loss[-1] < 0.8 * found.data_loss[middle]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("mu", "lr"), [pytest.param(0.5, 0.9, marks=FULL), (0.7, 0.6)]
 )
@@ -264,6 +265,7 @@ def test_momentum_ends_at_its_own_edge(mu, lr):
     assert np.median(found.sharpness[late:]) > 1.3 * 2 / lr
 
 
+@pytest.mark.full
 def test_adam_ends_at_the_edge_of_the_preconditioned_sharpness():
     found = along(lambda p: torch.optim.Adam(p, lr=1e-2), 0, 1200)
     late = found.edge_ratio[len(found.points) // 2 :]
