@@ -2,7 +2,7 @@
 
     python benchmarks/big_landscapes.py --plan       # what it would cost
     python benchmarks/big_landscapes.py              # all of it
-    python benchmarks/big_landscapes.py resnet50     # one network
+    python benchmarks/big_landscapes.py vgg11        # one network
     python benchmarks/big_landscapes.py --store      # what is done by now
 
 Each network is trained with Adam while a ``Recorder`` writes checkpoints;
@@ -11,7 +11,8 @@ two random, filter-normalised directions, and the first two principal
 components of the path. Trainings, checkpoints and tiles lie in ``--work``;
 after a kill the same command goes on. What is finished is written to
 ``dldna/stored/big_landscapes.json`` (ResNet-50 and VGG-11) and
-``skip_landscapes.json`` (residual networks with and without skips).
+``skip_landscapes.json`` (residual networks with and without skips). Longer
+trainings are those of ``benchmarks/studies``; their planes stay beside these.
 
 ``--data folder:PATH`` takes images of one's own.
 """
@@ -29,7 +30,7 @@ from torch.nn import functional as F
 from dldna import data, init, landscape, models, training
 from dldna.files import cache_folder, write_atomic
 from dldna.progress import duration
-from dldna.stored import processor, store
+from dldna.stored import processor, store, stored
 
 SEED, TESTED = 0, 2_000
 
@@ -52,7 +53,7 @@ class Setting:
 
 
 SETTINGS = {
-    "resnet50": Setting("resnet50", 10_000, 5, 64, 1e-3, 26, 256),
+    "resnet50-short": Setting("resnet50", 10_000, 5, 64, 1e-3, 26, 256),
     "vgg11": Setting(
         "vgg11", 10_000, 3, 64, 1e-4, 18, 256, "kaiming_normal"
     ),
@@ -64,7 +65,7 @@ SETTINGS = {
     ),
 }  # fmt: skip
 FILES = {
-    "big_landscapes": ("resnet50", "vgg11"),
+    "big_landscapes": ("resnet50-short", "vgg11"),
     "skip_landscapes": ("resnet20", "resnet20-noskip"),
 }
 
@@ -331,7 +332,7 @@ def write(dataset_name: str, work: Path) -> None:
                 for s in p["surfaces"].values()]  # fmt: skip
         each += [p["training"]["seconds"] for p in parts.values()]
         store(
-            file, {"networks": parts},
+            file, {"networks": {**stored(file)["networks"], **parts}},
             command="python benchmarks/big_landscapes.py",
             made="networks trained on a subset, and planes through the end",
             seed=SEED,

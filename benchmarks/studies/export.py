@@ -44,7 +44,7 @@ def to_package(state: State, jobs: list[Job]) -> str:
     abouts = [kept["about"] for kept in found.values()]
     stored.store(
         "studies",
-        {"jobs": found, "missing": missing},
+        {"jobs": without_planes(found), "missing": missing},
         command=COMMAND,
         made="networks trained to their end",
         seed=0,
@@ -62,6 +62,15 @@ def to_package(state: State, jobs: list[Job]) -> str:
     for file in planes.STORED:
         landscapes(file, found)
     return table(found)
+
+
+def without_planes(found: dict[str, dict]) -> dict[str, dict]:
+    """The results whose numbers have no file of their own."""
+    return {
+        name: kept
+        for name, kept in found.items()
+        if kept["job"].get("make") != "plane"
+    }
 
 
 def landscapes(file: str, found: dict[str, dict]) -> None:

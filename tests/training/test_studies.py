@@ -551,7 +551,8 @@ def test_everything_runs_at_its_smallest(tmp_path, capsys, monkeypatch):
     assert command.main([*words, "--export"]) == 0
     table = capsys.readouterr().out
     kept = json.loads((tmp_path / "studies.json").read_text())
-    assert list(kept["jobs"]) == [job.name for job in wanted]
+    planes_apart = [job.name for job in wanted if "plane" not in job.name]
+    assert list(kept["jobs"]) == planes_apart
     assert kept["missing"] == []
     for name, one in kept["jobs"].items():
         assert one["command"].endswith(name)
