@@ -186,11 +186,11 @@ def score(
     for a, b in zip(x.split(most), y.split(most), strict=True):
         out = stacked(views, a.expand(seeds, *a.shape))
         targets = b.expand(seeds, *b.shape)
-        loss += losses(out, targets).double() * len(a)
+        loss += losses(out, targets).cpu().double() * len(a)
         if b.is_floating_point():
             right += torch.nan
         else:
-            right += (out.argmax(-1) == b).double().sum(1)
+            right += (out.argmax(-1) == b).sum(1).cpu()
     return loss / len(x), right / len(x)
 
 

@@ -97,9 +97,10 @@ class Sweep(Record):
         flat = torch.from_numpy(self.weights).transpose(0, 1).flatten(0, 1)
         losses, seeds = per_run(loss_fn), len(self.seeds)
         with untouched(model):
-            stacked = Ensemble(model, data[0])
-            flat = flat.to(next(iter(stacked.like.values())).device)
-            found = score(stacked, losses, flat, seeds, *data)
+            place = next(model.parameters()).device
+            x, y = (part.to(place) for part in data)
+            stacked = Ensemble(model, x)
+            found = score(stacked, losses, flat.to(place), seeds, x, y)
         shape = (len(self.seeds), len(self.settings))
         return tuple(v.view(shape).T.cpu().numpy() for v in found)
 

@@ -119,9 +119,22 @@ def pair(case):
     return net, twin, loss, (Margin() if case == "loss" else loss), data, says
 
 
+def twice(distances):
+    x = torch.randn(3, 2, requires_grad=True)
+    y = torch.randn(4, 2)
+    [g] = torch.autograd.grad(distances(x, y).sum(), x, create_graph=True)
+    try:
+        torch.autograd.grad(g.square().sum(), x)
+    except RuntimeError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("matrix", ["hessian", "gauss-newton"])
 def test_what_torch_cannot_derive_twice_is_named_and_served(case, matrix):
+    if case == "own forward" and twice(torch.cdist):
+        pytest.skip("this torch derives cdist twice")
     net, twin, loss, same, data, says = pair(case)
     with pytest.raises(NoSecondDerivative, match=says) as told:
         Operator(net, loss, data, matrix=matrix) @ torch.ones(

@@ -17,6 +17,9 @@ from dldna.landscape import curves
 from dldna.landscape.paths import weight_space
 from dldna.landscape.shape import scales, wells
 from dldna.landscape.shape import topology as shape
+from dldna.model_page import Series
+from dldna.model_page.sample_losses import sample_losses
+from dldna.objective import Objective
 from dldna.records.base import ROOMS
 from dldna.stored import surface_of
 
@@ -190,6 +193,16 @@ OTHER = {
             "data": "toy regression",
             "dtype": "float64",
         },
+    ),
+    "sample losses": (
+        lambda data: sample_losses(
+            Objective(net(), F.cross_entropy, data), list(data)
+        ),
+        {"n_samples": SAMPLES, "loss": "cross_entropy"},
+    ),
+    "series of checkpoints": (
+        lambda _: Series(["a"], np.ones(1), np.ones(1), [], {}, [0]),
+        dict.fromkeys(("model", "data", "loss"), ""),
     ),
     "a curve by hand": (
         lambda _: curve(),

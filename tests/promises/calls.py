@@ -77,6 +77,8 @@ CHANGES = {
     "training.train": "trains",
     "integrations.Observe.for_accelerate": "hands the model on to watch",
     "objective.check_call": "works under the guard of its caller",
+    "objective.check_limit": "works under the guard of its caller",
+    "objective.gap": "works under the guard of its caller",
     "published.measurements.memory": "counts bytes",
     "published.measurements.saved_bytes": "counts bytes",
     "objective.cast": "only looks whether the loss holds the model",
