@@ -133,7 +133,7 @@ class Objective(Held):
         own = {} if self.mixed else {"dtype": first.dtype}
         with untouched(model):
             check_limit(model, loss_fn, self.held, **own)
-            some = [bt.to(self.held[0], **own)]
+            some = [bt.to(batch, **own) for batch in self.held[:2]]
             self.writes = check_call(model, loss_fn, some, data)
         self.run_loss = cast(loss_fn, model, **to)
         self.call = bt.loss_caller(self.run_loss)

@@ -162,6 +162,7 @@ def test_slices_add_up_and_give_their_own_forms():
     torch.testing.assert_close(forms[0, 0], rows[0] @ (first @ rows[0]))
 
 
+@pytest.mark.filterwarnings("ignore:the loss total of two batches")
 def test_small_batches_are_joined_only_where_the_loss_is_a_mean():
     model, (x, y) = small(), labelled()
     parts = [(x[i : i + 3], y[i : i + 3]) for i in range(0, 12, 3)]

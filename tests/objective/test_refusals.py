@@ -224,6 +224,8 @@ def test_a_loss_with_its_own_denominator_is_noticed_and_can_be_said():
     right = surface(net, tokens, whole, resolution=3).centre_loss
     with pytest.warns(UserWarning, match=r"dldna\.objective\.Weighed"):
         surface(net, tokens, cut, resolution=3)
+    with pytest.warns(UserWarning, match=r"dldna\.objective\.Weighed"):
+        top_eigenpairs(net, tokens, cut, k=1, tol=0.5)
     said = Weighed(tokens, lambda batch: (batch[1] != -100).sum())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
