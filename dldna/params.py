@@ -180,6 +180,8 @@ def exact(tensor: Tensor) -> Tensor:
 def dot(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
     """Inner product over all tensors, summed in float64.
 
+    Complex numbers count as two real ones.
+
     Example:
         >>> x = {"w": torch.tensor([3.0, 4.0])}
         >>> dot(x, x)
@@ -190,11 +192,17 @@ def dot(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
         float(torch.dot(exact(x), exact(y)))
         for k in a
         for x, y in zip(
-            a[k].flatten().split(PIECE),
-            b[k].flatten().split(PIECE),
+            _reals(a[k]).split(PIECE),
+            _reals(b[k]).split(PIECE),
             strict=True,
         )
     )
+
+
+def _reals(tensor: Tensor) -> Tensor:
+    if tensor.is_complex():
+        tensor = torch.view_as_real(tensor.resolve_conj())
+    return tensor.flatten()
 
 
 def norm(a: Mapping[str, Tensor]) -> float:
@@ -256,7 +264,10 @@ def randn_like(point: Mapping[str, Tensor], generator: torch.Generator):
     """
     return {
         k: torch.randn(
-            v.shape, generator=generator, device=generator.device
+            v.shape,
+            generator=generator,
+            device=generator.device,
+            dtype=v.dtype if v.is_complex() else None,
         ).to(v)
         for k, v in point.items()
     }

@@ -63,6 +63,23 @@ def check_model(model: Any, name: str = "the model") -> None:
     check_ready(model, name)
     if next(model.parameters(), None) is None:
         raise ValueError(f"{name} has no parameters to move")
+    check_real(model, name)
+    for key, tensor in model.named_parameters():
+        if tensor.is_floating_point() and not bool(
+            torch.isfinite(tensor).all()
+        ):
+            raise NotFinite(
+                f"{name}'s own weights are not finite in {key!r}: training "
+                "diverged, or the checkpoint is damaged"
+            )
+
+
+def check_real(model: nn.Module, name: str = "the model") -> None:
+    """Refuse complex parameters.
+
+    Raises:
+        ValueError: the message says what to do instead.
+    """
     for key, tensor in model.named_parameters():
         if tensor.is_complex():
             raise ValueError(
@@ -70,13 +87,6 @@ def check_model(model: Any, name: str = "the model") -> None:
                 "and curvature are those of real numbers. Keep the real and "
                 "the imaginary part as one real parameter, and make "
                 "torch.view_as_complex of it in forward"
-            )
-        if tensor.is_floating_point() and not bool(
-            torch.isfinite(tensor).all()
-        ):
-            raise NotFinite(
-                f"{name}'s own weights are not finite in {key!r}: training "
-                "diverged, or the checkpoint is damaged"
             )
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from dldna.objective import (
     check_ready,
     check_shapes,
     class_options,
+    is_torchs,
     other_names,
     reduction,
 )
@@ -68,7 +70,8 @@ def measure(
     call = batches.loss_caller(loss_fn)
     device = home(model)
     total = Tally()
-    model.eval()
+    with suppress(NotImplementedError):  # exported: it has one mode
+        model.eval()
     try:
         for batch in one_or_many(loader):
             batch = batches.to(batch, device)
@@ -163,9 +166,19 @@ def check_labels(output: Any, target: Any, loss_fn: Callable) -> None:
 
     Raises:
         ValueError: the message names the label and the number of classes.
+        TypeError: torch's losses of classes take 64 bits (or 8 without
+            sign), and these are others.
     """
     if not is_classes(output, target):
         return
+    if is_torchs(loss_fn) and target.dtype in (
+        torch.int8, torch.int16, torch.int32
+    ):  # fmt: skip
+        kind = str(target.dtype).removeprefix("torch.")
+        raise TypeError(
+            f"the labels are {kind}, and torch's losses take int64: give "
+            "labels.long()"
+        )
     known = target[target != ignored(loss_fn)]
     if known.numel() == 0:
         return

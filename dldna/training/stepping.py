@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from dldna import batches
-from dldna.objective import batch_weight, reduction
+from dldna.objective import batch_weight, check_shapes, reduction
 from dldna.training.evaluation import check_labels
 
 Seen = list[tuple[float, Any]]
@@ -74,7 +74,10 @@ def accumulated_step(
             output = batches.apply(model, inputs)
             if first:
                 check_labels(output, target, loss_fn)
+                check_shapes(loss_fn, output, target)
             loss = call(output, batch)
+            if loss.ndim:  # of each sample, by reduction="none"
+                loss = loss.mean()
             if first:
                 seen.append((loss.item(), _detached(output)))
                 if not math.isfinite(seen[-1][0]):

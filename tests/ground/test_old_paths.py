@@ -84,6 +84,7 @@ def test_what_never_was_is_no_name():
         exec("from dldna.chapter_05.optimizers.basic import SDG")
 
 
+@pytest.mark.full
 def test_each_path_in_print_opens_a_fresh_process():
     paths = {
         path: " ".join(homes.values()).split()

@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn.utils import parameters_to_vector
 
 from dldna import params
+from dldna.landscape import Recorder
 
 
 @pytest.fixture
@@ -94,3 +95,25 @@ def test_call_gives_the_parameters_back_after_an_error():
     with pytest.raises(RuntimeError):
         params.call(net, {"0.weight": torch.ones(1)}, (torch.ones(5),))
     assert all(p is before[k] for k, p in net.named_parameters())
+
+
+def test_complex_numbers_count_as_two():
+    a = {"w": torch.tensor([1 + 2j, 3 - 1j])}
+    b = {"w": torch.tensor([2 - 1j, 1j])}
+    want = (
+        torch.view_as_real(a["w"]).flatten()
+        @ torch.view_as_real(b["w"]).flatten()
+    )
+    assert params.dot(a, b) == pytest.approx(float(want))
+    drawn = params.randn_like(a, torch.Generator().manual_seed(0))["w"]
+    assert drawn.dtype == torch.complex64
+    assert drawn.imag.abs().min() > 0
+
+
+def test_a_recorder_refuses_complex_parameters(tmp_path):
+    net = nn.Linear(8, 3, dtype=torch.complex64)
+    with (
+        Recorder(tmp_path) as recorder,
+        pytest.raises(ValueError, match="complex numbers in 'weight'"),
+    ):
+        recorder.record(net, step=0)

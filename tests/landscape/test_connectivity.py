@@ -230,6 +230,16 @@ def test_one_step_is_gradient_descent_on_the_bend(data, norm):
         torch.testing.assert_close(bend, wanted, rtol=1e-4, atol=1e-6)
 
 
+def test_a_curve_fitted_to_sums_is_that_of_the_mean(data):
+    a, b = mlp(0, 6), mlp(1, 6)
+    losses = nn.CrossEntropyLoss(), nn.CrossEntropyLoss(reduction="sum")
+    mean, summed = (
+        fit_curve(a, a, b, loss, data, steps=10).at(0.5) for loss in losses
+    )
+    for name, value in mean.items():
+        torch.testing.assert_close(summed[name], value)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("norm", [False, True])
 def test_fit_leaves_everything_where_it_was(data, kind, norm):

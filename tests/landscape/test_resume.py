@@ -275,6 +275,18 @@ def test_damaged_files_are_found(tmp_path):
         surface(net, loss, data, out=tmp_path / "plan.json")
 
 
+@pytest.mark.parametrize("lost", ["tile", "order", "samples", "way"])
+def test_a_plan_without_a_field_is_damaged(lost, tmp_path):
+    net, data = net_and_data()
+    surface(net, nn.CrossEntropyLoss(), data, resolution=3, out=tmp_path)
+    file = tmp_path / "plan.json"
+    found = json.loads(file.read_text())
+    del found["plan"][lost]
+    file.write_text(json.dumps(found))
+    with pytest.raises(ValueError, match="damaged"):
+        surface(net, nn.CrossEntropyLoss(), data, resolution=3, out=tmp_path)
+
+
 def test_a_budget_goes_on_where_it_stopped(tmp_path):
     net, data = net_and_data()
     loss = nn.CrossEntropyLoss()
@@ -352,6 +364,7 @@ def test_thinning_keeps_the_number_and_the_pairs(samples):
 # Through joblib
 
 
+@pytest.mark.full
 def test_processes_give_the_same_surface(tmp_path):
     net, data = net_and_data()
     loss = nn.CrossEntropyLoss()

@@ -190,6 +190,7 @@ def test_vertices_are_not_cells():
     assert merge_tree(z, neighbours=8).births.tolist() == [0]
 
 
+@pytest.mark.full
 def test_thousand_random_grids_equal_gudhi():
     for i in range(1000):
         z = random_grid(i)

@@ -196,6 +196,7 @@ def test_memory_stays_small(tmp_path, monkeypatch):
     assert peak < 4 << 20  # all rows together: 64 MB in float64
 
 
+@pytest.mark.full
 def test_a_kill_while_writing_leaves_whole_checkpoints(tmp_path):
     script = (
         "import sys, torch\n"

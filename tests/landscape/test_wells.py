@@ -61,6 +61,7 @@ def test_a_fixed_rim_biases_depth_and_widths():
     assert fit.values["offset"] == z.max()
 
 
+@pytest.mark.full
 def test_widths_are_positive_and_axes_in_order():
     for seed in range(5):
         g = np.random.default_rng(seed)

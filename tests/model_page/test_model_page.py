@@ -156,6 +156,7 @@ def test_other_losses_are_taken_apart_too(loss):
     assert found.loss == pytest.approx(f.loss(), rel=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:the loss pairs of two batches")
 def test_a_loss_of_pairs_stands_for_its_batches():
     def pairs(output, batch):
         return (output[:, None] - output[None]).square().mean()

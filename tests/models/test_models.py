@@ -202,6 +202,7 @@ def test_what_does_not_fit(build, message):
         build()
 
 
+@pytest.mark.full
 def test_the_stem_for_small_images():
     net = make("resnet50", in_shape=(3, 32, 32), stem="cifar")
     assert size(net) == 23_520_842

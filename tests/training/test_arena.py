@@ -284,6 +284,7 @@ def test_what_cannot_be_compared_is_refused(small):
         training.CONTESTANTS["Muon"].build(nn.Linear(3, 2), 0.1)
 
 
+@pytest.mark.full
 def test_networks_with_dropout_and_batch_norm_play_too():
     d = data.load("digits").take(60, n_test=30)
     got = training.arena(

@@ -320,6 +320,46 @@ def test_labels_outside_the_classes(blobs, label):
         evaluate(model, loader)
 
 
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.int8])
+def test_labels_of_few_bits_are_named(blobs, dtype):
+    model = network()
+    loader = [(blobs.train_x, blobs.train_y.to(dtype))]
+    with pytest.raises(TypeError, match=r"give labels\.long\(\)"):
+        evaluate(model, loader)
+    optimizer = OPTIMIZERS["sgd"](model.parameters())
+    with pytest.raises(TypeError, match=r"give labels\.long\(\)"):
+        train(model, optimizer, loader, epochs=1)
+
+
+def test_a_training_does_not_compare_each_with_each():
+    model = nn.Linear(4, 1)
+    data = [(torch.randn(12, 4), torch.randn(12))]
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(ValueError, match="compare each with each"):
+        train(model, optimizer, data, epochs=1, loss_fn=nn.MSELoss())
+
+
+def test_losses_of_each_sample_train_by_their_mean(blobs):
+    made = {}
+    for kind in ("mean", "none"):
+        model = network()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        loss = nn.CrossEntropyLoss(reduction=kind)
+        train(
+            model, optimizer, [(blobs.train_x, blobs.train_y)], epochs=2,
+            loss_fn=loss, progress=False,
+        )  # fmt: skip
+        made[kind] = torch.cat([p.flatten() for p in model.parameters()])
+    torch.testing.assert_close(made["none"], made["mean"])
+
+
+def test_an_exported_network_is_evaluated(blobs):
+    model = network().eval()
+    made = torch.export.export(model, (blobs.test_x,)).module()
+    loader = [(blobs.test_x, blobs.test_y)]
+    assert evaluate(made, loader) == pytest.approx(evaluate(model, loader))
+
+
 def test_ignored_labels_are_ignored(blobs):
     y = blobs.test_y.clone()
     y[::2] = -100

@@ -289,6 +289,7 @@ def test_a_grid_that_cannot_choose():
         training.choose_rate([0.1], [1], edge="sai")
 
 
+@pytest.mark.full
 def test_the_docstring_names_the_true_power():
     said = [29, 77, 98]
     assert "about 29, 77 and 98 of 100" in " ".join(compare.__doc__.split())

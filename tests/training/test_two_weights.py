@@ -74,6 +74,7 @@ def test_paths_are_those_of_torch(name, activation):
             )
 
 
+@pytest.mark.full
 def test_a_bias_and_single_samples():
     net, free = toy_network("sigmoid", 0), ((2, 1, -1), (0, 1, 2))
     got = slice_paths(

@@ -22,7 +22,7 @@ from dldna.landscape.paths.run_files import (
     tensors,
 )
 from dldna.landscape.scan.locking import locked
-from dldna.objective.inputs import check_unsharded
+from dldna.objective.inputs import check_real, check_unsharded
 
 
 class Recorder:
@@ -215,6 +215,7 @@ class Recorder:
         """
         if self._weights is None:
             check_unsharded(model)
+            check_real(model)
             self._open(model, int(step))
         if self._last is not None and step <= self._last:
             raise ValueError(

@@ -159,11 +159,11 @@ def _sound(found: dict[str, Any]) -> dict[str, Any]:
         and all(isinstance(v, str) for v in identity.values())
         and isinstance(plan, dict)
         and all(
-            isinstance(plan.get(k, 1), int) and plan.get(k, 1) >= 1
+            isinstance(plan[k], int) and plan[k] >= 1
             for k in ("tile", "samples")
         )
-        and plan.get("order", "rows") in ("rows", "levels")
-        and isinstance(plan.get("way", ""), str)
+        and plan["order"] in ("rows", "levels")
+        and isinstance(plan["way"], str)
     )
     if not sound:
         raise ValueError("a field of the plan makes no sense")
