@@ -24,7 +24,12 @@ from dldna.arrays import torch_if_imported
 from dldna.files import write_atomic
 
 FORMAT = 1
-ROOMS = ("landscape", "training", "init")  # whose files hold records
+ROOMS = (
+    "landscape",
+    "training",
+    "init",
+    "model_page",
+)  # whose files hold records
 _TYPES: dict[str, type["Record"]] = {}
 
 
