@@ -1,7 +1,7 @@
 """Loss and accuracy of a model on data."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -21,6 +21,7 @@ from dldna.objective import (
     reduction,
 )
 from dldna.objective.gradients import notice, values_only
+from dldna.objective.inputs import check_denominator
 from dldna.objective.own_loss import resolved
 from dldna.params import exact
 
@@ -59,7 +60,20 @@ def evaluate(
     check_ready(model)
     loss_fn, loader = resolved(loss_fn, loader, model)
     with untouched(model), loss_kept(loss_fn):
-        return measure(model, loader, loss_fn)
+        held: list[Any] = []
+        found = measure(model, _first_two(loader, held), loss_fn)
+        check_denominator(
+            lambda batch: measure(model, [batch], loss_fn)[0], loss_fn, held
+        )
+    return found
+
+
+def _first_two(loader: Any, held: list[Any]) -> Iterator[Any]:
+    """The batches of a loader; its first two are held."""
+    for batch in one_or_many(loader):
+        if len(held) < 2:
+            held.append(batch)
+        yield batch
 
 
 def measure(

@@ -226,6 +226,8 @@ def test_a_loss_with_its_own_denominator_is_noticed_and_can_be_said():
         surface(net, tokens, cut, resolution=3)
     with pytest.warns(UserWarning, match=r"dldna\.objective\.Weighed"):
         top_eigenpairs(net, tokens, cut, k=1, tol=0.5)
+    with pytest.warns(UserWarning, match=r"dldna\.objective\.Weighed"):
+        evaluate(net, cut, tokens)
     said = Weighed(tokens, lambda batch: (batch[1] != -100).sum())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
