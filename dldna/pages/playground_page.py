@@ -244,8 +244,8 @@ def _of_slice(what: Mapping[str, Any], batch: int | None) -> dict[str, Any]:
         ),
         **{k: what[k] for k in ("activation", "weights", "biases")},
         "free": [list(p) for p in what["free"]],
-        "x": x.tolist(),
-        "y": np.asarray(what["y"], dtype=float).reshape(len(x), -1).tolist(),
+        "x": _short(x, 5),
+        "y": _short(np.asarray(what["y"], dtype=float).reshape(len(x), -1), 5),
         "extent": [float(v) for v in what["extent"]],
         "start": [float(v) for v in start],
         **({} if grid is None else {"grid": _short(np.asarray(grid))}),
@@ -256,6 +256,6 @@ def _of_slice(what: Mapping[str, Any], batch: int | None) -> dict[str, Any]:
 _ACTIVATIONS = ("relu", "sigmoid", "tanh")
 
 
-def _short(grid: np.ndarray) -> list[list[float]]:
-    """Six digits are enough for a picture."""
-    return [[float(f"{v:.6g}") for v in row] for row in grid.tolist()]
+def _short(rows: np.ndarray, digits: int = 6) -> list[list[float]]:
+    """As many digits as a picture needs."""
+    return [[float(f"{v:.{digits}g}") for v in row] for row in rows.tolist()]
