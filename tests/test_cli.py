@@ -231,6 +231,7 @@ def test_ctrl_c_is_130(net, capsys, monkeypatch):
     assert "kept" in capsys.readouterr().err
 
 
+@pytest.mark.full
 def test_version_and_help_from_a_shell():
     for words, code, says in (
         (["--version"], 0, f"dldna {__version__}"),

@@ -103,6 +103,7 @@ def run(script, folder, first=""):
     return done.stdout.splitlines()
 
 
+@pytest.mark.full
 def test_every_module_is_imported_without_what_unix_has(tmp_path):
     """And a folder has one writer at a time."""
     wanted = ["imported", "process X is computing", "free again"]

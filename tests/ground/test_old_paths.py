@@ -51,6 +51,7 @@ def test_a_moved_module_is_one_module(old):
     assert not (ROOT / "dldna" / f"{old.replace('.', '/')}.py").exists()
 
 
+@pytest.mark.full
 def test_an_old_path_takes_no_name_of_its_package():
     """``plotting.show`` is a function, and its module stood at that name."""
     code = (

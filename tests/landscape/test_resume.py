@@ -89,6 +89,7 @@ def run_here(folder, calls, monkeypatch):
     return said.getvalue()
 
 
+@pytest.mark.full
 def test_kill_and_resume_is_identical_and_repeats_no_tile(
     tmp_path, monkeypatch
 ):
