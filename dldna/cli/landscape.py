@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from dldna.checks import choice, need
@@ -70,10 +69,6 @@ def add(parser: argparse.ArgumentParser) -> None:
     for old, new in {"--precision": "--dtype", "--path": "--way"}.items():
         put(old, dest=new[2:], action=arguments.Renamed, help=SUPPRESS)
     put("--metrics", default=None, help="as accuracy; '' for none")
-    put(
-        "--params", nargs="+",
-        help="what may move: trainable, all, names, parts, '*patterns'",
-    )  # fmt: skip
     put("--orthogonal", action="store_true", help="perpendicular directions")
     put("--jobs", type=int, help="processes (needs joblib)")
     put("--dask", metavar="ADDRESS", help="scheduler of a dask cluster")
@@ -90,13 +85,7 @@ def run(given: argparse.Namespace) -> int:
     from dldna.landscape import cost, surface
 
     _check(given)
-    given.loss = library_models.default_loss(given)
-    if given.threads:
-        torch.set_num_threads(given.threads)
-    data, name, shape, classes = shared_words.data_of(given)
-    model = shared_words.model_of(given, shape, classes)
-    if shape is not None:
-        data = library_models.batches_for(model, data, given.loss)
+    model, data, name, _ = shared_words.opened(given)
     centre, options = _place(model, given)
     seconds, points = given.budget
     call = {

@@ -48,10 +48,6 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="batch norm: eval (or frozen), train",
     )  # fmt: skip
     put("--dtype", help="float32 or float64 (default: the model's)")
-    put(
-        "--params", nargs="+",
-        help="what may move: trainable, all, names, parts, '*patterns'",
-    )  # fmt: skip
     parser.set_defaults(run=run)
 
 
@@ -63,18 +59,11 @@ def run(given: argparse.Namespace) -> int:
     seconds = given.budget[0]
     if seconds is None:
         raise ValueError("--budget of a page is a time: 90s, 5m or 2h")
-    given.loss = library_models.default_loss(given)
-    if given.threads:
-        torch.set_num_threads(given.threads)
-    data, name, shape, classes = shared_words.data_of(given)
-    model = shared_words.model_of(given, shape, classes)
-    others = _others(given, shape)
-    if shape is not None:
-        data = library_models.batches_for(model, data, given.loss)
-        others = {
-            k: library_models.batches_for(model, v, given.loss)
-            for k, v in others.items()
-        }
+    model, data, name, shape = shared_words.opened(given)
+    others = {
+        k: library_models.batches_for(model, v, given.loss)
+        for k, v in _others(given, shape).items()
+    }
     found = page(
         model.to(given.device),
         shared_words.loss_of(given.loss),

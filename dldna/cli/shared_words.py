@@ -37,6 +37,10 @@ def add_words(parser: argparse.ArgumentParser) -> None:
         help=f"{', '.join(LOSSES)}, module:name, or model for the network's "
         "own (default: cross_entropy; for hf: model)",
     )  # fmt: skip
+    put(
+        "--params", nargs="+",
+        help="what may move: trainable, all, names, parts, '*patterns'",
+    )  # fmt: skip
     put("--seed", type=int, default=0)
     put("--threads", type=int, help="CPU threads of each process")
     put("--device", default="cpu", help="cpu, cuda, cuda:1, ...")
@@ -55,6 +59,21 @@ def check_words(given: argparse.Namespace) -> None:
     device = torch.device(given.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError("there is no CUDA device here; use --device cpu")
+
+
+def opened(given: argparse.Namespace):
+    """The model, batches that it takes, their name, the shape of a sample.
+
+    The loss and the number of threads are settled on the way.
+    """
+    given.loss = library_models.default_loss(given)
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    data, name, shape, classes = data_of(given)
+    model = model_of(given, shape, classes)
+    if shape is not None:
+        data = library_models.batches_for(model, data, given.loss)
+    return model, data, name, shape
 
 
 def data_of(given: argparse.Namespace):

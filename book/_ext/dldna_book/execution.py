@@ -55,7 +55,6 @@ def ipython_folder(build: Path) -> Path:
     settings = "c = get_config()\nc.IPKernelApp.log_level = 40\n"
     (profile / "ipython_kernel_config.py").write_text(settings)
     return folder
-    os.environ["DLDNA_PROGRESS"] = "0"  # no bars in pages
 
 
 def setup(app) -> None:
