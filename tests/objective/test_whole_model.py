@@ -23,7 +23,7 @@ from dldna.landscape import (
     trace,
 )
 from dldna.landscape import curves as connectivity
-from dldna.objective import Objective, Weighed
+from dldna.objective import Objective, Weighed, in_place
 from dldna.training import evaluate
 
 X = torch.randn(24, 6, generator=torch.Generator().manual_seed(0))
@@ -467,3 +467,17 @@ def test_weight_norm_has_the_curvature_of_its_formula(wrap, dim):
     torch.testing.assert_close(one.gradient(), two.gradient())
     v = torch.randn(one.n, generator=torch.Generator().manual_seed(1)).double()
     torch.testing.assert_close(one @ v, two @ v)
+
+
+@pytest.mark.parametrize("kind", ["other numbers", "the same memory", "equal"])
+def test_a_model_s_own_numbers_come_back_whatever_is_known(kind):
+    net = nn.Linear(2, 1)
+    own = net.weight.detach().clone()
+    known = {
+        "other numbers": own + 1,
+        "the same memory": net.weight.detach(),
+        "equal": own.clone(),
+    }[kind]
+    with in_place(net, write=True, known={"weight": known}) as put:
+        put({"weight": torch.full((1, 2), 7.0)})
+    assert torch.equal(net.weight, own)
