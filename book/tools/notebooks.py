@@ -22,9 +22,10 @@ KERNEL = {
     "language": "python",
     "name": "python3",
 }
+HIDDEN = {"source_hidden": True}
 MAX_LINES, MAX_WIDTH = 25, 79
 TAGS = {  # what a cell may be tagged with, so that a typo is found
-    *("exercise", "solution", "teacher", "raises-exception"),
+    *("exercise", "hint", "solution", "teacher", "raises-exception"),
     *("remove-cell", "remove-input", "remove-output"),
     *("hide-cell", "hide-input", "hide-output"),
     *("skip-execution", "slide", "full-width", "margin"),
@@ -111,8 +112,9 @@ def fixed(notebook: dict) -> dict:
         cell["source"] = source(cell).splitlines(keepends=True)
         if cell["cell_type"] == "code":
             cell["outputs"], cell["execution_count"] = [], None
+            fold(cell)
     code = [cell for cell in cells if cell["cell_type"] == "code"]
-    if not code or code[0]["metadata"].get("cellView") != "form":
+    if not code or "remove-cell" not in tags(code[0]):
         first = {
             "cell_type": "code",
             "id": "set-up",
@@ -130,6 +132,18 @@ def fixed(notebook: dict) -> dict:
     }
     notebook["nbformat"], notebook["nbformat_minor"] = 4, 5
     return notebook
+
+
+def fold(cell: dict) -> None:
+    """A cell folded in the pages is folded in Jupyter and Colab, too."""
+    if "remove-cell" in tags(cell):
+        return
+    folded = "hide-input" in tags(cell)
+    for key, value in {"cellView": "form", "jupyter": HIDDEN}.items():
+        if folded:
+            cell["metadata"][key] = value
+        elif cell["metadata"].get(key) == value:
+            del cell["metadata"][key]
 
 
 def student(notebook: dict) -> dict:

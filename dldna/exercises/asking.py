@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +74,13 @@ def check(name: str, answer: Any = ...) -> Verdict:
     return verdict
 
 
-def quiz(name: str) -> Question:
+def quiz(name: str, reveal: bool = False) -> Question:
     """A multiple-choice question; as a cell's last line it shows itself.
 
     Args:
         name: the question's name (``"ch05-q1"``).
+        reveal: tell right from wrong where the question is a guess that
+            the chapter answers later (``"ch05-predict"``).
 
     Returns:
         The question. ``quiz(name).judge("b")`` judges without a mouse.
@@ -89,4 +92,5 @@ def quiz(name: str) -> Question:
         >>> quiz("ch00-q1").judge("b").right
         True
     """
-    return _find("question", "QUIZZES", name)
+    question: Question = _find("question", "QUIZZES", name)
+    return replace(question, section="") if reveal else question

@@ -40,6 +40,8 @@ class Question:
     Args:
         text: the question.
         options: at least two, exactly one of them right.
+        section: for a guess before a chapter, the title of the section
+            that answers it; until then no option is called right or wrong.
 
     Raises:
         ValueError: none or several options are right.
@@ -62,6 +64,7 @@ class Question:
 
     text: str
     options: tuple[Option, ...]
+    section: str = ""
 
     def __post_init__(self) -> None:
         right = sum(option.right for option in self.options)
@@ -83,6 +86,12 @@ class Question:
         if option is None:
             listed = ", ".join(known)
             return Verdict(False, f"Not yet: answer one of {listed}.")
+        if self.section:
+            return Verdict(
+                option.right,
+                f"Noted, and neither right nor wrong for now: "
+                f"“{self.section}” answers.",
+            )
         word = "Right." if option.right else "Not yet:"
         return Verdict(option.right, f"{word} {option.says}")
 

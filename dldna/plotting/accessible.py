@@ -22,24 +22,31 @@ def show(
     figure: Figure,
     alt: str,
     table: Mapping[str, Sequence] | None = None,
+    caption: str = "",
+    name: str = "",
 ) -> None:
     """Display a figure with its text and, behind it, its numbers.
 
     In a notebook the picture appears as usual; the rendered page takes the
-    text for the image's alternative and folds the table away below it.
+    text for the image's alternative, folds the table away below it and
+    numbers the figure if it has a caption.
 
     Args:
         figure: what to show; it is closed afterwards.
         alt: what the figure shows, in one or two sentences.
         table: columns by name, all of one length, at most 60 rows are
             kept, evenly spaced.
+        caption: what everybody reads below the figure; ``$...$`` is set as
+            a formula.
+        name: what ``{numref}`` calls the figure: ``"fig-limits"``.
 
     Raises:
-        ValueError: ``alt`` is empty, or the columns differ in length.
+        ValueError: ``alt`` is empty, the columns differ in length, or a
+            figure has a name and no caption.
     """
     from IPython.display import display
 
-    data, metadata = bundle(figure, alt, table)
+    data, metadata = bundle(figure, alt, table, caption, name)
     display(data, metadata=metadata, raw=True)
 
 
@@ -47,16 +54,22 @@ def bundle(
     figure: Figure,
     alt: str,
     table: Mapping[str, Sequence] | None = None,
+    caption: str = "",
+    name: str = "",
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What :func:`show` displays: the picture and words, and their data."""
     if not alt.strip():
         raise ValueError("alt must say in words what the figure shows")
+    if name and not caption.strip():
+        raise ValueError(f"the figure {name!r} needs a caption to be numbered")
     from matplotlib import pyplot as plt
 
     picture = _png(figure)
     width = round(figure.get_figwidth() * 96)
     plt.close(figure)
     meta = {"alt": alt, "width": width}
+    if caption:
+        meta |= {"caption": caption, "name": name}
     if table is not None:
         meta["table"] = table_html(table)
     return {"image/png": picture, "text/plain": alt}, {"image/png": meta}

@@ -68,6 +68,29 @@ def test_instructors_see_all(edition):
     assert "Ask twice." in note
 
 
+def test_a_caption_makes_a_figure_with_a_number_and_a_name():
+    from dldna_book import figures
+    from docutils import nodes, utils
+
+    document = utils.new_document("page")
+    words = {"caption": "Loss of $w^2$ here.", "name": "fig-Loss"}
+    figure = figures.numbered(document, [nodes.image(uri="a.png")], words)
+    assert figure["ids"] == ["fig-loss"]
+    caption = figure.children[1]
+    assert caption.astext() == "Loss of w^2 here."
+    assert [type(c).__name__ for c in caption] == ["Text", "math", "Text"]
+
+
+@pytest.mark.parametrize("who", ["student", "instructor"])
+def test_a_hint_is_folded_for_all(edition, who):
+    edition(who)
+    cells = notebook(("markdown", "hint", ["Draw it."]))
+    (cell,) = chapters.rewrite(cells, "05_page")["cells"]
+    assert "{dropdown} Hint" in cell["source"]
+    assert "Draw it." in cell["source"]
+    assert ":open:" not in cell["source"]
+
+
 def test_an_exercise_without_a_number_is_an_error():
     with pytest.raises(ValueError, match=r"Exercise 5\.2"):
         chapters.exercise("What is this?", "05_page")

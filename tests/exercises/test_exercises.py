@@ -5,6 +5,7 @@ import importlib
 import math
 import pkgutil
 import re
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -299,6 +300,16 @@ def test_question_has_one_right_answer():
     right = [k for k in question.letters() if question.judge(k).right]
     assert len(right) == 1
     assert "one of a, b, c" in question.judge("z").says
+
+
+def test_a_guess_is_judged_only_where_the_chapter_answers():
+    options = Option("a", "Too few.", True), Option("b", "Too many.")
+    guess = Question("How many?", options, section="Counting")
+    said = {guess.judge(k).says for k in "ab"}
+    assert len(said) == 1  # nobody learns the answer by trying
+    assert "“Counting” answers" in said.pop()
+    assert "Too few" not in guess.to_html()
+    assert "Too few" in replace(guess, section="").to_html()
 
 
 def test_question_html_escapes_and_carries_each_reason():

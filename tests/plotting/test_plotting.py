@@ -151,6 +151,12 @@ def test_show_wants_words_and_displays_them(monkeypatch):
     meta = more["metadata"]["image/png"]
     assert meta["alt"] == "a bowl"
     assert "&lt;b&gt;" in meta["table"]
+    assert "caption" not in meta
+    plotting.show(plt.figure(), "a bowl", caption="Loss.", name="fig-bowl")
+    meta = shown[1][1]["metadata"]["image/png"]
+    assert (meta["caption"], meta["name"]) == ("Loss.", "fig-bowl")
+    with pytest.raises(ValueError, match="needs a caption"):
+        plotting.show(plt.figure(), "a bowl", name="fig-bowl")
     with pytest.raises(ValueError, match="differ in length"):
         plotting.show(plt.figure(), "x", {"a": [1], "b": []})
 

@@ -7,6 +7,7 @@ too, where no directive is understood:
 tag            students' edition             instructors' edition
 =============  ============================  ============================
 ``exercise``   a box, with an anchor         the same
+``hint``       folded away                   folded away
 ``solution``   folded away                   open
 ``teacher``    left out                      a box
 =============  ============================  ============================
@@ -60,6 +61,10 @@ def exercise(text: str, page: str) -> str:
     )
 
 
+def hint(text: str, page: str = "") -> str:
+    return directive("dropdown", "Hint", text, ":icon: light-bulb")
+
+
 def solution(text: str, page: str = "") -> str:
     open_ = (":open:",) if instructor() else ()
     return directive("dropdown", "Solution", text, ":icon: check", *open_)
@@ -71,7 +76,12 @@ def teacher(text: str, page: str = "") -> str:
     return directive("admonition", "For teachers", text, ":class: note")
 
 
-RENDER = {"exercise": exercise, "solution": solution, "teacher": teacher}
+RENDER = {
+    "exercise": exercise,
+    "hint": hint,
+    "solution": solution,
+    "teacher": teacher,
+}
 
 
 def rewrite(notebook: dict, page: str) -> dict:

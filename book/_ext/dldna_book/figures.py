@@ -2,9 +2,11 @@
 
 ``dldna.plotting.show`` stores the alternative text and a table in the
 metadata of its output. Here they become the image's ``alt`` and a
-``<details>`` below it. A cell's own ``mystnb: {image: {alt: ...}}`` still
-works, and the output's words win.
+``<details>`` below it; a caption makes it a numbered figure. A cell's own
+``mystnb: {image: {alt: ...}}`` still works, and the output's words win.
 """
+
+import re
 
 from docutils import nodes
 from myst_nb.core import render
@@ -22,9 +24,29 @@ class ImageMime:
             return None
         found = renderer.render_image(data)
         found[0]["alt"] = words["alt"]
+        if words.get("caption"):
+            found = [numbered(renderer.renderer.document, found, words)]
         if "table" in words:
             found.append(nodes.raw("", behind(words["table"]), format="html"))
         return found
+
+
+def numbered(document, images: list, words: dict) -> nodes.figure:
+    """The images as one figure with its caption, and its name if any."""
+    figure = nodes.figure("", *images)
+    parts = re.split(r"\$([^$]+)\$", words["caption"])
+    figure += nodes.caption(
+        "",
+        "",
+        *(
+            nodes.math("", part) if k % 2 else nodes.Text(part)
+            for k, part in enumerate(parts)
+        ),
+    )
+    if words.get("name"):
+        figure["names"].append(nodes.fully_normalize_name(words["name"]))
+        document.note_explicit_target(figure, figure)
+    return figure
 
 
 def behind(table: str) -> str:
