@@ -29,6 +29,28 @@
     return plotly;
   }
 
+  // A figure's ground and letters are the page's.
+  function colours() {
+    var dark = document.documentElement.dataset.theme === "dark";
+    var ink = dark ? "#ced6dd" : "#222";
+    var found = { paper_bgcolor: "rgba(0,0,0,0)", "font.color": ink };
+    ["x", "y", "z"].forEach(function (axis) {
+      var name = "scene." + axis + "axis.";
+      found[name + "color"] = ink;
+      found[name + "gridcolor"] = dark ? "#48566b" : "#d8dde3";
+      found[name + "zerolinecolor"] = dark ? "#68778d" : "#b8bfc8";
+    });
+    return found;
+  }
+
+  new MutationObserver(function () {
+    document.querySelectorAll(".dldna-plotly[data-drawn=yes]").forEach(
+      function (box) {
+        window.Plotly.relayout(box, colours());
+      }
+    );
+  }).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+
   function draw(box) {
     var figure = JSON.parse(box.querySelector("script").textContent);
     var layout = figure.layout || {};
@@ -41,6 +63,9 @@
           displaylogo: false,
           responsive: true,
         });
+      })
+      .then(function () {
+        return window.Plotly.relayout(box, colours());
       })
       .then(function () {
         if (figure.frames) {

@@ -19,7 +19,7 @@ from matplotlib.gridspec import GridSpec
 from matplotlib.text import Text
 
 #: The ground of a dark page.
-GROUND = np.array([0x14, 0x18, 0x1E]) / 255
+GROUND = np.array([0x12, 0x12, 0x12]) / 255
 PHONE = 360  # CSS pixels, the width of a phone's column of text
 DPI = {"desk": 110, "phone": 150}
 SMALLEST = 8.0  # points: letters of 10.7 CSS pixels
@@ -81,7 +81,7 @@ def darkened(pixels: np.ndarray) -> np.ndarray:
 
     Example:
         >>> darkened(np.array([[1.0, 1, 1], [0, 0, 0]])).round(2).tolist()
-        [[0.08, 0.09, 0.12], [1.0, 1.0, 1.0]]
+        [[0.07, 0.07, 0.07], [1.0, 1.0, 1.0]]
     """
     turned = np.clip((1 - pixels) @ _TURN.T, 0, 1)
     return GROUND + (1 - GROUND) * turned
