@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from dldna.plotting.style import COLORS
+from dldna.plotting.style import COLORS, own_axes
 
 
 def network(
@@ -25,7 +24,7 @@ def network(
     Returns:
         The axis, without ticks.
     """
-    ax = ax if ax is not None else plt.subplots(figsize=(6.4, 3.2))[1]
+    ax = own_axes(ax, (6.4, 3.2))
     where = {}
     for i, names in enumerate(layers):
         for j, name in enumerate(names):

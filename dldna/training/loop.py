@@ -204,6 +204,12 @@ def _epoch(run, step, scheduler, saver, estimate) -> None:
 
 
 def _check_parameters(model: nn.Module, optimizer: Optimizer) -> None:
+    if not hasattr(optimizer, "param_groups"):
+        raise TypeError(
+            f"optimizer is a {type(optimizer).__name__}; an optimizer of the "
+            "model's parameters is needed: torch.optim.Adam("
+            "model.parameters())"
+        )
     mine = {id(p) for p in model.parameters()}
     theirs = {id(p) for g in optimizer.param_groups for p in g["params"]}
     if not mine & theirs:
