@@ -48,7 +48,7 @@ def network(
                 y0 + 0.32 * (y1 - y0),
                 weight,
                 color=COLORS[1],
-                fontsize=8,
+                fontsize=9,
                 ha="center",
                 va="center",
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
