@@ -66,4 +66,111 @@ QUIZZES = {
             ),
         ),
     ),
+    "ch14-predict": Question(
+        "One curve is the training of a large network, one a random walk. "
+        "What in the picture tells them apart?",
+        (
+            Option(
+                "The smoothness: noise would be jagged",
+                "Single coordinates of a walk are jagged; its leading "
+                "components are averages over all of them, and cosines.",
+            ),
+            Option(
+                "The bend: a network has to turn where the valley turns",
+                "The second component of a walk bends once, too.",
+            ),
+            Option(
+                "The end: points crowd where a minimum is reached",
+                "Points crowd at the end of a walk, too, because the "
+                "components are measured from there: the cosines go to zero.",
+            ),
+            Option(
+                "Nothing that could be relied on",
+                "Sweep, bend and crowded end all come out of noise.",
+                right=True,
+            ),
+        ),
+        section="What principal components make of noise",
+    ),
+    "ch14-q2": Question(
+        "Why does the plane of a path with 200 checkpoints need no matrix "
+        "with a row and a column for each weight?",
+        (
+            Option(
+                "Weights that hardly move are left out",
+                "None is left out; biases and small weights count fully.",
+            ),
+            Option(
+                "The eigenvectors of the small matrix of inner products "
+                "give those of the large one",
+                "If M M' u = s^2 u, then M' u / s is the eigenvector.",
+                right=True,
+            ),
+            Option(
+                "Two random directions span nearly the same plane",
+                "Random directions hold next to nothing of a path.",
+            ),
+        ),
+    ),
+    "ch14-q3": Question(
+        "Near the end of training a checkpoint's dot lies right on the "
+        "star. Where is the checkpoint?",
+        (
+            Option(
+                "Anywhere: its distance off the plane may be most of its "
+                "distance from the end",
+                "The plane was chosen for the long rows of the beginning.",
+                right=True,
+            ),
+            Option(
+                "At the end, because the plane holds over 90 %",
+                "That is the share of the whole run's squared length, and "
+                "the early rows make nearly all of it.",
+            ),
+            Option(
+                "In the same valley, because the losses agree",
+                "That the shadow's loss is near says nothing about the "
+                "place, and often it is not near.",
+            ),
+        ),
+    ),
+    "ch14-q4": Question(
+        "A path drawn from forty files makes one enormous step in its "
+        "middle. What do you check first?",
+        (
+            Option(
+                "Whether the learning rate changed there",
+                "A rate bounds steps; it seldom makes one of them enormous.",
+            ),
+            Option(
+                "Whether a phase transition is known for this network",
+                "A story comes after the files have been checked.",
+            ),
+            Option(
+                "Whether the files are of one run and in the order of time",
+                "Two runs in a folder, or epoch 10 before epoch 2, make "
+                "such steps.",
+                right=True,
+            ),
+        ),
+    ),
+    "ch14-q5": Question(
+        "For a run, two components hold 96 %, and for walks with the same "
+        "step lengths 93 %. What may you write?",
+        (
+            Option(
+                "Both numbers, and that the share is nearly that of noise",
+                "The difference is what is left to be explained.",
+                right=True,
+            ),
+            Option(
+                "That training has two effective dimensions",
+                "By that reading a walk in a million dimensions has two.",
+            ),
+            Option(
+                "That training is a random walk",
+                "Other numbers differ: the early phase is straighter.",
+            ),
+        ),
+    ),
 }
