@@ -1,12 +1,20 @@
 """GPT-2 of transformers, and our decoder with its weights."""
 
+import warnings
+
 import pytest
 import torch
 from torch.nn import functional as F
 
+from dldna.data import torchvision
 from dldna.models import DecoderTransformer
 
-hf = pytest.importorskip("transformers")
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    torchvision()  # which it imports
+hf = pytest.importorskip("transformers", reason="make test-libraries")
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # its own
 
 
 def pair():

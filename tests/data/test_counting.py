@@ -84,7 +84,7 @@ def test_the_model_is_the_brute_force_one(order, n):
 
 
 def test_real_discounts_and_the_others_are_both_tried():
-    from dldna.data.ngram import FALLBACK
+    from dldna.data.counting import FALLBACK
 
     few, many = ngram(text(12), V, 3), ngram(text(600), V, 5)
     assert few.levels[2].discounts.tolist() == list(FALLBACK)
