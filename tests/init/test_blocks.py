@@ -150,6 +150,30 @@ def test_frozen_weights_and_logits_that_are_not_small():
         assert torch.equal(p, before[k])
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_model_stays_as_it_was(fails):
+    """Weights, gradients, hooks and the random state, also after an error."""
+    net = wide("pre", "gelu", 16, 1.0).eval()
+    x = torch.arange(12)[None]
+    F.cross_entropy(net(x), x).backward()
+    kept = [(p.clone(), p.grad.clone()) for p in net.parameters()]
+    if fails:
+        net.blocks[1].forward = lambda x: 1 / 0
+    state = torch.get_rng_state()
+    try:
+        init.propagate_blocks(net, x)
+    except ZeroDivisionError:
+        assert fails
+    assert torch.equal(state, torch.get_rng_state())
+    assert not net.training
+    for p, (value, grad) in zip(net.parameters(), kept, strict=True):
+        assert torch.equal(p, value)
+        assert torch.equal(p.grad, grad)
+    for module in net.modules():
+        assert not module._forward_hooks
+        assert not module._forward_pre_hooks
+
+
 def test_the_logits_spread_as_theory_says():
     net = wide("pre", "gelu", 256, 1.0, query=1.0)
     x = torch.arange(24).view(2, 12)
