@@ -5,16 +5,15 @@ told by one matrix: :math:`K_{st}`, the mean over units of the product of
 the stream at s and at t. With :math:`p_W` the mean square of a layer's
 weights, n its fan-in and m its fan-out:
 
-=================  ============================  ========================
-layer              signal                        gradient
-=================  ============================  ========================
-linear             :math:`n p_W K + p_b`         :math:`m p_W G`
-layer norm         :math:`K_{st}/(r_s r_t)`      :math:`G_{st}/(r_s r_t)`
-activation         :math:`E\,\phi(u_s)\phi(u_t)` :math:`G_{st}\,
-                                                 E\,\phi'(u_s)\phi'(u_t)`
-attention          :math:`A K A^\top`            :math:`A^\top G A`
-residual           :math:`K + K_{branch}`        :math:`G + G_{branch}`
-=================  ============================  ========================
+==========  ===============================  ===============================
+layer       signal                           gradient
+==========  ===============================  ===============================
+linear      :math:`n p_W K + p_b`            :math:`m p_W G`
+layer norm  :math:`K_{st}/(r_s r_t)`         :math:`G_{st}/(r_s r_t)`
+activation  :math:`E\,\phi(u_s)\phi(u_t)`    :math:`G_{st} E\,\phi'\phi'`
+attention   :math:`A K A^\top`               :math:`A^\top G A`
+residual    :math:`K + K_{branch}`           :math:`G + G_{branch}`
+==========  ===============================  ===============================
 
 with :math:`r_s^2 = K_{ss} + \epsilon` and A the mean over the tokens up to
 one's own, which attention is where its logits are small; the gradient

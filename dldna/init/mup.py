@@ -16,8 +16,9 @@ vectors   0 (or 1)          1          m
 Input weights have a fixed fan-in and a growing fan-out, output weights
 the reverse, hidden ones grow on both sides. At the base width (m = 1)
 everything is as usual. Attention logits must be divided by d instead of
-its root, and the output of a layer that shares an embedding's table by m;
-that is the model's own business.
+its root, and the output of a layer that shares an embedding's table by m:
+that is the model's own business, ``attention_scale`` and ``output_scale``
+of :class:`dldna.models.DecoderTransformer`.
 """
 
 from dataclasses import dataclass
