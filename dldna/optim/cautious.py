@@ -13,6 +13,7 @@ from dldna.optim.base_optimizer import OPTIMIZERS
 from dldna.optim.ops import State, decay, l2
 from dldna.optim.rule import RULES, Rule, stay
 from dldna.optim.shell import RuleOptimizer
+from dldna.optim.state_dicts import IN_TORCH
 
 
 def cautious_mask(u: Tensor, g: Tensor) -> Tensor:
@@ -90,6 +91,8 @@ def cautious(cls: type[RuleOptimizer]) -> type[RuleOptimizer]:
         kind="tensor",
     )
     RULES[masked.name] = masked
+    if cls.__name__ in IN_TORCH:  # each takes up what the other saved
+        IN_TORCH[name] = IN_TORCH[cls.__name__]
     fields = {"rule": masked, "__module__": __name__, "__doc__": doc}
     return type(cls)(name, (cls,), fields)
 

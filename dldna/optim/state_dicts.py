@@ -128,7 +128,7 @@ def _entry(optimizer: Any, p: Tensor, entry: Entry, wanted: Entry) -> Entry:
     name = type(optimizer).__name__
     differ = (entry.keys() ^ wanted.keys()) - optimizer.optional.keys()
     if differ:
-        torchs = name in IN_TORCH and f" or torch.optim.{name}"
+        torchs = hasattr(torch.optim, name) and f" or torch.optim.{name}"
         raise ValueError(
             "this state was saved by another optimizer: for each parameter "
             f"it holds {', '.join(sorted(entry))}, and {name} keeps "
