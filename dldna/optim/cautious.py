@@ -123,7 +123,10 @@ def _masked(rule: Rule) -> Callable[..., tuple[Tensor, State]]:
 
 
 def _decays_apart(rule: Rule) -> bool:
-    """Whether weight decay leaves the state alone, and so is decoupled."""
+    """Whether weight decay leaves the state alone, and so is decoupled.
+
+    Without a state to tell by it is taken for a penalty.
+    """
     if "weight_decay" not in rule.defaults:
         return False
     w, g = torch.ones(1), torch.zeros(1)
@@ -132,7 +135,8 @@ def _decays_apart(rule: Rule) -> bool:
         rule.update(w, g, state, 1, **{**rule.defaults, "weight_decay": d})[1]
         for d in (1.0, 0.0)
     )
-    return all(torch.equal(with_decay[k], without[k]) for k in without)
+    same = [torch.equal(with_decay[k], without[k]) for k in without]
+    return bool(same) and all(same)
 
 
 def __getattr__(name: str) -> type[RuleOptimizer]:

@@ -110,7 +110,8 @@ def _settings(optimizer: Any, group: dict, old: Mapping) -> dict[str, Any]:
     here = {k: v for k, v in old.items() if k not in WAYS}
     # torch's Adam can be its AdamW; ours are two.
     apart = "decoupled_weight_decay"
-    if apart not in group and bool(here.get(apart)) == (name == "AdamW"):
+    decoupled = name.removeprefix("Cautious") == "AdamW"
+    if apart not in group and bool(here.get(apart)) == decoupled:
         here.pop(apart, None)
     alien = sorted((here.keys() & SETTINGS) - group.keys())
     if alien:

@@ -102,7 +102,7 @@ ALIKE = {
     ("SophiaG", "SophiaH"),
     ("Adam", "AdamW"),
     ("AdamW", "Adam"),
-    *((name, "CautiousAdamW") for name in ("Adam", "AdamW", "RAdam")),
+    *((name, "CautiousAdamW") for name in ("Adam", "AdamW")),
     *(("CautiousAdamW", name) for name in ("Adam", "AdamW")),
 }
 

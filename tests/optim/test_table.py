@@ -301,8 +301,8 @@ def test_half_precision_stays_near_single(name, dtype):
 
 
 EPS = {"Adam", "AdamW", "NAdam", "RAdam", "AdaBelief", "RMSprop", "LAMB",
-       "Adagrad", "ScheduleFreeAdamW", "SophiaH", "SophiaG", "AdEMAMix", "MARS",
-       "CautiousAdamW"}  # fmt: skip
+       "Adagrad", "ScheduleFreeAdamW", "SophiaH", "SophiaG", "AdEMAMix",
+       "MARS", "CautiousAdamW"}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
