@@ -228,9 +228,10 @@ BEARERS = {
              "mup", "orthogonal", "spectral", "tfixup"},
     "landscape.curvature": {"trace"},
     "landscape.evaluate": {"choose"},
-    "optim": {"adabelief", "adafactor", "adagrad", "adam", "lion", "muon",
-              "pal", "prodigy", "rmsprop", "sam", "sgd", "shampoo", "soap",
-              "sophia"},
+    # An optimizer's file is named as its rule is.
+    "optim": {"adabelief", "adafactor", "adagrad", "adam", "ademamix", "adopt",
+              "lion", "mars", "muon", "pal", "prodigy", "rmsprop", "sam",
+              "scion", "sgd", "shampoo", "soap", "sophia"},
     "training": {"sweep"},
     "training.statistics": {"compare", "power"},
 }  # fmt: skip
