@@ -209,7 +209,15 @@ def correlation_map(
 
 
 def depth_scale(chi: float) -> float:
-    r"""How deep correlations reach: :math:`\xi = 1/|\ln \chi_1|`.
+    r"""How deep correlations reach: :math:`\xi = 1/|\ln \chi|`.
+
+    The distance of c from the fixed point of its map shrinks like
+    :math:`e^{-l/\xi}`, with :math:`\chi` the map's slope there.
+
+    Args:
+        chi: the slope: in order the fixed point is 1 and the slope
+            :math:`\chi_1`; in chaos the fixed point is below 1, and its
+            slope is not :math:`\chi_1`.
 
     Example:
         >>> depth_scale(1.0)
