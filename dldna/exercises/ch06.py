@@ -40,6 +40,28 @@ EXERCISES = {
 }
 
 QUIZZES = {
+    "ch06-predict": Question(
+        "Three of four optimizers arrive from that one start. What will 64 "
+        "starts show, at the same rate?",
+        (
+            Option(
+                "The same: three of four from nearly every start",
+                "Then a picture of one start would be enough. It was not: "
+                "the number that arrive changes with the start.",
+            ),
+            Option(
+                "It varies: from some starts all four, from others fewer",
+                "How many arrive is a property of the start as well.",
+                right=True,
+            ),
+            Option(
+                "All four from everywhere, if given time",
+                "At this rate gradient descent cannot even stay at the "
+                "lowest point of most tanh slices.",
+            ),
+        ),
+        section="Figures 7 to 9: four optimizers, one rate",
+    ),
     "ch06-q1": Question(
         "On a slice of an untrained network the best optimizer ends at a "
         "loss of 7.7. The best constant has 6.36. What follows?",
@@ -58,6 +80,109 @@ QUIZZES = {
             Option(
                 "The network is too small for the task",
                 "The same network, trained as a whole, goes far below 6.36.",
+            ),
+        ),
+    ),
+    "ch06-q2": Question(
+        "The noise in the targets has the variance 0.01 and a network has a "
+        "loss of 0.004 on the very data it was trained on. What follows?",
+        (
+            Option(
+                "The loss is computed wrongly, nothing can be below 0.01",
+                "No function can expect less on fresh targets; on those "
+                "seen in training the noise itself can be learned.",
+            ),
+            Option(
+                "It has learned some of the noise of these targets",
+                "The floor holds for the expected loss, not for this draw.",
+                right=True,
+            ),
+            Option(
+                "It generalizes better than the true function",
+                "On fresh targets the true function has the least expected "
+                "loss.",
+            ),
+        ),
+    ),
+    "ch06-q3": Question(
+        "On the slice of a trained network the lowest point is a little "
+        "below the network's own loss. How can that be, after 1,000 epochs?",
+        (
+            Option(
+                "The training had not found the minimum to the last digit",
+                "It walks on batches and stops somewhere; a search of two "
+                "weights by ever finer grids finds a little more.",
+                right=True,
+            ),
+            Option(
+                "The slice is not the true loss but a projection",
+                "It is the exact loss of the network with two weights "
+                "changed.",
+            ),
+            Option(
+                "The network is at a saddle and has to be retrained",
+                "A gain of a few thousandths says nothing of the kind.",
+            ),
+        ),
+    ),
+    "ch06-q4": Question(
+        "With batches of 64 the path ends farther from the lowest point than "
+        "with batches of 1, after two epochs each. Why?",
+        (
+            Option(
+                "It made 32 steps instead of 2,000",
+                "In as many steps it settles closest of all.",
+                right=True,
+            ),
+            Option(
+                "Noise helps to find the minimum",
+                "Noise makes the path rattle around it; what is missing are "
+                "steps.",
+            ),
+            Option(
+                "Large batches end in sharper minima",
+                "There is one lowest point in this window, and the path is "
+                "still on its way.",
+            ),
+        ),
+    ),
+    "ch06-q5": Question(
+        "A ReLU unit is off for 999 of 1,000 samples. What is its gradient?",
+        (
+            Option(
+                "Exactly zero, the unit is dead",
+                "Dead means off for every sample.",
+            ),
+            Option(
+                "Small but not zero in general",
+                "The one sample that gets through sends a gradient back, "
+                "divided by 1,000.",
+                right=True,
+            ),
+            Option(
+                "As large as if it were on for all",
+                "The mean runs over all samples, and most give nothing.",
+            ),
+        ),
+    ),
+    "ch06-q6": Question(
+        "At the lowest point of a slice the larger eigenvalue of the Hessian "
+        "is 40. Full-batch descent starts right beside it at the rate 0.1. "
+        "What happens?",
+        (
+            Option(
+                "It converges, since it starts in the basin",
+                "The rate is beyond 2 / 40 = 0.05: every step overshoots by "
+                "more than it corrects.",
+            ),
+            Option(
+                "It moves away",
+                "The error is multiplied by 1 - 0.1 * 40 = -3.",
+                right=True,
+            ),
+            Option(
+                "It stays where it is, the gradient is zero",
+                "Only exactly at the point; beside it the error grows.",
             ),
         ),
     ),
