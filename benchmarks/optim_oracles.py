@@ -222,6 +222,33 @@ class HandSAM(torch.optim.SGD):
         super().step()
 
 
+class HandCautiousAdamW(torch.optim.AdamW):
+    """torch's AdamW, its steps masked weight by weight in a plain loop."""
+
+    def step(self, closure: Callable | None = None) -> None:
+        params = [p for group in self.param_groups for p in group["params"]]
+        decays = [
+            g["lr"] * g["weight_decay"]
+            for g in self.param_groups
+            for _ in g["params"]
+        ]
+        before = [p.detach().clone() for p in params]
+        super().step()
+        for p, old, shrink in zip(params, before, decays, strict=True):
+            start = (old * (1 - shrink)).flatten()
+            moves = p.detach().flatten() - start
+            agree = [
+                float(u) * float(g) < 0
+                for u, g in zip(moves, p.grad.flatten(), strict=True)
+            ]
+            factor = len(agree) / (sum(agree) + 1)
+            new = [
+                w + factor * u if a else w
+                for w, u, a in zip(start, moves, agree, strict=True)
+            ]
+            p.data.copy_(torch.stack(new).view_as(p))
+
+
 def missing(case: Case) -> str:
     """What is not installed here for a case to be run; "" if all is."""
     if case.theirs and not hasattr(torch.optim, case.theirs):
@@ -274,7 +301,7 @@ def other(package: str, label: str, name: str, theirs: str, **both) -> Case:
 
 def cases() -> list[Case]:
     """Every comparison."""
-    return [*torch_cases(), *other_cases()]
+    return [*torch_cases(), *other_cases(), *younger_cases()]
 
 
 def other_cases() -> list[Case]:
@@ -524,6 +551,102 @@ def other_cases() -> list[Case]:
             ours={"base": "Adam"},
             oracle={"base_optimizer": torch.optim.Adam, "perturb_eps": 0.0},
             bound=1e-6,
+        ),
+    ]
+
+
+def younger_cases() -> list[Case]:
+    """The optimizers of 2024 and 2025."""
+    many = "pytorch_optimizer"
+    both = {"lr": 0.1, "weight_decay": 0.1}
+    matrix = {"problems": ("P2", "matrices")}
+    norms = {"sign": 4, "column": 6, "row": 7}
+    later = {"clip_lambda": lambda t: (t - 1) ** 0.25}  # it counts from 2
+    apart = {"weight_decouple": True}
+    return [
+        other(
+            many,
+            "AdEMAMix",
+            "AdEMAMix",
+            "AdEMAMix",
+            alpha=5.0,
+            oracle=apart,
+            **both,
+        ),
+        other(
+            many,
+            "AdEMAMix, warmed up",
+            "AdEMAMix",
+            "AdEMAMix",
+            lr=0.1,
+            alpha=5.0,
+            ours={"alpha_warmup": 8, "beta3_warmup": 8},
+            oracle={"t_alpha_beta3": 8},
+        ),
+        other(many, "ADOPT", "ADOPT", "ADOPT", oracle=later, **both),
+        other(
+            many,
+            "ADOPT, decoupled",
+            "ADOPT",
+            "ADOPT",
+            ours={"decoupled_weight_decay": True, "clip": False},
+            oracle={"clip_lambda": None, **apart},
+            **both,
+        ),
+        other(
+            many,
+            "MARS",
+            "MARS",
+            "MARS",
+            eps=0.0,  # it stands elsewhere there, and 1e-15 in the root
+            oracle={"optimize_1d": True},
+            bound=1e-7,
+            **both,
+        ),
+        replace(
+            other(many, "", "Lion", "Lion", oracle={"cautious": True}, **both),
+            name="Cautious Lion",
+            ours=lambda params: optim.cautious(optim.Lion)(params, **both),
+        ),
+        Case(
+            "Cautious AdamW",
+            lambda params: optim.CautiousAdamW(params, **both),
+            lambda params: HandCautiousAdamW(params, **both),
+            "by hand",
+        ),
+        other(
+            many,
+            "Scion, vectors",
+            "Scion",
+            "SCION",
+            lr=0.1,
+            oracle={"constraint": True},
+            problems=("P1",),
+        ),
+        *(
+            other(
+                many,
+                f"Scion, {name}",
+                "Scion",
+                "SCION",
+                lr=0.1,
+                scale=2.0,
+                ours={"norm": name},
+                oracle={"norm_type": number, "constraint": True},
+                **matrix,
+            )
+            for name, number in norms.items()
+        ),
+        other(
+            many,
+            "Scion, spectral",
+            "Scion",
+            "SCION",
+            lr=0.02,
+            ours={"unconstrained": True},
+            bound=1e-2,  # bfloat16 inside
+            floor=1.0,
+            **matrix,
         ),
     ]
 

@@ -109,6 +109,51 @@ def dtype_name(
     return name
 
 
+def usable_device(device: Any, name: str = "device") -> torch.device:
+    """A device by its name, if tensors can be put there.
+
+    Args:
+        device: a name as "cuda:1", or a ``torch.device``.
+        name: of the argument, for the message.
+
+    Raises:
+        ValueError: no device is called so, or this machine has none.
+
+    Example:
+        >>> usable_device("cpu")
+        device(type='cpu')
+        >>> usable_device("gpu")
+        Traceback (most recent call last):
+        ...
+        ValueError: device='gpu' is no device: take 'cpu', 'cuda', 'cuda:1' \
+(the second GPU) or 'mps' (Apple's)
+    """
+    named = isinstance(device, (str, int, torch.device))
+    try:
+        found = torch.device(device) if named else None
+    except RuntimeError:
+        found = None
+    if found is None or found.type == "meta":
+        why = "has no numbers" if found else "is no device"
+        raise ValueError(
+            f"{name}={str(device)!r} {why}: take 'cpu', 'cuda', 'cuda:1' "
+            "(the second GPU) or 'mps' (Apple's)"
+        )
+    try:
+        torch.empty(0, device=found)
+    except Exception as error:  # torch has another kind for each device
+        count = torch.cuda.device_count() if found.type == "cuda" else 0
+        kind = "CUDA" if found.type == "cuda" else found.type
+        there = f"no {kind} device here"
+        if count:
+            there = f"no such one here, of {count} that torch sees"
+        raise ValueError(
+            f"{name}={str(device)!r}: there is {there}; take 'cpu', or "
+            "install a torch that is built for the device"
+        ) from error
+    return found
+
+
 def copy(point: Mapping[str, Tensor]) -> Params:
     """A copy that shares no storage with ``point``."""
     return {k: v.detach().clone() for k, v in point.items()}

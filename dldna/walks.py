@@ -229,7 +229,9 @@ def _background(surface: Any, extent: tuple) -> tuple:
 def _draw(walks: Mapping[str, tuple], back: tuple) -> None:
     from matplotlib import pyplot as plt
 
-    fig, (left, right) = plt.subplots(1, 2, figsize=(10, 4))
+    fig, (left, right) = plt.subplots(
+        1, 2, figsize=(10, 4), layout="constrained"
+    )
     a, b, z = back
     left.contour(a, b, z, levels=14, cmap="Greys", linewidths=0.7)
     for k, (name, (points, losses)) in enumerate(walks.items()):

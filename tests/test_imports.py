@@ -23,6 +23,7 @@ GROUND = {
     "progress",
     "batches",
     "guard",
+    "said_once",
     "module_state",
     "objective",
     "book",

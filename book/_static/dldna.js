@@ -29,15 +29,62 @@
     return plotly;
   }
 
+  // A figure's ground and letters are the page's.
+  function dressed(layout) {
+    var dark = document.documentElement.dataset.theme === "dark";
+    var ink = dark ? "#ced6dd" : "#222";
+    layout.paper_bgcolor = "rgba(0,0,0,0)";
+    layout.font = Object.assign({}, layout.font, { color: ink });
+    var scene = layout.scene || {};
+    ["xaxis", "yaxis", "zaxis"].forEach(function (axis) {
+      scene[axis] = Object.assign({}, scene[axis], {
+        color: ink,
+        backgroundcolor: "rgba(0,0,0,0)",
+        gridcolor: dark ? "#48566b" : "#d8dde3",
+        zerolinecolor: dark ? "#68778d" : "#b8bfc8",
+      });
+    });
+    layout.scene = scene;
+    return layout;
+  }
+
+  new MutationObserver(function () {
+    document.querySelectorAll(".dldna-plotly[data-drawn=yes]").forEach(
+      function (box) {
+        window.Plotly.react(box, box.data, dressed(box.layout));
+      }
+    );
+  }).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+
+  // On a phone the bar of colours lies below, and the eye steps back.
+  function narrow(figure) {
+    figure.data.forEach(function (trace) {
+      if (!trace.colorbar) return;
+      trace.colorbar.orientation = "h";
+      trace.colorbar.thickness = 12;
+      trace.colorbar.y = -0.05;
+    });
+    var scene = figure.layout.scene || {};
+    var eye = scene.camera && scene.camera.eye;
+    Object.keys(eye || {}).forEach(function (axis) {
+      eye[axis] *= 1.3;
+    });
+    ["xaxis", "yaxis", "zaxis"].forEach(function (axis) {
+      var title = scene[axis] && scene[axis].title;
+      if (title) title.font = { size: 11 };
+    });
+  }
+
   function draw(box) {
     var figure = JSON.parse(box.querySelector("script").textContent);
     var layout = figure.layout || {};
     layout.autosize = true;
     delete layout.width;
+    if (box.clientWidth < 500) narrow(figure);
     return library()
       .then(function (Plotly) {
         box.querySelector(".dldna-waiting").remove();
-        return Plotly.newPlot(box, figure.data, layout, {
+        return Plotly.newPlot(box, figure.data, dressed(layout), {
           displaylogo: false,
           responsive: true,
         });

@@ -1,6 +1,7 @@
 """Draw the picture of the first page: a real run on its own plane.
 
-    python book/tools/cover.py        writes book/_static/cover.png
+    python book/tools/cover.py        writes book/_static/cover.png, and
+                                      example.png by the README's example
 
 The embedded digits, a small perceptron, SGD with momentum from one seed;
 the plane of the path's two principal components.
@@ -8,6 +9,8 @@ the plane of the path's two principal components.
 
 from __future__ import annotations
 
+import contextlib
+import re
 import tempfile
 from pathlib import Path
 
@@ -23,7 +26,9 @@ from torch.nn import functional as F
 
 from dldna import data, landscape, models
 
-COVER = Path(__file__).parents[1] / "_static" / "cover.png"
+STATIC = Path(__file__).parents[1] / "_static"
+COVER, EXAMPLE = STATIC / "cover.png", STATIC / "example.png"
+README = Path(__file__).parents[2] / "README.md"
 
 
 def run() -> tuple:
@@ -94,6 +99,17 @@ def draw(surface) -> None:
     picture.save(COVER, optimize=True)
 
 
+def example() -> None:
+    """What the README's first example draws."""
+    code = re.search(r"```python\n(.*?)```", README.read_text(), re.DOTALL)[1]
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        exec(compile(code, README, "exec"), {})
+        picture = Image.open("surface.png").convert("RGB")
+    picture.quantize(256).save(EXAMPLE, optimize=True)
+
+
 if __name__ == "__main__":
     draw(run())
-    print(COVER, COVER.stat().st_size, "bytes")
+    example()
+    for picture in (COVER, EXAMPLE):
+        print(picture, picture.stat().st_size, "bytes")

@@ -103,7 +103,10 @@ def ends(cells: list[dict], stem: str) -> list[str]:
         owes.append("no prediction before the first section")
     if not any("reveal=True" in notebooks.source(c) for c in first):
         owes.append("no section reveals the prediction")
-    if not any(re.search(r"show|playground|viewer", s) for s in sources[1:]):
+    if not any(
+        re.search(r"show|playground|viewer|_lab|_map", s)
+        for s in sources[1:]
+    ):
         owes.append("no picture before the first section")
     return owes
 

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from dldna.checks import choice, count, folder
+from dldna.params import usable_device
 from dldna.progress import announce
 
 ACTIVATIONS = (
@@ -59,11 +60,11 @@ def run(given: argparse.Namespace) -> int:
     """Train what is missing, and say what is there."""
     from dldna.data import load
     from dldna.models import make
-    from dldna.published.loaders import usable
     from dldna.published.model_training import train_and_keep
     from dldna.published.saved_networks import ACTIVATIONS as KNOWN
 
     count("--epochs", given.epochs)
+    usable_device(given.device, "--device")
     folder("--out", given.out)
     for act in given.activations:
         choice("activation", act, KNOWN)
@@ -93,7 +94,7 @@ def run(given: argparse.Namespace) -> int:
     for act in missing:
         model = network(act)
         model.config[MADE_WITH] = _settings(given)
-        model.to(usable(given.device))
+        model.to(given.device)
         train_and_keep(
             model,
             torch.optim.Adam(model.parameters()),

@@ -8,6 +8,7 @@ from torch import nn
 
 from dldna.checks import choice
 from dldna.cli import arguments, library_models
+from dldna.params import usable_device
 
 LOSSES = {
     "cross_entropy": nn.CrossEntropyLoss,
@@ -56,9 +57,7 @@ def check_words(given: argparse.Namespace) -> None:
         value = getattr(given, name)
         if value is not None and value < 1:
             raise ValueError(f"--{name} must be at least 1, not {value}")
-    device = torch.device(given.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError("there is no CUDA device here; use --device cpu")
+    usable_device(given.device, "--device")
 
 
 def opened(given: argparse.Namespace):

@@ -1,7 +1,7 @@
 """What a data set is: four tensors, the names of the classes, a word."""
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -42,8 +42,10 @@ class Dataset:
     classes: tuple[str, ...]
     description: str = ""
 
+    PARTS: ClassVar = ("train", "test")
+
     def __post_init__(self):
-        for part in ("train", "test"):
+        for part in self.PARTS:
             x, y = getattr(self, f"{part}_x"), getattr(self, f"{part}_y")
             if len(x) == 0:
                 raise ValueError(f"{self.name}: the {part} set is empty")
@@ -90,10 +92,10 @@ class Dataset:
             >>> load("moons").take(32)
             moons: 32 + 240 samples of shape (2,), 2 classes
         """
-        train = _pick("n", n, len(self.train_x), seed)
+        train = pick("n", n, len(self.train_x), seed)
         test = slice(None)
         if n_test is not None:
-            test = _pick("n_test", n_test, len(self.test_x), seed + 1)
+            test = pick("n_test", n_test, len(self.test_x), seed + 1)
         return replace(
             self,
             train_x=self.train_x[train],
@@ -164,7 +166,8 @@ class Dataset:
         return train, test
 
 
-def _pick(name: str, n: int, available: int, seed: int) -> Tensor:
+def pick(name: str, n: int, available: int, seed: int) -> Tensor:
+    """(n,) indices, drawn without repeats."""
     if count(name, n) > available:
         raise ValueError(f"{name}={n}, but there are {available} samples")
     generator = torch.Generator().manual_seed(seed)

@@ -57,7 +57,7 @@ def folder(path: str | Path) -> Dataset:
         raise FileNotFoundError(
             f"there is no folder {root}; folder:PATH wants PATH/train/<class>"
             "/*.png and PATH/test/<class>/*.png, or PATH/train.tar.gz and "
-            "PATH/test.tar.gz of the same"
+            "PATH/test.tar.gz of the same, or a text file"
         )
     sources = {part: _source(root, part) for part in ("train", "test")}
     files = [file for s in sources.values() for file in s.files]

@@ -1,6 +1,7 @@
 """Data sets by name."""
 
 import os
+from pathlib import Path
 
 from dldna.checks import choice
 from dldna.data.cifar import cifar
@@ -9,9 +10,13 @@ from dldna.data.dataset import Dataset
 from dldna.data.digits import digits
 from dldna.data.fashion import fashion_mnist
 from dldna.data.folder import folder
+from dldna.data.plays import plays
+from dldna.data.text import text_file
 from dldna.data.toys import TOYS, toy
 
-NAMES = ("clothes", "FashionMNIST", "CIFAR10", "CIFAR100", "digits", *TOYS)
+NAMES = (
+    "clothes", "plays", "FashionMNIST", "CIFAR10", "CIFAR100", "digits", *TOYS
+)  # fmt: skip
 FOLDER = "folder:"
 
 
@@ -21,18 +26,22 @@ def load(name: str, seed: int = 0) -> Dataset:
     ==================  ==============================================
     ``clothes``         10,000 + 2,000 images 1x28x28, the first of
                         Fashion-MNIST; inside the package
+    ``plays``           Hamlet, King Lear, Macbeth and Othello as
+                        characters; inside the package
     ``FashionMNIST``    60,000 + 10,000 images 1x28x28
     ``CIFAR10``         50,000 + 10,000 images 3x32x32, 10 classes
     ``CIFAR100``        50,000 + 10,000 images 3x32x32, 100 classes
     ``digits``          1,438 + 359 images 1x28x28; needs scikit-learn
     ``folder:PATH``     a reader's own images, see
-                        :func:`dldna.data.folder.folder`
+                        :func:`dldna.data.folder.folder`; or a text
+                        file in UTF-8
     ``moons``, ...      toy sets in the plane: also ``blobs``,
                         ``spirals``
     ==================  ==============================================
 
-    Images are float32 in [-1, 1]. Downloads go to ``$DLDNA_DATA``, or to
-    a folder in the user's cache.
+    Images are float32 in [-1, 1]; a text is a :class:`dldna.data.Text`,
+    windows of characters, parted by place. Downloads go to
+    ``$DLDNA_DATA``, or to a folder in the user's cache.
 
     Args:
         name: one of the above.
@@ -46,7 +55,7 @@ def load(name: str, seed: int = 0) -> Dataset:
             damaged file.
         ConnectionError: it cannot be downloaded; the remedy is named.
         PermissionError: the folder for downloads cannot be written.
-        FileNotFoundError: there is no such folder of images.
+        FileNotFoundError: there is no such folder or file.
 
     Example:
         >>> load("blobs", seed=1)
@@ -56,16 +65,20 @@ def load(name: str, seed: int = 0) -> Dataset:
         ...
         ValueError: unknown data set 'digit': did you mean 'digits'? \
 Known: CIFAR10, CIFAR100, FashionMNIST, blobs, clothes, digits, \
-folder:PATH, moons, spirals
+folder:PATH, moons, plays, spirals
     """
     if isinstance(name, str) and name.startswith(FOLDER):
-        return folder(name.removeprefix(FOLDER))
+        path = name.removeprefix(FOLDER)
+        is_file = Path(path).expanduser().is_file()
+        return text_file(path) if is_file else folder(path)
     if name not in NAMES:
         choice("data set", name, [*NAMES, "folder:PATH"])
     if name in TOYS:
         return toy(name, seed)
     if name == "clothes":
         return clothes()
+    if name == "plays":
+        return plays()
     if name == "digits":
         return digits()
     if name == "FashionMNIST":

@@ -55,6 +55,30 @@ EXERCISES = {
 }
 
 QUIZZES = {
+    "ch01-predict": Question(
+        "Fifteen ReLU layers start with weights that let the signal shrink "
+        "at each layer. Adam's steps do not shrink with the gradient. With "
+        "the best of its rates, does it make up for the start?",
+        (
+            Option(
+                "Yes: it ends level with a start that keeps the signal",
+                "The length of a step is not its direction: from a start "
+                "that loses the signal it ends behind.",
+            ),
+            Option(
+                "Partly: it learns, but ends behind such a start",
+                "It learns where SGD does not learn at any rate, and ends "
+                "behind all the same.",
+                right=True,
+            ),
+            Option(
+                "No: at no rate does it learn anything",
+                "That happens to SGD; Adam divides by the size of the "
+                "gradient, however small.",
+            ),
+        ),
+        section="Does it decide what is learned?",
+    ),
     "ch01-q1": Question(
         "A network with ReLU narrows from 1024 to 32 units over ten layers, "
         "drawn with variance 2/fan-in. What happens to the squared gradient "
@@ -72,6 +96,110 @@ QUIZZES = {
             Option(
                 "It stays as it is",
                 "That holds forward; backward the other fan counts.",
+            ),
+        ),
+    ),
+    "ch01-q2": Question(
+        "The variance of the weights is 10 % too high in every layer of a "
+        "network with 50 layers. By how much is the second moment of the "
+        "last layer too high?",
+        (
+            Option(
+                "By 10 %",
+                "That is one layer; the factors multiply.",
+            ),
+            Option(
+                "By a factor of 6",
+                "Percentages of layers do not add up, they multiply: 1.1 "
+                "to the power of 50.",
+            ),
+            Option(
+                "By a factor of about 117",
+                "1.1 to the power of 50.",
+                right=True,
+            ),
+        ),
+    ),
+    "ch01-q3": Question(
+        "A deep linear network with Gaussian weights keeps the second moment "
+        "of its inputs exactly on average. What can still be wrong?",
+        (
+            Option(
+                "A few directions are stretched and most are crushed",
+                "An average of squares says nothing about the single "
+                "directions.",
+                right=True,
+            ),
+            Option(
+                "Nothing: what has the right size is intact",
+                "A matrix with one large and many tiny singular values can "
+                "have the right mean square.",
+            ),
+            Option(
+                "The gradient must explode on its way back",
+                "In a square layer the same factor holds backward.",
+            ),
+        ),
+    ),
+    "ch01-q4": Question(
+        "Two pictures of different things enter a deep tanh network in the "
+        "ordered phase. What does its last layer see?",
+        (
+            Option(
+                "Two signals that have nothing in common",
+                "That would be chaos, where near signals part.",
+            ),
+            Option(
+                "Nearly one and the same signal",
+                "Their correlation goes to 1: the network cannot tell them "
+                "apart, and the gradients vanish as well.",
+                right=True,
+            ),
+            Option(
+                "Two signals that are as different as the pictures are",
+                "For that the map of correlations would have to stand "
+                "still at each of its values.",
+            ),
+        ),
+    ),
+    "ch01-q5": Question(
+        "A network with batch normalization and ReLU, without residual "
+        "branches, is made deeper and deeper. What happens at the start?",
+        (
+            Option(
+                "Signals and gradients stay as they are",
+                "Only the signals are normalized; the gradients are not.",
+            ),
+            Option(
+                "The signals explode and the gradients stay",
+                "Each layer brings the signals back to variance 1.",
+            ),
+            Option(
+                "The signals stay and the gradients explode",
+                "By about pi/(pi - 1) in each layer, whatever the weights' "
+                "scale.",
+                right=True,
+            ),
+        ),
+    ),
+    "ch01-q6": Question(
+        "The recursion predicts a second moment of 1 after twenty ReLU "
+        "layers of 50 units. One network that you draw has 0.2. What do you "
+        "conclude?",
+        (
+            Option(
+                "Nothing yet: single networks of this width scatter so much",
+                "The logarithm has a variance of about 5 L/n = 2.",
+                right=True,
+            ),
+            Option(
+                "The recursion is wrong for ReLU",
+                "It holds for the mean, and in the limit of large widths.",
+            ),
+            Option(
+                "The weights were drawn with too small a variance",
+                "Their right variance gives values like this one, too: look "
+                "at many networks.",
             ),
         ),
     ),

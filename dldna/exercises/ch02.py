@@ -41,6 +41,28 @@ EXERCISES = {
 }
 
 QUIZZES = {
+    "ch02-predict": Question(
+        'What did the start with an "error rate" of 2.30 % do?',
+        (
+            Option(
+                "It never learned: nine of ten answers were wrong",
+                "2.30 is ln 10, the loss of knowing nothing about ten "
+                "classes: the column holds losses, not errors.",
+                right=True,
+            ),
+            Option(
+                "It learned well, with five times the errors of the best",
+                "An error of 2.30 % would be far better than what this "
+                "network reaches; the numbers are losses.",
+            ),
+            Option(
+                "It diverged, like the one with nan",
+                "A network that diverges has no finite loss; this one did "
+                "not move.",
+            ),
+        ),
+        section="What the printed columns were",
+    ),
     "ch02-q1": Question(
         "Two starts of one shape: W drawn by Xavier, and 10 W. Which of "
         "these differs between them?",
@@ -56,6 +78,106 @@ QUIZZES = {
             Option(
                 "The spectral norm",
                 "It is the largest singular value, ten times as large.",
+                right=True,
+            ),
+        ),
+    ),
+    "ch02-q2": Question(
+        "A linear layer with 100 inputs and 400 outputs is drawn by "
+        "Xavier's rule. What does it do to the second moments?",
+        (
+            Option(
+                "It keeps the signal's and the gradient's",
+                "Only a square layer can have both: the rule is a compromise.",
+            ),
+            Option(
+                "It shrinks the signal's and enlarges the gradient's",
+                "2/500 times 100 inputs is 0.4, times 400 outputs 1.6.",
+                right=True,
+            ),
+            Option(
+                "It enlarges the signal's and shrinks the gradient's",
+                "Forward the inputs count, and there are few of them.",
+            ),
+        ),
+    ),
+    "ch02-q3": Question(
+        "A matrix with orthonormal columns leads from 64 to 256 units. What "
+        "does it keep?",
+        (
+            Option(
+                "The mean square of a unit",
+                "The same length is spread over four times as many units.",
+            ),
+            Option(
+                "Neither length nor mean square",
+                "Orthonormal columns keep the length of every vector.",
+            ),
+            Option(
+                "The length of the signal",
+                "And each unit gets a quarter of the mean square.",
+                right=True,
+            ),
+        ),
+    ),
+    "ch02-q4": Question(
+        "Two starts are trained at one and the same rate, and the first one "
+        "is ahead in every seed. What follows?",
+        (
+            Option(
+                "The first start is the better one",
+                "At the rate that suits the second one it may be level.",
+            ),
+            Option(
+                "The first start goes better with this rate",
+                "A larger start can make up for a rate that is too low: "
+                "tune both on images that you do not report.",
+                right=True,
+            ),
+            Option(
+                "Nothing, because seeds decide such races",
+                "Every seed agrees; it is the rate that was not varied.",
+            ),
+        ),
+    ),
+    "ch02-q5": Question(
+        "Why may the last layer of a residual branch start at zero, but not "
+        "every layer of a plain network?",
+        (
+            Option(
+                "The signal passes beside the branch, and gradients reach "
+                "its last layer",
+                "In a plain network of zeros nothing passes, and the "
+                "gradients of the weights are zero, too.",
+                right=True,
+            ),
+            Option(
+                "Zeros are fine everywhere: the first step moves them",
+                "A layer of zeros hands no gradient to the layer below, and "
+                "gets no signal from one.",
+            ),
+            Option(
+                "Branches are so small that their start is of no account",
+                "Many branches add up; their scale is what Fixup sets.",
+            ),
+        ),
+    ),
+    "ch02-q6": Question(
+        "With the standard start you tuned Adam's rate on a narrow network. "
+        "Where do you look for the rate of one that is much wider?",
+        (
+            Option(
+                "At the same rate",
+                "That is muP's promise, not the standard start's.",
+            ),
+            Option(
+                "Higher, because there is more to learn",
+                "A unit of a wider network sums more moves of its weights.",
+            ),
+            Option(
+                "Lower",
+                "Each unit sums over more weights that all move by about "
+                "the rate.",
                 right=True,
             ),
         ),

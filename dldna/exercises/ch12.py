@@ -50,6 +50,129 @@ EXERCISES = {
 }  # fmt: skip
 
 QUIZZES = {
+    "ch12-predict": Question(
+        "Training walked from the first weights to the middle of such a "
+        "plane. How much of its way lies in the plane?",
+        (
+            Option(
+                "Nearly nothing: on the plane it is a dot",
+                "Two random directions among so many hold hardly any of it.",
+                right=True,
+            ),
+            Option(
+                "Most: it came down the walls of the valley",
+                "The walls are those of two directions that training did "
+                "not know.",
+            ),
+            Option(
+                "About half: the plane has two of its directions",
+                "It has two random ones of very many, not two of the few "
+                "that matter.",
+            ),
+        ),
+        section="What a random plane cannot show",
+    ),
+    "ch12-q2": Question(
+        "The losses of a plane span a factor of a thousand. Which display "
+        "keeps the shape?",
+        (
+            Option(
+                "Leave out all points above a threshold",
+                "That makes a hole where the wall is, and changes the "
+                "topology.",
+            ),
+            Option(
+                "A linear scale: it alone is honest",
+                "Every scale is honest if the bar names it; on this one the "
+                "valley would be a single colour.",
+            ),
+            Option(
+                "A logarithmic scale, named at the bar",
+                "It shows detail at every height and keeps every point.",
+                right=True,
+            ),
+        ),
+    ),
+    "ch12-q3": Question(
+        "Two networks compute the same function. Must their "
+        "filter-normalized planes be equal?",
+        (
+            Option(
+                "Yes: that is what the normalization is for",
+                "It undoes a scale of each filter, not every change that "
+                "keeps the function.",
+            ),
+            Option(
+                "Only if a normalization follows each scaled filter at once",
+                "A scale that moves into the next layer changes the lengths "
+                "of other filters.",
+                right=True,
+            ),
+            Option(
+                "No: no scaling makes any two such planes equal",
+                "In units of each entry all four twins of the chapter are.",
+            ),
+        ),
+    ),
+    "ch12-q4": Question(
+        "You draw one plane of network A and one of network B, and A looks "
+        "flatter. What is missing?",
+        (
+            Option(
+                "More directions, and more networks of each kind",
+                "Within one network the directions differed by more than "
+                "the two kinds did.",
+                right=True,
+            ),
+            Option(
+                "More points on each plane",
+                "They would draw the same two slices more finely.",
+            ),
+            Option(
+                "Orthogonal directions",
+                "In many dimensions random ones are nearly orthogonal "
+                "already; the draw still decides.",
+            ),
+        ),
+    ),
+    "ch12-q5": Question(
+        "Without skips the plane has a wall a hundred times as high. What "
+        "did the chapter find behind it?",
+        (
+            Option(
+                "A harder training: the loss stayed higher",
+                "The runs show no lead of the skips in training.",
+            ),
+            Option(
+                "Another colour scale",
+                "Both planes have the same colours and the same extent.",
+            ),
+            Option(
+                "Logits that grow along the way, layer by layer",
+                "Brought back to the size at the centre, the order is gone.",
+                right=True,
+            ),
+        ),
+    ),
+    "ch12-q6": Question(
+        "Each point of a plane was measured on a fresh batch of 32, and the "
+        "plane has many dips. What are they?",
+        (
+            Option(
+                "Local minima of the training loss",
+                "The loss over all images has no dip at most of these places.",
+            ),
+            Option(
+                "Noise, unless their walls exceed twice the error",
+                "Use the same images at all points, or test the walls.",
+                right=True,
+            ),
+            Option(
+                "A sign that the grid is too coarse",
+                "A finer grid with fresh batches has still more of them.",
+            ),
+        ),
+    ),
     "ch12-q1": Question(
         "The loss rises on every one of ten random planes through a trained "
         "network. What follows?",

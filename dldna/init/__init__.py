@@ -2,6 +2,7 @@
 
 from dldna import old_paths
 from dldna.init.apply import initialize, zeros
+from dldna.init.block_propagation import propagate_blocks
 from dldna.init.classical import (
     gain_of,
     kaiming_normal,
@@ -49,6 +50,7 @@ from dldna.init.propagation_grid import (
     stack_weights,
     theory_table,
 )
+from dldna.init.residual import branch_ends, gpt2, zero_branches
 from dldna.init.schemes import NEGATIVE, SCHEMES, variance_of
 from dldna.init.spectral import (
     spectral,
@@ -98,6 +100,7 @@ __all__ = [
     "Role",
     "SpectralTable",
     "WeightMatrix",
+    "branch_ends",
     "chi_1",
     "condition_number",
     "constant_variance",
@@ -114,6 +117,7 @@ __all__ = [
     "fixup",
     "gain_of",
     "gaussian_mean",
+    "gpt2",
     "gradient_quotient",
     "gradinit",
     "haar",
@@ -139,6 +143,7 @@ __all__ = [
     "orthogonal",
     "predict_layers",
     "propagate",
+    "propagate_blocks",
     "quotient",
     "scaled_orthogonal",
     "signals",
@@ -158,6 +163,7 @@ __all__ = [
     "weight_blocks",
     "xavier_normal",
     "xavier_uniform",
+    "zero_branches",
     "zero_hadamard",
     "zeros",
 ]

@@ -75,6 +75,14 @@ def _half_line() -> tuple[np.ndarray, np.ndarray]:
     return _REACH * (x + 1) / 2, _REACH * w / 2
 
 
+def nodes() -> tuple[Tensor, Tensor]:
+    """Points and weights with ``E f(z) = sum(f(points) * weights)``."""
+    x, w = _half_line()
+    density = w * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+    points = torch.from_numpy(np.concatenate([-x, x]))
+    return points, torch.from_numpy(np.concatenate([density, density]))
+
+
 def gaussian_mean(f: Callable[[Tensor], Tensor], q: float = 1.0) -> float:
     r"""E[f(z)] for z of variance q.
 
@@ -93,12 +101,8 @@ def gaussian_mean(f: Callable[[Tensor], Tensor], q: float = 1.0) -> float:
         >>> round(gaussian_mean(lambda z: z**4, 2.0), 9)
         12.0
     """
-    x, w = _half_line()
-    density = w * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
-    z = torch.from_numpy(np.concatenate([-x, x])) * math.sqrt(
-        checks.nonnegative("q", q)
-    )
-    weights = torch.from_numpy(np.concatenate([density, density]))
+    points, weights = nodes()
+    z = points * math.sqrt(checks.nonnegative("q", q))
     return float((f(z) * weights).sum())
 
 

@@ -16,8 +16,9 @@ vectors   0 (or 1)          1          m
 Input weights have a fixed fan-in and a growing fan-out, output weights
 the reverse, hidden ones grow on both sides. At the base width (m = 1)
 everything is as usual. Attention logits must be divided by d instead of
-its root, and the output of a layer that shares an embedding's table by m;
-that is the model's own business.
+its root, and the output of a layer that shares an embedding's table by m:
+that is the model's own business, ``attention_scale`` and ``output_scale``
+of :class:`dldna.models.DecoderTransformer`.
 """
 
 from dataclasses import dataclass
@@ -180,7 +181,8 @@ def _common(roles: dict[str, Role], table: bool) -> Role:
     """The one role of a parameter with several owners."""
     kinds = {role.role: role for role in roles.values()}
     if len(set(roles.values())) > 1:
-        if table and set(kinds) == {"input", "output"}:
+        # at the base width itself the output's fans have not grown
+        if table and set(kinds) in ({"input", "output"}, {"input", "fixed"}):
             return kinds["input"]
         said = " and ".join(f"{k!r} ({r.role})" for k, r in roles.items())
         raise ValueError(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dldna import checks
 from dldna.init._draw import check_generator, check_weight, normal_
+from dldna.params import usable_device
 
 Generator = torch.Generator | None
 
@@ -45,6 +46,7 @@ def haar(
     """
     checks.count("rows", rows)
     checks.count("columns", columns)
+    device = usable_device(device)
     flat = torch.empty(rows, columns, dtype=dtype, device=device)
     if dtype in (torch.float16, torch.bfloat16):  # no QR in half precision
         flat = flat.float()

@@ -119,7 +119,7 @@ def propagate(
                 "propagate needs a model whose output is one tensor, not "
                 f"{type(output).__name__}"
             )
-        back = _cotangent(output, batch, loss_fn, seed, generator)
+        back = cotangent(output, batch, loss_fn, seed, generator)
         grads = torch.autograd.grad(
             output, [s.output for s in steps], back, allow_unused=True
         )
@@ -127,7 +127,7 @@ def propagate(
     ends = steps[-1].output is output
     last = float(exact(back).square().mean()) if ends else math.nan
     forward = np.array([s.stats for s in steps])
-    backward = np.array([_moments(g) for g in grads])
+    backward = np.array([entry_moments(g) for g in grads])
     theory = np.array([s.theory for s in steps])
     return LayerStats(
         names=[s.name for s in steps],
@@ -184,7 +184,8 @@ def _watch(model: nn.Module, steps: list[_Step], first: Tensor | None):
             if calls[name] > 1:
                 label = f"{label} ({calls[name]})"
             chained = len(args) == 1 and args[0] is before[0]
-            steps.append(_Step(label, layer, out, chained, _moments(out)))
+            stats = entry_moments(out)
+            steps.append(_Step(label, layer, out, chained, stats))
             before[0] = out
 
         return record
@@ -197,7 +198,7 @@ def _watch(model: nn.Module, steps: list[_Step], first: Tensor | None):
     ]
 
 
-def _moments(t: Tensor | None) -> tuple[float, float, float]:
+def entry_moments(t: Tensor | None) -> tuple[float, float, float]:
     """Mean, variance and second moment over all entries, in float64."""
     if t is None:
         return (math.nan,) * 3
@@ -206,7 +207,8 @@ def _moments(t: Tensor | None) -> tuple[float, float, float]:
     return mean, float(t.var(correction=0)), float(t.square().mean())
 
 
-def _cotangent(output, batch, loss_fn, seed, generator) -> Tensor:
+def cotangent(output, batch, loss_fn, seed, generator) -> Tensor:
+    """What is sent back from the output: the loss's gradient, or noise."""
     source = make_generator(seed, generator)
     if loss_fn is None:
         noise = torch.randn(
@@ -228,7 +230,7 @@ def _passes(layer: nn.Module) -> bool:
 def _forward_theory(steps: list[_Step], first: Tensor | None) -> None:
     if first is None:
         return
-    mean, variance, second = _moments(first)
+    mean, variance, second = entry_moments(first)
     for step in steps:
         layer = step.layer
         if not step.chained:

@@ -3,7 +3,10 @@ r"""T-Fixup: transformers without layer norm and without warm-up.
 Xavier everywhere, embeddings :math:`N(0, d^{-1/2})` (standard deviation);
 then, with N layers, value and output projections, MLP weights and
 embeddings are scaled: by :math:`(9N)^{-1/4}` in a decoder and for
-embeddings, by :math:`0.67\,N^{-1/4}` in an encoder.
+embeddings, by :math:`0.67\,N^{-1/4}` in an encoder. The factors follow from
+the branches of a layer, three in a decoder that looks at an encoder, too,
+and two in an encoder; a decoder-only transformer has the encoder's two, and
+its factor.
 """
 
 import torch
@@ -20,8 +23,10 @@ from dldna.init.parametrized import (
     scaled_blocks,
 )
 from dldna.init.weight_matrices import check_model, matrices
+from dldna.models.decoder import Attention, DecoderBlock
 
-LAYERS = (nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)
+TWO_BRANCHES = (nn.TransformerEncoderLayer, DecoderBlock)
+THREE_BRANCHES = (nn.TransformerDecoderLayer,)
 
 
 def tfixup(
@@ -30,11 +35,12 @@ def tfixup(
     seed: int = 0,
     generator: torch.Generator | None = None,
 ) -> InitReport:
-    """Initialize torch's transformer layers by T-Fixup's rules, in place.
+    """Initialize transformer layers by T-Fixup's rules, in place.
 
     Args:
-        model: a module with ``nn.TransformerEncoderLayer`` or
-            ``nn.TransformerDecoderLayer`` inside.
+        model: a module with ``nn.TransformerEncoderLayer``,
+            ``nn.TransformerDecoderLayer`` or the blocks of
+            :class:`dldna.models.DecoderTransformer` inside.
         seed: of the random numbers.
         generator: instead of the seed.
 
@@ -58,13 +64,18 @@ def tfixup(
     source = make_generator(seed, generator)
     check_model(model)
     layers = dict(model.named_modules())
-    encoder = {k: m for k, m in layers.items() if isinstance(m, LAYERS[0])}
-    decoder = {k: m for k, m in layers.items() if isinstance(m, LAYERS[1])}
+    encoder = {k: m for k, m in layers.items() if isinstance(m, TWO_BRANCHES)}
+    decoder = {
+        k: m for k, m in layers.items() if isinstance(m, THREE_BRANCHES)
+    }
     if not encoder and not decoder:
         raise ValueError(
-            f"{type(model).__name__} has no nn.TransformerEncoderLayer or "
-            "nn.TransformerDecoderLayer, which T-Fixup is about"
+            f"{type(model).__name__} has no nn.TransformerEncoderLayer, "
+            "nn.TransformerDecoderLayer or block of a DecoderTransformer, "
+            "which T-Fixup is about"
         )
+    attention = [m for m in layers.values() if isinstance(m, Attention)]
+    unscaled = {id(part) for m in attention for part in (m.query, m.key)}
     in_encoder = 0.67 * max(len(encoder), 1) ** -0.25
     in_decoder = (9 * (len(decoder) or len(encoder))) ** -0.25
     factors = {}
@@ -72,7 +83,7 @@ def tfixup(
         for name in group:
             dot = f"{name}." if name else ""
             for inner, m in group[name].named_modules():
-                if any(matrices(m)):
+                if any(matrices(m)) and id(m) not in unscaled:
                     factors[dot + inner if inner else name] = factor
     blocks = scaled_blocks(model, factors, "T-Fixup", skip=("q", "k"))
     with untouched(model):

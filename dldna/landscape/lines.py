@@ -40,6 +40,7 @@ from dldna.objective import (
 )
 from dldna.params import norm
 from dldna.records import Line
+from dldna.said_once import SaidOnce
 
 
 @renamed(path="way", precision="dtype")
@@ -262,7 +263,7 @@ def band(
     check_model(model)
     check_loss(loss_fn, data)
     options.setdefault("data_name", name_of(data))
-    start, lines = time.perf_counter(), []
+    start, lines, once = time.perf_counter(), [], SaidOnce()
 
     def spent() -> float:
         return time.perf_counter() - start
@@ -277,8 +278,10 @@ def band(
                 check_budget(seconds)
                 left = max(seconds - spent(), 1e-3)
                 options["budget_s"] = left / (len(seeds) - len(lines))
-            found = line(model, directions, loss_fn, held, seed=s, **options)
-            lines.append(found)
+            with once:
+                lines.append(
+                    line(model, directions, loss_fn, held, seed=s, **options)
+                )
     losses = np.stack([one.losses for one in lines])
     first = lines[0]
     metrics = {"low": losses.min(0), "high": losses.max(0)}

@@ -9,6 +9,7 @@ from dldna.model_page.numerals import Words, num, pm
 from dldna.model_page.sentences import WORDS, shown
 from dldna.plotting.accessible import table_html
 from dldna.progress import duration
+from dldna.said_once import alike
 
 NAMES = {
     "samples": "losses and accuracy",
@@ -35,7 +36,8 @@ def document(f: Findings, figures: Mapping[str, str]) -> str:
     title = f"{f.provenance.model or 'A network'} on " + (
         f.provenance.data or "its data"
     )
-    parts = [section(f, name, figures[name]) for name in shown(f)]
+    said: set[str] = set()
+    parts = [section(f, name, figures[name], said) for name in shown(f)]
     return (
         "<!doctype html>\n"
         '<html lang="en"><head><meta charset="utf-8">'
@@ -49,13 +51,24 @@ def document(f: Findings, figures: Mapping[str, str]) -> str:
     )
 
 
-def section(f: Findings, name: str, figure: str) -> str:
-    """One part: figure, both sentences, what was said, the numbers."""
+def section(f: Findings, name: str, figure: str, before: set[str]) -> str:
+    """One part: figure, both sentences, what was said, the numbers.
+
+    Args:
+        f: what was measured.
+        name: of the part.
+        figure: its SVG.
+        before: what was said in parts above, without its numbers; what is
+            said here joins it.
+    """
     words: Words = WORDS[name](f)
+    lines = {alike(line): line for line in f.said.get(name, [])}
     said = "".join(
         f'<p class="said">Said while it was measured: {escape(line)}</p>'
-        for line in f.said.get(name, [])
+        for key, line in lines.items()
+        if key not in before
     )
+    before.update(lines)
     return (
         f'<section id="{name}"><h2>{escape(words.title)}</h2>'
         f"<figure>{figure}</figure>"

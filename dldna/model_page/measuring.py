@@ -18,6 +18,7 @@ from dldna.model_page.parts import PARTS, Bench, Part, count
 from dldna.model_page.sentences import WORDS, has
 from dldna.objective import Objective
 from dldna.progress import duration, track
+from dldna.said_once import alike
 
 PILOT = 32  # samples, on which prices are asked first
 PRICING = 0.1  # of the budget, to ask them on more samples
@@ -133,8 +134,9 @@ def _take(
             found.left_out[part.name] = str(error).strip().splitlines()[0]
             fields = {}
     if said:
-        lines = dict.fromkeys(str(w.message) for w in said)
-        found.said[part.name] = list(lines)
+        lines = [str(w.message) for w in said]
+        first = {alike(line): line for line in reversed(lines)}
+        found.said[part.name] = list(first.values())[::-1]
     found.facts.update(fields.pop("facts", {}))
     return dataclasses.replace(found, **fields)
 

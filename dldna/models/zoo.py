@@ -10,6 +10,7 @@ from torch import nn
 
 from dldna.checks import choice
 from dldna.models.convolutional import ArenaCNN, LeNet, SmallCNN
+from dldna.models.decoder import DecoderTransformer
 from dldna.models.large import resnet50, vgg11
 from dldna.models.residual import SmallResNet
 from dldna.models.simple import SimpleNetwork
@@ -34,6 +35,15 @@ def _resnet(
     return SmallResNet(depth, in_shape, num_classes, skip)
 
 
+def _decoder(in_shape: Shape, num_classes: int, **options: Any) -> nn.Module:
+    if len(in_shape) != 1:
+        raise ValueError(
+            "the decoder reads windows of tokens: in_shape is (T,), and "
+            f"not {in_shape}"
+        )
+    return DecoderTransformer(num_classes, *in_shape, **options)
+
+
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "mlp": _mlp,
     "cnn": SmallCNN,
@@ -45,6 +55,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "resnet50": resnet50,
     "vgg11": vgg11,
     "transformer": PatchTransformer,
+    "decoder": _decoder,
     "arena-cnn": ArenaCNN,
     "arena-transformer": arena_transformer,
 }
@@ -73,6 +84,8 @@ def make(
     ``resnet50``              :func:`resnet50`, from torchvision
     ``vgg11``                 :func:`vgg11`, from torchvision
     ``transformer``           :class:`PatchTransformer`
+    ``decoder``               :class:`DecoderTransformer`; ``in_shape``
+                              is (T,), ``num_classes`` the vocabulary
     ``arena-cnn``             :class:`ArenaCNN`
     ``arena-transformer``     :func:`arena_transformer`
     ========================  =========================================

@@ -14,10 +14,11 @@ from dldna.guard import loss_kept, untouched
 from dldna.module_state import same_bits
 from dldna.objective.gradients import notice, values_only
 from dldna.objective.misfits import (
+    FAILS,
+    explain_call,
     explain_target,
     explain_types,
     no_target,
-    other_names,
 )
 from dldna.objective.own_loss import is_own
 from dldna.objective.place import in_place
@@ -199,23 +200,18 @@ def check_call(
         try:
             with untouched():  # draws the same when it is called again
                 output = batching.apply(model, inputs)
-        except (RuntimeError, TypeError) as error:
+        except FAILS as error:
             if notice(model, loss_fn, error):
                 return check_call(model, loss_fn, held, data)
             explain_types(inputs, weight.dtype, error)
-            other_names(batch, error)
+            explain_call(model, loss_fn, batch, error)
             raise
         if wanted and target is None and is_torchs(loss_fn):
             raise TypeError(no_target(loss_fn, data))
         check_shapes(loss_fn, output, target)
         try:
             call(output, batch)
-        except (
-            RuntimeError,
-            TypeError,
-            AttributeError,
-            ValueError,
-        ) as error:
+        except FAILS as error:
             if notice(model, loss_fn, error):
                 return check_call(model, loss_fn, held, data)
             if wanted and target is None:
@@ -235,6 +231,8 @@ def check_call(
                     "((x1, x2), y) or (x, (y, weight)), or give a dict, "
                     "{'name of the input': ..., 'labels': ...}"
                 ) from error
+            if not wanted:
+                explain_call(model, loss_fn, batch, error)
             raise
         writes = any(not same_bits(p, before[k]) for k, p in own.items())
         check_denominator(loss_of, loss_fn, held)

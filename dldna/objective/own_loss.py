@@ -11,6 +11,10 @@ from dldna.objective.own_call import own_call
 OWN = "model"
 
 
+class NoLoss(TypeError):
+    """A model returned no loss, where its own is asked for."""
+
+
 class OwnLoss:
     """A loss that is read off what the model returns.
 
@@ -33,7 +37,7 @@ class OwnLoss:
         """The loss.
 
         Raises:
-            TypeError: there is none in what the model returned.
+            NoLoss: there is none in what the model returned.
         """
         found, held = None, ""
         if isinstance(output, Mapping):
@@ -50,11 +54,13 @@ class OwnLoss:
                 output if _number(output) else getattr(output, "loss", None)
             )
         if not isinstance(found, Tensor):
-            raise TypeError(
+            raise NoLoss(
                 "loss_fn='model' takes the loss that the model returns, and "
                 f"it returned a {type(output).__name__} without one{held}: "
                 "do the data hold its labels, by the name that its forward "
-                "has for them, and does it return a loss in eval mode, too?"
+                "has for them, and does it return a loss in eval mode, too? "
+                "A model that computes none needs one, as "
+                "nn.CrossEntropyLoss() with data (x, y)"
             )
         return found
 

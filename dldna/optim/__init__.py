@@ -44,6 +44,9 @@ from dldna.optim.adam import (
     nadam,
     radam,
 )
+from dldna.optim.ademamix import AdEMAMix, ademamix, alpha_at, beta3_at
+from dldna.optim.adopt import ADOPT, adopt
+from dldna.optim.cautious import CautiousAdamW, cautious, cautious_mask
 from dldna.optim.clipping import (
     adaptive,
     by_norm,
@@ -56,6 +59,7 @@ from dldna.optim.entropy_sgd import EntropySGD, entropy_inner, entropy_outer
 from dldna.optim.grad_scaler import scaled_step
 from dldna.optim.layer_adaptive import LAMB, LARS, lamb, lars
 from dldna.optim.lion import Lion, lion
+from dldna.optim.mars import MARS, mars
 from dldna.optim.memory_use import StateMemory, state_memory
 from dldna.optim.mixed import Mixed, hidden_weights, muon_and_adamw
 from dldna.optim.muon import Muon, muon, newton_schulz
@@ -79,6 +83,7 @@ from dldna.optim.schedules import (
     schedule,
     schedule_values,
 )
+from dldna.optim.scion import Scion, scion, scion_param_groups, steepest
 from dldna.optim.sgd import SGD, sgd
 from dldna.optim.shampoo import Shampoo, shampoo
 from dldna.optim.shell import RuleOptimizer
@@ -93,9 +98,11 @@ from dldna.optim.sophia import (
 )
 
 __all__ = [
+    "ADOPT",
     "ASAM",
     "LAMB",
     "LARS",
+    "MARS",
     "OPTIMIZERS",
     "PAL",
     "RULES",
@@ -104,11 +111,13 @@ __all__ = [
     "SGD",
     "SOAP",
     "VARIANTS",
+    "AdEMAMix",
     "AdaBelief",
     "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
+    "CautiousAdamW",
     "DAdaptAdam",
     "EntropySGD",
     "Known",
@@ -125,6 +134,7 @@ __all__ = [
     "RuleOptimizer",
     "ScheduleFreeAdamW",
     "ScheduleFreeSGD",
+    "Scion",
     "Shampoo",
     "SophiaG",
     "SophiaH",
@@ -136,10 +146,16 @@ __all__ = [
     "adam",
     "adamw",
     "adaptive",
+    "ademamix",
+    "adopt",
+    "alpha_at",
     "asam",
     "average",
+    "beta3_at",
     "by_norm",
     "by_value",
+    "cautious",
+    "cautious_mask",
     "clip_grad_adaptive",
     "clip_grad_norm",
     "clip_grad_value",
@@ -154,6 +170,7 @@ __all__ = [
     "lars",
     "lion",
     "make",
+    "mars",
     "muon",
     "muon_and_adamw",
     "nadam",
@@ -169,10 +186,13 @@ __all__ = [
     "schedule_free_adamw",
     "schedule_free_sgd",
     "schedule_values",
+    "scion",
+    "scion_param_groups",
     "sgd",
     "shampoo",
     "soap",
     "sophia",
     "sophia_curvature",
     "state_memory",
+    "steepest",
 ]

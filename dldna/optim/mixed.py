@@ -165,6 +165,22 @@ def state_keys(groups: list[dict[str, Any]]) -> list[Any]:
     return [key for group in groups for key in group["params"]]
 
 
+def own_matrices(layer: nn.Module) -> list[Tensor]:
+    """A layer's own weights of two axes or more."""
+    return [p for p in layer.parameters(recurse=False) if p.dim() > 1]
+
+
+def matrices(model: nn.Module) -> list[Tensor]:
+    """Weights of two axes or more that belong to a layer of ``torch.nn``.
+
+    Example:
+        >>> [tuple(w.shape) for w in matrices(nn.Linear(3, 2))]
+        [(2, 3)]
+    """
+    layers = [m for m in model.modules() if isinstance(m, LAYERS)]
+    return [p for layer in layers for p in own_matrices(layer)]
+
+
 def hidden_weights(model: nn.Module, kernels: bool = True) -> list[Tensor]:
     """The weights between a network's first and last layer.
 
@@ -184,16 +200,12 @@ def hidden_weights(model: nn.Module, kernels: bool = True) -> list[Tensor]:
         >>> [tuple(w.shape) for w in hidden_weights(net)]
         [(4, 3)]
     """
-    found, edge = [], set()
+    found, edge = matrices(model), set()
     for layer in model.modules():
-        if not isinstance(layer, LAYERS):
-            continue
-        own = [p for p in layer.parameters(recurse=False) if p.dim() > 1]
-        found += own
         deep = isinstance(layer, KERNELS) and layer.groups > 1
         narrow = deep and layer.groups == layer.in_channels
         if isinstance(layer, TABLES) or narrow:
-            edge |= {id(p) for p in own}
+            edge |= {id(p) for p in own_matrices(layer)}
     # Where there are tables of embeddings, they are the first layer.
     tables = any(isinstance(m, TABLES) for m in model.modules())
     edge |= {id(p) for p in found[-1:] + ([] if tables else found[:1])}

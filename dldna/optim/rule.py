@@ -89,9 +89,9 @@ def several(name: str, values: Any, count: int) -> tuple:
     return tuple(values)
 
 
-def fractions(name: str, values: tuple) -> None:
-    """Check a pair of decay rates: each in [0, 1)."""
-    for i, value in enumerate(several(name, values, 2)):
+def fractions(name: str, values: tuple, count: int = 2) -> None:
+    """Check decay rates, as a rule a pair: each in [0, 1)."""
+    for i, value in enumerate(several(name, values, count)):
         checks.fraction(f"{name}[{i}]", value)
 
 

@@ -110,7 +110,8 @@ def _settings(optimizer: Any, group: dict, old: Mapping) -> dict[str, Any]:
     here = {k: v for k, v in old.items() if k not in WAYS}
     # torch's Adam can be its AdamW; ours are two.
     apart = "decoupled_weight_decay"
-    if apart not in group and bool(here.get(apart)) == (name == "AdamW"):
+    decoupled = name.removeprefix("Cautious") == "AdamW"
+    if apart not in group and bool(here.get(apart)) == decoupled:
         here.pop(apart, None)
     alien = sorted((here.keys() & SETTINGS) - group.keys())
     if alien:
@@ -128,7 +129,7 @@ def _entry(optimizer: Any, p: Tensor, entry: Entry, wanted: Entry) -> Entry:
     name = type(optimizer).__name__
     differ = (entry.keys() ^ wanted.keys()) - optimizer.optional.keys()
     if differ:
-        torchs = name in IN_TORCH and f" or torch.optim.{name}"
+        torchs = hasattr(torch.optim, name) and f" or torch.optim.{name}"
         raise ValueError(
             "this state was saved by another optimizer: for each parameter "
             f"it holds {', '.join(sorted(entry))}, and {name} keeps "

@@ -7,7 +7,15 @@ viewer's files are filled in by :func:`dldna.export.page`.
 """
 
 from dldna.pages.init_lab_page import init_lab
+from dldna.pages.momentum_map_page import momentum_map
 from dldna.pages.playground_page import PLAYERS, player, playground
 from dldna.pages.widget import Widget
 
-__all__ = ["PLAYERS", "Widget", "init_lab", "player", "playground"]
+__all__ = [
+    "PLAYERS",
+    "Widget",
+    "init_lab",
+    "momentum_map",
+    "player",
+    "playground",
+]

@@ -1,13 +1,14 @@
 """Show a figure together with what it says, for those who cannot see it."""
 
 import html
-import io
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from dldna.plotting import variants
 from dldna.records import (
     History,
     Line,
@@ -27,9 +28,10 @@ def show(
 ) -> None:
     """Display a figure with its text and, behind it, its numbers.
 
-    In a notebook the picture appears as usual; the rendered page takes the
-    text for the image's alternative, folds the table away below it and
-    numbers the figure if it has a caption.
+    In a notebook the picture appears as usual. The rendered page takes the
+    text for the image's alternative, folds the table away below it, numbers
+    the figure if it has a caption, and shows it in the page's colours and,
+    on a phone, with its panels stacked.
 
     Args:
         figure: what to show; it is closed afterwards.
@@ -64,28 +66,18 @@ def bundle(
         raise ValueError(f"the figure {name!r} needs a caption to be numbered")
     from matplotlib import pyplot as plt
 
-    picture = _png(figure)
     width = round(figure.get_figwidth() * 96)
+    drawn = variants.pictures(figure)
     plt.close(figure)
-    meta = {"alt": alt, "width": width}
+    picture = drawn.pop("light")
+    meta = {"alt": alt, "width": width, "phone": variants.PHONE}
+    # Metadata is text; a notebook shows the first picture alone.
+    meta["variants"] = {k: b64encode(v).decode() for k, v in drawn.items()}
     if caption:
         meta |= {"caption": caption, "name": name}
     if table is not None:
         meta["table"] = table_html(table)
     return {"image/png": picture, "text/plain": alt}, {"image/png": meta}
-
-
-def _png(figure: Figure) -> bytes:
-    """The figure with a palette of 256 colours: a third of the weight."""
-    from PIL import Image
-
-    full, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(full, format="png")
-    image = Image.open(full).convert("RGB")
-    cover = Image.Quantize.MAXCOVERAGE
-    image = image.quantize(256, method=cover, dither=Image.Dither.NONE)
-    image.save(small, "PNG", optimize=True)
-    return small.getvalue()
 
 
 def table_html(table: Mapping[str, Sequence], most: int = 60) -> str:

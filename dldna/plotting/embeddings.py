@@ -1,9 +1,8 @@
 """Checkpoints as points, in their order, with the null model beside them."""
 
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from dldna.plotting.style import COLORS, MARKERS
+from dldna.plotting.style import COLORS, MARKERS, own_axes
 from dldna.records import Record
 
 
@@ -31,7 +30,7 @@ def weight_space(
     xy = record.null_coords if null else record.coords
     if xy.shape[1] < 2:
         raise ValueError("two axes are needed: make the record with k=2")
-    ax = ax if ax is not None else plt.subplots(figsize=(4.4, 4))[1]
+    ax = own_axes(ax, (4.4, 4))
     series = list(record.series)
     names = ["random walk"] if null else list(dict.fromkeys(series))
     for i, name in enumerate(names):

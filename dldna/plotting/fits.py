@@ -25,7 +25,7 @@ def well_fits(
         The three axes.
     """
     if axes is None:
-        axes = plt.subplots(1, 3, figsize=(10, 3.2))[1]
+        axes = plt.subplots(1, 3, figsize=(10, 3.2), layout="constrained")[1]
     contour(surface, axes[0], scale="linear", path=False)
     axes[0].set_title("measured")
     pair = (wells.gaussian, wells.quadratic)

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from dldna.plotting.planes import contour
-from dldna.plotting.style import COLORS
+from dldna.plotting.style import COLORS, own_axes
 from dldna.records import Record, Surface
 
 NAMES = ("valleys ($H_0$)", "rings ($H_1$)")
@@ -41,7 +40,7 @@ def barcode(
     Returns:
         The axis.
     """
-    ax = ax if ax is not None else plt.subplots(figsize=(5.4, 3.2))[1]
+    ax = own_axes(ax, (5.4, 3.2))
     low, high = _finite(record)
     end = high + 0.08 * (high - low or 1)
     y = 0
@@ -82,7 +81,7 @@ def persistence(
     Returns:
         The axis.
     """
-    ax = ax if ax is not None else plt.subplots(figsize=(4.2, 4))[1]
+    ax = own_axes(ax, (4.2, 4))
     low, high = _finite(record)
     span = high - low or 1.0
     top, edge = high + 0.12 * span, (low - 0.05 * span, high + 0.05 * span)
@@ -115,7 +114,7 @@ def branches(record: Record, ax: Axes | None = None) -> Axes:
     Returns:
         The axis.
     """
-    ax = ax if ax is not None else plt.subplots(figsize=(4.2, 3.6))[1]
+    ax = own_axes(ax, (4.2, 3.6))
     ends = np.concatenate([record.births, record.deaths])
     ends = ends[np.isfinite(ends)]
     top = ends.max() + 0.1 * (np.ptp(ends) or 1.0)

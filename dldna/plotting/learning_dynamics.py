@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dldna.plotting.accessible import alt_text, bundle
-from dldna.plotting.style import COLORS
+from dldna.plotting.style import COLORS, own_axes
 from dldna.records import Motion
 
 _PANELS = {
@@ -34,7 +34,7 @@ def dynamics(motion: Motion) -> Figure:
     Returns:
         The figure.
     """
-    figure, axes = plt.subplots(2, 3, figsize=(9.6, 4.8))
+    figure, axes = plt.subplots(2, 3, figsize=(9.6, 4.8), layout="constrained")
     for ax, (name, words) in zip(axes.flat, _PANELS.items(), strict=False):
         values = getattr(motion, name)
         ax.plot(motion.steps, values, lw=0.9, ls="-", color=COLORS[0])
@@ -79,7 +79,7 @@ def sharpness(
     Returns:
         The axis.
     """
-    ax = ax if ax is not None else plt.subplots()[1]
+    ax = own_axes(ax)
     own = motion.threshold_of == "preconditioned sharpness"
     values = motion.preconditioned if own else motion.sharpness
     edge, words = motion.threshold, "sharpness"

@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from dldna.plotting.style import COLORS, DASHES
+from dldna.plotting.style import COLORS, DASHES, own_axes
 from dldna.records import Line
 
 
@@ -31,7 +30,7 @@ def line(
     Returns:
         The axis.
     """
-    ax = ax if ax is not None else plt.subplots()[1]
+    ax = own_axes(ax)
     named = {"": lines} if isinstance(lines, Line) else lines
     for i, (label, r) in enumerate(named.items()):
         y = r.losses if metric is None else r.metrics[metric]

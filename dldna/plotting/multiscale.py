@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from dldna.plotting.style import COLORS
+from dldna.plotting.style import COLORS, own_axes
 from dldna.records import Record
 
 
@@ -23,7 +22,7 @@ def energies(
     Returns:
         The axis.
     """
-    ax = ax if ax is not None else plt.subplots()[1]
+    ax = own_axes(ax)
     named = records if isinstance(records, Mapping) else {"": records}
     width, deepest = 0.8 / len(named), 0
     for i, (label, r) in enumerate(named.items()):
@@ -57,7 +56,7 @@ def ridges(record: Record, ax: Axes | None = None) -> Axes:
     Returns:
         The axis.
     """
-    ax = ax if ax is not None else plt.subplots()[1]
+    ax = own_axes(ax)
     most = float(np.abs(record.coefficients[record.trusted]).max(initial=0))
     most = most or 1.0
     x, y = record.positions, record.scales

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from dldna.plotting.style import COLORS
+from dldna.plotting.style import COLORS, own_axes
 
 
 def network(
@@ -25,7 +24,7 @@ def network(
     Returns:
         The axis, without ticks.
     """
-    ax = ax if ax is not None else plt.subplots(figsize=(6.4, 3.2))[1]
+    ax = own_axes(ax, (6.4, 3.2))
     where = {}
     for i, names in enumerate(layers):
         for j, name in enumerate(names):
@@ -49,7 +48,7 @@ def network(
                 y0 + 0.32 * (y1 - y0),
                 weight,
                 color=COLORS[1],
-                fontsize=8,
+                fontsize=9,
                 ha="center",
                 va="center",
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},

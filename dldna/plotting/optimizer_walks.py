@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.patheffects import Normal, Stroke
 
 from dldna.plotting.planes import contour
-from dldna.plotting.style import COLORS, MARKERS
+from dldna.plotting.style import COLORS, MARKERS, own_axes
 from dldna.records import Surface
 
 _ORDER = (1, 6, 3, 5, 4, 2, 0, 7)  # those that stand out first
@@ -41,7 +40,7 @@ def walks(
     Returns:
         The axis.
     """
-    ax = ax if ax is not None else plt.subplots(figsize=(5.4, 4.4))[1]
+    ax = own_axes(ax, (5.4, 4.4))
     contour(surface, ax, scale=scale, bar=bar, path=False)
     low = [surface.alphas[0], surface.betas[0]]
     high = [surface.alphas[-1], surface.betas[-1]]

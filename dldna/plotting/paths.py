@@ -1,12 +1,12 @@
 """A training path over the surface that it was projected onto."""
 
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LogNorm, Normalize
 
 from dldna.plotting.planes import levels_of, shade
+from dldna.plotting.style import own_axes
 from dldna.records import Surface
 
 
@@ -44,7 +44,7 @@ def path(
             "the surface has no path with losses: make it with "
             "surface(..., trajectory=...)"
         )
-    ax = ax if ax is not None else plt.subplots(figsize=(5.4, 4.4))[1]
+    ax = own_axes(ax, (5.4, 4.4))
     norm, _ = shade(surface, scale)
     a, b = np.meshgrid(surface.alphas, surface.betas, indexing="ij")
     z = np.ma.masked_invalid(surface.losses)

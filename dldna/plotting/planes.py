@@ -1,11 +1,11 @@
 """A surface as contours: the scale says what it does, no point is lost."""
 
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, LogNorm, Normalize
 
 from dldna import checks
+from dldna.plotting.style import own_axes
 from dldna.records import Surface
 
 SCALES = ("auto", "linear", "log", "clip")
@@ -94,7 +94,7 @@ def contour(
     Returns:
         The axis.
     """
-    ax = ax if ax is not None else plt.subplots(figsize=(5.4, 4.4))[1]
+    ax = own_axes(ax, (5.4, 4.4))
     norm, words = shade(surface, scale)
     a, b = np.meshgrid(surface.alphas, surface.betas, indexing="ij")
     z = np.ma.masked_invalid(surface.losses)
@@ -124,6 +124,7 @@ def contour(
         ends = "max" if "clipped" in words else "neither"
         ax.figure.colorbar(filled, ax=ax, label=words, extend=ends)
     names = [*list(surface.directions), "", ""]
+    ax.locator_params(nbins=6)  # labels that do not meet
     ax.set_xlabel(rf"$\alpha$  {names[0]}".strip())
     ax.set_ylabel(rf"$\beta$  {names[1]}".strip())
     return ax

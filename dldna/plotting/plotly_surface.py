@@ -76,6 +76,13 @@ def surface_3d(
             "xaxis_title": f"alpha {names[0]}".strip(),
             "yaxis_title": f"beta {names[1]}".strip(),
             "zaxis_title": f"log10 {words}" if log else words,
+            "aspectmode": "manual",
+            "aspectratio": {"x": 1, "y": 1, "z": 0.75},
+            "camera": {
+                "eye": {"x": 1.5, "y": 1.4, "z": 0.95},
+                "center": {"x": 0, "y": 0, "z": -0.1},
+                "up": {"x": 0, "y": 0, "z": 1},
+            },
         },
     )
     return figure

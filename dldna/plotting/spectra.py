@@ -1,10 +1,9 @@
 """Eigenvalues and their density."""
 
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from dldna.plotting.style import COLORS
+from dldna.plotting.style import COLORS, own_axes
 from dldna.records import Spectrum
 
 
@@ -18,7 +17,7 @@ def eigenvalues(spectrum: Spectrum, ax: Axes | None = None) -> Axes:
     Returns:
         The axis.
     """
-    ax = ax if ax is not None else plt.subplots()[1]
+    ax = own_axes(ax)
     rank = np.arange(1, len(spectrum.eigenvalues) + 1)
     errors = spectrum.errors if len(spectrum.errors) == len(rank) else None
     ax.errorbar(
@@ -56,7 +55,7 @@ def density(
     Returns:
         The axis.
     """
-    ax = ax if ax is not None else plt.subplots()[1]
+    ax = own_axes(ax)
     ax.semilogy(grid, np.maximum(values, 1e-12), label=label)
     if exact is not None:
         low = max(values[values > 0].min(initial=1e-10), 1e-8)

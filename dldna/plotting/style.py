@@ -2,6 +2,7 @@
 
 import matplotlib as mpl
 from cycler import cycler
+from matplotlib.axes import Axes
 
 # Okabe and Ito's palette, which people with any colour vision can tell
 # apart, in the order of use.
@@ -52,3 +53,20 @@ def use() -> None:
             "svg.hashsalt": "dldna",
         }
     )
+
+
+def own_axes(
+    ax: Axes | None, figsize: tuple[float, float] | None = None
+) -> Axes:
+    """The caller's axes, or new ones whose labels have room.
+
+    Example:
+        >>> ax = own_axes(None, (4, 3))
+        >>> own_axes(ax) is ax
+        True
+    """
+    from matplotlib import pyplot as plt
+
+    if ax is not None:
+        return ax
+    return plt.subplots(figsize=figsize, layout="constrained")[1]

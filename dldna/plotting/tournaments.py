@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from dldna.plotting.style import COLORS
+from dldna.plotting.style import COLORS, own_axes
 
 
 def scores(
@@ -28,7 +27,7 @@ def scores(
     Returns:
         The axis.
     """
-    ax = ax if ax is not None else plt.subplots()[1]
+    ax = own_axes(ax)
     for i, (name, values) in enumerate(runs.items()):
         color = COLORS[i % 8]
         values = np.asarray(values, dtype=float)
@@ -62,7 +61,7 @@ def pairs(
         method in the row over that in the column; "=" stands where the
         pair cannot be told apart.
     """
-    ax = ax if ax is not None else plt.subplots()[1]
+    ax = own_axes(ax)
     names = list(names)
     n = len(names)
     gaps = np.full((n, n), np.nan)

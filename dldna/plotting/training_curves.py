@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from dldna.plotting.style import COLORS, DASHES
+from dldna.plotting.style import COLORS, DASHES, own_axes
 from dldna.records import History
 
 
@@ -31,7 +30,7 @@ def curves(
     Returns:
         The axis.
     """
-    ax = ax if ax is not None else plt.subplots()[1]
+    ax = own_axes(ax)
     for i, (label, y) in enumerate(columns.items()):
         color, dash = COLORS[i % 8], DASHES[i % 8]
         ax.plot(x, y, label=label, color=color, linestyle=dash)
@@ -60,7 +59,7 @@ def bands(
     Returns:
         The axis.
     """
-    ax = ax if ax is not None else plt.subplots()[1]
+    ax = own_axes(ax)
     for i, (label, rows) in enumerate(runs.items()):
         rows = np.atleast_2d(np.asarray(rows, dtype=float))
         color, dash = COLORS[i % 8], DASHES[i % 8]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from dldna import checks
+from dldna import checks, params
 from dldna.data import Loader, flip_and_rotate, load
 
 TRANSFORMS = {"CIFAR100": flip_and_rotate}
@@ -39,11 +39,10 @@ def usable(device: str | torch.device) -> torch.device:
         >>> usable("cpu")
         device(type='cpu')
     """
-    device = torch.device(device)
-    if device.type == "cuda" and not torch.cuda.is_available():
+    if str(device).startswith("cuda") and not torch.cuda.is_available():
         checks.warn("there is no CUDA device here: using the CPU")
         return torch.device("cpu")
-    return device
+    return params.usable_device(device)
 
 
 def placed(model: nn.Module, device: str | torch.device) -> nn.Module:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 from torch.func import vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dldna import params
 
@@ -80,7 +81,9 @@ class Ensemble:
         def one(point, inputs):
             return params.call(self.model, point, (inputs,))
 
-        return vmap(one, randomness="different")(named, x)
+        # attention's fused kernel would be mapped copy by copy
+        with sdpa_kernel(SDPBackend.MATH):
+            return vmap(one, randomness="different")(named, x)
 
     def _chain(self, named: dict[str, Tensor], x: Tensor) -> Tensor:
         seeds, batch = x.shape[:2]
@@ -178,7 +181,8 @@ def score(
         most: samples in one pass.
 
     Returns:
-        (R,) and (R,); the fractions are NaN for losses without classes.
+        (R,) and (R,); the fractions are of targets, of which a sample may
+        have several (tokens, pixels), and NaN for losses without classes.
     """
     loss = torch.zeros(len(flat), dtype=torch.float64)
     right = torch.zeros_like(loss)
@@ -189,9 +193,9 @@ def score(
         loss += losses(out, targets).cpu().double() * len(a)
         if b.is_floating_point():
             right += torch.nan
-        else:
-            right += (out.argmax(-1) == b).sum(1).cpu()
-    return loss / len(x), right / len(x)
+        else:  # (R, B, C, ...) meets (B, ...)
+            right += (out.argmax(2) == b).flatten(1).sum(1).cpu()
+    return loss / len(x), right / y.numel()
 
 
 def _is_default(loss: nn.CrossEntropyLoss) -> bool:

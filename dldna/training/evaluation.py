@@ -16,8 +16,8 @@ from dldna.objective import (
     check_ready,
     check_shapes,
     class_options,
+    in_words,
     is_torchs,
-    other_names,
     reduction,
 )
 from dldna.objective.gradients import notice, values_only
@@ -110,14 +110,12 @@ def _measured(model, call, loss_fn, batch) -> tuple[Any, float]:
     """Output and loss of one batch."""
     inputs, target = batches.split(batch)
     with values_only(model, loss_fn):
-        try:
+        with in_words(model, loss_fn, batch):
             output = batches.apply(model, inputs)
-        except TypeError as error:
-            other_names(batch, error)
-            raise
         check_labels(output, target, loss_fn)
         check_shapes(loss_fn, output, target)
-        loss = exact(call(output, batch).detach()).mean().item()
+        with in_words(model, loss_fn, batch, loss=True):
+            loss = exact(call(output, batch).detach()).mean().item()
     return output, loss
 
 

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from dldna import batches
 from dldna.checks import choice, count, positive, warn
 from dldna.guard import untouched
+from dldna.params import usable_device
 from dldna.progress import announce, track
 from dldna.records import History
 from dldna.training.checkpoint import save_checkpoint
@@ -102,7 +103,8 @@ def train(
 
     Raises:
         ValueError: empty loader, labels outside the classes, a damaged
-            checkpoint, or one from another architecture or setting.
+            checkpoint, one from another architecture or setting, or a
+            device that is not there.
         FloatingPointError: the loss diverged, with ``"raise"``.
 
     Example:
@@ -130,7 +132,7 @@ def train(
     if batches.length(train_loader) == 0:
         raise ValueError("the training loader is empty: not a single batch")
     if device is not None:
-        model.to(device)
+        model.to(usable_device(device))
     _check_parameters(model, optimizer)
     run = RunState(
         model, optimizer, train_loader, scheduler, callbacks, seed, accumulate
@@ -204,6 +206,12 @@ def _epoch(run, step, scheduler, saver, estimate) -> None:
 
 
 def _check_parameters(model: nn.Module, optimizer: Optimizer) -> None:
+    if not hasattr(optimizer, "param_groups"):
+        raise TypeError(
+            f"optimizer is a {type(optimizer).__name__}; an optimizer of the "
+            "model's parameters is needed: torch.optim.Adam("
+            "model.parameters())"
+        )
     mine = {id(p) for p in model.parameters()}
     theirs = {id(p) for g in optimizer.param_groups for p in g["params"]}
     if not mine & theirs:

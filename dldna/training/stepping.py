@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from dldna import batches
-from dldna.objective import batch_weight, check_shapes, reduction
+from dldna.objective import batch_weight, check_shapes, in_words, reduction
 from dldna.training.evaluation import check_labels
 
 Seen = list[tuple[float, Any]]
@@ -71,11 +71,13 @@ def accumulated_step(
         first = len(seen) < len(several)
         for batch, share in zip(several, shares, strict=True):
             inputs, target = batches.split(batch)
-            output = batches.apply(model, inputs)
+            with in_words(model, loss_fn, batch):
+                output = batches.apply(model, inputs)
             if first:
                 check_labels(output, target, loss_fn)
                 check_shapes(loss_fn, output, target)
-            loss = call(output, batch)
+            with in_words(model, loss_fn, batch, loss=True):
+                loss = call(output, batch)
             if loss.ndim:  # of each sample, by reduction="none"
                 loss = loss.mean()
             if first:

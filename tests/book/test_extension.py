@@ -81,6 +81,32 @@ def test_a_caption_makes_a_figure_with_a_number_and_a_name():
     assert [type(c).__name__ for c in caption] == ["Text", "math", "Text"]
 
 
+def test_a_figure_brings_four_pictures_of_which_three_are_lazy():
+    from dldna_book import figures
+    from docutils import nodes
+    from myst_nb.core.render import MimeData
+
+    drawn = []
+
+    def render_image(data):
+        drawn.append((data.content, data.output_metadata["image/png"]))
+        return [nodes.image(uri=data.content)]
+
+    words = {"alt": "A bowl.", "width": 600, "phone": 360}
+    words["variants"] = {"dark": "D", "phone-light": "P", "phone-dark": "Q"}
+    found = figures.ImageMime.handle_mime(
+        SimpleNamespace(render_image=render_image),
+        MimeData("image/png", "L", {}, {"image/png": words}),
+        inline=False,
+    )
+    assert [content for content, _ in drawn] == ["L", "D", "P", "Q"]
+    assert [meta["width"] for _, meta in drawn] == [600, 600, 360, 360]
+    names = ["light", "dark", "phone-light", "phone-dark"]
+    assert [n["classes"] for n in found] == [[f"dldna-{n}"] for n in names]
+    assert [n.get("loading") for n in found] == [None] + 3 * ["lazy"]
+    assert {n["alt"] for n in found} == {"A bowl."}
+
+
 @pytest.mark.parametrize("who", ["student", "instructor"])
 def test_a_hint_is_folded_for_all(edition, who):
     edition(who)

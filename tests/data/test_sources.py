@@ -16,6 +16,7 @@ from dldna.data import (
     download,
     fashion,
     load,
+    plays,
 )
 from dldna.data.digits import split
 
@@ -174,7 +175,7 @@ def test_the_wheel_takes_the_embedded_files_along():
     with open(root / "pyproject.toml", "rb") as file:
         setup = tomllib.load(file)["tool"]["setuptools"]
     globs = setup["package-data"]["*"]
-    for path in clothes.FILE.parent.glob("clothes.[nL]*"):
+    for path in (*clothes.FILE.parent.glob("clothes.[nL]*"), plays.FILE):
         assert any(path.match(glob) for glob in globs), path.name
 
 

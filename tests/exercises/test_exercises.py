@@ -27,7 +27,10 @@ def test_every_name_begins_with_its_page():
         if found.name in NO_PAGES:
             continue
         page = importlib.import_module(f"dldna.exercises.{found.name}")
-        for table, form in (("EXERCISES", r"ex\d+"), ("QUIZZES", r"q\d+")):
+        for table, form in (
+            ("EXERCISES", r"ex\d+"),
+            ("QUIZZES", r"(q\d+|predict)"),
+        ):
             for name in getattr(page, table, {}):
                 assert re.fullmatch(f"{found.name}-{form}", name)
 

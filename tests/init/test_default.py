@@ -89,6 +89,10 @@ BEFORE = {
     "lsuv": lambda m: init.lsuv(m, torch.ones(4, 3)),
     "fixup": lambda m: init.fixup(m, ["0"]),
     "mup": lambda m: init.mup(m, m),
+    "gpt2": lambda m: init.gpt2(m, ends=["0"]),
+    "zero branches": lambda m: init.zero_branches(m, ends=["0"]),
+    "ends": init.branch_ends,
+    "blocks": lambda m: init.propagate_blocks(m, torch.ones(4, 3)),
     "gradinit": lambda m: init.gradinit(
         m, nn.MSELoss(), (torch.ones(4, 3), torch.ones(4, 2))
     ),

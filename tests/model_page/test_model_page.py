@@ -1,6 +1,7 @@
 """The page on a model: its numbers, its words, its budget, its refusals."""
 
 import copy
+import dataclasses
 import re
 from functools import partial
 from html.parser import HTMLParser
@@ -18,6 +19,7 @@ from dldna import landscape
 from dldna.cli import main
 from dldna.model_page import Findings, budget_split, measuring, page, parts
 from dldna.model_page.budget_split import Need, Price, split
+from dldna.model_page.document import document
 from dldna.model_page.parts import PARTS, Bench, layers_of
 from dldna.model_page.sample_losses import sample_losses
 from dldna.model_page.sentences import WORDS, shown
@@ -311,6 +313,33 @@ def test_the_page_loads_nothing_and_escapes_names(made):
     assert len(set(page.ids)) == len(page.ids)
     assert "sixty &amp; more" in made.text
     assert "test <b>" not in made.text
+
+
+def test_what_is_warned_of_alike_is_said_once(made):
+    said = {"planes": ["sums deviate: 0.25 and 0.5", "the data change"],
+            "lines": ["sums deviate: 1e-3 and 2", "another"]}  # fmt: skip
+    text = document(
+        dataclasses.replace(made.found, said=said),
+        dict.fromkeys(shown(made.found), ""),
+    )
+    assert text.count("sums deviate: 0.25 and 0.5") == 1
+    assert text.count("sums deviate") == 1
+    assert text.count("Said while it was measured") == 3
+
+
+def test_a_part_says_once_what_each_of_its_seeds_warns_of():
+    net = nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 3))
+    net.forward = lambda z: F.dropout(net[1](net[0](z)), training=True)
+    data = (torch.randn(60, 4), torch.zeros(60, dtype=torch.long))
+
+    def warned(seeds):
+        with pytest.warns(landscape.NotAFunction) as caught:
+            landscape.band(net, F.cross_entropy, data, seeds=seeds,
+                           resolution=3, way="slow")  # fmt: skip
+        return [w for w in caught if w.category is landscape.NotAFunction]
+
+    assert len(warned(range(4))) == 1
+    assert warned(range(2))[0].filename == __file__
 
 
 @pytest.mark.full

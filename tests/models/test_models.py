@@ -21,6 +21,7 @@ from dldna.models import (
 COLOUR = ((3, 32, 32), 10)
 GREY = ((1, 28, 28), 10)
 ARENA = ((3, 32, 32), 100)
+TEXT = ((128,), 70)
 SIZES = {
     "mlp": (GREY, 283_914),
     "cnn": (GREY, 52_138),
@@ -32,10 +33,21 @@ SIZES = {
     "resnet50": (COLOUR, 23_528_522),
     "vgg11": (COLOUR, 128_807_306),
     "transformer": (GREY, 104_970),
+    "decoder": (TEXT, 212_736),
     "arena-cnn": (ARENA, 1_194_084),
     "arena-transformer": (ARENA, 62_099_818),
 }
 SMALL = [name for name in SIZES if name not in ("vgg11", "arena-transformer")]
+
+
+def inputs(name, n):
+    """Random samples of a network, and their targets."""
+    shape, classes = SIZES[name][0]
+    generator = torch.Generator().manual_seed(0)
+    if name == "decoder":
+        both = torch.randint(classes, (2, n, *shape), generator=generator)
+        return both[0], both[1]
+    return torch.randn(n, *shape, generator=generator), torch.arange(n)
 
 
 def size(model):
@@ -53,7 +65,8 @@ def test_sizes_and_shapes(name):
     assert size(net) == expected
     assert net.training
     with torch.no_grad():
-        assert net(torch.zeros(2, *shape)).shape == (2, classes)
+        x, y = inputs(name, 2)
+        assert net(x).shape == (2, classes, *y.shape[1:])
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -75,13 +88,13 @@ def test_the_seed_decides_and_global_state_stays(name):
 def test_every_parameter_gets_a_gradient(name):
     shape, classes = SIZES[name][0]
     net = make(name, in_shape=shape, num_classes=classes)
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(4, *shape, generator=generator)
-    F.cross_entropy(net(x), torch.arange(4)).backward()
+    x, y = inputs(name, 4)
+    F.cross_entropy(net(x), y).backward()
     for key, p in net.named_parameters():
         assert p.grad is not None, key
         assert torch.isfinite(p.grad).all(), key
-        if "in_proj_bias" not in key:  # keys' bias falls out of softmax
+        # a key's bias falls out of softmax
+        if "in_proj_bias" not in key and "key.bias" not in key:
             assert p.grad.abs().max() > 0, key
 
 
@@ -190,6 +203,7 @@ def test_lenet_on_both_sizes():
         (lambda: ArenaCNN((3, 4, 4)), "at least 8x8"),
         (lambda: PatchTransformer(patch=5), "do not tile"),
         (lambda: PatchTransformer(heads=3), "3 heads do not divide"),
+        (lambda: make("decoder"), r"in_shape is \(T,\)"),
         (lambda: make("resnet50"), "at least 32x32"),
         (
             lambda: make("resnet50", in_shape=(3, 32, 32), stem="small"),

@@ -309,11 +309,14 @@ def test_refuses_what_cannot_be_meant(name):
         with pytest.raises(ValueError, match="weight_decay must be 0"):
             optim.make(name, params, weight_decay=-0.1)
     if "betas" in settings:
-        for betas in ((1.0, 0.9), (0.9, -0.1)):
-            with pytest.raises(ValueError, match=r"betas\[[01]\] must lie"):
+        count = len(settings["betas"])
+        more = (0.9,) * (count - 2)
+        for betas in ((1.0, 0.9, *more), (0.9, *more, -0.1)):
+            with pytest.raises(ValueError, match=r"betas\[\d\] must lie"):
                 optim.make(name, params, betas=betas)
-        for betas in (0.9, (0.9, 0.9, 0.9)):
-            with pytest.raises(TypeError, match="betas must be 2 numbers"):
+        for betas in (0.9, (0.9,) * (count + 1)):
+            wrong = f"betas must be {count} numbers"
+            with pytest.raises(TypeError, match=wrong):
                 optim.make(name, params, betas=betas)
 
 

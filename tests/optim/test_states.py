@@ -102,6 +102,8 @@ ALIKE = {
     ("SophiaG", "SophiaH"),
     ("Adam", "AdamW"),
     ("AdamW", "Adam"),
+    *((name, "CautiousAdamW") for name in ("Adam", "AdamW")),
+    *(("CautiousAdamW", name) for name in ("Adam", "AdamW")),
 }
 
 

@@ -169,13 +169,15 @@ OTHER = {
     "adjust_lr_fn": "match_rms_adamw", "precondition_frequency": 3,
     "max_precondition_dim": 4, "d0": 0.5, "inner_lr": 0.3, "steps": 3,
     "noise": 0.4, "scoping": 0.5, "form": "paper", "rho": 0.3, "beta": 0.1,
-    "s_max": 0.1, "training": False,
+    "s_max": 0.1, "training": False, "norm": "sign", "scale": 2.0,
+    "beta3_warmup": 5, "alpha_warmup": 5,
 }  # fmt: skip
 WITH = {
     ("SGD", "dampening"): {"momentum": 0.9},
     ("SGD", "nesterov"): {"momentum": 0.9},
     ("NAdam", "decoupled_weight_decay"): {"weight_decay": 0.1},
     ("RAdam", "decoupled_weight_decay"): {"weight_decay": 0.1},
+    ("ADOPT", "decoupled_weight_decay"): {"weight_decay": 0.1},
     ("PAL", "alpha"): {"s_max": 9.0},
     ("SOAP", "precondition_frequency"): {"precondition_frequency": 1},
 } | {
@@ -187,6 +189,7 @@ ONLY = {
     "Prodigy": {"betas": (0.5, 0.999)},
     "DAdaptAdam": {"betas": (0.5, 0.999), "eps": 1e-3},
     "Adafactor": {"eps": (0.5, 0.5)},
+    "AdEMAMix": {"betas": (0.5, 0.7, 0.9)},
     "SAM": {"momentum": 0.5},
 }
 ONCE = {
@@ -298,7 +301,8 @@ def test_half_precision_stays_near_single(name, dtype):
 
 
 EPS = {"Adam", "AdamW", "NAdam", "RAdam", "AdaBelief", "RMSprop", "LAMB",
-       "Adagrad", "ScheduleFreeAdamW", "SophiaH", "SophiaG"}  # fmt: skip
+       "Adagrad", "ScheduleFreeAdamW", "SophiaH", "SophiaG", "AdEMAMix",
+       "MARS", "CautiousAdamW"}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -218,6 +218,11 @@ def test_state_memory_is_what_is_known():
         "ASAM": 0,
         "EntropySGD": 0,
         "PAL": 1,
+        "AdEMAMix": 3,
+        "ADOPT": 2,
+        "MARS": 3,
+        "CautiousAdamW": 2,
+        "Scion": 1,
     }
     measured = optim.state_memory(shape=(m, n))
     assert {k: v.tensors for k, v in measured.items()} == pytest.approx(known)

@@ -35,7 +35,8 @@ FACTS = """() => {
       .map(e => e.textContent.slice(0, 60)),
     mathErrors: all('mjx-merror, mjx-container [data-mjx-error]')
       .map(e => e.textContent.slice(0, 60)),
-    brokenImages: all('img').filter(e => !e.complete || !e.naturalWidth)
+    brokenImages: all('img').filter(e => e.getClientRects().length)
+      .filter(e => !e.complete || !e.naturalWidth)
       .map(e => e.getAttribute('src')),
     badAlts: all('article img').filter(e => {
       const alt = e.getAttribute('alt');
@@ -51,6 +52,16 @@ FACTS = """() => {
     h1: all('article h1').length,
   };
 }"""
+
+# Still figures in view: which of the four pictures, and how far it is shrunk
+# (asked of its attributes: it may not have been fetched yet).
+PICTURES = """() => [...document.querySelectorAll('img[class*="dldna-"]')]
+  .filter(e => e.getClientRects().length)
+  .map(e => [
+    e.className.split(' ').find(c => c.startsWith('dldna-')).slice(6),
+    e.getBoundingClientRect().width / parseFloat(
+      e.getAttribute('width') || e.style.width),
+  ])"""
 
 # The elements that stick out, for the message.
 WIDE = """() => {
@@ -87,6 +98,8 @@ class Visit:
     facts: dict = field(default_factory=dict)
     faults_light: list[str] = field(default_factory=list)
     faults_dark: list[str] = field(default_factory=list)
+    weighed: list[str] = field(default_factory=list)
+    pictures: dict = field(default_factory=dict)
     wide_phone: list[str] = field(default_factory=list)
     wide_desktop: list[str] = field(default_factory=list)
 
@@ -217,6 +230,8 @@ def visits(offline, still):
         settle(page)
         draw_figures(page)
         seen.facts = page.evaluate(FACTS)
+        seen.weighed = list(seen.requests)  # dark and phone come when asked
+        seen.pictures["desk, light"] = page.evaluate(PICTURES)
         seen.wide_desktop = page.evaluate(WIDE)
         page.evaluate(AXE)
         seen.faults_light = page.evaluate(AXE_RUN)
@@ -226,8 +241,10 @@ def visits(offline, still):
         )
         if "/api/" not in name:  # thousands of words in the same colours
             seen.faults_dark = page.evaluate(AXE_RUN, ["color-contrast"])
+        seen.pictures["desk, dark"] = page.evaluate(PICTURES)
         page.set_viewport_size(PHONE)
         still(page)
+        seen.pictures["phone, dark"] = page.evaluate(PICTURES)
         seen.wide_phone = page.evaluate(WIDE)
         page.close()
         return seen

@@ -108,12 +108,29 @@ def test_never_scrolls_sideways(name, visits):
 
 
 @each_page
+def test_still_figures_have_the_page_s_colours_and_letters_to_read(
+    name, visits
+):
+    """A phone's picture is drawn for it, letters of 10.7 px: not shrunk."""
+    pictures = visits(name).pictures
+    counts = {where: len(seen) for where, seen in pictures.items()}
+    assert len(set(counts.values())) == 1, counts
+    for where, kind in {
+        "desk, light": "light",
+        "desk, dark": "dark",
+        "phone, dark": "phone-dark",
+    }.items():
+        assert {which for which, _ in pictures[where]} <= {kind}
+    assert all(scale > 0.94 for _, scale in pictures["phone, dark"])
+
+
+@each_page
 def test_weight(name, visits):
     """A text chapter at most 3 MB, one with 3-D at most 8 MB."""
     seen = visits(name)
     files = {
         Path(unquote(urlparse(url).path))
-        for url in seen.requests
+        for url in seen.weighed
         if url.startswith("file:")
     }
     total = sum(path.stat().st_size for path in files)

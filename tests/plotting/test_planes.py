@@ -1,5 +1,7 @@
 """Paths, reliefs and marks: what they draw is what the record holds."""
 
+import itertools
+
 import numpy as np
 import pytest
 from matplotlib import pyplot as plt
@@ -49,6 +51,20 @@ def test_a_path_has_the_colours_of_its_own_losses():
     assert type(dots.norm).__name__ == "LogNorm"  # a factor 18
     start, end = (line.get_xydata().tolist() for line in ax.lines)
     assert (start, end) == ([[0.5, 0.5]], [[0.0, 0.0]])
+
+
+def test_labels_of_an_own_figure_do_not_meet_and_are_not_cut():
+    with plt.rc_context():
+        plt.rcdefaults()  # whoever draws has not called plotting.use()
+        ax = plotting.contour(surface(bowl(), directions=("random", "pca")))
+        ax.figure.canvas.draw()
+        boxes = [t.get_window_extent() for t in ax.get_xticklabels()]
+        for left, right in itertools.pairwise(boxes):
+            assert left.x1 < right.x0
+        for axes in ax.figure.axes:
+            box = axes.get_tightbbox()
+            assert box.x0 > -1
+            assert box.x1 < ax.figure.bbox.x1 + 1
 
 
 def test_the_colours_of_the_path_are_not_those_of_the_contours():

@@ -150,6 +150,7 @@ def test_show_wants_words_and_displays_them(monkeypatch):
     assert data["text/plain"] == "a bowl"
     meta = more["metadata"]["image/png"]
     assert meta["alt"] == "a bowl"
+    assert set(meta["variants"]) == {"dark", "phone-light", "phone-dark"}
     assert "&lt;b&gt;" in meta["table"]
     assert "caption" not in meta
     plotting.show(plt.figure(), "a bowl", caption="Loss.", name="fig-bowl")

@@ -49,6 +49,7 @@ CHANGES = {
     "init.WeightMatrix": "a view of one matrix, to be written to",
     "init.FixupBlock": "builds a module of modules",
     "init.fixup": "initialises",
+    "init.gpt2": "initialises",
     "init.gradinit": "initialises",
     "init.initialize": "initialises",
     "init.lsuv": "initialises",
@@ -56,6 +57,7 @@ CHANGES = {
     "init.mup": "initialises",
     "init.spectral_normalize": "parametrises",
     "init.tfixup": "initialises",
+    "init.zero_branches": "initialises",
     "landscape.evaluate.Subspace": "a record that holds the model",
     "landscape.evaluate.Subspace.of": "works under the guard of its caller",
     "landscape.space.directions.Given": "a record that holds the model",
@@ -286,7 +288,9 @@ CALLS = {
         lambda c: init.mup_param_groups(c.model, other(c), 0.1)
     ),
     "init.mup_roles": lambda c: init.mup_roles(c.model, other(c)),
+    "init.branch_ends": lambda c: init.branch_ends(c.model),
     "init.propagate": lambda c: init.propagate(c.model, c.data),
+    "init.propagate_blocks": lambda c: init.propagate_blocks(c.model, c.data),
     "init.propagate, with a loss": (
         lambda c: init.propagate(c.model, c.data, c.loss)
     ),

@@ -107,6 +107,7 @@ def check_untouched(name, kinds):
 
 # What the usual small network is refused for, and by which words.
 REFUSED = {
+    "init.propagate_blocks": "the theory of blocks is that of",
     "landscape.Slice.of": "a slice needs linear layers",
     "landscape.top_eigenpairs, in training mode": "two evaluations",
 }

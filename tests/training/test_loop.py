@@ -320,6 +320,11 @@ def test_labels_outside_the_classes(blobs, label):
         evaluate(model, loader)
 
 
+def test_an_optimizer_s_name_is_not_one(blobs):
+    with pytest.raises(TypeError, match="optimizer is a str"):
+        train(network(), "adam", [(blobs.train_x, blobs.train_y)], epochs=1)
+
+
 @pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.int8])
 def test_labels_of_few_bits_are_named(blobs, dtype):
     model = network()

@@ -2,10 +2,12 @@
 
 ``dldna.plotting.show`` stores the alternative text and a table in the
 metadata of its output. Here they become the image's ``alt`` and a
-``<details>`` below it; a caption makes it a numbered figure. A cell's own
-``mystnb: {image: {alt: ...}}`` still works, and the output's words win.
+``<details>`` below it; a caption makes it a numbered figure; of the four
+pictures for light and dark, desk and phone the style sheet shows one. A cell's
+own ``mystnb: {image: {alt: ...}}`` still works, and the output's words win.
 """
 
+import dataclasses
 import re
 
 from docutils import nodes
@@ -23,7 +25,21 @@ class ImageMime:
         if inline or data.mime_type != "image/png" or "alt" not in words:
             return None
         found = renderer.render_image(data)
-        found[0]["alt"] = words["alt"]
+        for name, content in words.get("variants", {}).items():
+            width = words["phone"] if "phone" in name else words["width"]
+            found += renderer.render_image(
+                dataclasses.replace(
+                    data,
+                    content=content,
+                    output_metadata={"image/png": {"width": width}},
+                )
+            )
+            found[-1]["classes"].append(f"dldna-{name}")
+            found[-1]["loading"] = "lazy"  # what is not shown is not fetched
+        if len(found) > 1:
+            found[0]["classes"].append("dldna-light")
+        for image in found:
+            image["alt"] = words["alt"]
         if words.get("caption"):
             found = [numbered(renderer.renderer.document, found, words)]
         if "table" in words:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dldna import checks
+from dldna import checks, params
 from dldna.guard import untouched
 from dldna.training.evaluation import home
 from dldna.training.stepping import optimizer_step
@@ -82,7 +82,7 @@ def step_cost(
         torch.manual_seed(0)
         model = make_model()
         if device is not None:
-            model.to(device)
+            model.to(params.usable_device(device))
         where = home(model)
         batch = tuple(part.to(where) for part in batch)
         algorithm = who.build(model, lr)

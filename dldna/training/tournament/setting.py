@@ -34,6 +34,8 @@ class Setting:
             )
         self.epochs, self.batch_size = epochs, batch_size
         self.seed, self.device = seed, device
+        if device is not None:
+            params.usable_device(device)
         n = len(data.train_x)
         away = round(checks.fraction("held", held) * n)
         if not 0 < away < n:
