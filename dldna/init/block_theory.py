@@ -33,8 +33,8 @@ from dldna.params import exact
 TERMS = 40
 
 
-def _power(tensor: Tensor) -> Tensor:
-    return exact(tensor.detach()).square().mean()
+def _power(tensor: Tensor) -> float:
+    return float(exact(tensor.detach()).square().mean())
 
 
 def _diagonal(k: Tensor) -> Tensor:

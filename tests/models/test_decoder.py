@@ -180,8 +180,7 @@ def test_the_start_knows_nothing_and_follows_from_the_seed():
     assert float(loss.detach()) == pytest.approx(4.2485, abs=0.05)
 
 
-@pytest.mark.parametrize("tied", [True, False])
-@pytest.mark.parametrize("norm", ["pre", "post"])
+@pytest.mark.parametrize(("norm", "tied"), [("pre", True), ("post", False)])
 def test_a_surface_is_that_of_a_plain_loop(norm, tied):
     data = load("plays").windows(7)
     net = DecoderTransformer(70, 7, width=8, depth=2, heads=2, norm=norm,
