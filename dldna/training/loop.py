@@ -22,6 +22,7 @@ from dldna.training.run_state import RunState
 from dldna.training.stepping import (
     Diverged,
     accumulated_step,
+    check_parameters,
     evaluation_weights,
     grouped,
     switch,
@@ -131,7 +132,7 @@ def train(
         raise ValueError("the training loader is empty: not a single batch")
     if device is not None:
         model.to(device)
-    _check_parameters(model, optimizer)
+    check_parameters(model, optimizer)
     run = RunState(
         model, optimizer, train_loader, scheduler, callbacks, seed, accumulate
     )
@@ -201,16 +202,6 @@ def _epoch(run, step, scheduler, saver, estimate) -> None:
         saver.maybe()
     if run.position == 0:
         raise ValueError("the training loader is empty: not a single batch")
-
-
-def _check_parameters(model: nn.Module, optimizer: Optimizer) -> None:
-    mine = {id(p) for p in model.parameters()}
-    theirs = {id(p) for g in optimizer.param_groups for p in g["params"]}
-    if not mine & theirs:
-        raise ValueError(
-            "the optimizer holds none of the model's parameters: it was "
-            "made for another model"
-        )
 
 
 def _test(model, optimizer, loader, loss_fn) -> tuple[float, float]:

@@ -152,6 +152,17 @@ def joined(several: Sequence[Any]) -> Any:
         return None
 
 
+def check_parameters(model: nn.Module, optimizer: Optimizer) -> None:
+    """Refuse an optimizer that was made for another model."""
+    mine = {id(p) for p in model.parameters()}
+    theirs = {id(p) for g in optimizer.param_groups for p in g["params"]}
+    if not mine & theirs:
+        raise ValueError(
+            "the optimizer holds none of the model's parameters: it was "
+            "made for another model"
+        )
+
+
 def switch(optimizer: Optimizer, mode: str) -> None:
     """Schedule-free optimizers evaluate at other weights than they step."""
     getattr(optimizer, mode, lambda: None)()
