@@ -23,10 +23,11 @@ PLAYERS = (
     *("amsgrad", "nadam", "radam", "adabelief", "lion", "signsgd"),
     *("adafactor", "lars", "lamb", "sophia", "shampoo", "prodigy"),
     *("dadapt_adam", "schedule_free_sgd", "schedule_free_adamw"),
+    *("ademamix", "adopt", "mars", "cautious_adamw"),
     *("sam", "asam", "pal"),
 )
-"""The playground's optimizers. Muon and SOAP move matrices and are left
-out; so is Entropy-SGD, whose walker is random. LARS takes the two weights
+"""The playground's optimizers. Muon, SOAP and Scion move matrices and are
+left out; so is Entropy-SGD, whose walker is random. LARS takes the two weights
 for one layer; Sophia has the Hessian's exact diagonal."""
 
 SCRIPTS = (

@@ -126,6 +126,54 @@ const dldnaRules = (function () {
     return [next, { m: ema(s.m, g, h.betas[1]) }];
   }
 
+  // A second, slower mean beside Adam's; both warm-ups as in Python.
+  const memory = (beta) => (beta > 0 ? -1 / Math.log(beta) : 0);
+  const rateOf = (steps) => (steps > 0 ? Math.exp(-1 / steps) : 0);
+  function ademamix(w, g, s, t, h) {
+    const [b1, b2, b3] = h.betas;
+    const share = (warm) => Math.min(t / Math.max(warm, 1), 1);
+    const part = share(h.beta3_warmup);
+    const steps = (1 - part) * memory(b1) + part * memory(b3);
+    const m = ema(s.m, g, b1), v = ema(s.v, square(g), b2);
+    const slow = ema(s.s, g, part < 1 ? rateOf(steps) : b3);
+    const alpha = h.alpha * share(h.alpha_warmup);
+    const c1 = 1 - b1 ** t, c2 = 1 - b2 ** t;
+    const step = (a, i, j, k) =>
+      a - h.lr * ((i / c1 + alpha * k) / (Math.sqrt(j / c2) + h.eps));
+    const kept = shrink(w, h.lr * h.weight_decay);
+    return [each(step, kept, m, v, slow), { m, s: slow, v }];
+  }
+
+  function adopt(w, g, s, t, h) {
+    const [b1, b2] = h.betas;
+    if (h.decoupled_weight_decay) w = shrink(w, h.lr * h.weight_decay);
+    else g = l2(w, g, h.weight_decay);
+    if (t === 1) return [w, { m: s.m, v: square(g) }];
+    const bound = h.clip ? (t - 1) ** 0.25 : Infinity;
+    const u = each((a, b) =>
+      clip(a / Math.max(Math.sqrt(b), h.eps), -bound, bound), g, s.v);
+    const m = ema(s.m, u, b1), v = ema(s.v, square(g), b2);
+    return [each((a, b) => a - h.lr * b, w, m), { m, v }];
+  }
+
+  function mars(w, g, s, t, h) {
+    const [b1] = h.betas, k = (h.gamma * b1) / (1 - b1);
+    const c = each((a, b) => a + k * (a - b), g, s.last);
+    const size = Math.max(norm(c), 1);
+    const [next, more] = adamw(w, each((a) => a / size, c), s, t, h);
+    return [next, { ...more, last: g }];
+  }
+  const initMars = () => ({ ...moments(), last: zero() });
+
+  // No weight moves against its own gradient.
+  function cautiousAdamw(w, g, s, t, h) {
+    const kept = shrink(w, h.lr * h.weight_decay);
+    const [u, next] = adam(zero(), g, s, t, { ...h, weight_decay: 0 });
+    const agrees = each((a, b) => (-a * b > 0 ? 1 : 0), u, g);
+    const factor = 2 / (agrees[0] + agrees[1] + 1);
+    return [each((a, b, c) => a + b * c * factor, kept, u, agrees), next];
+  }
+
   function adafactor(w, g, s, t, h) {
     const eps1 = h.eps[0] === null ? Number.EPSILON : h.eps[0];
     const alpha = Math.max(rms(w), h.eps[1]) * Math.min(h.lr, t ** -0.5);
@@ -295,6 +343,17 @@ const dldnaRules = (function () {
     { lr: 1e-4, betas: [0.9, 0.99], weight_decay: 0 });
   rule("signsgd", "signSGD", lion, () => ({ m: zero() }),
     { lr: 1e-4, betas: [0, 0], weight_decay: 0 });
+  rule("ademamix", "AdEMAMix", ademamix,
+    () => ({ ...moments(), s: zero() }),
+    { ...rates, betas: [0.9, 0.999, 0.9999], alpha: 2, beta3_warmup: 0,
+      alpha_warmup: 0 });
+  rule("adopt", "ADOPT", adopt, moments,
+    { ...rates, betas: [0.9, 0.9999], eps: 1e-6,
+      decoupled_weight_decay: false, clip: true });
+  rule("mars", "MARS", mars, initMars,
+    { ...rates, lr: 3e-3, betas: [0.95, 0.99], gamma: 0.025 });
+  rule("cautious_adamw", "Cautious AdamW", cautiousAdamw, initAdam,
+    { ...rates, weight_decay: 1e-2, amsgrad: false });
   rule("adafactor", "AdaFactor", adafactor, () => ({ V: zero() }),
     { lr: 1e-2, beta2_decay: -0.8, eps: [null, 1e-3], d: 1, weight_decay: 0 });
   rule("lars", "LARS", lars, () => ({ v: zero() }),

@@ -28,7 +28,12 @@ from dldna.plotting.relief import contours_3d, mesh_3d
 from dldna.plotting.spectra import density, eigenvalues
 from dldna.plotting.style import COLORS, MARKERS, use
 from dldna.plotting.tournaments import pairs, scores
-from dldna.plotting.training_curves import bands, curves, histories
+from dldna.plotting.training_curves import (
+    bands,
+    curves,
+    histories,
+    rate_range,
+)
 
 old_paths.alias(__name__)
 __getattr__ = old_paths.former(__name__)
@@ -58,6 +63,7 @@ __all__ = [
     "pairs",
     "path",
     "persistence",
+    "rate_range",
     "ridges",
     "scores",
     "shade",

@@ -1,6 +1,7 @@
 """Curves over steps and epochs, with the spread over seeds."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -116,6 +117,29 @@ def histories(
         ylabel=words,
         log=log,
     )
+
+
+def rate_range(record: Any, ax: Axes | None = None) -> Axes:
+    """Draw a learning-rate range test.
+
+    Args:
+        record: a :class:`dldna.training.RateRange`.
+        ax: where to draw; a new figure if None.
+
+    Returns:
+        The axis; a vertical line stands at the suggested rate.
+    """
+    ax = ax if ax is not None else plt.subplots()[1]
+    seen = np.where(np.isfinite(record.losses), record.losses, np.nan)
+    ax.plot(record.rates, seen, color=COLORS[0], alpha=0.35, label="batches")
+    ax.plot(record.rates, record.smoothed, color=COLORS[0], label="smoothed")
+    if np.isfinite(record.suggested):
+        label = f"steepest fall: {record.suggested:.2g}"
+        ax.axvline(
+            record.suggested, color=COLORS[1], linestyle=DASHES[1], label=label
+        )
+    ax.set_xscale("log")
+    return _finish(ax, "learning rate", "batch loss", False)
 
 
 def _finish(ax: Axes, xlabel: str, ylabel: str, log: bool) -> Axes:

@@ -11,6 +11,7 @@ from dldna.training.dynamics import (
 )
 from dldna.training.evaluation import evaluate
 from dldna.training.loop import DivergenceWarning, train
+from dldna.training.lr_range import RateRange, lr_range
 from dldna.training.statistics import (
     Choice,
     Comparison,
@@ -56,6 +57,7 @@ __all__ = [
     "Live",
     "Pair",
     "Rank",
+    "RateRange",
     "SlicePaths",
     "State",
     "StepCost",
@@ -70,6 +72,7 @@ __all__ = [
     "holm",
     "letter_groups",
     "load_checkpoint",
+    "lr_range",
     "permutation_interval",
     "permutation_test",
     "power",

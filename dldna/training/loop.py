@@ -23,6 +23,7 @@ from dldna.training.run_state import RunState
 from dldna.training.stepping import (
     Diverged,
     accumulated_step,
+    check_parameters,
     evaluation_weights,
     grouped,
     switch,
@@ -133,7 +134,7 @@ def train(
         raise ValueError("the training loader is empty: not a single batch")
     if device is not None:
         model.to(usable_device(device))
-    _check_parameters(model, optimizer)
+    check_parameters(model, optimizer)
     run = RunState(
         model, optimizer, train_loader, scheduler, callbacks, seed, accumulate
     )
@@ -203,22 +204,6 @@ def _epoch(run, step, scheduler, saver, estimate) -> None:
         saver.maybe()
     if run.position == 0:
         raise ValueError("the training loader is empty: not a single batch")
-
-
-def _check_parameters(model: nn.Module, optimizer: Optimizer) -> None:
-    if not hasattr(optimizer, "param_groups"):
-        raise TypeError(
-            f"optimizer is a {type(optimizer).__name__}; an optimizer of the "
-            "model's parameters is needed: torch.optim.Adam("
-            "model.parameters())"
-        )
-    mine = {id(p) for p in model.parameters()}
-    theirs = {id(p) for g in optimizer.param_groups for p in g["params"]}
-    if not mine & theirs:
-        raise ValueError(
-            "the optimizer holds none of the model's parameters: it was "
-            "made for another model"
-        )
 
 
 def _test(model, optimizer, loader, loss_fn) -> tuple[float, float]:

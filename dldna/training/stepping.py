@@ -154,6 +154,23 @@ def joined(several: Sequence[Any]) -> Any:
         return None
 
 
+def check_parameters(model: nn.Module, optimizer: Optimizer) -> None:
+    """Refuse an optimizer's name, or one that was made for another model."""
+    if not hasattr(optimizer, "param_groups"):
+        raise TypeError(
+            f"optimizer is a {type(optimizer).__name__}; an optimizer of the "
+            "model's parameters is needed: torch.optim.Adam("
+            "model.parameters())"
+        )
+    mine = {id(p) for p in model.parameters()}
+    theirs = {id(p) for g in optimizer.param_groups for p in g["params"]}
+    if not mine & theirs:
+        raise ValueError(
+            "the optimizer holds none of the model's parameters: it was "
+            "made for another model"
+        )
+
+
 def switch(optimizer: Optimizer, mode: str) -> None:
     """Schedule-free optimizers evaluate at other weights than they step."""
     getattr(optimizer, mode, lambda: None)()

@@ -156,6 +156,16 @@ MADE = {
         lambda data: init.propagate(net(), data[0], F.cross_entropy),
         ("data", "n_samples"),  # of one batch
     ),
+    "range test": (
+        lambda data: training.lr_range(
+            (model := net()),
+            torch.optim.Adam(model.parameters()),
+            data,
+            steps=3,
+            progress=False,
+        ),
+        ("n_samples",),  # it may see a part of them, or some twice
+    ),
     "sweep": (swept, ("data",)),
     "one run of a sweep": (lambda data: swept(data).history(1, 1), ("data",)),
     "pca": (pca, ("data", "n_samples", "loss", "device", "dtype")),

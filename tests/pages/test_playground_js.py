@@ -16,9 +16,10 @@ from dldna.problems import PROBLEMS
 STEPS = 200
 SEED = 3
 LIMIT = 1e-6
+MATRICES = ("muon", "soap", "scion")
 # JavaScript's name: the Python rule and the settings that make the variant.
 AS_RULES = {
-    **{name: (name, {}) for name in RULES if name not in ("muon", "soap")},
+    **{name: (name, {}) for name in RULES if name not in MATRICES},
     "momentum": ("sgd", {"momentum": 0.9}),
     "nesterov": ("sgd", {"momentum": 0.9, "nesterov": True}),
     "amsgrad": ("adam", {"amsgrad": True}),

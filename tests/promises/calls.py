@@ -278,6 +278,14 @@ def _published_plane(case):
     )
 
 
+def _range_test(case):
+    weights = [p for p in case.model.parameters() if p.requires_grad]
+    adam = torch.optim.Adam(weights)
+    training.lr_range(
+        case.model, adam, [case.data], loss_fn=case.loss, steps=3
+    )
+
+
 CALLS = {
     "guard.untouched": _guarded,
     "init.fans_of": _fans,
@@ -415,6 +423,7 @@ CALLS = {
         lambda c: training.evaluate(c.model, [c.data], c.loss)
     ),
     "training.gradient_noise": _of(dynamics.gradient_noise, parts=3),
+    "training.lr_range": _range_test,
     "training.preconditioner": _preconditioner,
 }
 
