@@ -230,8 +230,8 @@ BEARERS = {
     "landscape.evaluate": {"choose"},
     # An optimizer's file is named as its rule is.
     "optim": {"adabelief", "adafactor", "adagrad", "adam", "ademamix", "adopt",
-              "lion", "mars", "muon", "pal", "prodigy", "rmsprop", "sam",
-              "scion", "sgd", "shampoo", "soap", "sophia"},
+              "cautious", "lion", "mars", "muon", "pal", "prodigy", "rmsprop",
+              "sam", "scion", "sgd", "shampoo", "soap", "sophia"},
     "training": {"sweep"},
     "training.statistics": {"compare", "power"},
 }  # fmt: skip

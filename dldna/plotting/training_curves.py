@@ -129,7 +129,7 @@ def rate_range(record: Any, ax: Axes | None = None) -> Axes:
     Returns:
         The axis; a vertical line stands at the suggested rate.
     """
-    ax = ax if ax is not None else plt.subplots()[1]
+    ax = own_axes(ax)
     seen = np.where(np.isfinite(record.losses), record.losses, np.nan)
     ax.plot(record.rates, seen, color=COLORS[0], alpha=0.35, label="batches")
     ax.plot(record.rates, record.smoothed, color=COLORS[0], label="smoothed")
