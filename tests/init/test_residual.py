@@ -60,6 +60,7 @@ def test_gpt2s_start(tied, feed):
     assert [f.std for f in again.filled] == [f.std for f in report.filled]
 
 
+@pytest.mark.full
 def test_gpt2_adds_as_much_at_every_depth():
     """Eight times the blocks: unscaled branches add eight times as much."""
     added = {}
