@@ -11,7 +11,7 @@ from dldna.training.dynamics import (
 )
 from dldna.training.evaluation import evaluate
 from dldna.training.loop import DivergenceWarning, train
-from dldna.training.lr_range import RateRange, lr_range
+from dldna.training.range_test import RateRange, lr_range
 from dldna.training.statistics import (
     Choice,
     Comparison,
