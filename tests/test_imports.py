@@ -228,10 +228,9 @@ BEARERS = {
              "mup", "orthogonal", "spectral", "tfixup"},
     "landscape.curvature": {"trace"},
     "landscape.evaluate": {"choose"},
-    # An optimizer's file is named as its rule is.
-    "optim": {"adabelief", "adafactor", "adagrad", "adam", "ademamix", "adopt",
-              "cautious", "lion", "mars", "muon", "pal", "prodigy", "rmsprop",
-              "sam", "scion", "sgd", "shampoo", "soap", "sophia"},
+    "optim": {"adabelief", "adafactor", "adagrad", "adam", "lion", "muon",
+              "pal", "prodigy", "rmsprop", "sam", "sgd", "shampoo", "soap",
+              "sophia"},
     "training": {"sweep"},
     "training.statistics": {"compare", "power"},
 }  # fmt: skip

@@ -44,9 +44,6 @@ from dldna.optim.adam import (
     nadam,
     radam,
 )
-from dldna.optim.ademamix import AdEMAMix, ademamix, alpha_at, beta3_at
-from dldna.optim.adopt import ADOPT, adopt
-from dldna.optim.cautious import CautiousAdamW, cautious, cautious_mask
 from dldna.optim.clipping import (
     adaptive,
     by_norm,
@@ -59,11 +56,13 @@ from dldna.optim.entropy_sgd import EntropySGD, entropy_inner, entropy_outer
 from dldna.optim.grad_scaler import scaled_step
 from dldna.optim.layer_adaptive import LAMB, LARS, lamb, lars
 from dldna.optim.lion import Lion, lion
-from dldna.optim.mars import MARS, mars
+from dldna.optim.masked_steps import CautiousAdamW, cautious, cautious_mask
 from dldna.optim.memory_use import StateMemory, state_memory
 from dldna.optim.mixed import Mixed, hidden_weights, muon_and_adamw
 from dldna.optim.muon import Muon, muon, newton_schulz
+from dldna.optim.norm_descent import Scion, scion, scion_param_groups, steepest
 from dldna.optim.pal import PAL, Parabola, pal
+from dldna.optim.past_moment import ADOPT, adopt
 from dldna.optim.prodigy import DAdaptAdam, Prodigy, dadapt_adam, prodigy
 from dldna.optim.registry import OPTIMIZERS, VARIANTS, Known, find, make
 from dldna.optim.rmsprop import RMSprop, rmsprop
@@ -83,10 +82,10 @@ from dldna.optim.schedules import (
     schedule,
     schedule_values,
 )
-from dldna.optim.scion import Scion, scion, scion_param_groups, steepest
 from dldna.optim.sgd import SGD, sgd
 from dldna.optim.shampoo import Shampoo, shampoo
 from dldna.optim.shell import RuleOptimizer
+from dldna.optim.slow_mean import AdEMAMix, ademamix, alpha_at, beta3_at
 from dldna.optim.soap import SOAP, soap
 from dldna.optim.sophia import (
     SophiaG,
@@ -96,6 +95,7 @@ from dldna.optim.sophia import (
     sophia,
     sophia_curvature,
 )
+from dldna.optim.variance_reduced import MARS, mars
 
 __all__ = [
     "ADOPT",

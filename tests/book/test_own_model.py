@@ -1,6 +1,7 @@
 """The page about the reader's own model does what it says."""
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ def test_the_page_s_code_runs_in_its_order(tmp_path, monkeypatch, capsys):
     finally:
         torch.set_rng_state(state)
         plt.close("all")
-    assert number == 15
+    assert number == 16
     there = {p.name for p in tmp_path.iterdir()}
     assert there >= {
         "surface.npz", "surface.html", "surface.ply", "surface.vtp",
@@ -37,6 +38,7 @@ def test_the_page_s_code_runs_in_its_order(tmp_path, monkeypatch, capsys):
     assert names["picture"].evaluated.all()
     assert not names["observe"].errors
     assert names["observe"].due == 10
+    assert 0 < names["tried"].suggested < 10
 
 
 def test_the_page_s_commands_are_known():
@@ -57,3 +59,19 @@ def test_the_page_s_commands_are_known():
 def test_the_page_s_cluster_call_is_python():
     [block] = [b for b in PLAIN if "SLURMCluster" in b]
     compile(block, "cluster", "exec")
+
+
+def test_the_page_s_search_runs_or_names_its_extra():
+    [block] = [b for b in PLAIN if "optuna" in b and "import" in b]
+    code = compile(block, "search", "exec")
+    x, y = torch.randn(200, 8), torch.randint(0, 3, (200,))
+    names = {"torch": torch, "nn": torch.nn, "x": x, "y": y}
+    if find_spec("optuna") is None:
+        with pytest.raises(ImportError, match=r"dldna\[tuning\]"):
+            exec(code, names)
+        return
+    exec(code, names)
+    assert len(names["table"]) == 3
+    for chosen, losses in names["table"].values():
+        assert chosen.keys() == {"lr", "weight_decay"}
+        assert len(losses) == 5

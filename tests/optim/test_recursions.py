@@ -4,6 +4,10 @@ Each is one loop in float64, from the paper's equations; nothing in it
 comes from the package. Weights and gradients are compared step by step.
 """
 
+import copy
+import pickle
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -241,3 +245,49 @@ def test_follows_the_recursion(name):
     more = {"eps": 0.0} if loop is scion else {}
     found = deviation(cls, loop, *shape, lr=0.05, **more, **hyper)
     assert found <= BOUND
+
+
+def test_a_twin_is_saved_made_once_and_refused_where_it_makes_no_sense():
+    twin = optim.cautious(optim.Lion)
+    assert (
+        optim.cautious(optim.Lion) is twin is optim.find("cautious lion").cls
+    )
+    w = nn.Parameter(torch.ones(3))
+    for optimizer in (twin([w]), copy.deepcopy(twin([w]))):
+        again = pickle.loads(pickle.dumps(optimizer))
+        assert type(again) is twin
+        assert again.param_groups[0]["lr"] == 1e-4
+    assert not hasattr(sys.modules[twin.__module__], "CautiousNobody")
+    for name in ("SAM", "Muon", "SophiaG", "ScheduleFreeSGD", "MARS"):
+        with pytest.raises(ValueError, match=f"not {name}"):
+            optim.cautious(getattr(optim, name))
+
+
+def test_scion_sorts_a_network():
+    table, tied = nn.Embedding(9, 4), nn.Linear(4, 9)
+    kernels = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.Linear(8, 5), nn.LayerNorm(5), nn.Linear(5, 2)
+    )
+    tied.weight = table.weight
+    names = {}
+    for net in (nn.Sequential(table, nn.Linear(4, 4), tied), kernels):
+        groups = optim.scion_param_groups(net, hidden=2.0, last=3.0)
+        names[len(names)] = {g["name"]: len(g["params"]) for g in groups}
+        held = [id(p) for g in groups for p in g["params"]]
+        assert sorted(held) == sorted(id(p) for p in net.parameters())
+        radii = {g["name"]: g["scale"] for g in groups}
+        assert radii.pop("last") == 3.0
+        assert set(radii.values()) == {2.0}
+        before = [p.detach().clone() for p in net.parameters()]
+        for p in net.parameters():
+            p.grad = torch.ones_like(p)
+        optim.Scion(groups, lr=0.1).step()
+        assert not any(map(torch.equal, before, net.parameters()))
+    assert names == {
+        0: {"last": 1, "hidden": 3},
+        1: {"last": 1, "first": 1, "hidden": 6},
+    }
+    with pytest.raises(ValueError, match="one of matrices"):
+        optim.Scion(tied.parameters(), norm="sign")
+    with pytest.raises(ValueError, match="did you mean 'spectral'"):
+        optim.Scion(tied.parameters(), norm="spectrl")

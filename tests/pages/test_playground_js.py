@@ -174,6 +174,7 @@ TRACE = """(() => {
 # Walks that no two roundings share: they amplify the last digit until it
 # is seen. Each is held to Python step by step, from JavaScript's own state.
 CHAOTIC = {
+    ("mars", "double-well"): "large steps between two wells",
     ("sam", "double-well"): "g / |g| turns round where g vanishes",
     ("asam", "himmelblau"): "g / |g| turns round where g vanishes",
     ("sophia", "himmelblau"): "sign steps where the curvature is negative",
@@ -189,9 +190,9 @@ def trace(js, name, given, start):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_every_optimizer_on_half_of_the_problems(js, name):
-    half = list(PROBLEMS)[list(ALL).index(name) % 2 :: 2]
-    check_walks(js, name, half)
+def test_every_optimizer_on_a_third_of_the_problems(js, name):
+    third = list(PROBLEMS)[list(ALL).index(name) % 3 :: 3]
+    check_walks(js, name, third)
 
 
 @pytest.mark.full
