@@ -55,7 +55,8 @@ def kinked_layer(f: Objective, batch: Any) -> str:
     share, kind = found.get(name, (0.0, ""))
     if not share:
         return ""
-    return f": {100 * share:.2g} % of what enters layer {name!r} ({kind}) is exactly 0"
+    part = f"{100 * share:.2g} %"
+    return f": {part} of what enters layer {name!r} ({kind}) is exactly 0"
 
 
 def sentence(f: Objective, batch: Any) -> str:
