@@ -1,6 +1,7 @@
 """The figures of a page, as SVG that takes the page's own colours."""
 
 import io
+import math
 import re
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from dldna.records import Surface
 
 INK, FAINT = "#1a2b3c", "#a1b2c4"  # stand for the page's own, in the SVG
 WIDTH = 4.7  # inches: letters are readable where a phone shrinks it
+MOST_DRAWN = 6000  # points of single lines, which a page must carry
 
 
 @contextmanager
@@ -273,9 +275,9 @@ def _lines(f: Findings, figure: Figure) -> None:
     r = f.lines
     figure.set_size_inches(WIDTH, 2.8)
     ax = figure.subplots()
-    for name, row in r.metrics.items():
-        if name.startswith("seed "):
-            ax.plot(r.alphas, row, color=COLORS[0], lw=0.5, alpha=0.35, ls="-")
+    rows = [row for k, row in r.metrics.items() if k.startswith("seed ")]
+    for row in rows[:: math.ceil(len(rows) * len(r.alphas) / MOST_DRAWN)]:
+        ax.plot(r.alphas, row, color=COLORS[0], lw=0.5, alpha=0.35, ls="-")
     ax.fill_between(
         r.alphas, r.metrics["low"], r.metrics["high"], color=COLORS[5],
         alpha=0.35, lw=0, label="range over the seeds",

@@ -33,7 +33,8 @@ APART = 6e-5  # seconds to take one sample's loss out of its batch
 PAIRS, PRODUCTS = 5, 120  # what is worth looking for
 STEPS, PROBES = 10, 30  # of the ascent; products of the trace
 SEEDS, POINTS, FEWER = 5, 21, 11  # lines, and the points of each
-MOST_SEEDS = 200
+MOST_SEEDS = 200  # lines; with time for more, each has more points
+MOST_POINTS, NO_MORE = 201, 4000  # of a line; lines, whatever time is left
 PLANES, GRID = 3, 17
 LAYER_PRODUCTS = 25
 DENSITY_PROBES, DENSITY_STEPS = 4, 40
@@ -296,13 +297,26 @@ def _lines_cost(b: Bench) -> tuple[float, float]:
 
 
 def _lines(b: Bench, seconds: float) -> dict[str, Any]:
-    began, lines = budget_split.clock(), []
+    began = start = budget_split.clock()
     points = POINTS if seconds > _lines_cost(b)[1] / 2 else FEWER
-    for seed in range(b.seed, b.seed + MOST_SEEDS):
-        spent = budget_split.clock() - began
-        if len(lines) >= 2 and spent * (1 + 1 / len(lines)) > seconds:
+    lines: list[Line] = []
+    while len(lines) < NO_MORE:
+        now = budget_split.clock()
+        each = (now - start) / max(len(lines), 1)
+        if len(lines) >= 2 and now - began + each > seconds:
             break
-        lines.append(line(b.objective, "random", resolution=points, seed=seed))
+        many = seconds / max(each, 1e-9) / MOST_SEEDS
+        if len(lines) == 2 and points < MOST_POINTS and many > 2:
+            points = min(int(points * many) | 1, MOST_POINTS)
+            start, lines = now, []
+        lines.append(
+            line(
+                b.objective,
+                "random",
+                resolution=points,
+                seed=b.seed + len(lines),
+            )
+        )
     return {"lines": banded(lines)}
 
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from dldna import batches as bt
-from dldna.landscape.curvature import products
+from dldna.checks import warn
+from dldna.landscape.curvature import kinks, products
 from dldna.landscape.curvature.culprits import (
     REMEDY,
     NoSecondDerivative,
@@ -24,6 +25,7 @@ FEW = 2  # samples of a check
 # Steps of differences: small ones meet no kink, large ones no rounding, and a
 # part that is calculated in float32 whatever the weights are rounds early.
 STEPS = (1e-11, 1e-9, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)
+WRONG = 0.01  # of a gradient or a product, relative
 LARGE = 3e7  # parameters; a check in float64 would take much memory
 KEEP_BYTES = 2**31  # of graphs that stay in memory
 # Models whose derivatives were held to differences, and with which losses:
@@ -72,24 +74,25 @@ def _hold_to_differences(operator: Any) -> bool:
     except Exception:  # it cannot be cut, or calculated in float64
         return False
     twice = operator.way != "difference"
-    first = second = math.inf  # each at the step that suits it best
-    for seed, step in enumerate(STEPS):
-        try:
-            gaps = products.truth(wide, wide.given[0], step, seed, twice)
-        except RuntimeError as error:
-            raise explained(error, wide, wide.given[0]) from error
-        if any(map(math.isnan, gaps)):  # the product itself says where
-            return False
-        first, second = min(first, gaps[0]), min(second, gaps[1])
-        if max(first, second) < 0.01:
-            return True
+    first, second = _gaps(wide, twice)
+    if math.isnan(first + second):  # the product itself says where
+        return False
+    if max(first, second) < WRONG:
+        return True
+    home = wide.point
+    kinks.step_aside(wide)
+    if max(_gaps(wide, twice)) < WRONG:  # it is the point, not the code
+        wide.point = home
+        warn(kinks.sentence(wide, wide.given[0]))
+        return True
+    wide.point = home
     cause = (
         "a part of the network is written so that it cannot be "
         "differentiated (a custom backward that keeps detached numbers; "
         "checkpointing in the re-entrant way, which use_reentrant=False "
         "mends; a fused kernel)"
     )
-    if first >= 0.01:
+    if first >= WRONG:
         raise ValueError(
             "the gradient that torch calculates differs from differences of "
             f"the loss by {first:.0%}: {cause}. Leave that part out with "
@@ -100,6 +103,22 @@ def _hold_to_differences(operator: Any) -> bool:
         f"differences of the gradient by {second:.0%}"
         f"{culprit(wide, wide.given[0])}: {cause}: {REMEDY}"
     )
+
+
+def _gaps(wide: Objective, twice: bool) -> tuple[float, float]:
+    """How far gradient and product are from differences, at best."""
+    first = second = math.inf  # each at the step that suits it best
+    for seed, step in enumerate(STEPS):
+        try:
+            gaps = products.truth(wide, wide.given[0], step, seed, twice)
+        except RuntimeError as error:
+            raise explained(error, wide, wide.given[0]) from error
+        if any(map(math.isnan, gaps)):
+            return math.nan, math.nan
+        first, second = min(first, gaps[0]), min(second, gaps[1])
+        if max(first, second) < WRONG:
+            break
+    return first, second
 
 
 def check_finite(operator: Any, out: Tensor) -> None:
