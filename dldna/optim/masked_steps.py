@@ -90,7 +90,7 @@ def cautious(cls: type[RuleOptimizer]) -> type[RuleOptimizer]:
         update=_masked(rule),
         kind="tensor",
     )
-    RULES[masked.name] = masked
+    RULES.setdefault(masked.name, masked)
     if cls.__name__ in IN_TORCH:  # each takes up what the other saved
         IN_TORCH[name] = IN_TORCH[cls.__name__]
     fields = {"rule": masked, "__module__": __name__, "__doc__": doc}

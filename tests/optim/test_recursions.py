@@ -224,18 +224,6 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", autouse=True)
-def twins():
-    """The table of optimizers is afterwards as it was."""
-    kept = dict(optim.OPTIMIZERS), dict(optim.RULES)
-    yield
-    for table, before in zip(
-        (optim.OPTIMIZERS, optim.RULES), kept, strict=True
-    ):
-        for name in table.keys() - before.keys():
-            del table[name]
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_follows_the_recursion(name):
     loop, shape, hyper = CASES[name]
