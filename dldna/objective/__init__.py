@@ -14,7 +14,6 @@ from dldna.objective.inputs import (
     check_shapes,
     name_of,
 )
-from dldna.objective.misfits import in_words
 from dldna.objective.objective import Objective
 from dldna.objective.opening import accepts_objective, opened
 from dldna.objective.place import chosen_names, in_place, norms
@@ -46,7 +45,6 @@ __all__ = [
     "class_options",
     "gap",
     "in_place",
-    "in_words",
     "is_torchs",
     "loss_name",
     "name_of",

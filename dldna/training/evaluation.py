@@ -16,12 +16,12 @@ from dldna.objective import (
     check_ready,
     check_shapes,
     class_options,
-    in_words,
     is_torchs,
     reduction,
 )
 from dldna.objective.gradients import notice, values_only
 from dldna.objective.inputs import check_denominator
+from dldna.objective.misfits import in_words
 from dldna.objective.own_loss import resolved
 from dldna.params import exact
 

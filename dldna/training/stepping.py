@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from dldna import batches
-from dldna.objective import batch_weight, check_shapes, in_words, reduction
+from dldna.objective import batch_weight, check_shapes, reduction
+from dldna.objective.misfits import in_words
 from dldna.training.evaluation import check_labels
 
 Seen = list[tuple[float, Any]]

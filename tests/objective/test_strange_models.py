@@ -676,7 +676,7 @@ def test_surplus_keys_of_a_batch_are_named(call):
     calls = CALLS | {
         "evaluate": lambda net, loss, data: training.evaluate(net, data, loss)
     }
-    with pytest.raises(TypeError, match="'x', 'mask'; 'labels' went to"):
+    with pytest.raises(TypeError, match="'x', 'mask', and 'labels' went to"):
         calls[call](Plain(), CE, [batch])
 
 

@@ -21,6 +21,7 @@ ON_THE_CPU = {
 }
 # These take no model of this kind, wherever it lies.
 REFUSED = {
+    "init.propagate_blocks",
     "landscape.Slice.of",
     "landscape.top_eigenpairs, in training mode",
 }
