@@ -40,6 +40,31 @@ EXERCISES = {
 }
 
 QUIZZES = {
+    "ch08-predict": Question(
+        "Five rates for each of two optimizers make 25 pairs of rates. Each "
+        "pair would be a table of two numbers. Who is ahead in them, by the "
+        "mean of ten seeds?",
+        (
+            Option(
+                "Adam in all of them",
+                "At a rate that does not suit it, it falls behind.",
+            ),
+            Option(
+                "SGD in all of them",
+                "Its small rates have not arrived after two epochs.",
+            ),
+            Option(
+                "Each of the two in some of them",
+                "Who chooses the pair of rates chooses the winner.",
+                right=True,
+            ),
+            Option(
+                "Nobody: the means are nearly equal",
+                "Between a good and a bad rate lie many points.",
+            ),
+        ),
+        section="A single run ranks nothing",
+    ),
     "ch08-q1": Question(
         "A table says: A 92.4 %, B 92.1 %, one run each, rates chosen by "
         "hand. What do you know?",
@@ -56,6 +81,80 @@ QUIZZES = {
                 "Next to nothing about A and B",
                 "Neither the spread nor the tuning budget is known.",
                 right=True,
+            ),
+        ),
+    ),
+    "ch08-q2": Question(
+        "The best of an optimizer's trials is at the largest rate tried. "
+        "What do you do?",
+        (
+            Option(
+                "Report it: it is the best",
+                "A larger rate may have been better still.",
+            ),
+            Option(
+                "Widen the range, for everybody",
+                "The budget stays equal, and the best rate lies inside.",
+                right=True,
+            ),
+            Option(
+                "Give this optimizer some more trials",
+                "Then its budget is larger than the others'.",
+            ),
+        ),
+    ),
+    "ch08-q3": Question(
+        "Two optimizers share a letter. What does it say?",
+        (
+            Option(
+                "These runs do not separate them",
+                "No more: other or further runs may.",
+                right=True,
+            ),
+            Option(
+                "They are equally good",
+                "Not separated is not the same as equal.",
+            ),
+            Option(
+                "Their means are the same",
+                "The means may lie apart, if the scores are spread widely.",
+            ),
+        ),
+    ),
+    "ch08-q4": Question(
+        "Which score of the best of k trials is reported fairly?",
+        (
+            Option(
+                "The highest test score among the k",
+                "Then the test images choose, and the score is too good.",
+            ),
+            Option(
+                "The validation score of the best trial",
+                "It was chosen for being high: it flatters.",
+            ),
+            Option(
+                "The test score of the trial that validation chose",
+                "One set of images chooses, another reports.",
+                right=True,
+            ),
+        ),
+    ),
+    "ch08-q5": Question(
+        "The length of the gradient grows during a training. Is it going "
+        "wrong?",
+        (
+            Option(
+                "Yes: at a minimum the gradient is zero",
+                "Training ends far from there, and the way is not straight.",
+            ),
+            Option(
+                "Not by that alone: look at the loss",
+                "In the stored runs it grows while the loss falls.",
+                right=True,
+            ),
+            Option(
+                "Yes: the rate must be too large",
+                "It happened at rates that validation had chosen.",
             ),
         ),
     ),
