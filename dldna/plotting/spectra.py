@@ -6,6 +6,8 @@ from matplotlib.axes import Axes
 from dldna.plotting.style import COLORS, own_axes
 from dldna.records import Spectrum
 
+_NAMES = {"hessian": "Hessian", "gauss-newton": "Gauss-Newton matrix"}
+
 
 def eigenvalues(spectrum: Spectrum, ax: Axes | None = None) -> Axes:
     """Draw eigenvalues by rank, with their spread over batches if known.
@@ -31,7 +33,7 @@ def eigenvalues(spectrum: Spectrum, ax: Axes | None = None) -> Axes:
     )
     ax.axhline(0, color="0.5", lw=0.8, ls="-")
     ax.set_xlabel("rank by absolute value")
-    ax.set_ylabel(f"eigenvalue of the {spectrum.matrix}")
+    ax.set_ylabel(f"eigenvalue of the {_NAMES[spectrum.matrix]}")
     return ax
 
 
