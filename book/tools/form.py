@@ -24,6 +24,10 @@ PLUMBING = re.compile(
     re.MULTILINE,
 )
 
+# A figure that is left open at a cell's end is shown there.
+MADE = re.compile(r"^\w.*= plt\.(?:subplots|figure)\(", re.MULTILINE)
+SHOWN = re.compile(r"plotting\.show\(|plt\.close\(")
+
 
 @dataclass
 class Form:
@@ -66,6 +70,11 @@ def form(notebook: dict, stem: str) -> Form:
                 name = level[1] if level else "none"
                 found.levels[name] = found.levels.get(name, 0) + 1
             continue
+        if re.search(
+            r"^\w.*= plt\.(?:subplots|figure)\(", source, re.MULTILINE
+        ):
+            if not re.search(r"plotting\.show\(|plt\.close\(", source):
+                found.owes.append(f"cell {cell['id']} shows its figure twice")
         found.questions += len(re.findall(r'\bquiz\("[\w-]+"\)', source))
         found.captions += len(re.findall(r"\bcaption=", source))
         if not seen(cell):

@@ -85,6 +85,15 @@ def test_plumbing_is_found_where_it_is_seen(source):
     assert tool.form(chapter(folded), "12_p").owes == []
 
 
+def test_a_figure_that_two_cells_would_show_is_found():
+    drawn = "fig, ax = plt.subplots()\nax.plot(x)\n"
+    open_ = cell("code", drawn, "hide-input")
+    (owes,) = tool.form(chapter(open_), "12_p").owes
+    assert "twice" in owes
+    closed = cell("code", drawn + "plt.close(fig)", "hide-input")
+    assert tool.form(chapter(closed), "12_p").owes == []
+
+
 def test_more_code_than_prose_is_found():
     found = tool.form(chapter(cell("code", "x = 1\n" * 60)), "12_p")
     assert "of prose" in found.owes[0]
