@@ -70,11 +70,8 @@ def form(notebook: dict, stem: str) -> Form:
                 name = level[1] if level else "none"
                 found.levels[name] = found.levels.get(name, 0) + 1
             continue
-        if re.search(
-            r"^\w.*= plt\.(?:subplots|figure)\(", source, re.MULTILINE
-        ):
-            if not re.search(r"plotting\.show\(|plt\.close\(", source):
-                found.owes.append(f"cell {cell['id']} shows its figure twice")
+        if MADE.search(source) and not SHOWN.search(source):
+            found.owes.append(f"cell {cell['id']} shows its figure twice")
         found.questions += len(re.findall(r'\bquiz\("[\w-]+"\)', source))
         found.captions += len(re.findall(r"\bcaption=", source))
         if not seen(cell):
