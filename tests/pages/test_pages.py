@@ -126,7 +126,7 @@ def test_still_figures_have_the_page_s_colours_and_letters_to_read(
 
 @each_page
 def test_weight(name, visits):
-    """A text chapter at most 3 MB, one with 3-D at most 8 MB."""
+    """When it opens: a text chapter at most 3 MB, one with 3-D 8 MB."""
     seen = visits(name)
     files = {
         Path(unquote(urlparse(url).path))

@@ -35,11 +35,11 @@ class ImageMime:
                 )
             )
             found[-1]["classes"].append(f"dldna-{name}")
-            found[-1]["loading"] = "lazy"  # what is not shown is not fetched
         if len(found) > 1:
             found[0]["classes"].append("dldna-light")
         for image in found:
             image["alt"] = words["alt"]
+            image["loading"] = "lazy"  # what is not seen is not fetched
         if words.get("caption"):
             found = [numbered(renderer.renderer.document, found, words)]
         if "table" in words:
