@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from dldna import plotting
 from dldna.model_page.curvature_sentences import errors_of
@@ -198,6 +199,11 @@ def _layers(f: Findings, figure: Figure) -> None:
     ax.invert_yaxis()
     if (values > 0).all() and values.max() > 20 * values.min():
         ax.set_xscale("log")
+        # Few labels, so that they do not meet.
+        near = values.max() < 300 * values.min()
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 3) if near else (1,)))
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel("largest eigenvalue of the layer's block")
 
 
