@@ -10,7 +10,12 @@ from torch import Tensor
 from dldna import batches
 from dldna.guard import untouched
 from dldna.init.block_theory import predict_blocks
-from dldna.init.propagation import cotangent, entry_moments
+from dldna.init.propagation import (
+    about,
+    cotangent,
+    entry_moments,
+    moments_of,
+)
 from dldna.init.weight_matrices import check_model
 from dldna.models import DecoderTransformer
 from dldna.params import exact
@@ -100,35 +105,22 @@ def propagate_blocks(
     signal, gradient, logits = predict_blocks(
         model.blocks, _products(stream[0]), _products(grads[-1])
     )
-    forward = np.array([entry_moments(x) for x in stream])
-    backward = np.array([entry_moments(g) for g in grads])
-    depth = len(model.blocks)
-    return LayerStats(
-        names=["embedding", *(f"blocks.{i}" for i in range(depth))],
-        kinds=["Embedding", *(type(b).__name__ for b in model.blocks)],
-        mean=forward[:, 0],
-        variance=forward[:, 1],
-        second_moment=forward[:, 2],
-        grad_mean=backward[:, 0],
-        grad_variance=backward[:, 1],
-        grad_second_moment=backward[:, 2],
-        predicted={
+    return moments_of(
+        ["embedding", *(f"blocks.{i}" for i in range(len(model.blocks)))],
+        ["Embedding", *(type(b).__name__ for b in model.blocks)],
+        [entry_moments(x) for x in stream],
+        grads,
+        {
             "second_moment": np.array(signal),
             "grad_second_moment": np.array(gradient),
         },
-        provenance=Provenance(
+        Provenance(
             made="signal propagation through blocks",
             seed=None if generator else seed,
-            model=type(model).__name__,
-            n_params=sum(p.numel() for p in model.parameters()),
             n_samples=batches.size(batch),
-            loss=getattr(loss_fn, "__name__", type(loss_fn).__name__)
-            if loss_fn
-            else "",
-            device=str(output.device),
-            dtype=str(output.dtype).removeprefix("torch."),
             seconds=time.perf_counter() - begin,
             notes={"logit_std": logits},
+            **about(model, output, loss_fn),
         ),
     )
 

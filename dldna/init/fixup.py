@@ -20,7 +20,7 @@ from dldna.guard import untouched
 from dldna.init._draw import make_generator
 from dldna.init.apply import NORMS, initialize
 from dldna.init.init_report import InitReport, describe
-from dldna.init.parametrized import scaled_blocks
+from dldna.init.parametrized import scaled_blocks, write_scaled
 from dldna.init.weight_matrices import check_model, matrices
 from dldna.torch_internals import Normalisation
 
@@ -133,15 +133,8 @@ def fixup(
         base = initialize(model, "kaiming_normal", generator=source)
         values = {k: p.clone() for k, p in model.named_parameters()}
     how = {f.name: f.scheme for f in base.filled}
+    write_scaled(model, values, blocks, how)
     with torch.no_grad():
-        for name, p in model.named_parameters():
-            p.copy_(values[name])
-        for block, factor in blocks:
-            for view in block.views:
-                view.mul_(factor)
-            how[block.label] = (
-                f"kaiming_normal * {factor:.4g}" if factor else "zeros"
-            )
         left = dict(base.left)
         for name, layer in model.named_modules():
             if isinstance(layer, FixupBlock):

@@ -162,6 +162,30 @@ def scaled_blocks(
     return found
 
 
+def write_scaled(
+    model: nn.Module,
+    values: Mapping[str, Tensor],
+    blocks: list[tuple[WeightMatrix, float]],
+    how: dict[str, str],
+) -> None:
+    """Write a start into a model, some matrices times their factors.
+
+    Args:
+        model: is written to.
+        values: of all parameters, by name.
+        blocks: from :func:`scaled_blocks`, of the same model.
+        how: what is said of each matrix; the factors are added.
+    """
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            p.copy_(values[name])
+        for block, factor in blocks:
+            for view in block.views:
+                view.mul_(factor)
+            was = how[block.label]
+            how[block.label] = f"{was} * {factor:.4g}" if factor else "zeros"
+
+
 HOOKS = (WeightNorm, SpectralNorm, BasePruningMethod)
 
 

@@ -9,7 +9,7 @@ convolutions, activations and reshapes, and is NaN from there on.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -126,38 +126,65 @@ def propagate(
     _forward_theory(steps, first)
     ends = steps[-1].output is output
     last = float(exact(back).square().mean()) if ends else math.nan
-    forward = np.array([s.stats for s in steps])
-    backward = np.array([entry_moments(g) for g in grads])
     theory = np.array([s.theory for s in steps])
-    return LayerStats(
-        names=[s.name for s in steps],
-        kinds=[type(s.layer).__name__ for s in steps],
-        mean=forward[:, 0],
-        variance=forward[:, 1],
-        second_moment=forward[:, 2],
-        grad_mean=backward[:, 0],
-        grad_variance=backward[:, 1],
-        grad_second_moment=backward[:, 2],
-        predicted={
+    return moments_of(
+        [s.name for s in steps],
+        [type(s.layer).__name__ for s in steps],
+        [s.stats for s in steps],
+        grads,
+        {
             "mean": theory[:, 0],
             "variance": theory[:, 1],
             "second_moment": theory[:, 2],
             "grad_second_moment": _backward_theory(steps, last),
         },
-        provenance=Provenance(
+        Provenance(
             made="signal propagation",
             seed=None if generator else seed,
-            model=type(model).__name__,
-            n_params=sum(p.numel() for p in model.parameters()),
             n_samples=batches.size(inputs),
-            loss=getattr(loss_fn, "__name__", type(loss_fn).__name__)
-            if loss_fn
-            else "",
-            device=str(output.device),
-            dtype=str(output.dtype).removeprefix("torch."),
             seconds=time.perf_counter() - begin,
+            **about(model, output, loss_fn),
         ),
     )
+
+
+def moments_of(
+    names: list[str],
+    kinds: list[str],
+    forward: list[tuple[float, float, float]],
+    grads: Sequence[Tensor | None],
+    predicted: dict[str, np.ndarray],
+    provenance: Provenance,
+) -> LayerStats:
+    """The record of what was measured, from each layer's moments."""
+    signal = np.array(forward)
+    gradient = np.array([entry_moments(g) for g in grads])
+    return LayerStats(
+        names=names,
+        kinds=kinds,
+        mean=signal[:, 0],
+        variance=signal[:, 1],
+        second_moment=signal[:, 2],
+        grad_mean=gradient[:, 0],
+        grad_variance=gradient[:, 1],
+        grad_second_moment=gradient[:, 2],
+        predicted=predicted,
+        provenance=provenance,
+    )
+
+
+def about(
+    model: nn.Module, output: Tensor, loss_fn: Callable | None
+) -> dict[str, Any]:
+    """What a provenance says of the model, its output and the loss."""
+    named = getattr(loss_fn, "__name__", type(loss_fn).__name__)
+    return {
+        "model": type(model).__name__,
+        "n_params": sum(p.numel() for p in model.parameters()),
+        "loss": named if loss_fn else "",
+        "device": str(output.device),
+        "dtype": str(output.dtype).removeprefix("torch."),
+    }
 
 
 def _tracked(inputs: Any) -> Any:

@@ -18,7 +18,7 @@ from dldna.guard import untouched
 from dldna.init._draw import make_generator, normal_
 from dldna.init.apply import initialize
 from dldna.init.init_report import InitReport, describe
-from dldna.init.parametrized import TABLES, scaled_blocks
+from dldna.init.parametrized import TABLES, scaled_blocks, write_scaled
 from dldna.init.weight_matrices import check_model, matrices
 from dldna.models.decoder import DecoderBlock
 
@@ -205,14 +205,7 @@ def _start(model, scheme, names, factor, source, table) -> InitReport:
         report = initialize(model, scheme, generator=source, rules=rules)
         values = {k: p.clone() for k, p in model.named_parameters()}
     how = {f.name: f.scheme for f in report.filled}
-    with torch.no_grad():
-        for name, p in model.named_parameters():
-            p.copy_(values[name])
-        for block, _ in blocks:
-            for view in block.views:
-                view.mul_(factor)
-            was = how[block.label]
-            how[block.label] = f"{was} * {factor:.4g}" if factor else "zeros"
+    write_scaled(model, values, blocks, how)
     return describe(
         model,
         "gpt2" if factor else "zero_branches",

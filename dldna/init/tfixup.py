@@ -21,6 +21,7 @@ from dldna.init.parametrized import (
     clear_padding,
     computed,
     scaled_blocks,
+    write_scaled,
 )
 from dldna.init.weight_matrices import check_model, matrices
 from dldna.models.decoder import Attention, DecoderBlock
@@ -96,13 +97,7 @@ def tfixup(
         values = {k: p.clone() for k, p in model.named_parameters()}
     how = {f.name: f.scheme for f in base.filled}
     left, tied = dict(base.left), dict(base.tied)
-    with torch.no_grad():
-        for name, p in model.named_parameters():
-            p.copy_(values[name])
-        for block, factor in blocks:
-            for view in block.views:
-                view.mul_(factor)
-            how[block.label] = f"xavier_uniform * {factor:.4g}"
+    write_scaled(model, values, blocks, how)
     for name, m in layers.items():
         if isinstance(m, TABLES):
             label = f"{name}.weight".lstrip(".")
