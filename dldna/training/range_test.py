@@ -135,6 +135,7 @@ def lr_range(
     began = time.perf_counter()
     losses: list[float] = []
     smooth: list[float] = []
+    mean, diverged = 0.0, False
     with _put_back(model, optimizer, loss_fn, train_loader):
         model.train()
         switch(optimizer, "train")
@@ -144,11 +145,12 @@ def lr_range(
             move(float(rate))
             batch = batches.to(next(items), place)
             losses.append(_loss(model, optimizer, batch, loss_fn, clip))
-            smooth = _smoothed(losses, smoothing)
+            mean = smoothing * mean + (1 - smoothing) * losses[-1]
+            smooth.append(mean / (1 - smoothing ** len(losses)))
             best = min(smooth)
-            if not smooth[-1] <= best + (stop_at - 1) * abs(best):
+            diverged = not smooth[-1] <= best + (stop_at - 1) * abs(best)
+            if diverged:
                 break
-    diverged = not smooth[-1] <= best + (stop_at - 1) * abs(best)
     seen = rates[: len(losses)]
     params = list(model.parameters())
     return RateRange(
@@ -191,14 +193,6 @@ def steepest_fall(rates: np.ndarray, smoothed: np.ndarray) -> float:
         return math.nan
     x, y = np.log(rates[: lowest + 1]), smoothed[: lowest + 1]
     return float(rates[np.argmin(np.gradient(y, x))])
-
-
-def _smoothed(losses: list[float], beta: float) -> list[float]:
-    mean, found = 0.0, []
-    for i, loss in enumerate(losses, 1):
-        mean = beta * mean + (1 - beta) * loss
-        found.append(mean / (1 - beta**i))
-    return found
 
 
 def _loss(model, optimizer, batch, loss_fn, clip) -> float:
