@@ -66,7 +66,7 @@ def init_lab(
         "cells": _finite(grid["cells"]),
     }
     fields = {
-        "STYLE": read("init_lab.css"),
+        "STYLE": read("widget.css") + read("init_lab.css"),
         "SCRIPT": read("init_lab.js"),
         "DATA": in_script(content),
         "DEPTHS": len(depths) - 1,

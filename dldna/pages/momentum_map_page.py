@@ -50,7 +50,7 @@ def momentum_map(
     }
     scripts = "\n".join(map(read, SCRIPTS))
     fields = {
-        "STYLE": read("momentum_map.css"),
+        "STYLE": read("widget.css") + read("momentum_map.css"),
         "SCRIPT": f"(function () {{\n{scripts}\n}})();",
         "DATA": in_script(start),
     }

@@ -282,3 +282,53 @@ def served_visits(browser, served):
 
     yield visit
     context.close()
+
+
+# --- one widget on a page of its own ------------------------------------
+
+WIDGET_PAGE = """<!doctype html><html lang="en" data-theme="light"><head>
+<meta charset="utf-8"><title>widget</title><style>
+html[data-theme="dark"] { background: #121212; color: #ddd;
+  --pst-color-text-base: #ddd; --pst-color-background: #121212; }</style>
+</head><body><article><h1>Widget</h1>%s</article></body></html>"""
+AXE_ALL = """() => axe.run('article', {resultTypes: ['violations']})
+  .then(r => r.violations.map(v => v.id + ': ' + v.help))"""
+
+
+@pytest.fixture
+def widget_page(offline, tmp_path):
+    """Opens a widget's HTML; nothing else is asked for, nothing goes wrong."""
+    opened = []
+
+    def show(html: str):
+        path = tmp_path / "widget.html"
+        path.write_text(WIDGET_PAGE % html, encoding="utf-8")
+        page, errors, requests = offline.new_page(), [], []
+        page.on("console", lambda m: errors.append(m.text))
+        page.on("pageerror", lambda e: errors.append(str(e)))
+        page.on("request", lambda r: requests.append(r.url))
+        page.goto(path.as_uri())
+        opened.append((page, errors, requests, path.as_uri()))
+        return page
+
+    yield show
+    for page, errors, requests, address in opened:
+        page.close()
+        assert not errors
+        assert requests == [address]
+
+
+@pytest.fixture
+def fits_all(still):
+    """Holds that a widget can be used by all, in a theme and on a phone."""
+
+    def check(page, theme: str, width: int) -> None:
+        page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+        page.evaluate(AXE)
+        assert page.evaluate(AXE_ALL) == []
+        page.set_viewport_size({"width": width, "height": 800})
+        still(page)
+        wide = "() => document.documentElement.scrollWidth"
+        assert page.evaluate(wide) <= width
+
+    return check

@@ -1,22 +1,10 @@
 """The init lab in a browser: from disk, by keyboard, light and dark."""
 
-from pathlib import Path
-
 import pytest
 
 from dldna import init, plotting
 
 pytestmark = pytest.mark.page
-
-AXE = Path(__file__).parent / "vendor" / "axe" / "axe.min.js"
-AXE_RUN = """() => axe.run('article', {resultTypes: ['violations']})
-  .then(r => r.violations.map(v => v.id + ': ' + v.help))"""
-PHONE = {"width": 360, "height": 800}
-PAGE = """<!doctype html><html lang="en" data-theme="light"><head>
-<meta charset="utf-8"><title>lab</title><style>
-html[data-theme="dark"] { background: #121212; color: #ddd;
-  --pst-color-text-base: #ddd; }</style></head>
-<body><article><h1>Lab</h1>%s</article></body></html>"""
 
 
 @pytest.fixture(scope="module")
@@ -32,18 +20,8 @@ def grid():
 
 
 @pytest.fixture
-def lab(offline, grid, tmp_path):
-    path = tmp_path / "lab.html"
-    path.write_text(PAGE % plotting.init_lab(grid).html, encoding="utf-8")
-    page, errors, requests = offline.new_page(), [], []
-    page.on("console", lambda m: errors.append(m.text))
-    page.on("pageerror", lambda e: errors.append(str(e)))
-    page.on("request", lambda r: requests.append(r.url))
-    page.goto(path.as_uri())
-    yield page
-    page.close()
-    assert not errors
-    assert requests == [path.as_uri()]
+def lab(widget_page, grid):
+    return widget_page(plotting.init_lab(grid).html)
 
 
 def says(page):
@@ -77,11 +55,5 @@ def test_the_table_holds_the_grid_s_numbers(lab, grid):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_it_is_accessible_and_fits_a_phone(lab, theme, still):
-    lab.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
-    lab.evaluate(AXE.read_text())
-    assert lab.evaluate(AXE_RUN) == []
-    lab.set_viewport_size(PHONE)
-    still(lab)
-    wide = "() => document.documentElement.scrollWidth"
-    assert lab.evaluate(wide) <= PHONE["width"]
+def test_it_is_accessible_and_fits_a_phone(lab, theme, fits_all):
+    fits_all(lab, theme, width=360)

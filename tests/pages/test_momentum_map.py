@@ -1,38 +1,15 @@
 """The map of momentum in a browser: dragged, by keyboard, light and dark."""
 
-from pathlib import Path
-
 import pytest
 
 from dldna import pages
 
 pytestmark = pytest.mark.page
 
-AXE = Path(__file__).parent / "vendor" / "axe" / "axe.min.js"
-AXE_RUN = """() => axe.run('article', {resultTypes: ['violations']})
-  .then(r => r.violations.map(v => v.id + ': ' + v.help))"""
-PHONE = {"width": 390, "height": 844}
-PAGE = """<!doctype html><html lang="en" data-theme="light"><head>
-<meta charset="utf-8"><title>map</title><style>
-html[data-theme="dark"] { background: #121212; color: #ddd;
-  --pst-color-text-base: #ddd; --pst-color-background: #121212; }</style>
-</head><body><article><h1>Map</h1>%s</article></body></html>"""
-
 
 @pytest.fixture
-def momentum(offline, tmp_path):
-    path = tmp_path / "map.html"
-    html = pages.momentum_map(0.5, 0.8, kappa=10).html
-    path.write_text(PAGE % html, encoding="utf-8")
-    page, errors, requests = offline.new_page(), [], []
-    page.on("console", lambda m: errors.append(m.text))
-    page.on("pageerror", lambda e: errors.append(str(e)))
-    page.on("request", lambda r: requests.append(r.url))
-    page.goto(path.as_uri())
-    yield page
-    page.close()
-    assert not errors
-    assert requests == [path.as_uri()]
+def momentum(widget_page):
+    return widget_page(pages.momentum_map(0.5, 0.8, kappa=10).html)
 
 
 def says(page):
@@ -78,11 +55,5 @@ def test_the_best_setting_makes_both_directions_critical(momentum):
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_it_is_accessible_and_fits_a_phone(momentum, theme, still):
-    momentum.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
-    momentum.evaluate(AXE.read_text())
-    assert momentum.evaluate(AXE_RUN) == []
-    momentum.set_viewport_size(PHONE)
-    still(momentum)
-    wide = "() => document.documentElement.scrollWidth"
-    assert momentum.evaluate(wide) <= PHONE["width"]
+def test_it_is_accessible_and_fits_a_phone(momentum, theme, fits_all):
+    fits_all(momentum, theme, width=390)
