@@ -67,12 +67,15 @@ def bundle(
     from matplotlib import pyplot as plt
 
     width = round(figure.get_figwidth() * 96)
-    drawn = variants.pictures(figure)
+    meta = {"alt": alt, "width": width}
+    if variants.wanted():
+        drawn = variants.pictures(figure)
+        picture = drawn.pop("light")
+        meta["phone"] = variants.PHONE  # metadata is text
+        meta["variants"] = {k: b64encode(v).decode() for k, v in drawn.items()}
+    else:
+        picture = variants.light(figure)
     plt.close(figure)
-    picture = drawn.pop("light")
-    meta = {"alt": alt, "width": width, "phone": variants.PHONE}
-    # Metadata is text; a notebook shows the first picture alone.
-    meta["variants"] = {k: b64encode(v).decode() for k, v in drawn.items()}
     if caption:
         meta |= {"caption": caption, "name": name}
     if table is not None:

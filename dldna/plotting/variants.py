@@ -6,6 +6,7 @@ lightness means something. For a phone the panels are stacked.
 """
 
 import io
+import os
 from collections.abc import Iterable
 
 import numpy as np
@@ -30,8 +31,21 @@ _TURN = np.array(
 )
 
 
+def wanted() -> bool:
+    """Whether a page is made of what is shown: the book's build says so.
+
+    Elsewhere one sees the light picture alone, and waits for no other.
+    """
+    return os.environ.get("DLDNA_BOOK", "0") == "1"
+
+
+def light(figure: Figure) -> bytes:
+    """The figure as it is, as a PNG."""
+    return _png(_drawn(figure, DPI["desk"]))
+
+
 def pictures(figure: Figure) -> dict[str, bytes]:
-    """The figure as PNGs; it is laid out for a phone afterwards.
+    """The figure as four PNGs; it is laid out for a phone afterwards.
 
     Args:
         figure: drawn on a light ground.
@@ -48,22 +62,27 @@ def pictures(figure: Figure) -> dict[str, bytes]:
         [360, 768]
         >>> plt.close(figure)
     """
-    light, dark = _both(figure, DPI["desk"])
+    large, large_dark = _both(figure, DPI["desk"])
     stack(figure)
     small, small_dark = _both(figure, DPI["phone"])
-    found = {"light": light, "dark": dark}
+    found = {"light": large, "dark": large_dark}
     found |= {"phone-light": small, "phone-dark": small_dark}
     return {name: _png(pixels) for name, pixels in found.items()}
 
 
-def _both(figure: Figure, dpi: float) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels (rows, columns, 3) from 0 to 1 on a light and a dark ground."""
+def _drawn(figure: Figure, dpi: float) -> np.ndarray:
+    """Pixels (rows, columns, 3) from 0 to 1."""
     figure.set_dpi(dpi)
     canvas = FigureCanvasAgg(figure)
     if (layout := figure.get_layout_engine()) is not None:
         layout.execute(figure)  # drawing does it once more: it converges
     canvas.draw()
-    light = np.asarray(canvas.buffer_rgba())[..., :3] / 255
+    return np.asarray(canvas.buffer_rgba())[..., :3] / 255
+
+
+def _both(figure: Figure, dpi: float) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels on a light and on a dark ground."""
+    light = _drawn(figure, dpi)
     turned = darkened(light)
     dark = turned.copy()
     for ax in figure.axes:

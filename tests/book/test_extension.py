@@ -1,6 +1,7 @@
 """The book's own Sphinx extension, part by part."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -169,7 +170,8 @@ def test_the_cache_follows_package_requirements_and_scale(
 
 
 def test_old_caches_go_and_the_latest_stay(tmp_path, monkeypatch):
-    for name in ("PLOTLY_RENDERER", "IPYTHONDIR", "DLDNA_PROGRESS"):
+    names = ("PLOTLY_RENDERER", "IPYTHONDIR", "DLDNA_PROGRESS", "DLDNA_BOOK")
+    for name in names:
         monkeypatch.setenv(name, "")
     app = SimpleNamespace(srcdir=str(tmp_path))
     config = SimpleNamespace(nb_execution_cache_path="")
@@ -181,6 +183,7 @@ def test_old_caches_go_and_the_latest_stay(tmp_path, monkeypatch):
     assert len(kept) == execution.KEPT
     assert config.nb_execution_cache_path == str(caches / "e")
     assert "e" in kept
+    assert os.environ["DLDNA_BOOK"] == "1"  # pages have all four pictures
 
 
 def test_an_object_is_documented_where_it_is_defined():

@@ -144,6 +144,7 @@ def test_show_wants_words_and_displays_them(monkeypatch):
     )
     with pytest.raises(ValueError, match="in words"):
         plotting.show(plt.figure(), " ")
+    monkeypatch.setenv("DLDNA_BOOK", "1")  # a page has four pictures
     plotting.show(plt.figure(), "a bowl", {"x": [1, 2], "y": ["a", "<b>"]})
     data, more = shown[0]
     assert data["image/png"].startswith(b"\x89PNG")
@@ -158,6 +159,11 @@ def test_show_wants_words_and_displays_them(monkeypatch):
     assert (meta["caption"], meta["name"]) == ("Loss.", "fig-bowl")
     with pytest.raises(ValueError, match="needs a caption"):
         plotting.show(plt.figure(), "a bowl", name="fig-bowl")
+    monkeypatch.delenv("DLDNA_BOOK")  # a notebook has one, the same
+    plotting.show(plt.figure(), "a bowl", {"x": [1, 2], "y": ["a", "<b>"]})
+    alone, more = shown[2]
+    assert alone == data
+    assert "variants" not in more["metadata"]["image/png"]
     with pytest.raises(ValueError, match="differ in length"):
         plotting.show(plt.figure(), "x", {"a": [1], "b": []})
 

@@ -39,9 +39,11 @@ def prepare(app, config) -> None:
     folders.sort(key=lambda path: path.stat().st_mtime)
     for old in folders[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)
-    # Kernels inherit this: plotly hands over the figure, not a web page;
+    # Kernels inherit this: still figures come for dark pages and phones,
+    # too; plotly hands over the figure, not a web page;
     # no bars, whose widgets would stay in the page; and nobody's own
     # IPython settings change what a chapter does.
+    os.environ["DLDNA_BOOK"] = "1"
     os.environ["PLOTLY_RENDERER"] = "plotly_mimetype"
     os.environ["DLDNA_PROGRESS"] = "0"
     os.environ["IPYTHONDIR"] = str(ipython_folder(root / "_build"))
