@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -23,6 +24,7 @@ KERNEL = {
     "name": "python3",
 }
 HIDDEN = {"source_hidden": True}
+ASKED = re.compile(r'quiz\("[\w-]+"(, reveal=True)?\)\s*')
 MAX_LINES, MAX_WIDTH = 25, 79
 TAGS = {  # what a cell may be tagged with, so that a typo is found
     *("exercise", "hint", "solution", "teacher", "raises-exception"),
@@ -135,9 +137,14 @@ def fixed(notebook: dict) -> dict:
 
 
 def fold(cell: dict) -> None:
-    """A cell folded in the pages is folded in Jupyter and Colab, too."""
+    """What is folded in the pages is folded in Jupyter and Colab, too.
+
+    And a question is asked in the pages, not typed.
+    """
     if "remove-cell" in tags(cell):
         return
+    if ASKED.fullmatch(source(cell)) and "remove-input" not in tags(cell):
+        cell["metadata"]["tags"] = [*tags(cell), "remove-input"]
     folded = "hide-input" in tags(cell)
     for key, value in {"cellView": "form", "jupyter": HIDDEN}.items():
         if folded:

@@ -137,6 +137,21 @@ def test_outputs_tags_ids_and_kernel_are_checked():
         assert word in found
 
 
+def test_what_is_folded_is_folded_everywhere_and_questions_are_asked():
+    drawn = cell("code", "plot()", tags=["hide-input"])
+    asked = cell("code", 'quiz("ch05-predict", reveal=True)')
+    seen = cell("code", 'found = quiz("ch05-q1")')
+    notebook = chapter(drawn, asked, seen)
+    drawn, asked, seen = (c["metadata"] for c in notebook["cells"][2:5])
+    assert drawn["cellView"] == "form"
+    assert drawn["jupyter"] == {"source_hidden": True}
+    assert asked == {"tags": ["remove-input"]}
+    assert seen == {}
+    drawn["tags"] = []
+    tool.fixed(notebook)
+    assert drawn == {"tags": []}
+
+
 def test_the_set_up_cell_is_held_to_its_text():
     notebook = chapter()
     notebook["cells"][1]["source"][-1] += "# changed"
