@@ -74,7 +74,8 @@ def _drawn(figure: Figure, dpi: float) -> np.ndarray:
     """Pixels (rows, columns, 3) from 0 to 1."""
     figure.set_dpi(dpi)
     canvas = FigureCanvasAgg(figure)
-    if (layout := figure.get_layout_engine()) is not None:
+    layout = figure.get_layout_engine()
+    if layout is not None and figure.axes:
         layout.execute(figure)  # drawing does it once more: it converges
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3] / 255
@@ -135,12 +136,12 @@ def stack(figure: Figure) -> None:
     Labels that a row or a column of panels shared are written on each.
 
     Args:
-        figure: is changed. A figure with axes outside of a grid is only
-            made narrow.
+        figure: is changed. A figure with axes outside of a grid, or with
+            figures inside it, is only made narrow.
     """
     for text in figure.findobj(Text):
         text.set_fontsize(max(SMALLEST, text.get_fontsize()))
-    panels = _panels(figure.axes)
+    panels = [] if figure.subfigs else _panels(figure.axes)
     inches = PHONE / 96
     wide, high = figure.get_size_inches()
     if not panels:

@@ -114,6 +114,21 @@ def test_twin_axes_stay_on_each_other():
     assert ax.get_position().y0 > other.get_position().y1
 
 
+def test_figures_inside_a_figure_do_not_lie_on_each_other():
+    figure = plt.figure(figsize=(8, 4))
+    left, right = figure.subfigures(1, 2)
+    first, second = left.subplots(), right.subplots()
+    variants.stack(figure)
+    figure.canvas.draw()
+    a, b = first.get_window_extent(), second.get_window_extent()
+    assert a.x1 < b.x0
+    assert figure.get_figwidth() * 96 == variants.PHONE
+
+
+def test_an_empty_figure_is_drawn_without_a_word():
+    variants.pictures(plt.figure())  # a warning would be an error
+
+
 def test_axes_outside_of_a_grid_are_made_narrow_as_they_are():
     figure = plt.figure(figsize=(8, 4), layout="none")
     figure.add_axes((0.1, 0.1, 0.8, 0.8))
