@@ -162,8 +162,8 @@ QUIZZES = {
                 "Near the bottom it would calm down.",
             ),
             Option(
-                "It shoots through and comes to rest on the plain",
-                "It climbs out on the other side, where no gradient calls "
+                "It may shoot through and be lost on the plain",
+                "From some starts it climbs out, where no gradient calls "
                 "it back.",
                 right=True,
             ),
