@@ -112,12 +112,14 @@ class AllAttributes:
         self.kept: list = [KeptAttributes(m, deep) for m in modules]
         self.slots = [(m._buffers, dict(m._buffers)) for m in modules]
         self.kept += hidden_modules(self.kept, {*map(id, modules)})
-        watched = [home for home, _ in self.slots]
+        watched = []
         for each in self.kept:
             if isinstance(each, KeptAttributes) and not each.numbers:
                 watched += [each.home, *(c for c, _ in each.contents)]
         self.watched = [c for c in watched if c]
         self.empty = [c for c in watched if not c]
+        self.empty += [home for home, before in self.slots if not before]
+        self.slots = [slot for slot in self.slots if slot[1]]
         self.rest = [
             each
             for each in self.kept
@@ -135,22 +137,19 @@ class AllAttributes:
     def unchanged(self) -> bool:
         """Whether all that is watched is as it was."""
         lengths, inside = self._now()
-        return (
-            not any(self.empty)
-            and lengths == self.before[0]
-            and all(map(operator.is_, inside, self.before[1]))
+        return lengths == self.before[0] and all(
+            map(operator.is_, inside, self.before[1])
         )
 
     def put_back(self) -> None:
-        if self.unchanged():
-            for each in self.rest:
-                each.put_back()
-            return
-        for each in self.kept:
-            each.put_back()
         for home, before in self.slots:
             home.clear()
             home.update(before)
+        if any(self.empty):
+            for container in self.empty:
+                container.clear()
+        for each in self.rest if self.unchanged() else self.kept:
+            each.put_back()
 
 
 _TENSORS = ("_parameters", "_buffers", "_modules")
