@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 foreach_add_ = torch._foreach_add_
+foreach_copy_ = torch._foreach_copy_
 fused_weight_norm = torch._weight_norm
 
 __all__ = [
@@ -21,30 +22,7 @@ __all__ = [
     "TorchDispatchMode",
     "TransposedConvolution",
     "foreach_add_",
+    "foreach_copy_",
     "fused_weight_norm",
     "tree_map",
 ]
-
-
-def copy_all(homes: list[Tensor], values: list[Tensor]) -> None:
-    """Write each value into its home, in a few calls in all.
-
-    Example:
-        >>> home = torch.zeros(2)
-        >>> copy_all([home], [torch.ones(2)])
-        >>> home
-        tensor([1., 1.])
-    """
-    torch._foreach_copy_(homes, values)
-
-
-def add_all(homes: list[Tensor], steps: list[Tensor], alpha: float) -> None:
-    """Add alpha times its step to each home, in a few calls in all.
-
-    Example:
-        >>> home = torch.zeros(2)
-        >>> add_all([home], [torch.ones(2)], alpha=3.0)
-        >>> home
-        tensor([3., 3.])
-    """
-    torch._foreach_add_(homes, steps, alpha=alpha)
