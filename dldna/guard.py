@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from dldna.module_state import (
+    AllAttributes,
     KeptAttributes,
     KeptModule,
     hidden_modules,
@@ -126,18 +127,11 @@ def attributes_kept(model: nn.Module, deep: bool = False) -> Iterator[None]:
         >>> layer.seen, layer.training
         ([], True)
     """
-    modules = list(model.modules())
-    kept: list = [KeptAttributes(module, deep) for module in modules]
-    slots = [(m._buffers, dict(m._buffers)) for m in modules]
-    kept += hidden_modules(kept, {*map(id, modules)})
+    kept = AllAttributes(model, deep)
     try:
         yield
     finally:
-        for each in kept:
-            each.put_back()
-        for home, before in slots:
-            home.clear()
-            home.update(before)
+        kept.put_back()
 
 
 NOT_KEPT = (type, FunctionType, ModuleType)  # what no loss writes into

@@ -5,6 +5,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,62 @@ def hidden_modules(
         for module in each.modules
         if id(module) not in seen
     ]
+
+
+class AllAttributes:
+    """The attributes of a model's modules as they were, but for its tensors.
+
+    Putting them back is cheap where nothing has changed: all is looked at
+    in a few passes, whatever the number of modules.
+
+    Args:
+        model: the module to watch, with all modules inside.
+        deep: see :class:`KeptAttributes`.
+    """
+
+    def __init__(self, model: nn.Module, deep: bool = False):
+        modules = list(model.modules())
+        self.kept: list = [KeptAttributes(m, deep) for m in modules]
+        self.slots = [(m._buffers, dict(m._buffers)) for m in modules]
+        self.kept += hidden_modules(self.kept, {*map(id, modules)})
+        watched = []
+        for each in self.kept:
+            if isinstance(each, KeptAttributes) and not each.numbers:
+                watched += [each.home, *(c for c, _ in each.contents)]
+        self.watched = [c for c in watched if c]
+        self.empty = [c for c in watched if not c]
+        self.empty += [home for home, before in self.slots if not before]
+        self.slots = [slot for slot in self.slots if slot[1]]
+        self.rest = [
+            each
+            for each in self.kept
+            if not isinstance(each, KeptAttributes) or each.numbers
+        ]
+        self.before = self._now()
+
+    def _now(self) -> tuple[list, list]:
+        """Lengths, and all keys and values, of what is watched."""
+        inside = list(chain.from_iterable(self.watched))
+        tables = [c for c in self.watched if isinstance(c, dict)]
+        inside += chain.from_iterable(map(dict.values, tables))
+        return list(map(len, self.watched)), inside
+
+    def unchanged(self) -> bool:
+        """Whether all that is watched is as it was."""
+        lengths, inside = self._now()
+        return lengths == self.before[0] and all(
+            map(operator.is_, inside, self.before[1])
+        )
+
+    def put_back(self) -> None:
+        for home, before in self.slots:
+            home.clear()
+            home.update(before)
+        if any(self.empty):
+            for container in self.empty:
+                container.clear()
+        for each in self.rest if self.unchanged() else self.kept:
+            each.put_back()
 
 
 _TENSORS = ("_parameters", "_buffers", "_modules")

@@ -1,4 +1,4 @@
-"""Chapter 17: learning dynamics."""
+"""Learning dynamics: sharpness, noise and the edge of stability."""
 
 from dldna.exercises.answer_kinds import Array
 from dldna.exercises.questions import Option, Question

@@ -1,4 +1,4 @@
-"""Chapter 16: topology, scales and wells."""
+"""Valleys and rings of a surface, counted by persistence."""
 
 import numpy as np
 
@@ -29,15 +29,7 @@ EXERCISES = {
             ([[0.0, 1.0], [3.0, 3.5]], 0.0),
         ],
     ),
-    "topology-ex4": Array([2.0, 4.0]),
-    "topology-ex5": Number(
-        0.01,
-        mistakes={
-            0.09: "the narrow axis decides.",
-            0.1: "the width counts squared.",
-            0.005: "that is 1 over the curvature; descent bears 2 over it.",
-        },
-    ),
+    "topology-ex4": Array([[4.0, 49.0], [9.0, 16.0]]),
 }
 
 QUIZZES = {
@@ -122,41 +114,46 @@ QUIZZES = {
         ),
     ),
     "topology-q4": Question(
-        "The roughness index of one surface is 0.01 on a grid of 50 x 50 "
-        "points and 0.003 on one of 100 x 100. What happened?",
+        "Each loss may be wrong by 0.1. Three bars have the lengths 0.5, 0.3 "
+        "and 0.15. Which of them can the error not have made?",
         (
             Option(
-                "The finer grid has less noise",
-                "Noise would keep its share, whatever the grid.",
+                "All three: each is longer than 0.1",
+                "Both ends of a bar may move, its birth down and its death "
+                "up: by 0.2 together.",
             ),
             Option(
-                "One of the two was computed wrongly",
-                "Both may be right: level 1 means another distance.",
-            ),
-            Option(
-                "Nothing: differences of neighbours shrink with the spacing",
-                "So the index compares surfaces on one grid only.",
+                "Those of 0.5 and 0.3",
+                "They are longer than twice the error; the third may be "
+                "real, but nothing says so.",
                 right=True,
+            ),
+            Option(
+                "None: noise makes bars of any length",
+                "Bounded errors move each end of a bar by at most their "
+                "bound.",
             ),
         ),
     ),
     "topology-q5": Question(
-        "A Gaussian well fits a window with R2 = 0.95. What do you check "
-        "before you call the minimum a narrow hole in a plain?",
+        "Wide networks, trained as long as narrow ones, have lower walls and "
+        "a lower loss. What do you do before you say that width lowers walls?",
         (
             Option(
-                "A parabola with the same axes, and a wider window",
-                "If both fit alike and the fitted widths exceed the "
-                "window, the data know of no rim.",
+                "Divide all walls by the loss at the floor",
+                "That assumes that walls shrink with the floor, which is "
+                "what is to be found out.",
+            ),
+            Option(
+                "Draw finer grids",
+                "The walls would be known better, and the question would "
+                "stand where it stood.",
+            ),
+            Option(
+                "Stop the wide ones where their loss is that of the narrow",
+                "Then the two differ in width, and no longer in how far "
+                "they were trained.",
                 right=True,
-            ),
-            Option(
-                "Whether R2 rises with more points",
-                "More points of the same window say nothing of its outside.",
-            ),
-            Option(
-                "Whether the fit has converged",
-                "It may have, to widths far beyond the window.",
             ),
         ),
     ),

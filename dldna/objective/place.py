@@ -11,6 +11,7 @@ from collections.abc import (
     Iterable,
     Iterator,
     Mapping,
+    Sequence,
 )
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -62,9 +63,10 @@ def in_place(
             model's own, bit by bit, it serves as the copy that comes back.
 
     Returns:
-        A context; what it gives, ``put(parameters, buffers)``, puts
-        tensors by name in place. Buffers are copied, so that a forward
-        that writes to them harms nobody.
+        A context; what it gives, ``put(parameters, buffers, moves)``,
+        puts tensors by name in place, and adds to the parameters each
+        move's coefficient times its step. Buffers are copied, so that a
+        forward that writes to them harms nobody.
 
     Example:
         >>> net = nn.Linear(1, 1, bias=False)
@@ -90,18 +92,32 @@ def in_place(
     inside = {id(m) for m in training}
 
     def put(
-        parameters: Mapping[str, Tensor] | Iterator[tuple[str, Tensor]] = (),
+        parameters: Mapping[str, Tensor] | None = None,
         at: Mapping[str, Tensor] | None = None,
+        moves: Sequence[tuple[float, Mapping[str, Tensor]]] = (),
     ) -> None:
-        items = getattr(parameters, "items", lambda: parameters)()
-        for name, value in items:
+        parameters, written = parameters or {}, []
+        for name, value in parameters.items():
             home = homes[name]
             if write and value.dtype == home.dtype:
                 if name not in kept:
                     kept[name] = _copy(home, (known or {}).get(name))
-                home.copy_(value)
+                written.append(name)
             else:
+                for c, step in moves:
+                    if name in step:
+                        value = torch.add(value, step[name], alpha=c)
                 named[name].data = value
+        if written:  # in a few calls, whatever the number of tensors
+            torch._foreach_copy_(
+                [homes[k] for k in written], [parameters[k] for k in written]
+            )
+        for c, step in moves:
+            here = [k for k in written if k in step]
+            if here:
+                torch._foreach_add_(
+                    [homes[k] for k in here], [step[k] for k in here], alpha=c
+                )
         if at is None:
             return
         fresh = {

@@ -18,7 +18,7 @@ from dldna.plotting.learning_dynamics import (
 )
 from dldna.plotting.loss_lines import line
 from dldna.plotting.marks import critical_points
-from dldna.plotting.multiscale import energies, ridges
+from dldna.plotting.multiscale import energies, pyramid, ridges
 from dldna.plotting.networks import network
 from dldna.plotting.optimizer_walks import walks
 from dldna.plotting.paths import path
@@ -63,6 +63,7 @@ __all__ = [
     "pairs",
     "path",
     "persistence",
+    "pyramid",
     "rate_range",
     "ridges",
     "scores",

@@ -40,6 +40,7 @@ def well_fits(
         ax.set_title(f"minus {fit.form}: $R^2$ = {fit.r2:.4f}")
         ax.plot(*fit.bottom, "+", color="black", ms=9)
         ax.set(xlim=axes[0].get_xlim(), ylim=axes[0].get_ylim())
+        ax.locator_params(nbins=6)  # labels that do not meet
         ax.set_xlabel(axes[0].get_xlabel())
     axes[2].figure.colorbar(drawn, ax=axes[2], label="residual")
     return axes

@@ -43,6 +43,59 @@ def energies(
     return ax
 
 
+def pyramid(record: Record, ax: Axes | None = None) -> Axes:
+    r"""Draw a surface's wavelet coefficients where they lie, level by level.
+
+    At the lower left is the approximation, less its mean. To the right of
+    it is what changes along alpha, above it along beta, in the corner
+    along both; the next finer level lies around these, twice as large.
+    Each level is divided by its largest coefficient: colours compare
+    places, not levels, which :func:`energies` does.
+
+    Args:
+        record: a :class:`~dldna.landscape.shape.scales.Scales`.
+        ax: where to draw; a new figure if None.
+
+    Returns:
+        The axis.
+
+    Example:
+        >>> from dldna.landscape.shape.scales import decompose
+        >>> ax = pyramid(decompose(np.indices((8, 8)).sum(0) % 2, levels=2))
+        >>> [text.get_text() for text in ax.texts]
+        ['2', '1']
+
+    References:
+        Mallat, A theory for multiresolution signal decomposition, IEEE
+        PAMI 11(7), 1989 (the arrangement).
+    """
+    ax = own_axes(ax, (5, 4.2))
+    ax.grid(visible=False)
+    canvas = _within_one(record.approximation - record.approximation.mean())
+    for level in range(len(record.energies), 0, -1):
+        along, across, both = _within_one(np.stack(record.detail(level)))
+        rows, columns = along.shape
+        canvas = np.block([[canvas[:rows, :columns], across], [along, both]])
+        ax.plot([0, 2 * rows], [columns] * 2, color="black", lw=0.8, ls="-")
+        ax.plot([rows] * 2, [0, 2 * columns], color="black", lw=0.8, ls="-")
+        ax.annotate(str(level), (2 * rows, 2 * columns), xytext=(-4, -4),
+                    textcoords="offset points", ha="right", va="top",
+                    fontsize=9, weight="bold")  # fmt: skip
+    drawn = ax.imshow(canvas.T, origin="lower", cmap="RdBu_r", vmin=-1, vmax=1,
+                      extent=(0, len(canvas), 0, len(canvas.T)),
+                      interpolation="nearest")  # fmt: skip
+    ax.figure.colorbar(drawn, ax=ax, label="coefficient / largest of level")
+    ax.set(xticks=[], yticks=[])
+    ax.set(xlabel=r"changes along $\alpha$ $\rightarrow$",
+           ylabel=r"changes along $\beta$ $\rightarrow$")  # fmt: skip
+    return ax
+
+
+def _within_one(values: np.ndarray) -> np.ndarray:
+    most = float(np.abs(values).max())
+    return values / most if most > 0 else values
+
+
 def ridges(record: Record, ax: Axes | None = None) -> Axes:
     """Draw the continuous wavelet transform of a line.
 

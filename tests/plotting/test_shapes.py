@@ -123,6 +123,39 @@ def test_energies_are_shares_and_level_one_comes_first():
     assert ax.get_xticklabels()[0].get_text().startswith("1\n(2 ")
 
 
+@pytest.mark.parametrize("shape", [(8, 16), (10, 7)])
+def test_a_pyramid_shows_each_coefficient_in_its_place(shape):
+    z = np.random.default_rng(0).normal(size=shape)
+    parts = scales.decompose(z, levels=2)
+    shown = np.asarray(plotting.pyramid(parts).images[0].get_array()).T
+    for level in (1, 2):
+        along, across, both = parts.detail(level)
+        rows, columns = along.shape
+        finer = parts.detail(1)[0].shape if level == 2 else shown.shape
+        inner = shown[: finer[0], : finer[1]]
+        most = max(abs(c).max() for c in (along, across, both))
+        lower, upper = slice(0, columns), slice(columns, 2 * columns)
+        left, right = slice(0, rows), slice(rows, 2 * rows)
+        for place, block in (
+            ((right, lower), along),
+            ((left, upper), across),
+            ((right, upper), both),
+        ):
+            seen = inner[place]
+            r, c = seen.shape  # a repeated row or column is cut off
+            np.testing.assert_allclose(seen * most, block[:r, :c])
+    rows, columns = parts.approximation.shape
+    rest = parts.approximation - parts.approximation.mean()
+    np.testing.assert_allclose(
+        shown[:rows, :columns] * abs(rest).max(), rest, atol=1e-12
+    )
+
+
+def test_a_pyramid_of_a_flat_surface_is_white():
+    shown = plotting.pyramid(scales.decompose(np.ones((8, 8)))).images[0]
+    assert not np.asarray(shown.get_array()).any()
+
+
 def test_a_valley_of_a_line_is_blue():
     x = np.linspace(-1, 1, 81)
     r = scales.cwt(Line(x, -np.exp(-0.5 * (x / 0.1) ** 2)))

@@ -20,7 +20,7 @@ from torch import nn
 import dldna
 from dldna.chapter_04.utils.metrics import load_models_by_pattern
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.full]
 
 
 def test_there_are_fourteen(kernel):

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from dldna import batches as bt
 from dldna.checks import choice, positive, renamed
-from dldna.landscape.evaluate.evaluator import Evaluator
+from dldna.landscape.evaluate.evaluator import Evaluator, Values
 from dldna.landscape.evaluate.graph import Unsupported
 from dldna.landscape.evaluate.layered import Layered
 from dldna.landscape.evaluate.layers import CONVS
@@ -114,11 +114,12 @@ def choose(
     reason = bound(given)
     if reason:
         passed = dict.fromkeys(FAST, reason)
+    truth = Truth(given)
     for name in [way] if way != "auto" else _order(given):
         if name in passed:
             continue
         try:
-            checked = _check(given, name, memory, insisted=way != "auto")
+            checked = truth.check(name, memory, insisted=way != "auto")
             found = FAST[name](given, memory)
         except Unsupported as reason:
             passed[name] = str(reason)
@@ -223,40 +224,60 @@ def bound(given: Subspace) -> str:
     return ""
 
 
-def _check(given: Subspace, name: str, memory: float, insisted: bool) -> float:
-    """Largest relative difference of a way to the slow way.
+class Truth:
+    """What the slow way gives at three points, to hold other ways against.
 
-    Two small batches, so that a model which couples the samples of a
-    batch is found out. What is only slow is let pass if it is insisted on.
-
-    Raises:
-        Unsupported: the way fails, or differs too much.
+    Two small batches, so that a model which couples the samples of a batch
+    is found out. The slow way is asked once, and only if some way applies.
     """
-    k = len(given.directions)
-    points = torch.zeros(3, k, dtype=torch.float64)
-    points[1] = torch.linspace(0.11, -0.07, k) if k > 1 else 0.11
-    points[2] = torch.linspace(-0.31, 0.43, k) if k > 1 else 0.43
-    small = given.on(_few(given))
-    try:
-        slow = Slow(small, exact=True)(points)
-    except Exception:  # a model that is bound to the size of its batches
-        small = given.on(given.batches[:1])
-        slow = Slow(small, exact=True)(points)
-    try:
-        with warnings.catch_warnings():
-            if not insisted:  # vmap warns where it maps one by one
-                warnings.filterwarnings("error", "There is a performance drop")
-            fast = FAST[name](small, memory)(points)
-    except Unsupported:
-        raise
-    except Exception as error:  # the user's model inside a rearrangement
-        raise Unsupported(f"{type(error).__name__}: {error}") from error
-    worst = max(_difference(fast[m], slow[m]) for m in slow)
-    own = {v.dtype for v in given.origin.values()}
-    limit = ROUGH if own & HALVES else TOLERANCE
-    if given.dtype != "bfloat16" and not worst <= limit:
-        raise Unsupported(f"differs from the slow way by {worst:.1e} relative")
-    return worst
+
+    def __init__(self, given: Subspace):
+        self.given, k = given, len(given.directions)
+        self.points = torch.zeros(3, k, dtype=torch.float64)
+        self.points[1] = torch.linspace(0.11, -0.07, k) if k > 1 else 0.11
+        self.points[2] = torch.linspace(-0.31, 0.43, k) if k > 1 else 0.43
+        self.small = given.on(_few(given))
+        self._values: Values | None = None
+
+    def values(self) -> Values:
+        """Loss and metrics of the slow way at the points."""
+        if self._values is None:
+            self._values = Slow(self.small, exact=True)(self.points)
+        return self._values
+
+    def check(self, name: str, memory: float, insisted: bool) -> float:
+        """Largest relative difference of a way to the slow way.
+
+        What is only slow is let pass if it is insisted on.
+
+        Raises:
+            Unsupported: the way fails, or differs too much.
+        """
+        try:
+            with warnings.catch_warnings():
+                if not insisted:  # vmap warns where it maps one by one
+                    slowly = "There is a performance drop"
+                    warnings.filterwarnings("error", slowly)
+                way = FAST[name](self.small, memory)
+                try:
+                    slow = self.values()
+                except Exception:  # bound to the size of its batches
+                    self.small = self.given.on(self.given.batches[:1])
+                    slow = self.values()
+                    way = FAST[name](self.small, memory)
+                fast = way(self.points)
+        except Unsupported:
+            raise
+        except Exception as error:  # the user's model inside a rearrangement
+            raise Unsupported(f"{type(error).__name__}: {error}") from error
+        worst = max(_difference(fast[m], slow[m]) for m in slow)
+        own = {v.dtype for v in self.given.origin.values()}
+        limit = ROUGH if own & HALVES else TOLERANCE
+        if self.given.dtype != "bfloat16" and not worst <= limit:
+            raise Unsupported(
+                f"differs from the slow way by {worst:.1e} relative"
+            )
+        return worst
 
 
 def _few(given: Subspace) -> list[Any]:

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from dldna import batches as bt
-from dldna.guard import attributes_kept
 from dldna.landscape.evaluate.evaluator import Values
 from dldna.landscape.evaluate.losses import mean, per_sample
 from dldna.landscape.evaluate.subspace import Subspace
 from dldna.landscape.evaluate.total import Total
+from dldna.module_state import AllAttributes
 from dldna.objective import in_place, norms
 from dldna.objective.gradients import values_only
 from dldna.objective.place import Put
@@ -52,14 +52,17 @@ class Slow:
         coords = self.subspace.check(coords)
         total = Total(self.subspace, len(coords))
         with placed(self.subspace) as put:
+            kept = AllAttributes(self.subspace.model)
             for p, point in enumerate(coords.tolist()):
-                with attributes_kept(self.subspace.model):
+                try:
                     self._point(put, total, p, point)
+                finally:
+                    kept.put_back()
         return total.means()
 
     def _point(self, put: Put, total: Total, p: int, point: list[float]):
         subspace = self.subspace
-        put(subspace.moving_to(point), subspace.buffers_at(point))
+        put(subspace.origin, subspace.buffers_at(point), subspace.moves(point))
         if subspace.statistics == "recalibrate":
             recalibrate(subspace, put)
         for i, batch in enumerate(subspace.batches):

@@ -1,7 +1,7 @@
 """What is evaluated: a model and a loss on data, over a plane of points."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -180,30 +180,24 @@ class Subspace:
         """Where the parameters are."""
         return next(iter(self.origin.values())).device
 
-    def parameters_at(self, coords: Sequence[float]) -> Params:
-        """The parameters at one point; coordinate 0 changes no bit."""
-        return dict(self.moving_to(coords))
+    @cached_property
+    def moving(self) -> list[Params]:
+        """The directions, without the parameters that none moves."""
+        return [
+            {k: d[k] for k in self.origin if k not in self.still}
+            for d in self.directions
+        ]
 
-    def moving_to(
-        self, coords: Sequence[float]
-    ) -> Iterator[tuple[str, Tensor]]:
-        """The parameters at one point, formed one after the other."""
-        moves = [
+    def moves(self, coords: Sequence[float]) -> list[tuple[float, Params]]:
+        """What leads from the origin to a point, one after the other.
+
+        Coordinate 0 moves nothing, so it changes no bit.
+        """
+        return [
             (float(c), d)
-            for c, d in zip(coords, self.directions, strict=False)
+            for c, d in zip(coords, self.moving, strict=False)
             if c != 0
         ]
-        for name, value in self.origin.items():
-            if name in self.still:
-                yield name, value
-                continue
-            for i, (c, direction) in enumerate(moves):
-                step = direction[name]
-                if i:
-                    value.add_(step, alpha=c)
-                else:
-                    value = torch.add(value, step, alpha=c)
-            yield name, value
 
     def buffers_at(self, coords: Sequence[float]) -> dict[str, Tensor]:
         """Fresh buffers for one point: writing to them harms nobody."""
