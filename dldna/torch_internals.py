@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 foreach_add_ = torch._foreach_add_
+foreach_copy_ = torch._foreach_copy_
 fused_weight_norm = torch._weight_norm
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "TorchDispatchMode",
     "TransposedConvolution",
     "foreach_add_",
+    "foreach_copy_",
     "fused_weight_norm",
     "tree_map",
 ]

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from dldna import checks
 from dldna.guard import attributes_kept
 from dldna.module_state import same_bits
-from dldna.torch_internals import Normalisation
+from dldna.torch_internals import Normalisation, foreach_add_, foreach_copy_
 
 Put = Callable[..., None]
 
@@ -109,13 +109,13 @@ def in_place(
                         value = torch.add(value, step[name], alpha=c)
                 named[name].data = value
         if written:  # in a few calls, whatever the number of tensors
-            torch._foreach_copy_(
+            foreach_copy_(
                 [homes[k] for k in written], [parameters[k] for k in written]
             )
         for c, step in moves:
             here = [k for k in written if k in step]
             if here:
-                torch._foreach_add_(
+                foreach_add_(
                     [homes[k] for k in here], [step[k] for k in here], alpha=c
                 )
         if at is None:
