@@ -1,4 +1,4 @@
-"""Chapter 2: initialization schemes."""
+"""Initialization: schemes, and what a printed table showed."""
 
 import math
 
@@ -6,9 +6,9 @@ from dldna.exercises.answer_kinds import Array, Function, Number
 from dldna.exercises.questions import Option, Question
 
 
-def _fixup(branches: int, layers: int) -> float:
-    """Fixup's factor on all layers of a branch but the last."""
-    return branches ** (-1 / (2 * layers - 2))
+def _gain(n_in: int, n_out: int) -> float:
+    """What an orthonormal matrix needs to keep E[h^2] behind a ReLU."""
+    return math.sqrt(2 * max(1, n_out / n_in))
 
 
 EXERCISES = {
@@ -29,7 +29,9 @@ EXERCISES = {
             95.39: "that takes the number at its word; what is ln 100?",
         },
     ),
-    "initialization-ex4": Function(_fixup, cases=[(16, 2), (10, 3), (1, 2)]),
+    "initialization-ex4": Function(
+        _gain, cases=[(784, 256), (64, 256), (100, 100)]
+    ),
     "initialization-ex5": Number(
         (1.0625 / 6) ** 4,
         mistakes={
@@ -141,44 +143,43 @@ QUIZZES = {
         ),
     ),
     "initialization-q5": Question(
-        "Why may the last layer of a residual branch start at zero, but not "
-        "every layer of a plain network?",
+        'A table\'s "speed" is (E - e*)/E, where e* is the last of E epochs '
+        "that gained more than 1 %, counted from 0. Who has the highest?",
         (
             Option(
-                "The signal passes beside the branch, and gradients reach "
-                "its last layer",
-                "In a plain network of zeros nothing passes, and the "
-                "gradients of the weights are zero, too.",
+                "A network that improves in each epoch",
+                "Its e* is the last epoch, so that 1/E is left: the lowest.",
+            ),
+            Option(
+                "A network that improves in the first epoch alone",
+                "So has one that never learns: the first epoch gains on "
+                "nothing at all, and e* stays 0.",
                 right=True,
             ),
             Option(
-                "Zeros are fine everywhere: the first step moves them",
-                "A layer of zeros hands no gradient to the layer below, and "
-                "gets no signal from one.",
-            ),
-            Option(
-                "Branches are so small that their start is of no account",
-                "Many branches add up; their scale is what Fixup sets.",
+                "A network whose loss becomes NaN at once",
+                "No epoch gains anything, and the default is 0.",
             ),
         ),
     ),
     "initialization-q6": Question(
-        "With the standard start you tuned Adam's rate on a narrow network. "
-        "Where do you look for the rate of one that is much wider?",
+        "Thirty tanh layers without normalization. Which start keeps the "
+        "directions of a small signal?",
         (
             Option(
-                "At the same rate",
-                "That is muP's promise, not the standard start's.",
-            ),
-            Option(
-                "Higher, because there is more to learn",
-                "A unit of a wider network sums more moves of its weights.",
-            ),
-            Option(
-                "Lower",
-                "Each unit sums over more weights that all move by about "
-                "the rate.",
+                "Orthogonal with gain 1",
+                "Near 0 tanh is linear, and all singular values are 1.",
                 right=True,
+            ),
+            Option(
+                "LeCun: it has gain 1, too",
+                "It keeps the size; a product of Gaussian matrices loses "
+                "directions.",
+            ),
+            Option(
+                "Kaiming, the best of the table",
+                "Its gain makes up for a ReLU; with tanh it leads into "
+                "chaos, and the table's network had five layers.",
             ),
         ),
     ),
