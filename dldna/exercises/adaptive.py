@@ -1,4 +1,4 @@
-"""Chapter 5: adaptive methods."""
+"""Adaptive methods."""
 
 from dldna.exercises.answer_kinds import Array, Number
 from dldna.exercises.questions import Option, Question

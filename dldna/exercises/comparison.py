@@ -1,4 +1,4 @@
-"""Chapter 8: which optimizer?"""
+"""Which optimizer?"""
 
 from math import comb
 

@@ -1,4 +1,4 @@
-"""Chapter 15: connectivity and weight space."""
+"""Connectivity and weight space."""
 
 from itertools import permutations
 

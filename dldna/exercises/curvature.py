@@ -1,4 +1,4 @@
-"""Chapter 13: curvature."""
+"""Curvature."""
 
 from dldna.exercises.answer_kinds import Array, Function, Number
 from dldna.exercises.questions import Option, Question

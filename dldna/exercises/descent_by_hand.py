@@ -1,4 +1,4 @@
-"""Chapter 3: descent by hand."""
+"""Descent by hand."""
 
 from dldna.exercises.answer_kinds import Array, Number
 from dldna.exercises.questions import Option, Question

@@ -1,4 +1,4 @@
-"""Chapter 9: line search and flat minima."""
+"""Line search and flat minima."""
 
 from dldna.exercises.answer_kinds import Array, Number
 from dldna.exercises.questions import Option, Question

@@ -1,4 +1,4 @@
-"""Chapter 11: lines."""
+"""Lines."""
 
 import numpy as np
 

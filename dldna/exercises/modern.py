@@ -1,4 +1,4 @@
-"""Chapter 7: modern optimizers."""
+"""Modern optimizers."""
 
 from dldna.exercises.answer_kinds import Array, Number
 from dldna.exercises.questions import Option, Question

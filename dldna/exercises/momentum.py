@@ -1,4 +1,4 @@
-"""Chapter 4: momentum and stability."""
+"""Momentum and stability."""
 
 from dldna.exercises.answer_kinds import Array, Number
 from dldna.exercises.questions import Option, Question

@@ -1,4 +1,4 @@
-"""Chapter 14: paths."""
+"""Paths."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Chapter 12: planes."""
+"""Planes."""
 
 import numpy as np
 

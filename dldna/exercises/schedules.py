@@ -1,4 +1,4 @@
-"""Chapter 10: schedules and clipping."""
+"""Schedules and clipping."""
 
 from dldna.exercises.answer_kinds import Array, Number
 from dldna.exercises.questions import Option, Question

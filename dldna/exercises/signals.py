@@ -1,4 +1,4 @@
-"""Chapter 1: signals through depth."""
+"""Signals through depth."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Chapter 6: two weights at a time."""
+"""Two weights at a time."""
 
 from dldna.exercises.answer_kinds import Array, Number
 from dldna.exercises.questions import Option, Question

@@ -1,7 +1,7 @@
 """Every chapter twice, and once on two threads: are its numbers the same?
 
     python tests/promises/repeat.py           # all chapters; half an hour
-    python tests/promises/repeat.py 04 10     # those whose names start so
+    python tests/promises/repeat.py lines     # those whose names start so
     python tests/promises/repeat.py --write   # put the rows into the page
 
 Each run is a process of its own, in an empty folder, with its own order of
@@ -30,7 +30,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from page import ROOT, in_page, write
 
-CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+sys.path.insert(0, str(ROOT / "book" / "tools"))
+import notebooks
+
+CHAPTERS = notebooks.paths()
 # What is printed of the machine: by the colophon, by the published training,
 # and in the last column of the published table.
 LINES = re.compile(r"^(Run time|Threads): .*$", re.MULTILINE)
