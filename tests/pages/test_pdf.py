@@ -27,7 +27,7 @@ TOC = {
 }
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8">
 <title>{title} &#8212; book</title>
-<link rel="stylesheet" href="{up}dldna.css"></head><body>
+<link rel="stylesheet" href="{up}print.css" media="print"></head><body>
 <article class="bd-article"><section><h1>{title}</h1>{body}</section>
 </article></body></html>"""
 BODIES = {
@@ -48,7 +48,7 @@ def folder(tmp_path_factory):
     """A book of four pages."""
     folder = tmp_path_factory.mktemp("built")
     (folder / "api").mkdir()
-    shutil.copy(ROOT / "book" / "_static" / "dldna.css", folder)
+    shutil.copy(ROOT / "book" / "_static" / "print.css", folder)
     for name, body in BODIES.items():
         title = f"Page {name}"
         up = "../" * name.count("/")
