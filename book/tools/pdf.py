@@ -12,14 +12,9 @@ system, or is named by the variable CHROMIUM.
 from __future__ import annotations
 
 import html
-import io
-import os
 import re
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,45 +24,13 @@ from pypdf import PdfReader, PdfWriter
 from pypdf.annotations import Link
 from pypdf.generic import Fit
 
+sys.path.insert(0, str(Path(__file__).parent))
+from printing import Printer, chromium
+
 ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build" / "html"
 TARGET = ROOT / "_build" / "dldna.pdf"
-FLAGS = [
-    *("--no-sandbox", "--no-first-run", "--disable-background-networking"),
-    # 3-D figures without a graphics card.
-    *("--use-angle=swiftshader", "--enable-unsafe-swiftshader"),
-]
-PAPER = {"width": 794, "height": 1123}  # A4 at 96 points per inch
-MARGIN = {"top": "18mm", "bottom": "20mm", "left": "18mm", "right": "18mm"}
 TITLE = r"<title>(.*?)(?: &#8212; .*)?</title>"
-PATIENCE = 600_000  # ms for one page, on a machine that others use, too
-
-# What moves becomes a picture; links name the page's public address.
-STILL = """async (site) => {
-  if (window.MathJax && MathJax.startup) await MathJax.startup.promise;
-  window.dispatchEvent(new Event("beforeprint"));
-  const pause = () => new Promise(done => setTimeout(done, 50));
-  for (const box of document.querySelectorAll(".dldna-plotly")) {
-    while (!box.dataset.drawn) await pause();
-    if (box.dataset.drawn !== "yes") continue;
-    const picture = document.createElement("img");
-    picture.src = await Plotly.toImage(box, {
-      format: "png", scale: 2, width: 680, height: box.clientHeight || 460});
-    picture.alt = box.getAttribute("aria-label") || "";
-    picture.style.width = "100%";
-    box.replaceWith(picture);
-  }
-  for (const image of document.images)
-    if (image.getClientRects().length) image.loading = "eager";
-  while ([...document.images].some(
-    e => e.getClientRects().length && !e.complete)) await pause();
-  const root = new URL(site.root), here = location.href.split("#")[0];
-  for (const link of document.querySelectorAll("a[href]")) {
-    const to = link.href;
-    if (to.startsWith(root.href) && to.split("#")[0] !== here)
-      link.href = site.address + to.slice(root.href.length);
-  }
-}"""
 
 
 @dataclass
@@ -79,14 +42,14 @@ class Page:
         title: as the table of contents calls it.
         part: the caption of its part; "" for the first page.
         sheet: the number of its first sheet, from 0.
-        ends: headings of the page for the outline: level, title, sheet.
+        sections: title and sheet of each, for the outline.
     """
 
     name: str
     title: str
     part: str = ""
     sheet: int = 0
-    ends: list = field(default_factory=list)
+    sections: list = field(default_factory=list)
 
 
 def pages(toc: dict, folder: Path) -> list[Page]:
@@ -128,74 +91,6 @@ def _page(
     return Page(path.relative_to(folder).as_posix(), title, part)
 
 
-# --- printing ------------------------------------------------------------
-
-
-@contextmanager
-def chromium() -> Iterator[Any]:
-    """A browser without a window.
-
-    Raises:
-        SystemExit: there is none.
-    """
-    from playwright.sync_api import sync_playwright
-
-    wanted = os.environ.get("CHROMIUM", "chromium")
-    path = shutil.which(wanted) or shutil.which("chromium-browser")
-    if path is None:
-        raise SystemExit(
-            "Chromium prints the book, and was not found: apt install "
-            "chromium, or name one by the variable CHROMIUM"
-        )
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-class Printer:
-    """Prints pages of a built book.
-
-    Args:
-        browser: playwright's Chromium.
-        folder: the built book.
-        address: where the book lies in public.
-    """
-
-    def __init__(self, browser: Any, folder: Path, address: str):
-        self.folder, self.address = folder, address
-        self.context = browser.new_context(
-            viewport=PAPER, color_scheme="light", reduced_motion="reduce"
-        )
-        self.context.set_offline(True)
-        self.context.set_default_timeout(PATIENCE)
-
-    def page(self, name: str) -> PdfReader:
-        """One page of the book, with an outline of its headings."""
-        return self._print(self.folder / name)
-
-    def text(self, markup: str, footer: str = "<span></span>") -> PdfReader:
-        """A page of HTML that is not in the book."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "page.html"
-            path.write_text(markup, encoding="utf-8")
-            return self._print(path, footer)
-
-    def _print(self, path: Path, footer: str = "<span></span>") -> PdfReader:
-        page = self.context.new_page()
-        page.emulate_media(media="print")
-        page.goto(path.as_uri(), wait_until="load")
-        root = self.folder.as_uri() + "/"
-        page.evaluate(STILL, {"root": root, "address": self.address})
-        printed = page.pdf(
-            format="A4", margin=MARGIN, scale=0.8, print_background=True,
-            display_header_footer=True, header_template="<span></span>",
-            footer_template=footer, outline=True, tagged=True,
-        )  # fmt: skip
-        page.close()
-        return PdfReader(io.BytesIO(printed))
-
-
 # --- joining -------------------------------------------------------------
 
 
@@ -203,7 +98,7 @@ def join(printer: Printer, found: list[Page]) -> PdfWriter:
     """The book: first page, contents, and all the others, with numbers."""
     writer, links = PdfWriter(), []
     first, *others = found
-    _add(writer, printer.page(first.name), first, links)
+    _add(writer, *printer.page(first.name), first, links)
     # Their page numbers are not known yet, their length is.
     table = Page("", "Contents", sheet=len(writer.pages))
     blank = printer.text(contents(others, printer.address))
@@ -212,13 +107,12 @@ def join(printer: Printer, found: list[Page]) -> PdfWriter:
     for page in others:
         printed.append(printer.page(page.name))
         page.sheet = ahead
-        ahead += len(printed[-1].pages)
+        ahead += len(printed[-1][0].pages)
         print(f"  {page.sheet + 1:4d}  {page.title}", flush=True)
     filled = printer.text(contents(others, printer.address))
-    _add(writer, filled, table, links)
-    table.ends = []
-    for page, reader in zip(others, printed, strict=True):
-        _add(writer, reader, page, links)
+    _add(writer, filled, [], table, links)
+    for page, (reader, headings) in zip(others, printed, strict=True):
+        _add(writer, reader, headings, page, links)
     _connect(writer, links, found, printer.address)
     _outline(writer, [first, table, *others])
     _number(writer, printer)
@@ -249,7 +143,13 @@ a {{ color: inherit; text-decoration: none; }}
 </style><h1>Contents</h1>{"".join(rows)}"""
 
 
-def _add(writer: PdfWriter, reader: PdfReader, page: Page, links: list):
+def _add(
+    writer: PdfWriter,
+    reader: PdfReader,
+    headings: list[str],
+    page: Page,
+    links: list,
+) -> None:
     """Append the sheets of a page; its links are set when all are there."""
     start = page.sheet = len(writer.pages)
     named = reader.named_destinations
@@ -266,17 +166,17 @@ def _add(writer: PdfWriter, reader: PdfReader, page: Page, links: list):
                  action.get("/URI"))
             )  # fmt: skip
         sheet.pop("/Annots", None)
-    page.ends = list(_headings(reader, start))
+    sheets = [start + sheet for sheet in _sheets(reader)]
+    page.sections = list(zip(headings, sheets, strict=False))
     writer.append(reader, import_outline=False)
 
 
-def _headings(reader: PdfReader, start: int) -> Iterator[tuple[str, int]]:
-    """Titles below the page's own, one level deep, and their sheets."""
+def _sheets(reader: PdfReader) -> Iterator[int]:
+    """The sheets on which the sections below the title begin."""
     below = [item for item in reader.outline if isinstance(item, list)]
     for item in below[0] if below else []:
         if not isinstance(item, list):
-            number = reader.get_destination_page_number(item)
-            yield str(item.title), start + number
+            yield reader.get_destination_page_number(item)
 
 
 def _connect(
@@ -322,7 +222,7 @@ def _outline(writer: PdfWriter, found: list[Page]) -> None:
             parent=parent,
             is_open=False,
         )
-        for title, sheet in page.ends:
+        for title, sheet in page.sections:
             writer.add_outline_item(
                 title=title, page_number=sheet, parent=item, is_open=False
             )
