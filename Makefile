@@ -43,7 +43,7 @@ SPLIT := -n $(WORKERS) --dist worksteal
 .DEFAULT_GOAL := help
 .PHONY: help book book-instructor test test-full test-libraries \
         test-pages test-kill test-load test-repeat test-oldest test-newest \
-        test-gpu coverage lint dist serve bench bundle clean
+        test-gpu coverage lint dist serve bench pdf bundle clean
 
 help: ## this list
 	@echo "usage: make TARGET"
@@ -110,6 +110,11 @@ serve: $(BOOK_READY) ## the built book at http://localhost:8000
 bench: $(TEST_READY) ## ours beside what a user would pick instead
 	@sh benchmarks/studies/paused.sh sh -c 'for file in benchmarks/[!_]*.py; \
 	  do echo "== $$file"; $(PY) "$$file" || exit 1; done'
+
+# Chromium prints for minutes, on pages that stand: it does not build them.
+pdf: $(TEST_READY) ## the built book in one file, _build/dldna.pdf
+	@test -f $(HTML)/index.html || { echo "first: make book"; exit 1; }
+	@$(WITHIN) $(PY) book/tools/pdf.py
 
 bundle: book ## the book, notebooks and wheels list for a class offline
 	@$(PY) book/tools/bundle.py

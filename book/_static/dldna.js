@@ -160,60 +160,6 @@
       });
   }
 
-  // --- a chapter as slides: ?slides shows one section at a time.
-  function slides() {
-    var all = Array.from(document.querySelectorAll("article section"));
-    if (!/[?&]slides\b/.test(location.search) || !all.length) return;
-    var at = Math.max(
-      0,
-      all.findIndex(function (part) {
-        return "#" + part.id === location.hash;
-      })
-    );
-    var bar = document.createElement("div");
-    bar.className = "dldna-slide-bar";
-    bar.innerHTML =
-      '<button type="button">Back</button>' +
-      '<span aria-live="polite"></span>' +
-      '<button type="button">Next</button>' +
-      '<button type="button">Leave</button>';
-    document.body.appendChild(bar);
-    document.body.classList.add("dldna-slides");
-
-    function show(next) {
-      at = Math.min(Math.max(next, 0), all.length - 1);
-      all.forEach(function (part, k) {
-        part.classList.toggle("dldna-off", k !== at);
-      });
-      bar.querySelector("span").textContent = at + 1 + " of " + all.length;
-      window.scrollTo(0, 0);
-      window.dispatchEvent(new Event("resize"));
-    }
-    function leave() {
-      location.href = location.pathname + "#" + all[at].id;
-    }
-    var buttons = bar.querySelectorAll("button");
-    buttons[0].onclick = function () {
-      show(at - 1);
-    };
-    buttons[1].onclick = function () {
-      show(at + 1);
-    };
-    buttons[2].onclick = leave;
-    document.addEventListener("keydown", function (event) {
-      // Figures, sliders and fields keep their keys.
-      var own = "input, select, textarea, canvas, [role='slider']";
-      if (event.target.closest(own + ", .dldna-plotly")) return;
-      if (["ArrowRight", "PageDown"].includes(event.key)) show(at + 1);
-      else if (["ArrowLeft", "PageUp"].includes(event.key)) show(at - 1);
-      else if (event.key === "Escape") leave();
-      else return;
-      event.preventDefault();
-      event.stopPropagation();
-    }, true);
-    show(at);
-  }
-
   // --- the numbers behind a figure can be heard: each column in turn, low
   // pitch for small values, over one scale for the whole figure.
   var sound = null, hush = null;
@@ -297,7 +243,6 @@
   }
 
   function start() {
-    slides();
     listen();
     figures();
     focusable();

@@ -136,4 +136,26 @@ QUIZZES = {
             ),
         ),
     ),
+    "dynamics-q6": Question(
+        "Over a run the loss and the length of the weights have the rank "
+        "correlation -0.8. What follows?",
+        (
+            Option(
+                "Long weights lower the loss",
+                "The loss can fall while the weights stay as long as they "
+                "were; two trends in time are correlated in any case.",
+            ),
+            Option(
+                "Weight decay would harm",
+                "A correlation in one run says nothing about a change of "
+                "the training.",
+            ),
+            Option(
+                "Little: compare their changes from step to step",
+                "Both have a direction in time. Here the changes are hardly "
+                "correlated at all.",
+                right=True,
+            ),
+        ),
+    ),
 }

@@ -60,14 +60,10 @@ def bundle(
     name: str = "",
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What :func:`show` displays: the picture and words, and their data."""
-    if not alt.strip():
-        raise ValueError("alt must say in words what the figure shows")
-    if name and not caption.strip():
-        raise ValueError(f"the figure {name!r} needs a caption to be numbered")
+    meta: dict[str, Any] = words_of(alt, caption, name)
     from matplotlib import pyplot as plt
 
-    width = round(figure.get_figwidth() * 96)
-    meta = {"alt": alt, "width": width}
+    meta["width"] = round(figure.get_figwidth() * 96)
     if variants.wanted():
         drawn = variants.pictures(figure)
         picture = drawn.pop("light")
@@ -76,11 +72,21 @@ def bundle(
     else:
         picture = variants.light(figure)
     plt.close(figure)
-    if caption:
-        meta |= {"caption": caption, "name": name}
     if table is not None:
         meta["table"] = table_html(table)
     return {"image/png": picture, "text/plain": alt}, {"image/png": meta}
+
+
+def words_of(alt: str, caption: str, name: str) -> dict[str, str]:
+    """A figure's words as the pages read them, of one that turns, too."""
+    if not alt.strip():
+        raise ValueError("alt must say in words what the figure shows")
+    if name and not caption.strip():
+        raise ValueError(f"the figure {name!r} needs a caption to be numbered")
+    words = {"alt": alt}
+    if caption:
+        words |= {"caption": caption, "name": name}
+    return words
 
 
 def table_html(table: Mapping[str, Sequence], most: int = 60) -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from dldna import checks
-from dldna.plotting.accessible import alt_text
+from dldna.plotting.accessible import alt_text, words_of
 from dldna.plotting.planes import lift, shade
 from dldna.records import Surface
 
@@ -14,6 +14,8 @@ def surface_3d(
     scale: str = "auto",
     title: str = "",
     height: int = 460,
+    caption: str = "",
+    name: str = "",
 ):
     """Draw a surface in three dimensions, to be turned with the mouse.
 
@@ -26,13 +28,20 @@ def surface_3d(
         scale: see :func:`~dldna.plotting.planes.shade`.
         title: above the figure.
         height: in CSS pixels.
+        caption: what everybody reads below the figure in the rendered page,
+            which numbers it then; ``$...$`` is set as a formula.
+        name: what ``{numref}`` calls the figure: ``"fig-valley"``.
 
     Returns:
-        A ``plotly.graph_objects.Figure``.
+        A ``plotly.graph_objects.Figure``; ``layout.meta`` holds its words.
+
+    Raises:
+        ValueError: a figure has a name and no caption.
     """
     go = checks.need(
         "plotly.graph_objects", "interactive", "a surface that turns"
     )
+    told = words_of(f"{title} {alt_text(surface)}".strip(), caption, name)
     norm, words = shade(surface, scale)
     log = "log" in words
     z = lift(surface.losses, norm)
@@ -68,7 +77,7 @@ def surface_3d(
     figure.update_layout(
         title=title or None,
         height=height,
-        meta={"alt": f"{title} {alt_text(surface)}".strip()},
+        meta=told,
         margin={"l": 0, "r": 0, "t": 40 if title else 10, "b": 0},
         showlegend=False,
         template="plotly_white",

@@ -155,6 +155,29 @@ def test_a_figure_cannot_end_its_script_early(plotly):
     assert json.loads(data)["data"][0]["name"] == "</script><b>"
 
 
+def test_a_figure_that_turns_is_numbered_by_its_caption(plotly):
+    from docutils import nodes
+    from docutils.utils import new_document
+    from myst_nb.core.render import MimeData
+
+    document = new_document("page")
+    renderer = SimpleNamespace(
+        get_cell_level_config=lambda *_, **__: {}, document=document
+    )
+    around = SimpleNamespace(renderer=renderer)
+    words = {"alt": "A bowl.", "caption": "Turn $w$.", "name": "fig-bowl"}
+    for meta, kind in ((words, nodes.figure), ({"alt": "A bowl."}, nodes.raw)):
+        content = {"data": [{"type": "surface"}], "layout": {"meta": meta}}
+        (found,) = plotly.PlotlyMime.handle_mime(
+            around, MimeData(plotly.MIME, content, {}, {}), inline=False
+        )
+        assert type(found) is kind
+        if kind is nodes.figure:
+            assert found["ids"] == ["fig-bowl"]
+            assert "dldna-plotly" in found.children[0].astext()
+            assert found.children[1].astext() == "Turn w."
+
+
 def test_a_figure_that_the_pages_cannot_draw_stops_the_build(plotly):
     with pytest.raises(ValueError, match="heatmap"):
         plotly.markup({"data": [{"type": "heatmap"}]}, None)

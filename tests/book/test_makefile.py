@@ -12,8 +12,8 @@ TARGETS = (
     *("help", "book", "book-instructor", "test", "test-full"),
     *("test-libraries", "test-pages", "test-kill", "test-load"),
     *("test-repeat", "test-oldest", "test-newest"),
-    *("test-gpu", "coverage", "lint", "dist", "serve", "bench", "bundle"),
-    "clean",
+    *("test-gpu", "coverage", "lint", "dist", "serve", "bench", "pdf"),
+    *("bundle", "clean"),
 )
 
 

@@ -4,11 +4,13 @@ They hold no cells, so that no assertion can stand behind a sentence: it is
 marked as a definition, a setting, advice and so on, or it does not compare.
 """
 
+import json
 import re
 import sys
 from pathlib import Path
 
 import pytest
+from mdit_py_plugins.anchors.index import slugify as default_slugify
 
 BOOK = Path(__file__).parents[2] / "book"
 sys.path.insert(0, str(BOOK / "tools"))
@@ -44,3 +46,30 @@ def test_an_unmarked_sentence_is_found():
     assert not rest
     (marked,) = told("Adam is better than SGD. <!-- given: cited -->")
     assert not needs_mark(marked)
+
+
+SECTION = re.compile(r"notebooks/(\w+)\.ipynb#([\w-]+)")
+
+
+def missing_sections(text: str) -> list[str]:
+    """Links to sections of chapters that have no such heading."""
+    missing = []
+    for stem, anchor in SECTION.findall(text):
+        path = BOOK.parent / "notebooks" / f"{stem}.ipynb"
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        prose = "\n".join(
+            "".join(c["source"]) for c in cells if c["cell_type"] == "markdown"
+        )
+        headings = re.findall(r"^#+ (.*)$", prose, re.MULTILINE)
+        slugs = {default_slugify(heading) for heading in headings}
+        if anchor not in slugs:
+            missing.append(f"{stem}#{anchor}")
+    return missing
+
+
+def test_links_lead_to_sections_that_stand():
+    for page in PAGES:
+        text = (BOOK / page).read_text(encoding="utf-8")
+        assert not missing_sections(text), page
+    lost = "[](../notebooks/planes.ipynb#no-such-heading)"
+    assert missing_sections(lost) == ["planes#no-such-heading"]

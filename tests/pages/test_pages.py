@@ -255,6 +255,7 @@ def test_a_chapter_turns_into_slides(offline):
         pytest.skip("no chapter is in the book yet")
     page = offline.new_page()
     page.goto((HTML / chapters[0]).as_uri() + "?slides")
+    page.wait_for_function("() => document.body.dataset.slides === 'ready'")
     seen = "document.querySelector('article').innerText"
     bar = page.locator(".dldna-slide-bar span")
     first = page.evaluate(seen)

@@ -91,6 +91,17 @@ def test_the_turning_surface_has_the_record_s_axes():
     data = figure.data[0]
     assert np.shape(data.z) == (5, 3)
     assert data.z[4][0] == z[0, 4]
+    assert set(figure.layout.meta) == {"alt"}
+
+
+@TEMPLATES
+def test_the_turning_surface_brings_its_caption():
+    words = {"caption": "Turn it.", "name": "fig-turn"}
+    meta = plotting.surface_3d(surface(bowl()), title="Bowl.", **words).layout
+    assert meta.meta["alt"].startswith("Bowl. Loss on a plane")
+    assert {k: meta.meta[k] for k in words} == words
+    with pytest.raises(ValueError, match="needs a caption"):
+        plotting.surface_3d(surface(bowl()), name="fig-turn")
 
 
 @TEMPLATES

@@ -5,7 +5,8 @@ A cell that ends with a plotly figure puts
 show that; here it becomes an empty ``<div>`` and the JSON beside it, which
 ``dldna.js`` draws once the reader scrolls there. For screen readers the
 figure is named by ``layout.meta["alt"]``, else by the cell's metadata
-``mystnb: {image: {alt: ...}}``.
+``mystnb: {image: {alt: ...}}``; ``layout.meta["caption"]`` makes it a numbered
+figure, as it does a still one.
 """
 
 import html
@@ -13,6 +14,8 @@ import json
 
 from docutils import nodes
 from myst_nb.core import render
+
+from dldna_book.figures import numbered
 
 MIME = "application/vnd.plotly.v1+json"
 # What the copy of plotly.js in book/_vendor can draw.
@@ -34,7 +37,11 @@ class PlotlyMime:
         options = renderer.renderer.get_cell_level_config(
             "render_image_options", data.cell_metadata, line=data.line
         )
-        return [nodes.raw("", markup(data.content, options), format="html")]
+        found = nodes.raw("", markup(data.content, options), format="html")
+        words = data.content.get("layout", {}).get("meta") or {}
+        if words.get("caption"):
+            return [numbered(renderer.renderer.document, [found], words)]
+        return [found]
 
 
 def markup(figure, options) -> str:

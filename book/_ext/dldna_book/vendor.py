@@ -53,7 +53,9 @@ def attributes(script) -> dict:
 
 def setup(app) -> None:
     app.add_css_file("dldna.css")
+    app.add_css_file("print.css", media="print")
     app.add_js_file("dldna.js")
+    app.add_js_file("slides.js")
     app.connect("builder-inited", copy)
     app.connect("build-finished", drop_icon_script)
     app.connect("build-finished", drop_search_index)
