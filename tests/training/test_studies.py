@@ -38,6 +38,7 @@ from benchmarks.studies import (  # noqa: E402
 from benchmarks.studies import state as keeping  # noqa: E402
 from benchmarks.studies.desk import Desk, Paused  # noqa: E402
 from dldna import data, stored  # noqa: E402
+from dldna.data.stretched import Stretched  # noqa: E402
 from dldna.landscape import Trajectory  # noqa: E402
 
 BASE = jobs.Training(
@@ -421,7 +422,7 @@ def test_stretches_are_the_same_batches_cut_anew():
     loader = data.Loader(x, x, 3, True, 4, drop_last=True)
     passes = [loader.batches(e) for e in range(5)]
     whole = [b[0] for b in itertools.chain(*passes)]
-    cut = watch.Stretched(loader, 4)
+    cut = Stretched(loader, 4)
     for stretch, start in itertools.product(range(6), range(4)):
         got = [b[0] for b in cut.batches(stretch, start)]
         wanted = whole[4 * stretch + start : 4 * stretch + 4]
