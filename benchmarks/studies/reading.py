@@ -22,8 +22,7 @@ from dldna.training.tokens import train_tokens
 from dldna.training.tournament.finished import FinishedPieces
 
 STEP = 10**0.5  # between two rates of the grid
-FINE = 10**0.25  # from the best of them to a rate beside it
-FIVE, MORE = 5, 4  # rates of the grid, and how many beyond it
+FIVE, MORE = 5, 4  # rates of the grid, and how many beyond it at most
 STD = 0.1
 SHAPE = {"depth": 2, "positions": "rotary", "feed": "swiglu", "hidden": 160}
 DECAY = {"weight_decay": 0.1}
@@ -118,14 +117,15 @@ def last(found: dict[str, Any]) -> float:
 
 
 def search(
-    usual: float, run: Callable[[float], dict], fine: bool = True
+    usual: float, run: Callable[[float], dict]
 ) -> tuple[float, dict[str, dict]]:
-    """The best rate: a grid, more of it while the best is at an edge.
+    """The best rate of a grid, which grows while the best is at its edge.
+
+    The two rates half a step beside the best are tried as well.
 
     Args:
         usual: the middle of five rates, each root 10 times the last.
         run: a rate's run.
-        fine: whether to try the two rates beside the best as well.
 
     Returns:
         The rate, and what all of them came to, by rate.
@@ -135,7 +135,7 @@ def search(
         ...                   "diverged": False}
         >>> best, tried = search(0.1, bowl)
         >>> best, len(tried)
-        (10.0, 9)
+        (10.0, 10)
     """
     tried: dict[str, dict] = {}
 
@@ -153,9 +153,8 @@ def search(
             break
         beyond = best + (1 if best == powers[-1] else -1)
         powers = sorted([*powers, beyond])
-    if fine:
-        for beside in (best - 0.5, best + 0.5):
-            score(beside)
+    for beside in (best - 0.5, best + 0.5):
+        score(beside)
     chosen = min(tried, key=lambda key: last(tried[key]))
     return float(chosen), tried
 
