@@ -32,4 +32,6 @@ def jobs() -> list[Table]:
         *(job("reading-long", 0.4, ("best", "second")[place], "dropout",
               place=place, dropout=0.1, tokens=16_000_000)
           for place in (0, 1)),
+        job("reading-long", 0.7, "best", "dropout", "longer", place=0,
+            dropout=0.2, tokens=24_000_000, depth=4),
     ]  # fmt: skip

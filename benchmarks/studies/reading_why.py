@@ -184,7 +184,9 @@ def along(
 def distance(one: nn.Module, other: nn.Module) -> float:
     """Length of the line between two networks."""
     pairs = zip(one.parameters(), other.parameters(), strict=True)
-    return math.sqrt(sum(float((a - b).detach().square().sum()) for a, b in pairs))
+    return math.sqrt(
+        sum(float((a - b).detach().square().sum()) for a, b in pairs)
+    )
 
 
 def copies(
