@@ -123,7 +123,7 @@ class GroupLoss:
 
 
 def classes(
-    work: str, kind: str, tokens: int = 300_000, seeds: int = 3,
+    work: str, kind: str, tokens: int = 300_000, seeds: int = 5,
     context: int = 64,
     most: int | None = None, **options: Any,
 ) -> dict[str, Any]:  # fmt: skip
