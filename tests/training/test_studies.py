@@ -553,7 +553,12 @@ def test_everything_runs_at_its_smallest(tmp_path, capsys, monkeypatch):
     table = capsys.readouterr().out
     kept = json.loads((tmp_path / "studies.json").read_text())
     planes_apart = [job.name for job in wanted if "plane" not in job.name]
-    assert list(kept["jobs"]) == planes_apart
+    assert list(kept["jobs"]) == [
+        name for name in planes_apart if not name.startswith("reading-")
+    ]
+    read = stored.stored("reading")["jobs"]
+    assert [*kept["jobs"], *read] == planes_apart
+    assert {one["kind"] for one in read.values()} == {"table"}
     assert kept["missing"] == []
     for name, one in kept["jobs"].items():
         assert one["command"].endswith(name)
