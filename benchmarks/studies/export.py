@@ -77,8 +77,9 @@ def of_no_file(found: dict[str, dict]) -> dict[str, dict]:
 
 def reading(found: dict[str, dict]) -> None:
     """Store what the networks that read came to, beside what was there."""
+    own = {"data": "plays", "arithmetic": "float32"}  # not the queue's
     fresh = {
-        name: kept
+        name: {**kept, "about": {**kept["about"], **own}}
         for name, kept in found.items()
         if kept["job"].get("make") in reading_jobs.MAKERS
     }
