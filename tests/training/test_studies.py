@@ -32,6 +32,8 @@ from benchmarks.studies import (  # noqa: E402
     plan,
     planes,
     queue,
+    reading,
+    reading_why,
     smoke,
     watch,
 )
@@ -479,7 +481,9 @@ def test_numbers_too_large_for_half_precision_are_left_out(desk):
     assert not watch.fits(net)
 
 
-@pytest.mark.parametrize("module", [export, plan, keeping, watch])
+@pytest.mark.parametrize(
+    "module", [export, plan, keeping, reading, reading_why, watch]
+)
 def test_the_examples_run(module):
     found = doctest.testmod(module)
     assert found.attempted > 0
