@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from benchmarks.studies import planes
+from benchmarks.studies import planes, reading_jobs
 from benchmarks.studies.jobs import Job
 from benchmarks.studies.state import State
 from dldna import stored
@@ -44,7 +44,7 @@ def to_package(state: State, jobs: list[Job]) -> str:
     abouts = [kept["about"] for kept in found.values()]
     stored.store(
         "studies",
-        {"jobs": without_planes(found), "missing": missing},
+        {"jobs": of_no_file(found), "missing": missing},
         command=COMMAND,
         made="networks trained to their end",
         seed=0,
@@ -61,16 +61,47 @@ def to_package(state: State, jobs: list[Job]) -> str:
     )
     for file in planes.STORED:
         landscapes(file, found)
+    reading(found)
     return table(found)
 
 
-def without_planes(found: dict[str, dict]) -> dict[str, dict]:
+def of_no_file(found: dict[str, dict]) -> dict[str, dict]:
     """The results whose numbers have no file of their own."""
+    own = {"plane", *reading_jobs.MAKERS}
     return {
         name: kept
         for name, kept in found.items()
-        if kept["job"].get("make") != "plane"
+        if kept["job"].get("make") not in own
     }
+
+
+def reading(found: dict[str, dict]) -> None:
+    """Store what the networks that read came to, beside what was there."""
+    own = {"data": "plays", "arithmetic": "float32"}  # not the queue's
+    fresh = {
+        name: {**kept, "about": {**kept["about"], **own}}
+        for name, kept in found.items()
+        if kept["job"].get("make") in reading_jobs.MAKERS
+    }
+    if not fresh:
+        return
+    old = stored.stored("reading") if "reading" in stored.names() else {}
+    kept = {**old.get("jobs", {}), **fresh}
+    stored.store(
+        "reading",
+        {"jobs": kept},
+        command=f"{COMMAND} reading-...",
+        made="transformers trained on characters",
+        seed=0,
+        model="DecoderTransformer, see each job",
+        data="plays",
+        loss="cross_entropy",
+        dtype="float32",
+        threads=1,
+        seconds=round(sum(one["seconds"] for one in kept.values()), 1),
+        notes={"hardware": common([k["about"] for k in fresh.values()],
+                                  "hardware")},
+    )  # fmt: skip
 
 
 def landscapes(file: str, found: dict[str, dict]) -> None:
@@ -113,7 +144,9 @@ def from_package(state: State, jobs: list[Job]) -> list[str]:
     Returns:
         The names of the jobs that were taken over.
     """
-    kept = stored.stored("studies")["jobs"]
+    kept = dict(stored.stored("studies")["jobs"])
+    if "reading" in stored.names():
+        kept |= stored.stored("reading")["jobs"]
     names = [
         job.name
         for job in jobs

@@ -9,8 +9,9 @@ from torch import nn
 from benchmarks.studies import networks
 from benchmarks.studies.desk import Desk, log, precision
 from benchmarks.studies.jobs import Search, Training
-from benchmarks.studies.watch import Stretched, Watch
+from benchmarks.studies.watch import Watch
 from dldna import data, training
+from dldna.data.stretched import Stretched
 from dldna.files import write_atomic
 from dldna.records import History
 

@@ -3,7 +3,7 @@
 import itertools
 from dataclasses import replace
 
-from benchmarks.studies import planes
+from benchmarks.studies import planes, reading_jobs
 from benchmarks.studies.jobs import Job, Search, Table, Training, searched
 
 PATH = {"points": (10, 10, 4)}
@@ -39,6 +39,7 @@ def jobs() -> list[Job]:
         *spread(),
         *arenas(),
         *tables(),
+        *reading_jobs.jobs(),
     ]
 
 

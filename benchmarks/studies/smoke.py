@@ -7,6 +7,8 @@ import torch
 from benchmarks.studies.jobs import Job, Search, Training
 from dldna.data import Dataset
 
+READING = (("tokens", 320), ("context", 8), ("batch_size", 4),
+           ("most", 4))  # fmt: skip
 TINY = {
     "tournament": (
         ("model", "mlp"), ("images", 40), ("tested", 20), ("epochs", 1),
@@ -18,6 +20,13 @@ TINY = {
         ("images", 20), ("statistics", "eval"),
     ),
     "scheme": (("scheme", "orthogonal"), ("images", 512), ("epochs", 1)),
+    "reading-optimizer": (("name", "Muon"), *READING, ("seeds", 2)),
+    "reading-classes": (("kind", "even"), *READING, ("seeds", 1)),
+    "reading-start": (
+        ("scheme", "mup"), ("norm", "post"), ("depth", 1), ("seeds", 1),
+        *READING,
+    ),
+    "reading-copies": (*READING, ("tuned", 320), ("seeds", 2)),
 }  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from benchmarks.studies import planes, smoke
+from benchmarks.studies import planes, reading_jobs, smoke
 from benchmarks.studies.desk import Desk, Paused
 from benchmarks.studies.jobs import Table
 from benchmarks.studies.state import strict
@@ -49,6 +49,8 @@ def run_table(desk: Desk, job: Table, source: str) -> dict[str, Any]:
     if job.make in ("tournament", "plane"):
         options |= {"source": source, "work": str(work)}
         options["device"] = desk.device
+    if job.make in reading_jobs.MAKERS:
+        options["work"] = str(work)
     if job.make == "plane":
         options["folder"] = str(desk.state.folder)
     command = [sys.executable, "-m", "benchmarks.studies.tables"]
@@ -169,6 +171,7 @@ MAKERS = {
     "mup": mup,
     "scheme": scheme,
     "plane": plane,
+    **reading_jobs.MAKERS,
 }
 
 

@@ -6,38 +6,9 @@ from torch import Tensor
 
 from benchmarks.studies.desk import Desk, Paused, log
 from benchmarks.studies.jobs import Training, asked, changed
-from dldna.data import Loader
 from dldna.landscape import Recorder
 
 HALF_MAX = 65_504.0  # the largest number of half precision
-
-
-class Stretched:
-    """A loader cut anew: every "epoch" is the next so many batches.
-
-    Args:
-        loader: the data, pass after pass.
-        steps: batches of a stretch.
-    """
-
-    def __init__(self, loader: Loader, steps: int):
-        self.loader, self.steps = loader, steps
-        self.x, self.seed = loader.x, loader.seed
-        self.batch_size = loader.batch_size
-
-    def __len__(self) -> int:
-        return self.steps
-
-    def batches(self, epoch: int, start: int = 0):
-        """The batches of a stretch, from the one numbered ``start`` on."""
-        k, end = epoch * self.steps + start, (epoch + 1) * self.steps
-        while k < end:
-            passed, at = divmod(k, len(self.loader))
-            for batch in self.loader.batches(passed, at):
-                yield batch
-                k += 1
-                if k == end:
-                    return
 
 
 def marks(points: tuple[int, ...], epochs: int, steps: int) -> set[int]:

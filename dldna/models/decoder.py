@@ -138,13 +138,20 @@ class DecoderBlock(nn.Module):
         attention: the first branch.
         feed: the second branch.
         norm: ``pre``, ``post`` or ``none``.
+        dropout: share of a branch's output that is dropped in training.
     """
 
     def __init__(
-        self, width: int, attention: nn.Module, feed: nn.Module, norm: str
+        self,
+        width: int,
+        attention: nn.Module,
+        feed: nn.Module,
+        norm: str,
+        dropout: float = 0.0,
     ):
         super().__init__()
         self.norm = norm
+        self.drop = nn.Dropout(dropout)
         self.attention, self.feed = attention, feed
         if norm != "none":
             self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
@@ -152,13 +159,13 @@ class DecoderBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, width) of (B, T, width)."""
         if self.norm == "pre":
-            x = x + self.attention(self.norm1(x))
-            return x + self.feed(self.norm2(x))
+            x = x + self.drop(self.attention(self.norm1(x)))
+            return x + self.drop(self.feed(self.norm2(x)))
         if self.norm == "post":
-            x = self.norm1(x + self.attention(x))
-            return self.norm2(x + self.feed(x))
-        x = x + self.attention(x)
-        return x + self.feed(x)
+            x = self.norm1(x + self.drop(self.attention(x)))
+            return self.norm2(x + self.drop(self.feed(x)))
+        x = x + self.drop(self.attention(x))
+        return x + self.drop(self.feed(x))
 
 
 class DecoderTransformer(nn.Module):
@@ -197,6 +204,8 @@ class DecoderTransformer(nn.Module):
             width, inverted, if not given. muP wants the width itself.
         output_scale: of the logits; muP with a tied head wants the
             inverse of the width's growth.
+        dropout: share dropped in training, of the embeddings' sum and of
+            each branch's output.
 
     Raises:
         ValueError: an unknown word, or sizes that do not fit each other.
@@ -237,6 +246,7 @@ class DecoderTransformer(nn.Module):
         bias: bool = True,
         attention_scale: float | None = None,
         output_scale: float = 1.0,
+        dropout: float = 0.0,
     ):
         super().__init__()
         count("vocab", vocab, 2)
@@ -256,6 +266,7 @@ class DecoderTransformer(nn.Module):
             positive("attention_scale", attention_scale)
         self.output_scale = positive("output_scale", output_scale)
         self.context = count("context", context)
+        self.drop = nn.Dropout(dropout)
         self.tokens = nn.Embedding(vocab, width)
         self.positions = None if rotary else nn.Embedding(context, width)
         self.blocks = nn.Sequential()
@@ -264,7 +275,8 @@ class DecoderTransformer(nn.Module):
                 width, heads, context, rotary, attention_scale, bias
             )
             part = FeedForward(width, hidden, feed, bias)
-            self.blocks.append(DecoderBlock(width, attention, part, norm))
+            block = DecoderBlock(width, attention, part, norm, dropout)
+            self.blocks.append(block)
         self.norm = nn.LayerNorm(width) if norm == "pre" else nn.Identity()
         self.head = nn.Linear(width, vocab, bias=False)
         if tied:
@@ -288,7 +300,7 @@ class DecoderTransformer(nn.Module):
         x = self.tokens(tokens)
         if self.positions is not None:
             x = x + self.positions.weight[: tokens.shape[1]]
-        logits = self.head(self.norm(self.blocks(x)))
+        logits = self.head(self.norm(self.blocks(self.drop(x))))
         if self.output_scale != 1:
             logits = self.output_scale * logits
         return logits.transpose(1, 2)

@@ -32,12 +32,15 @@ from benchmarks.studies import (  # noqa: E402
     plan,
     planes,
     queue,
+    reading,
+    reading_why,
     smoke,
     watch,
 )
 from benchmarks.studies import state as keeping  # noqa: E402
 from benchmarks.studies.desk import Desk, Paused  # noqa: E402
 from dldna import data, stored  # noqa: E402
+from dldna.data.stretched import Stretched  # noqa: E402
 from dldna.landscape import Trajectory  # noqa: E402
 
 BASE = jobs.Training(
@@ -421,7 +424,7 @@ def test_stretches_are_the_same_batches_cut_anew():
     loader = data.Loader(x, x, 3, True, 4, drop_last=True)
     passes = [loader.batches(e) for e in range(5)]
     whole = [b[0] for b in itertools.chain(*passes)]
-    cut = watch.Stretched(loader, 4)
+    cut = Stretched(loader, 4)
     for stretch, start in itertools.product(range(6), range(4)):
         got = [b[0] for b in cut.batches(stretch, start)]
         wanted = whole[4 * stretch + start : 4 * stretch + 4]
@@ -478,7 +481,9 @@ def test_numbers_too_large_for_half_precision_are_left_out(desk):
     assert not watch.fits(net)
 
 
-@pytest.mark.parametrize("module", [export, plan, keeping, watch])
+@pytest.mark.parametrize(
+    "module", [export, plan, keeping, reading, reading_why, watch]
+)
 def test_the_examples_run(module):
     found = doctest.testmod(module)
     assert found.attempted > 0
@@ -552,7 +557,12 @@ def test_everything_runs_at_its_smallest(tmp_path, capsys, monkeypatch):
     table = capsys.readouterr().out
     kept = json.loads((tmp_path / "studies.json").read_text())
     planes_apart = [job.name for job in wanted if "plane" not in job.name]
-    assert list(kept["jobs"]) == planes_apart
+    assert list(kept["jobs"]) == [
+        name for name in planes_apart if not name.startswith("reading-")
+    ]
+    read = stored.stored("reading")["jobs"]
+    assert [*kept["jobs"], *read] == planes_apart
+    assert {one["kind"] for one in read.values()} == {"table"}
     assert kept["missing"] == []
     for name, one in kept["jobs"].items():
         assert one["command"].endswith(name)
