@@ -5,6 +5,7 @@ from dldna import on_demand
 __getattr__ = on_demand.names(
     __name__,
     {
+        "convexity": "convexity_map",
         "curvature": "NoSecondDerivative NotConvergedWarning Operator "
         "diagonal gradient_share keskar_sharpness layer_spectra rescale_relu "
         "sam_sharpness spectral_density top_eigenpairs trace",
@@ -36,6 +37,7 @@ __all__ = [
     "Trajectory",
     "band",
     "choose_directions",
+    "convexity_map",
     "cost",
     "diagonal",
     "entry_normalise",
