@@ -81,8 +81,9 @@ def convexity_map(
         resolution: points along each axis, or a pair.
         tol: bound of the residual :math:`\|Hv-\lambda v\|` of each end,
             relative to its eigenvalue, or to ``tol`` times the other,
-            where that is more. The error of an eigenvalue is about the
-            square of its relative residual.
+            where that is more. An eigenvalue lies within that length of
+            what is given; the error is mostly that of its square, over the
+            distance to the next eigenvalue.
         out: folder for finished rows, to resume from.
         seed: of random directions and of cold starts.
         statistics: what batch normalisation uses, as in :func:`surface`:
@@ -166,7 +167,7 @@ def convexity_map(
             data_name,
             directions=[d.done for d in chosen],
             statistics=run.job.options["statistics"],
-            params=list(walk.hessian.names),
+            hessian=list(walk.hessian.names),
             **(plane.notes | walk.notes() | {"way": way}),
         ),
     )

@@ -313,6 +313,7 @@ CALLS = {
     "landscape.Trajectory.final": _final,
     "landscape.Slice.of": _slice,
     "landscape.band": _of(landscape.band, seeds=range(2), resolution=3),
+    "landscape.convexity_map": _of(landscape.convexity_map, resolution=2),
     "landscape.curves.check_spec": _check_spec,
     "landscape.curves.fit_curve": (
         lambda c: connectivity.fit_curve(

@@ -57,15 +57,15 @@ class Walk:
 
     def resume(self, store: Store) -> int:
         """Take finished rows from a folder; how many."""
-        last = None
+        last, count = None, 0
         for number, tile in enumerate(store.tiles()):
             found = store.get(tile) if tile == number else None
             if found is None:
                 break
             for name, value in (self.values | {"again": self.again}).items():
                 value[number] = found[name]
-            last = found.get("vectors", last)
-            count = number + 1
+            if "vectors" in found:
+                last, count = found["vectors"], number + 1
         if last is None:
             return 0
         known = np.isfinite(self.values["largest"][count - 1])
