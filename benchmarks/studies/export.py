@@ -69,7 +69,7 @@ def without_planes(found: dict[str, dict]) -> dict[str, dict]:
     return {
         name: kept
         for name, kept in found.items()
-        if kept["job"].get("make") != "plane"
+        if kept["job"].get("make") not in ("plane", "convexity")
     }
 
 
