@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dldna.params import exact
+
 LEAST = 4  # vectors, before a search from a random vector may end
 
 
@@ -91,19 +93,19 @@ def extremes(
                 continue
             v[m], w[m] = new, matvec(new)
             m, spent = m + 1, spent + 1
-        small = (v[:m] @ w[:m].T).double()
+        small = exact(v[:m] @ w[:m].T).cpu()
         values, turn = torch.linalg.eigh((small + small.T) / 2)
         ends = [0, -1]
         theta, top = values[ends], turn[:, ends].to(v)
         u = top.T @ v[:m]
         r = top.T @ w[:m] - theta.to(u)[:, None] * u
-        length = r.norm(dim=1).double()
+        length = exact(r.norm(dim=1)).cpu()
         scale = max(scale, float(values.abs().max()))
         bound = tol * theta.abs().clamp_min(tol * scale)
         fine = bool((length <= bound).all()) and m > 1
         if m == n or spent >= max_products or (fine and spent >= least):
             u = u / u.norm(dim=1, keepdim=True)
-            return Ends(theta.cpu(), u, length.cpu(), spent, fine or m == n)
+            return Ends(theta, u, length, spent, fine or m == n)
         if m == cap:
             m = _squeeze(v, w, turn)
         off = length / bound.clamp_min(torch.finfo(torch.float64).tiny)
