@@ -5,6 +5,7 @@ from dldna import on_demand
 __getattr__ = on_demand.names(
     __name__,
     {
+        "chosen": "PlaneMeasures plane_measures",
         "convexity": "convexity_map",
         "curvature": "NoSecondDerivative NotConvergedWarning Operator "
         "diagonal gradient_share keskar_sharpness layer_spectra rescale_relu "
@@ -12,6 +13,7 @@ __getattr__ = on_demand.names(
         "lines": "band line",
         "paths.recorder": "Recorder",
         "paths.trajectory": "Shadow Trajectory",
+        "patterns": "fit_plane",
         "scan.truth": "NotAFunction",
         "slice": "Slice toy_network toy_regression",
         "space.checkpoints": "read_checkpoint",
@@ -31,6 +33,7 @@ __all__ = [
     "NotConvergedWarning",
     "Operator",
     "Plane",
+    "PlaneMeasures",
     "Recorder",
     "Shadow",
     "Slice",
@@ -42,12 +45,14 @@ __all__ = [
     "diagonal",
     "entry_normalise",
     "filter_normalise",
+    "fit_plane",
     "gradient_share",
     "keskar_sharpness",
     "layer_normalise",
     "layer_spectra",
     "line",
     "orthogonalise",
+    "plane_measures",
     "read_checkpoint",
     "rescale_relu",
     "sam_sharpness",

@@ -117,6 +117,7 @@ def test_and_so_they_are(case):
     held(model, options.pop("resolution", 3), **options)
 
 
+@pytest.mark.full
 def test_differences_of_gradients_give_the_same():
     model, data = net(), batch()
     options = {"resolution": 2, "tol": 1e-3, "directions": plane_of(model)}
@@ -169,6 +170,7 @@ def test_warm_starts_find_what_cold_ones_do_with_fewer_products():
     assert warm.provenance.notes["looked again"] == 1
 
 
+@pytest.mark.full
 def test_an_interrupted_map_goes_on_and_is_the_same(tmp_path, monkeypatch):
     model, data = net(), batch()
     given = model, F.cross_entropy, data, plane_of(model)
@@ -205,6 +207,7 @@ def test_an_interrupted_map_goes_on_and_is_the_same(tmp_path, monkeypatch):
             )
 
 
+@pytest.mark.full
 def test_what_is_not_finite_stays_so_and_the_walk_goes_on():
     class Root(nn.Module):
         def __init__(self):
@@ -243,6 +246,7 @@ WRONG = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("case", WRONG)
 def test_what_does_not_fit_is_said(case):
     options, words = WRONG[case]
@@ -260,6 +264,7 @@ def matrix(n=120, seed=0):
     return q @ torch.diag(values) @ q.T, draw
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("basis", [6, 20, 200])
 def test_the_two_ends_of_a_matrix(basis):
     a, draw = matrix()
@@ -271,6 +276,7 @@ def test_the_two_ends_of_a_matrix(basis):
     assert found.converged
 
 
+@pytest.mark.full
 def test_a_search_says_when_it_gave_up_and_survives_exhausted_spaces():
     a, draw = matrix()
     start = torch.randn(1, 120, generator=draw).double()
