@@ -33,8 +33,8 @@ from dldna.exercises import check
 assert pathlib.Path(dldna.__file__).is_relative_to(sys.prefix), dldna.__file__
 assert picture.evaluated.all() and pathlib.Path("surface.npz").exists()
 assert pathlib.Path("surface.png").stat().st_size > 10_000
-assert check("ch00-ex1", 0.064)
-assert not check("ch00-ex1", 0.4)
+assert check("how_to_use-ex1", 0.064)
+assert not check("how_to_use-ex1", 0.4)
 from dldna import plotting
 assert "<script" in plotting.playground("golden").html
 assert picture.to_html("surface.html").stat().st_size > 10_000

@@ -1,7 +1,7 @@
 """Hold every sentence that compares to an assertion of its own.
 
 python book/tools/claims.py            what each chapter owes and excepts
-python book/tools/claims.py show 08    its sentences, one by one
+python book/tools/claims.py show NAME    its sentences, one by one
 python book/tools/claims.py check      fail where a chapter owes more
 python book/tools/claims.py lower      keep what was gained
 python book/tools/claims.py count      set the counts anew
@@ -26,6 +26,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 from sentences import MARK, Sentence, sentences
 from words import compares, typed
+
+import notebooks
 
 BOOK = Path(__file__).resolve().parents[1]
 NOTEBOOKS = BOOK.parent / "notebooks"
@@ -188,7 +190,7 @@ def _has_number(side: ast.expr) -> bool:
 
 
 def paths() -> list[Path]:
-    return sorted(NOTEBOOKS.glob("*.ipynb"))
+    return notebooks.paths(NOTEBOOKS)
 
 
 def baseline() -> dict[str, dict[str, int]]:

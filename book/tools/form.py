@@ -1,7 +1,7 @@
 """What a chapter looks like: its opening, its end, what of its code is seen.
 
 python book/tools/form.py          a table of all chapters, and what each owes
-python book/tools/form.py 05       what chapter 5 owes, in full
+python book/tools/form.py adaptive what this one owes, in full
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import notebooks
 
 # Chapters whose form is still to come; the list only gets shorter.
 UNFINISHED: frozenset[str] = frozenset()
-PART_III = tuple(f"{n:02d}" for n in range(11, 18))
+PART_III = {s for s, part in notebooks.chapters().items() if part == 3}
 LEVELS = ("Warm-up", "Middle", "Study")
 QUESTIONS = 6
 # What a student would not type: it stands in folded cells.
@@ -90,7 +90,7 @@ def ends(cells: list[dict], stem: str) -> list[str]:
         notebooks.source(c) for c in cells if c["cell_type"] == "markdown"
     )
     wanted = ["In three sentences", "You can now"]
-    wanted += ["Before you use it"] * (stem[:2] in PART_III)
+    wanted += ["Before you use it"] * (stem in PART_III)
     owes = [
         f"no section {title!r}"
         for title in wanted
@@ -136,9 +136,9 @@ def main(arguments: list[str]) -> int:
     head = ("chapter", "words", "prose", "code", "folded", "quiz", "captions")
     print(("{:24}" + "{:>9}" * 6).format(*head), " warm-up/middle/study, owes")
     for path in notebooks.paths():
-        if not re.match(r"\d\d_", path.stem):
+        if path.stem not in notebooks.chapters():
             continue
-        if arguments and not path.stem.startswith(tuple(arguments)):
+        if arguments and path.stem not in arguments:
             continue
         f = form(notebooks.read(path), path.stem)
         row = (f.words, f.prose, f.shown, f.folded, f.questions, f.captions)

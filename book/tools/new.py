@@ -2,7 +2,7 @@
 
     python book/tools/new.py optimizer CamelName
     python book/tools/new.py direction some-name
-    python book/tools/new.py chapter 18_topic
+    python book/tools/new.py chapter some_topic
 
 What is written runs and is tested; it is then made into what is wanted. An
 optimizer begins as gradient descent, with a test against a plain loop; a
@@ -137,17 +137,17 @@ def test_{name}_equals_written_weights():
         np.testing.assert_allclose(loss, wanted, rtol=1e-12)
 '''
 
-ANSWERS = '''"""Chapter {number}: {title}."""
+ANSWERS = '''"""{Title}."""
 
 from dldna.exercises.answer_kinds import Number
 from dldna.exercises.questions import Option, Question
 
 EXERCISES = {{
-    "ch{number}-ex1": Number(1.0, mistakes={{2.0: "what went wrong."}}),
+    "{name}-ex1": Number(1.0, mistakes={{2.0: "what went wrong."}}),
 }}
 
 QUIZZES = {{
-    "ch{number}-q1": Question(
+    "{name}-q1": Question(
         "The question?",
         (
             Option("One answer", "Why it is wrong."),
@@ -240,21 +240,20 @@ def direction(key: str) -> None:
 
 
 def chapter(name: str) -> None:
-    found = re.fullmatch(r"(\d\d)_([a-z]\w*)", name)
-    if found is None:
-        raise SystemExit(f"{name!r}: a chapter is named '18_topic'")
-    number, title = found[1], found[2].replace("_", " ")
+    if not re.fullmatch(r"[a-z][a-z_]*", name):
+        raise SystemExit(f"{name!r}: a chapter is named 'some_topic'")
+    title = name.replace("_", " ").capitalize()
     sys.path.insert(0, str(Path(__file__).parent))
     import notebooks
 
     texts = [
-        ("markdown", f"# {title.capitalize()}\n\nThe question.", []),
+        ("markdown", f"# {title}\n\nThe question.", []),
         ("code", notebooks.SETUP, []),
         ("markdown", "## What could mislead\n\nHow the picture deceives.", []),
-        ("markdown", f"### Exercise {int(number)}.1: Its title\n\nThe task.",
+        ("markdown", "### Exercise 1: Its title\n\nThe task.",
          ["exercise"]),
         ("code", "from dldna.exercises import check\n\nanswer = ...\n"
-         f'check("ch{number}-ex1", answer)', []),
+         f'check("{name}-ex1", answer)', []),
         ("markdown", "The solution.", ["solution"]),
         ("code", 'dldna.book.colophon("digits", seed=0)', ["remove-input"]),
     ]  # fmt: skip
@@ -275,13 +274,16 @@ def chapter(name: str) -> None:
     }
     text = json.dumps(whole, indent=1, ensure_ascii=False, sort_keys=True)
     make(ROOT / "notebooks" / f"{name}.ipynb", text + "\n")
-    make(ROOT / "dldna" / "exercises" / f"ch{number}.py",
-         ANSWERS.format(number=number, title=title))  # fmt: skip
-    insert(
-        ROOT / "_toc.yml",
-        f"      - file: notebooks/{name}.ipynb\n",
-        r"      - file: notebooks/\d\d_",
-    )
+    make(ROOT / "dldna" / "exercises" / f"{name}.py",
+         ANSWERS.format(name=name, Title=title))  # fmt: skip
+    toc = ROOT / "_toc.yml"
+    last = list(notebooks.chapters())[-1]
+    row = rf"( +- file: notebooks/){last}\.ipynb\n( +title: ).*\n"
+    found = re.search(row, toc.read_text(encoding="utf-8"))
+    new = f"{found[0]}{found[1]}{name}.ipynb\n{found[2]}{title}\n"
+    text = toc.read_text(encoding="utf-8").replace(found[0], new)
+    toc.write_text(text, encoding="utf-8")
+    print("two lines in _toc.yml")
 
 
 KINDS = {"optimizer": optimizer, "direction": direction, "chapter": chapter}

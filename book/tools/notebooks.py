@@ -13,6 +13,8 @@ import re
 import sys
 from pathlib import Path
 
+import yaml
+
 BOOK = Path(__file__).resolve().parents[1]
 ROOT = BOOK.parent
 SETUP = (BOOK / "setup_cell.py").read_text(encoding="utf-8").strip()
@@ -34,8 +36,24 @@ TAGS = {  # what a cell may be tagged with, so that a typo is found
 }
 
 
-def paths() -> list[Path]:
-    return sorted((ROOT / "notebooks").glob("*.ipynb"))
+def chapters() -> dict[str, int]:
+    """The chapters in the book's order, each with the number of its part."""
+    found, part = {}, 0
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    for group in toc["parts"]:
+        if group.get("numbered"):
+            part += 1
+            found |= {Path(c["file"]).stem: part for c in group["chapters"]}
+    return found
+
+
+def paths(folder: Path = ROOT / "notebooks") -> list[Path]:
+    """All notebooks: the chapters in the book's order, then the others."""
+    place = {stem: number for number, stem in enumerate(chapters())}
+    return sorted(
+        folder.glob("*.ipynb"),
+        key=lambda path: (place.get(path.stem, len(place)), path.stem),
+    )
 
 
 def read(path: Path) -> dict:

@@ -31,10 +31,10 @@ def _find(kind: str, table: str, name: str) -> Any:
 
 
 def names() -> list[str]:
-    """The names of all exercises, in the book's order.
+    """The names of all exercises, sorted.
 
     Example:
-        >>> "ch00-ex1" in names()
+        >>> "how_to_use-ex1" in names()
         True
     """
     return sorted(_entries("EXERCISES"))
@@ -44,7 +44,7 @@ def check(name: str, answer: Any = ...) -> Verdict:
     """Judge an answer, and say what is wrong with it.
 
     Args:
-        name: the exercise's name, as it stands beside it (``"ch05-ex2"``).
+        name: the exercise's name, as it stands beside it (``"adaptive-ex2"``).
         answer: a number, an array or tensor, or a function, as the
             exercise asks. Left out, or ``...``, it counts as not answered.
 
@@ -58,12 +58,12 @@ def check(name: str, answer: Any = ...) -> Verdict:
         ValueError: no exercise has this name; the message suggests one.
 
     Example:
-        >>> verdict = check("ch00-ex1", 0.2)
-        ch00-ex1: Not yet: too large.
-        >>> verdict = check("ch00-ex1", "a fifth")
-        ch00-ex1: Not yet: a number is asked for; this is text (in quotes).
-        >>> assert check("ch00-ex1", 0.064)
-        ch00-ex1: Right.
+        >>> verdict = check("how_to_use-ex1", 0.2)
+        how_to_use-ex1: Not yet: too large.
+        >>> verdict = check("how_to_use-ex1", 1.0)
+        how_to_use-ex1: Not yet: too large.
+        >>> assert check("how_to_use-ex1", 0.064)
+        how_to_use-ex1: Right.
     """
     kind: Kind = _find("exercise", "EXERCISES", name)
     if answer is ...:
@@ -78,9 +78,9 @@ def quiz(name: str, reveal: bool = False) -> Question:
     """A multiple-choice question; as a cell's last line it shows itself.
 
     Args:
-        name: the question's name (``"ch05-q1"``).
+        name: the question's name (``"adaptive-q1"``).
         reveal: tell right from wrong where the question is a guess that
-            the chapter answers later (``"ch05-predict"``).
+            the chapter answers later (``"adaptive-predict"``).
 
     Returns:
         The question. ``quiz(name).judge("b")`` judges without a mouse.
@@ -89,7 +89,7 @@ def quiz(name: str, reveal: bool = False) -> Question:
         ValueError: no question has this name; the message suggests one.
 
     Example:
-        >>> quiz("ch00-q1").judge("b").right
+        >>> quiz("how_to_use-q1").judge("b").right
         True
     """
     question: Question = _find("question", "QUIZZES", name)

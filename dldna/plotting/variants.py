@@ -74,9 +74,6 @@ def _drawn(figure: Figure, dpi: float) -> np.ndarray:
     """Pixels (rows, columns, 3) from 0 to 1."""
     figure.set_dpi(dpi)
     canvas = FigureCanvasAgg(figure)
-    layout = figure.get_layout_engine()
-    if layout is not None and figure.axes:
-        layout.execute(figure)  # drawing does it once more: it converges
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3] / 255
 
@@ -208,5 +205,5 @@ def _png(pixels: np.ndarray) -> bytes:
     palette = image.getpalette()
     image.putpalette(palette[:at] + list(exact) + palette[at + 3 :])
     file = io.BytesIO()
-    image.save(file, "PNG", optimize=True)
+    image.save(file, "PNG")
     return file.getvalue()

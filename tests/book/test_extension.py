@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "book" / "_ext"))
+sys.path[:0] = [str(ROOT / "book" / "_ext"), str(ROOT / "book" / "tools")]
 from dldna_book import access, api, chapters, execution  # noqa: E402
 
 
@@ -31,7 +31,7 @@ def notebook(*cells):
 
 
 CELLS = (
-    ("markdown", "exercise", ["### Exercise 5.12: Why?\n", "Say *why*."]),
+    ("markdown", "exercise", ["### Exercise 12: Why?\n", "Say *why*."]),
     ("markdown", "solution", ["Because $x$."]),
     ("markdown", "teacher", ["Ask twice."]),
     ("code", "solution", ["x = 1"]),
@@ -43,14 +43,24 @@ def edition(monkeypatch):
     return lambda name: monkeypatch.setenv("DLDNA_EDITION", name)
 
 
+def test_an_old_address_knows_a_page_of_the_book():
+    from dldna_book import moved
+
+    import notebooks
+
+    known = {path.stem for path in notebooks.paths()}
+    assert set(moved.FORMERLY.values()) <= known
+    assert not set(moved.FORMERLY) & known
+
+
 def test_students_see_a_box_a_fold_and_no_notes(edition):
     edition("student")
     box, fold, note, code = (
         cell["source"]
-        for cell in chapters.rewrite(notebook(*CELLS), "05_page")["cells"]
+        for cell in chapters.rewrite(notebook(*CELLS), "adaptive")["cells"]
     )
-    assert "{admonition} Exercise 5.12: Why?" in box
-    assert ":name: ch05-ex12" in box
+    assert "{admonition} Exercise 12: Why?" in box
+    assert ":name: adaptive-ex12" in box
     assert "Say *why*." in box
     assert "{dropdown} Solution" in fold
     assert ":open:" not in fold
@@ -62,7 +72,7 @@ def test_instructors_see_all(edition):
     edition("instructor")
     _, fold, note, _ = (
         cell["source"]
-        for cell in chapters.rewrite(notebook(*CELLS), "05_page")["cells"]
+        for cell in chapters.rewrite(notebook(*CELLS), "adaptive")["cells"]
     )
     assert ":open:" in fold
     assert "For teachers" in note
@@ -112,15 +122,15 @@ def test_a_figure_brings_four_pictures_that_are_fetched_when_seen():
 def test_a_hint_is_folded_for_all(edition, who):
     edition(who)
     cells = notebook(("markdown", "hint", ["Draw it."]))
-    (cell,) = chapters.rewrite(cells, "05_page")["cells"]
+    (cell,) = chapters.rewrite(cells, "adaptive")["cells"]
     assert "{dropdown} Hint" in cell["source"]
     assert "Draw it." in cell["source"]
     assert ":open:" not in cell["source"]
 
 
 def test_an_exercise_without_a_number_is_an_error():
-    with pytest.raises(ValueError, match=r"Exercise 5\.2"):
-        chapters.exercise("What is this?", "05_page")
+    with pytest.raises(ValueError, match="Exercise 2"):
+        chapters.exercise("What is this?", "adaptive")
 
 
 def test_an_exercise_of_a_page_without_a_number_has_the_page_s_name():

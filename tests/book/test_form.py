@@ -14,7 +14,7 @@ import notebooks  # noqa: E402
 FINISHED = [
     path
     for path in notebooks.paths()
-    if path.stem[:2].isdigit() and path.stem not in tool.UNFINISHED
+    if path.stem in notebooks.chapters() and path.stem not in tool.UNFINISHED
 ]
 ENDS = (
     "\n## In three sentences\nSo.\n",
@@ -39,10 +39,10 @@ def chapter(*more, quizzes=6):
             cell("markdown", "# What is it?"),
             cell("code", "import dldna.book", "remove-cell"),
             cell("code", "plotting.playground()"),
-            cell("code", 'quiz("ch12-predict")'),
+            cell("code", 'quiz("planes-predict")'),
             cell("markdown", f"## How it is\n{words}"),
-            *(cell("code", f'quiz("ch12-q{k}")') for k in range(1, quizzes)),
-            cell("code", 'quiz("ch12-predict", reveal=True)'),
+            *(cell("code", f'quiz("planes-q{k}")') for k in range(1, quizzes)),
+            cell("code", 'quiz("planes-predict", reveal=True)'),
             *more,
             cell("markdown", "\n" + "".join(ENDS)),
             *(
@@ -69,7 +69,7 @@ def test_a_chapter_that_is_unfinished_owes_something():
 
 
 def test_a_good_chapter_owes_nothing():
-    found = tool.form(chapter(), "12_planes")
+    found = tool.form(chapter(), "planes")
     assert found.owes == []
     assert (found.questions, found.hints, found.shown) == (6, 3, 8)
 
@@ -80,22 +80,22 @@ def test_a_good_chapter_owes_nothing():
      "axes[0].plot(x)", 'alt = "x"', 'claim("a", 1, "<", 2)', "f(x)  # fmt"],
 )  # fmt: skip
 def test_plumbing_is_found_where_it_is_seen(source):
-    assert len(tool.form(chapter(cell("code", source)), "12_p").owes) == 1
+    assert len(tool.form(chapter(cell("code", source)), "planes").owes) == 1
     folded = cell("code", source, "hide-input")
-    assert tool.form(chapter(folded), "12_p").owes == []
+    assert tool.form(chapter(folded), "planes").owes == []
 
 
 def test_a_figure_that_two_cells_would_show_is_found():
     drawn = "fig, ax = plt.subplots()\nax.plot(x)\n"
     open_ = cell("code", drawn, "hide-input")
-    (owes,) = tool.form(chapter(open_), "12_p").owes
+    (owes,) = tool.form(chapter(open_), "planes").owes
     assert "twice" in owes
     closed = cell("code", drawn + "plt.close(fig)", "hide-input")
-    assert tool.form(chapter(closed), "12_p").owes == []
+    assert tool.form(chapter(closed), "planes").owes == []
 
 
 def test_more_code_than_prose_is_found():
-    found = tool.form(chapter(cell("code", "x = 1\n" * 60)), "12_p")
+    found = tool.form(chapter(cell("code", "x = 1\n" * 60)), "planes")
     assert "of prose" in found.owes[0]
 
 
@@ -104,18 +104,18 @@ def test_a_missing_end_is_found(end):
     made = chapter()
     for one in made["cells"]:
         one["source"] = one["source"].replace(ENDS[end], "")
-    owes = tool.form(made, "12_p").owes
+    owes = tool.form(made, "planes").owes
     assert len(owes) == 1
     assert ENDS[end].splitlines()[1][3:] in owes[0]
     if end == 2:
-        assert tool.form(made, "03_p").owes == []
+        assert tool.form(made, "momentum").owes == []
 
 
 @pytest.mark.parametrize("at", [2, 3])
 def test_a_missing_opening_is_found(at):
-    made = chapter(cell("code", 'quiz("ch12-q9")'))
+    made = chapter(cell("code", 'quiz("planes-q9")'))
     made["cells"][at]["source"] = "x = 1"
-    (owes,) = tool.form(made, "12_p").owes
+    (owes,) = tool.form(made, "planes").owes
     assert ("picture" if at == 2 else "prediction") in owes
 
 
@@ -123,13 +123,13 @@ def test_a_guess_that_nothing_answers_is_found():
     made = chapter()
     for one in made["cells"]:
         one["source"] = one["source"].replace(", reveal=True", "")
-    assert "reveals" in tool.form(made, "12_p").owes[0]
+    assert "reveals" in tool.form(made, "planes").owes[0]
 
 
 def test_questions_hints_levels_and_captions_are_counted():
     made = chapter(cell("code", "plotting.show(fig)", "hide-input"), quizzes=4)
     made["cells"][-1]["metadata"]["tags"] = []
     made["cells"][-2]["source"] = "### E\nDo."
-    owes = " / ".join(tool.form(made, "12_p").owes)
+    owes = " / ".join(tool.form(made, "planes").owes)
     for word in ("4 questions", "1 figures", "2 hints", "'Study'", "'none'"):
         assert word in owes

@@ -95,7 +95,7 @@ def test_other_sentences_are_left_alone(text):
 @pytest.mark.parametrize(
     "text",
     [
-        "In {doc}`05_adaptive` and exercise 5.4 of chapter 5 it is $0.9$.",
+        "In {doc}`adaptive` and exercise 5.4 of chapter 5 it is $0.9$.",
         "It is {glue:text}`rate-0.1`, by `x = 3` and {cite}`he2015delving`.",
         "ResNet-50 and VGG-11 of 2015, on CIFAR-10.",
         "See [figure 3](../a/7.html).",

@@ -19,9 +19,9 @@ TOUCHED = {
         "dldna/landscape/space/named.py",
         "tests/landscape/test_new_way_direction.py",
     },
-    ("chapter", "18_new_topic"): {
-        "notebooks/18_new_topic.ipynb",
-        "dldna/exercises/ch18.py",
+    ("chapter", "new_topic"): {
+        "notebooks/new_topic.ipynb",
+        "dldna/exercises/new_topic.py",
         "_toc.yml",
     },
 }
@@ -80,9 +80,9 @@ def test_what_the_tool_touches(copy, what):
                       "tests/landscape/test_directions.py", "-k",
                       "new_way or every_way or new-way"],
         "chapter": ["tests/exercises", "tests/book/test_notebooks.py", "-k",
-                    "18_new_topic or ch18 or begins_with_its_page",
+                    "new_topic or begins_with_its_page",
                     "--deselect", "tests/book/test_notebooks.py::"
-                    "test_a_chapter_has_five_exercises[18_new_topic]"],
+                    "test_a_chapter_has_five_exercises[new_topic]"],
     }  # fmt: skip
     done = run(copy, "-m", "pytest", "-q", "-p", "no:cacheprovider",
                *tests[what[0]])  # fmt: skip
@@ -94,7 +94,7 @@ def test_what_the_tool_touches(copy, what):
     [
         (("optimizer", "lower"), "begins"),
         (("direction", "New_way"), "some-name"),
-        (("chapter", "topic"), "18_topic"),
+        (("chapter", "18_topic"), "some_topic"),
         (("theorem", "X"), "new.py"),
     ],
 )

@@ -19,11 +19,11 @@ BOX = re.compile(r"```\{admonition\} In print\n(.*?)```", re.DOTALL)
 MARK = re.compile(r"<!--\s*print:\s*([^>]*?)\s*-->")
 # Numbers of ours in a box, which a definition or a derivation gives.
 OURS = {
-    "02_initialization": {"0.81", "2019"},
-    "06_two_weights": {"100"},  # one over the usual decay
-    "07_modern": {"0.4"},  # the rate of the check
-    "14_paths": {"200"},  # checkpoints, in an example
-    "15_connectivity": {"15"},  # a table's sides
+    "initialization": {"0.81", "2019"},
+    "two_weights": {"100"},  # one over the usual decay
+    "modern": {"0.4"},  # the rate of the check
+    "paths": {"200"},  # checkpoints, in an example
+    "connectivity": {"15"},  # a table's sides
 }
 
 

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,11 @@ from scipy import integrate, stats
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "book" / "teachers.md").read_text(encoding="utf-8")
-CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+sys.path.insert(0, str(ROOT / "book" / "tools"))
+import notebooks  # noqa: E402
+
+NUMBER = {stem: k for k, stem in enumerate(notebooks.chapters(), 1)}
+CHAPTERS = [ROOT / "notebooks" / f"{stem}.ipynb" for stem in NUMBER]
 
 
 def numbers(text):
@@ -39,17 +44,18 @@ def told(path):
         text = "".join(cell["source"])
         if "You need" in text:
             first = re.split(r"[.;]\s", text[text.index("You need") :])[0]
-            return {int(n) for n in re.findall(r"`(\d\d)_", first)}
+            named = re.findall(r"{doc}`(?:[^`<]*<)?(\w+)", first)
+            return {NUMBER[stem] for stem in named if stem in NUMBER}
     return set()
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
 def test_the_page_names_what_a_chapter_says_it_needs(path):
-    assert told(path) <= needs()[int(path.stem[:2])]
+    assert told(path) <= needs()[NUMBER[path.stem]]
 
 
 def test_the_page_names_each_chapter_once():
-    assert sorted(needs()) == [int(path.stem[:2]) for path in CHAPTERS]
+    assert sorted(needs()) == [NUMBER[path.stem] for path in CHAPTERS]
 
 
 @pytest.mark.parametrize(

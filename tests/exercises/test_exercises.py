@@ -21,7 +21,7 @@ NO_PAGES = {"answer_kinds", "asking", "questions"}
 
 
 def test_every_name_begins_with_its_page():
-    """ch05.py holds ch05-..., playground.py holds playground-..."""
+    """adaptive.py holds adaptive-..., playground.py holds playground-..."""
     assert exercises.names()
     for found in pkgutil.iter_modules(exercises.__path__):
         if found.name in NO_PAGES:
@@ -42,12 +42,12 @@ def test_no_listed_mistake_is_the_right_answer():
 
 
 def test_unknown_name_suggests_the_nearest():
-    with pytest.raises(ValueError, match="did you mean 'ch00-ex1'"):
-        exercises.check("CH00-ex1", 1)
+    with pytest.raises(ValueError, match="did you mean 'how_to_use-ex1'"):
+        exercises.check("HOW_TO_USE-ex1", 1)
 
 
 def test_no_answer_is_not_an_error(capsys):
-    assert not exercises.check("ch00-ex1")
+    assert not exercises.check("how_to_use-ex1")
     assert "no answer yet" in capsys.readouterr().out
 
 
@@ -299,7 +299,7 @@ def test_function_is_tried_on_all_cases():
 def test_question_has_one_right_answer():
     with pytest.raises(ValueError, match="one right"):
         Question("?", (Option("a", ""), Option("b", "")))
-    question = exercises.quiz("ch00-q1")
+    question = exercises.quiz("how_to_use-q1")
     right = [k for k in question.letters() if question.judge(k).right]
     assert len(right) == 1
     assert "one of a, b, c" in question.judge("z").says

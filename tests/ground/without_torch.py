@@ -82,8 +82,8 @@ def kept() -> None:
     assert "init_table" in stored.names()
     assert stored.stored("init_table")["provenance"]
     with contextlib.redirect_stdout(io.StringIO()) as said:
-        check("ch00-ex1", 0.0)
-    assert said.getvalue().startswith("ch00-ex1")
+        check("how_to_use-ex1", 0.0)
+    assert said.getvalue().startswith("how_to_use-ex1")
 
 
 def refused() -> None:

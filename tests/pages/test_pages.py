@@ -7,6 +7,7 @@ colours, then in dark ones and on a phone; the tests read what was seen.
 import gzip
 import html.parser
 import re
+import sys
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlparse
 
@@ -16,12 +17,18 @@ pytestmark = pytest.mark.page
 
 ROOT = Path(__file__).parents[2]
 HTML = ROOT / "_build" / "html"
+sys.path[:0] = [str(ROOT / "book" / "_ext"), str(ROOT / "book" / "tools")]
+from dldna_book.moved import FORMERLY  # noqa: E402
+
+import notebooks  # noqa: E402
+
 LOCAL = ("file:", "data:", "blob:", "about:", "http://127.0.0.1:")
 PAGES = sorted(
     path.relative_to(HTML).as_posix()
     for path in HTML.rglob("*.html")
     if not {"_static", "_modules", "_sources"} & set(path.parts)
     and path.parent != HTML  # the indexes, the search, a redirect
+    and path.stem not in FORMERLY
 )
 CONTENT = [page for page in PAGES if page.startswith(("book/", "notebooks/"))]
 each_page = pytest.mark.parametrize("name", PAGES)
@@ -115,7 +122,10 @@ def test_still_figures_have_the_page_s_colours_and_letters_to_read(
     pictures = visits(name).pictures
     counts = {where: len(seen) for where, seen in pictures.items()}
     assert len(set(counts.values())) == 1, counts
-    if re.match(r"notebooks/\d\d_", name):  # each chapter has some
+    if (
+        name.removeprefix("notebooks/").removesuffix(".html")
+        in notebooks.chapters()
+    ):
         assert counts["desk, light"] > 0
     for where, kind in {
         "desk, light": "light",
@@ -226,6 +236,16 @@ def test_a_quiz_answers_by_keyboard(offline):
     assert quiz.locator("output").inner_text().startswith("Right.")
     page.keyboard.press("ArrowDown")
     assert quiz.locator("output").inner_text().startswith("Not yet:")
+    page.close()
+
+
+@pytest.mark.parametrize("old", FORMERLY)
+def test_an_old_address_leads_to_the_new_one(old, offline):
+    page = offline.new_page()
+    address = (HTML / "notebooks" / f"{old}.html").as_uri()
+    page.goto(f"{address}?slides#ch{old[:2]}-ex1")
+    new = FORMERLY[old]
+    page.wait_for_url(f"**/{new}.html?slides#{new}-ex1")
     page.close()
 
 

@@ -9,6 +9,7 @@ One idea per file:
 - ``chapters``: exercises, solutions and teacher notes; the two editions
 - ``claims``: a sign behind each sentence that an assertion holds
 - ``quiz``: a multiple-choice question in a page of prose
+- ``moved``: pages at old addresses that go on to the new ones
 - ``access``: small repairs of the HTML
 - ``api``: one place for each public object, links that find it
 """
@@ -17,7 +18,7 @@ from importlib import import_module
 
 PARTS = (
     *("execution", "vendor", "figures", "plotly", "chapters"),
-    *("claims", "quiz", "access", "api"),
+    *("claims", "quiz", "moved", "access", "api"),
 )
 
 

@@ -12,11 +12,10 @@ tag            students' edition             instructors' edition
 ``teacher``    left out                      a box
 =============  ============================  ============================
 
-An exercise starts with a line such as ``### Exercise 5.2: Warm-up``; its
-anchor is then ``ch05-ex2``, the name that :func:`dldna.exercises.check`
-knows. On a page without a number it is ``### Exercise 2: Warm-up``, and the
-anchor begins with the page's name: ``playground-ex2``. Execution sees
-neither tags nor editions: both share one cache.
+An exercise starts with a line such as ``### Exercise 2: Warm-up``; on the
+page ``momentum`` its anchor is then ``momentum-ex2``, the name that
+:func:`dldna.exercises.check` knows. Execution sees neither tags nor editions:
+both share one cache.
 """
 
 import json
@@ -27,7 +26,7 @@ from pathlib import Path
 from docutils import nodes
 from docutils.parsers.rst import Directive
 
-EXERCISE = re.compile(r"#+\s*(Exercise (?:(\d+)\.)?(\d+)\b.*)\n?")
+EXERCISE = re.compile(r"#+\s*(Exercise (\d+)\b(?!\.\d).*)\n?")
 FENCE = ":" * 8
 SHOW = "Show the solution's code"
 HIDE = "Hide the solution's code"
@@ -46,18 +45,16 @@ def exercise(text: str, page: str) -> str:
     match = EXERCISE.match(text)
     if match is None:
         raise ValueError(
-            "an exercise cell starts with '### Exercise 5.2: its title' (on "
-            "a page without a number, '### Exercise 2: its title'), "
+            "an exercise cell starts with '### Exercise 2: its title', "
             f"this one with {text[:40]!r}"
         )
-    title, chapter, number = match.groups()
-    owner = page if chapter is None else f"ch{int(chapter):02d}"
+    title, number = match.groups()
     return directive(
         "admonition",
         title,
         text[match.end() :],
         ":class: dldna-exercise",
-        f":name: {owner}-ex{number}",
+        f":name: {page}-ex{number}",
     )
 
 

@@ -1,4 +1,4 @@
-"""``{quiz} ch05-q1``: a multiple-choice question in a page of prose.
+"""``{quiz} adaptive-q1``: a multiple-choice question in a page of prose.
 
 In a notebook a cell calls :func:`dldna.exercises.quiz` instead; both show
 the same question from the same place.

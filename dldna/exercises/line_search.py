@@ -1,0 +1,134 @@
+"""Chapter 9: line search and flat minima."""
+
+from dldna.exercises.answer_kinds import Array, Number
+from dldna.exercises.questions import Option, Question
+
+EXERCISES = {
+    "line_search-ex1": Array([1.0, 1.0]),
+    "line_search-ex2": Array([3.3, 4.4]),
+    "line_search-ex3": Number(
+        lambda: 10 * 5 / (10 + 5),
+        mistakes={
+            10.0: "that is the loss's own curvature, without smoothing.",
+            15.0: "the sum is the curvature of f plus the spring.",
+        },
+    ),
+}
+
+QUIZZES = {
+    "line_search-predict": Question(
+        "A parabola is fitted to the first point, its slope and the second "
+        "point. Up to the minimum of the parabola, how far is it off the "
+        "loss?",
+        (
+            Option(
+                "By more than half of the loss",
+                "Smooth layers and a short way leave little room to bend.",
+            ),
+            Option(
+                "By some hundredths of the loss, or less",
+                "So one look ahead finds the minimum of this batch.",
+                right=True,
+            ),
+            Option(
+                "Not at all: the loss is a parabola",
+                "It is curved like one only near the start; look far out.",
+            ),
+        ),
+        section="PAL: a parabola along the gradient",
+    ),
+    "line_search-q1": Question(
+        "SAM with 10 epochs is compared with SGD with 10 epochs. Is that "
+        "an equal budget?",
+        (
+            Option("Yes", "Count the gradients that each step takes."),
+            Option(
+                "No: SAM took twice as many gradients",
+                "Each step of SAM evaluates two.",
+                right=True,
+            ),
+            Option(
+                "No: SGD took twice as many steps",
+                "Both took one step for each batch.",
+            ),
+        ),
+    ),
+    "line_search-q2": Question(
+        "PAL's parabola opens downwards (a is not positive). What does PAL "
+        "do?",
+        (
+            Option(
+                "It stays where it is",
+                "The slope still says that it goes down.",
+            ),
+            Option(
+                "It jumps to -b / (2a)",
+                "That is the top of the parabola, and behind the start.",
+            ),
+            Option(
+                "It goes the measuring distance",
+                "There is no minimum to jump to, so the step is a safe one.",
+                right=True,
+            ),
+        ),
+    ),
+    "line_search-q3": Question(
+        "Where does SAM go from w?",
+        (
+            Option(
+                "To the worst nearby point",
+                "It only looks there; then it comes back.",
+            ),
+            Option(
+                "From w, along the gradient at the worst nearby point",
+                "The gradient comes from there, the step starts at w.",
+                right=True,
+            ),
+            Option(
+                "From the worst nearby point, along its gradient",
+                "Then w would climb by rho in each step.",
+            ),
+            Option(
+                "From w, along the mean of two gradients",
+                "The gradient at w only says where to look.",
+            ),
+        ),
+    ),
+    "line_search-q4": Question(
+        "What does a larger gamma do in Entropy-SGD?",
+        (
+            Option(
+                "It smooths less: the lowest point is that of the loss again",
+                "The spring is stiffer, and x' stays near x.",
+                right=True,
+            ),
+            Option(
+                "It smooths more, over a wider neighbourhood",
+                "It is the other way round: gamma is a spring's stiffness.",
+            ),
+            Option(
+                "It makes the walk noisier",
+                "The noise is a setting of its own.",
+            ),
+        ),
+    ),
+    "line_search-q5": Question(
+        "A network found by SAM has a smaller largest eigenvalue than one "
+        "found by SGD. What follows?",
+        (
+            Option(
+                "It generalizes better",
+                "That would have to be measured on data of its own.",
+            ),
+            Option(
+                "Its loss is lower",
+                "Flat is not low: the eigenvalue is about curvature.",
+            ),
+            Option(
+                "In these coordinates it lies on flatter ground, no more",
+                "Rescaled layers change the eigenvalue, not the function.",
+                right=True,
+            ),
+        ),
+    ),
+}
