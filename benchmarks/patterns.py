@@ -161,7 +161,7 @@ def main() -> None:
             row = [getattr(m, name) for name in MEASURES]
             found.setdefault(kind, []).append(row)
             if kind == "fitted":
-                correlation.append(plane.notes["correlation"])
+                correlation.append(plane.notes["fit"]["correlation"])
             print(i, kind, np.round(row, 3), flush=True)
     found = {k: np.array(v) for k, v in found.items()}
     text = table(found, correlation, time.perf_counter() - began)

@@ -63,7 +63,7 @@ def fit_plane(
 
     Returns:
         The plane. To draw it, load its ``origin`` into a copy of the
-        model, and hand the plane to :func:`surface`. ``notes`` has
+        model, and hand the plane to :func:`surface`. ``notes["fit"]`` has
         ``correlation`` and ``error`` (root mean square) with the picture,
         before the last step, and ``moved``, the distance of the origin
         from the weights.
@@ -78,7 +78,7 @@ def fit_plane(
         >>> wanted = [[0.0, 1.0], [1.0, 0.0]]
         >>> plane = fit_plane(net, nn.MSELoss(), (x, x[:, :1]), wanted,
         ...                   steps=50, lr=0.1)
-        >>> bool(plane.notes["correlation"] > 0.95)
+        >>> bool(plane.notes["fit"]["correlation"] > 0.95)
         True
 
     References:
@@ -128,7 +128,7 @@ def fit_plane(
         "steps": steps,
         "seed": seed,
     }
-    return _plane(f, made, notes)
+    return _plane(f, made, {"fit": notes})
 
 
 def _heights(heights: Any) -> np.ndarray:

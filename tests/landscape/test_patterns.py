@@ -48,7 +48,14 @@ def test_the_losses_on_a_fitted_plane_are_those_of_the_picture():
     plane = fitted(steps=200)
     found = losses(net(), plane, 3, batch())
     assert np.corrcoef(found.ravel(), PICTURE.ravel())[0, 1] > 0.97
-    assert plane.notes["correlation"] > 0.97
+    assert plane.notes["fit"]["correlation"] > 0.97
+    model = net()
+    model.load_state_dict(plane.origin)
+    drawn = landscape.surface(
+        model, F.cross_entropy, batch(), plane, resolution=3
+    )
+    np.testing.assert_allclose(drawn.losses, found, rtol=1e-4)
+    assert drawn.provenance.notes["fit"] == plane.notes["fit"]
 
 
 @pytest.mark.full
@@ -91,7 +98,7 @@ def test_one_point_after_the_other_gives_the_same(monkeypatch):
 def test_a_plane_through_the_own_weights_and_of_one_layer():
     plane = fitted(steps=20, origin=False, params=["2.weight"])
     torch.testing.assert_close(plane.origin, params.of(net()), rtol=0, atol=0)
-    assert plane.notes["moved"] == 0
+    assert plane.notes["fit"]["moved"] == 0
     for vector in plane.vectors:
         moved = {k for k, v in vector.items() if bool((v != 0).any())}
         assert moved == {"2.weight"}
