@@ -26,9 +26,10 @@ class PlaneMeasures:
     Args:
         contrast: standard deviation of the losses over that on random
             planes through the same origin, with directions of the same
-            lengths; about 1 for a random plane.
+            lengths; about 1 for such a plane (filter-normalised directions
+            are none: they are long where the filters are).
         aim: how much more of the squared gradient lies in the plane than
-            in a random one, mean over points; about 1 for a random plane.
+            in a random one, mean over points; about 1 for such a plane.
         roughness: squared difference of each loss to the mean of its four
             neighbours, over the squared difference to the mean of all.
         elsewhere: correlation of the losses with those on other samples;
@@ -81,7 +82,8 @@ def plane_measures(
             directions.
 
     Example:
-        >>> net, x = nn.Linear(40, 1), torch.randn(60, 40)
+        >>> from dldna.landscape import Direction
+        >>> net, x = nn.Linear(40, 1), torch.eye(40)
         >>> origin = params.of(net)
         >>> g = torch.Generator().manual_seed(0)
         >>> pair = [Direction(params.randn_like(origin, g)) for _ in "ab"]

@@ -155,7 +155,8 @@ def convexity_map(
         _fill(walk, run, None if out is None else Store(out, "a map"))
     path = {}
     if shadow is not None:
-        path = {"path_coords": shadow.coords, "path_distance": shadow.distance}
+        path["path_coords"] = shadow.coords
+        path["path_distance"] = shadow.distances
     record = ConvexityMap(
         *run.axes,
         **walk.values,

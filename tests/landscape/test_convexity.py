@@ -237,6 +237,29 @@ def test_what_is_not_finite_stays_so_and_the_walk_goes_on():
     )
 
 
+@pytest.mark.full
+def test_a_path_is_projected_onto_the_map(tmp_path):
+    model, data = net(), batch()
+    with landscape.Recorder(tmp_path / "run") as recorder:
+        for step in range(3):
+            recorder.record(model, step)
+            with torch.no_grad():
+                for k, p in enumerate(model.parameters()):
+                    p.add_(0.1 * (1 + step) ** k)
+        recorder.record(model, 3)
+    path = landscape.Trajectory(tmp_path / "run")
+    found = landscape.convexity_map(
+        model, F.cross_entropy, data, "pca", "path", 2, trajectory=path
+    )
+    right = landscape.surface(
+        model, F.cross_entropy, data, "pca", "path", 2, trajectory=path
+    )
+    np.testing.assert_array_equal(found.path_coords, right.path_coords)
+    np.testing.assert_array_equal(found.path_distance, right.path_distance)
+    line = plotting.convexity(found).lines[-1]
+    np.testing.assert_array_equal(line.get_xydata(), found.path_coords)
+
+
 WRONG = {
     "tol": ({"tol": 0}, "tol"),
     "way": ({"way": "reserve"}, "did you mean 'reverse'"),
