@@ -6,7 +6,7 @@ loaded without running anything.
 """
 
 from dldna.records.base import Provenance, Record, derived_from, versions
-from dldna.records.convexity import ConvexityMap
+from dldna.records.curvature_map import ConvexityMap
 from dldna.records.kinds import (
     Density,
     Estimate,
