@@ -67,7 +67,7 @@ def to_package(state: State, jobs: list[Job]) -> str:
 
 def of_no_file(found: dict[str, dict]) -> dict[str, dict]:
     """The results whose numbers have no file of their own."""
-    own = {"plane", *reading_jobs.MAKERS}
+    own = {"plane", "convexity", *reading_jobs.MAKERS}
     return {
         name: kept
         for name, kept in found.items()

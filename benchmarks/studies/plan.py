@@ -3,7 +3,7 @@
 import itertools
 from dataclasses import replace
 
-from benchmarks.studies import planes, reading_jobs
+from benchmarks.studies import convexity, planes, reading_jobs
 from benchmarks.studies.jobs import Job, Search, Table, Training, searched
 
 PATH = {"points": (10, 10, 4)}
@@ -35,6 +35,7 @@ def jobs() -> list[Job]:
         *depth(32, "B"),
         *depth(44, "B"),
         *ninety(),
+        *convexity.jobs(),
         *batches(),
         *spread(),
         *arenas(),

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 from torch.nn import functional as F
 
-from benchmarks.studies import networks
+from benchmarks.studies import convexity, networks
 from benchmarks.studies.desk import chosen_images
 from benchmarks.studies.jobs import Table
 from benchmarks.studies.state import State
@@ -114,7 +114,8 @@ def stored_networks(
         names: of the trainings.
 
     Returns:
-        By name: ``setting``, ``training``, and ``surfaces`` by strategy.
+        By name: ``setting``, ``training``, ``surfaces`` by strategy, and
+        ``convexity``, where there is a map.
     """
     found = {}
     for name in names:
@@ -140,6 +141,9 @@ def stored_networks(
             "training": training,
             "surfaces": surfaces,
         }
+        curved = convexity.map_of(results, name)
+        if curved is not None:
+            found[name]["convexity"] = curved
     return found
 
 

@@ -19,6 +19,7 @@ TINY = {
         ("of", "vgg11"), ("strategy", "pca"), ("resolution", 3),
         ("images", 20), ("statistics", "eval"),
     ),
+    "convexity": (("of", "vgg11"), ("resolution", 2), ("images", 20)),
     "scheme": (("scheme", "orthogonal"), ("images", 512), ("epochs", 1)),
     "reading-optimizer": (("name", "Muon"), *READING, ("seeds", 2)),
     "reading-classes": (("kind", "even"), *READING, ("seeds", 1)),

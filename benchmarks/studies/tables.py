@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from benchmarks.studies import planes, reading_jobs, smoke
+from benchmarks.studies import convexity, planes, reading_jobs, smoke
 from benchmarks.studies.desk import Desk, Paused
 from benchmarks.studies.jobs import Table
 from benchmarks.studies.state import strict
@@ -46,12 +46,12 @@ def run_table(desk: Desk, job: Table, source: str) -> dict[str, Any]:
     work = desk.state.folder / "tables" / job.name
     out = work / "found.json"
     options = plain(dict(job.options))
-    if job.make in ("tournament", "plane"):
+    if job.make in ("tournament", "plane", "convexity"):
         options |= {"source": source, "work": str(work)}
         options["device"] = desk.device
     if job.make in reading_jobs.MAKERS:
         options["work"] = str(work)
-    if job.make == "plane":
+    if job.make in ("plane", "convexity"):
         options["folder"] = str(desk.state.folder)
     command = [sys.executable, "-m", "benchmarks.studies.tables"]
     command += [job.make, str(out), json.dumps(options)]
@@ -166,11 +166,17 @@ def plane(source: str, **options: Any) -> dict:
     return planes.plane(images_of(source), **options)
 
 
+def convexity_map(source: str, **options: Any) -> dict:
+    """See :func:`benchmarks.studies.convexity.convexity`."""
+    return convexity.convexity(images_of(source), **options)
+
+
 MAKERS = {
     "tournament": tournament_of,
     "mup": mup,
     "scheme": scheme,
     "plane": plane,
+    "convexity": convexity_map,
     **reading_jobs.MAKERS,
 }
 

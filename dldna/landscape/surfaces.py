@@ -9,37 +9,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from dldna import batches as batching
-from dldna.checks import (
-    count,
-    folder,
-    processes,
-    renamed,
-    whole,
-)
+from dldna.checks import folder, processes, renamed, whole
 from dldna.guard import untouched
 from dldna.landscape.paths.trajectory import opened
+from dldna.landscape.planned import planned
 from dldna.landscape.scan.estimate import Cost, memory
-from dldna.landscape.scan.grid import axes, extent_of
-from dldna.landscape.scan.options import (
-    buffer_steps,
-    check_budget,
-    job_options,
-)
-from dldna.landscape.scan.pool import Job, workers
-from dldna.landscape.scan.scan import Scan
-from dldna.landscape.scan.timing import LEAST_SAMPLES
-from dldna.landscape.space.directions import Given
-from dldna.landscape.space.plane import Plane, angle
-from dldna.landscape.space.stored import remembered
-from dldna.objective import (
-    accepts_objective,
-    check_call,
-    check_limit,
-    check_loss,
-    check_model,
-)
-from dldna.objective.own_loss import resolved
+from dldna.landscape.scan.pool import workers
+from dldna.objective import accepts_objective, check_model
 from dldna.records import Surface
 
 
@@ -181,7 +157,7 @@ def surface(
         out = folder("out", out)
     trajectory = opened(trajectory)
     with untouched(model) as [kept]:
-        chosen, plane, shadow, run = _prepare(
+        chosen, plane, shadow, run = planned(
             model, loss_fn, data, directions, extent, resolution, budget_s,
             out, seed, metrics, statistics, way, dtype, limit,
             budget_points, orthogonal, vectors, trajectory, others, pairs,
@@ -257,7 +233,7 @@ def cost(*args, **kwargs) -> Cost:
     given["trajectory"] = opened(given["trajectory"])
     with untouched(model) as [kept]:
         start = time.perf_counter()
-        run = _prepare(**given, out=None, start=start, kept=kept)[-1]
+        run = planned(**given, out=None, start=start, kept=kept)[-1]
         whole = run.samples
         seconds, done = run.cost(out, n_jobs)
     return Cost(
@@ -270,60 +246,3 @@ def cost(*args, **kwargs) -> Cost:
         samples_in_all=whole,
         memory=memory(run.job.origin, len(run.job.directions)),
     )
-
-
-def _prepare(
-    model, loss_fn, data, directions, extent, resolution, budget_s, out,
-    seed, metrics, statistics, way, dtype, limit, budget_points,
-    orthogonal, vectors, trajectory, others, pairs, params, start, kept,
-):  # fmt: skip
-    """Check everything; choose directions and grid."""
-    check_budget(budget_s, budget_points)
-    count("pairs", pairs)
-    loss_fn, data = resolved(loss_fn, data, model)
-    check_loss(loss_fn, data)
-    held = batching.held(data, limit)
-    samples = sum(batching.size(b) for b in held)
-    if budget_s is not None and samples > LEAST_SAMPLES:
-        for batch in held:
-            batching.check_sliced(batch, f"budget_s={budget_s}")
-    check_limit(model, loss_fn, held)
-    check_call(model, loss_fn, held, data)
-    towards = isinstance(directions, str) and directions == "checkpoints"
-    moving = towards and any(b.is_floating_point() for b in model.buffers())
-    if statistics is None:
-        between = "recalibrate" if orthogonal else "interpolate"
-        statistics = between if moving else "eval"
-    options = job_options(held, metrics, statistics, dtype, way)
-    given = Given(
-        model=model,
-        loss_fn=loss_fn,
-        data=held,
-        seed=seed,
-        vectors=vectors,
-        trajectory=trajectory,
-        others=others,
-        pairs=pairs,
-        params=params,
-    )
-    chosen = remembered(out, directions, given, orthogonal)
-    plane = Plane(kept.weights(model), chosen, given.notes)
-    plane.notes.update(angle(plane) | given.moved)
-    shadow = None if trajectory is None else trajectory.project(plane)
-    if options["statistics"] == "interpolate":
-        options["buffer_directions"] = buffer_steps(model, others)
-    job = Job(model, loss_fn, held, plane.origin, plane.vectors, options)
-    grid = axes(extent_of(extent, shadow), resolution)
-    ends = []
-    if towards and not orthogonal:
-        ends = [*zip(((1.0, 0.0), (0.0, 1.0)), others, strict=True)]
-    run = Scan(
-        job,
-        data,
-        axes=grid,
-        ends=ends,
-        start=start,
-        budget_s=budget_s,
-        budget_points=budget_points,
-    )
-    return chosen, plane, shadow, run

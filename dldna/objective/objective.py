@@ -128,6 +128,7 @@ class Objective(Held):
         self.cast = {"device": self.device, "dtype": self.dtype}
         kinds = {p.dtype for p in named.values() if p.is_floating_point()}
         self.mixed = len(kinds) > 1
+        self.buffers = model.named_buffers
         self.held = bt.held(data, limit)
         to = {"device": self.device} if self.mixed else self.cast
         own = {} if self.mixed else {"dtype": first.dtype}
@@ -214,10 +215,7 @@ class Objective(Held):
             moved = {k: self._typed(point[k].detach()) for k in self.names}
             if self.writes:
                 moved = {k: v.clone() for k, v in moved.items()}
-            buffers = {
-                k: self._typed(b.detach())
-                for k, b in self.model.named_buffers()
-            }
+            buffers = {k: self._typed(b.detach()) for k, b in self.buffers()}
             put(self._rest | moved, buffers)
             named = dict(self.model.named_parameters())
             yield [named[k] for k in self.names]

@@ -3,6 +3,7 @@ returns the axis. Nothing here computes what it draws."""
 
 from dldna import old_paths
 from dldna.plotting.accessible import alt_text, show
+from dldna.plotting.curvature_maps import convexity
 from dldna.plotting.embeddings import weight_space
 from dldna.plotting.fits import well_fits
 from dldna.plotting.homology import (
@@ -47,6 +48,7 @@ __all__ = [
     "branches",
     "contour",
     "contours_3d",
+    "convexity",
     "critical_points",
     "curves",
     "density",

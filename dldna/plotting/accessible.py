@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from dldna.plotting import variants
 from dldna.records import (
+    ConvexityMap,
     History,
     Line,
     Motion,
@@ -127,7 +128,7 @@ def alt_text(record: Record) -> str:
     """Say what a picture of a record shows: ranges, minimum, trend.
 
     Args:
-        record: a History, Line, Surface, Spectrum or Motion.
+        record: a History, Line, Surface, ConvexityMap, Spectrum or Motion.
 
     Returns:
         One or two sentences.
@@ -179,6 +180,20 @@ def _surface_words(r: Surface) -> str:
     )
 
 
+def _convexity_words(r: ConvexityMap) -> str:
+    z = r.ratio
+    ok = np.isfinite(z)
+    if not ok.any():
+        return "Ratio of curvatures on a plane: no value is finite."
+    i, j = np.abs(r.alphas).argmin(), np.abs(r.betas).argmin()
+    return (
+        "Smallest over largest curvature in magnitude on a plane of "
+        f"{len(r.alphas)} by {len(r.betas)} points: between "
+        f"{z[ok].min():.3g} and {z[ok].max():.3g}, median "
+        f"{np.median(z[ok]):.3g}, {z[i, j]:.3g} at the centre." + _bad(z)
+    )
+
+
 def _history_words(r: History) -> str:
     if len(r.epochs) == 0:
         return "A training run without a finished epoch."
@@ -219,6 +234,7 @@ def _motion_words(r: Motion) -> str:
 _WORDS = {
     Line: _line_words,
     Surface: _surface_words,
+    ConvexityMap: _convexity_words,
     History: _history_words,
     Spectrum: _spectrum_words,
     Motion: _motion_words,

@@ -6,6 +6,7 @@ loaded without running anything.
 """
 
 from dldna.records.base import Provenance, Record, derived_from, versions
+from dldna.records.curvature_map import ConvexityMap
 from dldna.records.kinds import (
     Density,
     Estimate,
@@ -19,6 +20,7 @@ from dldna.records.kinds import (
 from dldna.records.surface import Surface
 
 __all__ = [
+    "ConvexityMap",
     "Density",
     "Estimate",
     "History",

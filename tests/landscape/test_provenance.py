@@ -116,6 +116,7 @@ def pca(_):
 # Results of a model: how each is made, and which facts it cannot know.
 MADE = {
     "surface": (of_call(landscape.surface, resolution=3), ()),
+    "convexity map": (of_call(landscape.convexity_map, resolution=2), ()),
     "line": (
         lambda data: landscape.line(
             net(), net(1), F.cross_entropy, data, resolution=5

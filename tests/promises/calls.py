@@ -186,6 +186,12 @@ def _surface_on_disk(case):
         _surface(out=folder)(case)
 
 
+def _random_plane(model):
+    like, draw = params.of(model), torch.Generator().manual_seed(0)
+    pair = [params.randn_like(like, draw) for _ in range(2)]
+    return landscape.Plane(like, [landscape.Direction(d) for d in pair])
+
+
 def _line(**options):
     return lambda c: landscape.line(
         c.model, other(c), c.loss, c.data, resolution=3, **options
@@ -313,6 +319,13 @@ CALLS = {
     "landscape.Trajectory.final": _final,
     "landscape.Slice.of": _slice,
     "landscape.band": _of(landscape.band, seeds=range(2), resolution=3),
+    "landscape.convexity_map": _of(landscape.convexity_map, resolution=2),
+    "landscape.fit_plane": _of(
+        landscape.fit_plane, heights=np.eye(2), steps=1
+    ),
+    "landscape.plane_measures": lambda c: landscape.plane_measures(
+        c.model, c.loss, c.data, _random_plane(c.model), resolution=3
+    ),
     "landscape.curves.check_spec": _check_spec,
     "landscape.curves.fit_curve": (
         lambda c: connectivity.fit_curve(

@@ -19,7 +19,7 @@ from dldna.landscape.curvature.culprits import (
     culprit,
     explained,
 )
-from dldna.objective import Objective
+from dldna.objective import NotFinite, Objective
 
 FEW = 2  # samples of a check
 # Steps of differences: small ones meet no kink, large ones no rounding, and a
@@ -125,7 +125,7 @@ def check_finite(operator: Any, out: Tensor) -> None:
     """Refuse a product that is not finite, with the names of its tensors.
 
     Raises:
-        ValueError: an entry is NaN or infinite.
+        NotFinite: an entry is NaN or infinite.
     """
     if bool(torch.isfinite(out).all()):
         return
@@ -134,7 +134,7 @@ def check_finite(operator: Any, out: Tensor) -> None:
         for name, part in operator.cut(out).items()
         if not bool(torch.isfinite(part).all())
     ]
-    raise ValueError(
+    raise NotFinite(
         "a product with the matrix of curvature is not finite in "
         f"{', '.join(bad[:3])}: look for a norm or a root at 0, for NaN "
         "or very large parameters, or use float64; params= leaves "

@@ -27,6 +27,7 @@ class Store:
 
     Args:
         folder: where; made if it is missing.
+        what: what is kept there, a noun phrase.
 
     Raises:
         NotADirectoryError: there is a file.
@@ -42,7 +43,8 @@ class Store:
         ([3], array([ 1., nan]))
     """
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path, what: str = "a surface"):
+        self.what = what
         self.folder = checks.folder("out", folder)
         self.plan_file = self.folder / "plan.json"
 
@@ -91,7 +93,7 @@ class Store:
         other = [k for k in identity if known.get(k) != identity[k]]
         if other:
             raise ValueError(
-                f"{self.folder} holds a surface with other "
+                f"{self.folder} holds {self.what} with other "
                 f"{' and '.join(other)}; the two cannot be mixed. Choose "
                 "another folder, or delete this one to start afresh."
                 + (
@@ -144,7 +146,7 @@ class Store:
         Raises:
             RuntimeError: on entering, if somebody else is writing here.
         """
-        return locked(self.folder, "computing a surface")
+        return locked(self.folder, f"computing {self.what}")
 
 
 def _sound(found: dict[str, Any]) -> dict[str, Any]:
