@@ -1,4 +1,4 @@
-"""Connectivity and weight space."""
+"""Connectivity: ways between two networks."""
 
 from itertools import permutations
 
@@ -38,14 +38,6 @@ EXERCISES = {
             ([[1, 2, 3], [3, 1, 2], [2, 3, 1]],),
             ([[5, 4, 0], [4, 0, 0], [0, 0, 1]],),
         ],
-    ),
-    "connectivity-ex6": Number(
-        2.0,
-        rtol=0.05,
-        mistakes={
-            40.0: "that is the way in one direction.",
-            4.0: "that is the square of the distance.",
-        },
     ),
 }
 

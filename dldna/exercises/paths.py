@@ -1,4 +1,4 @@
-"""Paths."""
+"""Paths of training, and what noise makes of them."""
 
 import numpy as np
 
@@ -41,7 +41,15 @@ EXERCISES = {
             5 - 13**0.5: "the lengths do not subtract, their squares do.",
         },
     ),
-    "paths-ex4": Function(
+    "paths-ex4": Number(
+        2.0,
+        rtol=0.05,
+        mistakes={
+            40.0: "that is the way in one direction.",
+            4.0: "that is the square of the distance.",
+        },
+    ),
+    "paths-ex5": Function(
         _coordinates, [(_WALK,), (3 * _WALK[::-1] + 1,)], rtol=1e-6
     ),
 }

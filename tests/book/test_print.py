@@ -24,7 +24,6 @@ OURS = {
     "two_weights": {"100"},  # one over the usual decay
     "modern": {"0.4"},  # the rate of the check
     "paths": {"200"},  # checkpoints, in an example
-    "connectivity": {"15"},  # a table's sides
 }
 
 
