@@ -235,3 +235,35 @@ def test_a_bibliography_is_no_list_of_items():
     context = {"body": '<p><div role="list" class="citation-list">'}
     access.repair(None, "", "", context, None)
     assert "role" not in context["body"]
+
+
+def test_chapters_are_run_ahead_and_once(tmp_path):
+    """What runs is kept, also where another fails; it is not run again."""
+    import nbformat
+    from jupyter_cache import get_cache
+
+    seen = tmp_path / "seen"
+    sources = {
+        "good": f"open({str(seen)!r}, 'a').write('x')\nprint(6 * 7)",
+        "bad": "1 / 0",
+    }
+    for name, source in sources.items():
+        cells = [nbformat.v4.new_code_cell(source)]
+        made = nbformat.v4.new_notebook(cells=cells)
+        made.metadata["kernelspec"] = {"name": "python3", "display_name": "x"}
+        nbformat.write(made, tmp_path / f"{name}.ipynb")
+    config = SimpleNamespace(
+        nb_execution_mode="cache",
+        nb_execution_timeout=60,
+        nb_execution_cache_path=str(tmp_path / "cache"),
+    )
+    env = SimpleNamespace(doc2path=lambda name: tmp_path / f"{name}.ipynb")
+    app = SimpleNamespace(config=config)
+    for _ in "ab":
+        execution.run_ahead(app, env, ["good", "bad"])
+    assert seen.read_text() == "x"
+    cache = get_cache(config.nb_execution_cache_path)
+    good = nbformat.read(tmp_path / "good.ipynb", as_version=4)
+    _, ran = cache.merge_match_into_notebook(good)
+    assert ran.cells[0].outputs[0].text == "42\n"
+    assert len(cache.list_cache_records()) == 1

@@ -8,8 +8,16 @@ in a folder named by a hash of all that an output can depend on.
 import hashlib
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import nbformat
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
+from jupyter_cache.executors.utils import single_nb_execution
+from sphinx.util import logging
+
+logger = logging.getLogger(__name__)
 KEPT = 3  # caches of earlier states that stay, to switch back cheaply
 
 
@@ -49,6 +57,49 @@ def prepare(app, config) -> None:
     os.environ["IPYTHONDIR"] = str(ipython_folder(root / "_build"))
 
 
+def run_ahead(app, env, docnames) -> None:
+    """Run the chapters that the cache lacks, several at a time.
+
+    MyST-NB would run one after the other, each on one thread. What fails
+    here is left to it: it tries again, and says what is wrong.
+    """
+    if app.config.nb_execution_mode != "cache":
+        return
+    cache = get_cache(app.config.nb_execution_cache_path)
+    waiting = []
+    for name in docnames:
+        path = Path(env.doc2path(name))
+        if path.suffix == ".ipynb":
+            notebook = nbformat.read(path, as_version=4)
+            try:
+                cache.match_cache_notebook(notebook)
+            except KeyError:
+                waiting.append((path, notebook))
+    waiting.sort(key=lambda item: -item[0].stat().st_size)  # long ones first
+
+    def run(item):
+        path, notebook = item
+        seconds = app.config.nb_execution_timeout
+        return (
+            path,
+            notebook,
+            single_nb_execution(
+                notebook, str(path.parent), seconds, allow_errors=False
+            ),
+        )
+
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        for path, notebook, done in pool.map(run, waiting):
+            logger.info("ran %s in %.0f s", path.name, done.time)
+            if done.err is None:
+                data = {"execution_seconds": done.time}
+                cache.cache_notebook_bundle(
+                    CacheBundleIn(notebook, str(path), data=data),
+                    check_validity=False,
+                    overwrite=True,
+                )
+
+
 def ipython_folder(build: Path) -> Path:
     """Settings of our own: only errors of the kernel itself are shown."""
     folder = build / ".ipython"
@@ -61,3 +112,4 @@ def ipython_folder(build: Path) -> Path:
 
 def setup(app) -> None:
     app.connect("config-inited", prepare)
+    app.connect("env-before-read-docs", run_ahead)
