@@ -8,7 +8,9 @@ in a folder named by a hash of all that an output can depend on.
 import hashlib
 import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 
 import nbformat
@@ -70,34 +72,42 @@ def run_ahead(app, env, docnames) -> None:
     for name in docnames:
         path = Path(env.doc2path(name))
         if path.suffix == ".ipynb":
-            notebook = nbformat.read(path, as_version=4)
             try:
-                cache.match_cache_notebook(notebook)
+                cache.match_cache_notebook(nbformat.read(path, as_version=4))
             except KeyError:
-                waiting.append((path, notebook))
-    waiting.sort(key=lambda item: -item[0].stat().st_size)  # long ones first
+                waiting.append(path)
+    waiting.sort(key=lambda path: -path.stat().st_size)  # long ones first
+    seconds = repeat(app.config.nb_execution_timeout)
+    at_once = min(4, os.cpu_count() or 1)
+    with ProcessPoolExecutor(at_once, get_context("spawn")) as pool:
+        for path, done in zip(
+            waiting, pool.map(run, waiting, seconds), strict=True
+        ):
+            if done is None:
+                continue
+            notebook, took = done
+            logger.info("ran %s in %.0f s", path.name, took)
+            cache.cache_notebook_bundle(
+                CacheBundleIn(
+                    nbformat.reads(notebook, as_version=4),
+                    str(path),
+                    data={"execution_seconds": took},
+                ),
+                check_validity=False,
+                overwrite=True,
+            )
 
-    def run(item):
-        path, notebook = item
-        seconds = app.config.nb_execution_timeout
-        return (
-            path,
-            notebook,
-            single_nb_execution(
-                notebook, str(path.parent), seconds, allow_errors=False
-            ),
+
+def run(path: Path, seconds: int) -> tuple[str, float] | None:
+    """A chapter with its outputs, and how long it took; None if it fails."""
+    notebook = nbformat.read(path, as_version=4)
+    try:
+        done = single_nb_execution(
+            notebook, str(path.parent), seconds, allow_errors=False
         )
-
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        for path, notebook, done in pool.map(run, waiting):
-            logger.info("ran %s in %.0f s", path.name, done.time)
-            if done.err is None:
-                data = {"execution_seconds": done.time}
-                cache.cache_notebook_bundle(
-                    CacheBundleIn(notebook, str(path), data=data),
-                    check_validity=False,
-                    overwrite=True,
-                )
+    except Exception:  # a kernel that died, say
+        return None
+    return None if done.err else (nbformat.writes(notebook), done.time)
 
 
 def ipython_folder(build: Path) -> Path:
