@@ -131,4 +131,23 @@ QUIZZES = {
             ),
         ),
     ),
+    "line_search-q6": Question(
+        "SGD, SAM and Entropy-SGD with a walk of eight get 256 gradients "
+        "each. How often does each move its weights for good?",
+        (
+            Option(
+                "256 times each",
+                "SAM's first gradient only says where to look.",
+            ),
+            Option(
+                "256, 128 and 32 times",
+                "One, two and eight gradients go into each of their steps.",
+                right=True,
+            ),
+            Option(
+                "256, 128 and 128 times",
+                "Entropy-SGD spends a whole walk on a step.",
+            ),
+        ),
+    ),
 }

@@ -129,4 +129,23 @@ QUIZZES = {
             ),
         ),
     ),
+    "schedules-q6": Question(
+        "Before its first step at the full rate, Adam sees fifty batches "
+        "without moving. In the steep network, what does that show?",
+        (
+            Option(
+                "That a warm-up is needed because the second moment is young",
+                "It is old by then, and the runs end worse, not better.",
+            ),
+            Option(
+                "That a warm-up needs small moves, not only old averages",
+                "Waiting gives the averages and not the flatter ground.",
+                right=True,
+            ),
+            Option(
+                "Nothing: it had fewer steps",
+                "It had as many steps that move as the others.",
+            ),
+        ),
+    ),
 }
