@@ -10,6 +10,13 @@ from dldna.training.dynamics import (
     stability_threshold,
 )
 from dldna.training.evaluation import evaluate
+from dldna.training.flows import (
+    Flow,
+    FlowRule,
+    central_flow,
+    gradient_flow,
+    stable_flow,
+)
 from dldna.training.loop import DivergenceWarning, train
 from dldna.training.range_test import RateRange, lr_range
 from dldna.training.statistics import (
@@ -45,6 +52,11 @@ from dldna.training.tournament import (
 from dldna.training.two_weights import SlicePaths, slice_paths
 
 __all__ = [
+    "stable_flow",
+    "gradient_flow",
+    "central_flow",
+    "FlowRule",
+    "Flow",
     "CONTESTANTS",
     "Arena",
     "Callback",
