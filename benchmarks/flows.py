@@ -23,7 +23,6 @@ from torch.nn import functional as F
 
 from dldna import training
 from dldna.data import load
-from dldna.landscape import Operator
 from dldna.landscape.curvature.lanczos import lanczos
 
 IMAGES = 100
@@ -75,6 +74,7 @@ def images() -> tuple[torch.Tensor, torch.Tensor]:
     """The first images of the embedded clothes, at half the resolution."""
     data = load("clothes")
     x = F.avg_pool2d(data.train_x[:IMAGES].double(), 2)
+    x = x - x.mean(0)
     return x, data.train_y[:IMAGES]
 
 
@@ -113,39 +113,47 @@ class Run:
             for _ in range(WARM):
                 self.step()
 
+    def value(self) -> torch.Tensor:
+        """The loss on all the data."""
+        output = self.model(self.data[0])
+        plain = isinstance(self.loss, nn.Module)
+        return self.loss(output, self.data[1] if plain else self.data)
+
     def step(self) -> float:
         """One step; the loss before it."""
         self.opt.zero_grad()
-        output = self.model(self.data[0])
-        plain = isinstance(self.loss, nn.Module)
-        loss = self.loss(output, self.data[1] if plain else self.data)
+        loss = self.value()
         loss.backward()
         self.opt.step()
         return float(loss.detach())
 
     def weights(self) -> torch.Tensor:
         """All weights, one vector."""
-        return torch.cat([p.detach().reshape(-1) for p in self.opt_params()])
+        return torch.cat([p.detach().reshape(-1) for p in self.params()])
 
-    def opt_params(self) -> list[nn.Parameter]:
+    def params(self) -> list[nn.Parameter]:
         """The weights in the model's order."""
         return list(self.model.parameters())
 
     def sharpness(self) -> float:
         """The largest eigenvalue, of P^-1 H where there is a P."""
-        H = Operator(self.model, self.loss, self.data)
+        params = self.params()
         p = training.preconditioner(self.model, self.opt)
-        root = torch.ones(H.n).double()
+        root = torch.ones_like(self.weights())
         if p is not None:
             root = torch.cat([v.reshape(-1) for v in p.values()]).sqrt()
-        start = torch.randn(H.n, generator=torch.Generator().manual_seed(0))
-        start = start.double() / H.n**0.5
+        g = torch.autograd.grad(self.value(), params, create_graph=True)
+        g = torch.cat([part.reshape(-1) for part in g])
+
+        def product(v: torch.Tensor) -> torch.Tensor:
+            rows = torch.autograd.grad(g, params, v / root, retain_graph=True)
+            return torch.cat([row.reshape(-1) for row in rows]) / root
+
+        start = torch.randn(len(g), generator=torch.Generator().manual_seed(0))
+        start = start.double() / len(g) ** 0.5
         if self.top is not None:
             start = self.top + 0.2 * start
-        found = lanczos(
-            lambda v: (H @ (v / root)) / root, start, 1, 1e-2,
-            which="largest", least=8,
-        )  # fmt: skip
+        found = lanczos(product, start, 1, 1e-2, which="largest", least=8)
         self.top = found.vectors[0]
         return float(found.values[0])
 

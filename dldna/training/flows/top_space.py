@@ -85,9 +85,10 @@ class TopSpace:
         near = int((values > NEAR * self.edge).sum())
         far = int((values > FAR * self.edge).sum())
         m = min(max(near, min(self.critical, far)), self.most)
-        self.changed = m != self.critical
+        same = m == self.critical
+        self.changed = self.changed or not same
         vectors = vectors[:, : m + 1]  # one beyond, to see who comes
-        if not self.changed and m:
+        if same and m:
             old, new = self.basis[:, :m], vectors[:, :m]
             left, _, right = torch.linalg.svd(new.T @ old)
             vectors = torch.cat([new @ (left @ right), vectors[:, m:]], 1)

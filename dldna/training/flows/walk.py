@@ -99,6 +99,7 @@ class Walk:
                 self.slopes, here, g, top,
                 [slope for _, slope in pairs[:m]], self.space.changed,
             )  # fmt: skip
+            self.space.changed = False
             edge = self.rule.edge
             room = edge * torch.eye(m).to(inner) - inner[:m, :m]
             x, missed = covariance(
