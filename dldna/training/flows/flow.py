@@ -245,11 +245,6 @@ def _flow(
             count = max(1, round(steps / dt))
             for step in progress.track(range(count), f"{kind} flow"):
                 row = walk.step()
-                if not np.isfinite(row["loss"]):
-                    raise ValueError(
-                        f"the loss of the {kind} flow is not finite after "
-                        f"{step * dt:g} steps: the rate is too large for it"
-                    )
                 full += bool(most) and row["critical"] >= most
                 if step % every == 0:
                     point = row["weights"].cpu().numpy() if keep else None
@@ -288,10 +283,7 @@ def _second_moment(
 
 def _record(kind, rule, rows, walk, keep, f, full) -> Flow:
     """What the walk measured, as arrays."""
-    columns = {
-        name: np.array([row[name] for row in rows])
-        for name in COLUMNS
-    }
+    columns = {name: np.array([row[name] for row in rows]) for name in COLUMNS}
     width = max(row["critical"] for row in rows)
     swings = np.zeros((len(rows) if keep else 0, width, f.n if keep else 0))
     variances = np.zeros((len(rows), width))

@@ -81,6 +81,11 @@ class Walk:
         hu = torch.stack([product for product, _ in pairs], 1)
         inner = u.T @ hu
         inner = (inner + inner.T) / 2
+        if not (math.isfinite(loss) and torch.isfinite(inner).all()):
+            raise ValueError(
+                f"the flow's loss or curvature is not finite after "
+                f"{self.count * self.dt:g} steps: the rate is too large for it"
+            )
         values, turn = torch.linalg.eigh(inner)
         m = self.space.critical
         x, missed, force = u.new_zeros(m, m), 0.0, torch.zeros_like(g)
