@@ -42,7 +42,8 @@ def complementary(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         ValueError: no X lifts the negative part of ``a``.
 
     Example:
-        >>> x = complementary(np.diag([-2.0, 3.0]), np.eye(4).reshape(4 * (2,)))
+        >>> same = np.eye(4).reshape(2, 2, 2, 2)
+        >>> x = complementary(np.diag([-2.0, 3.0]), same)
         >>> (abs(x.round(6)) + 0).tolist()
         [[2.0, 0.0], [0.0, 0.0]]
 

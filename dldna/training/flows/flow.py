@@ -96,15 +96,12 @@ def central_flow(
             out of range, or a loss that is not finite on the way.
 
     Example:
-        >>> layer = nn.Linear(1, 1, bias=False).double()
-        >>> _ = nn.init.ones_(layer.weight)
-        >>> x = torch.ones(4, 1).double()
-        >>> def quartic(out, batch):  # w^2 / 2 - w^4 / 8: curvature below 1
-        ...     return (out ** 2 / 2 - out ** 4 / 8).mean()
-        >>> sgd = torch.optim.SGD(layer.parameters(), lr=1.0)
-        >>> flow = central_flow(layer, quartic, (x, x), sgd, 5)
-        >>> flow.threshold, bool(flow.sharpness.max() < 2)
-        (2.0, True)
+        >>> x = torch.linspace(-1, 1, 8)[:, None]
+        >>> net = nn.Sequential(nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, 1))
+        >>> sgd = torch.optim.SGD(net.parameters(), lr=0.1)
+        >>> flow = central_flow(net, nn.MSELoss(), (x, x), sgd, 5)
+        >>> flow.threshold, flow.steps
+        (20.0, array([0., 1., 2., 3., 4.]))
 
     References:
         Cohen, Damian, Talwalkar, Kolter, Lee, "Understanding optimization
@@ -183,7 +180,7 @@ def gradient_flow(
     keep: bool = False,
     **options: Any,
 ) -> Flow:
-    r"""Follow :math:`\dot w=-\eta\nabla L`: descent with infinitely small steps.
+    r"""Follow :math:`\dot w=-\eta\nabla L`, descent in tiny steps.
 
     The stable flow of gradient descent.
 

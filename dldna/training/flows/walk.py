@@ -64,9 +64,10 @@ class Walk:
         """Measure here, and move on.
 
         Returns:
-            What was measured here: weights, loss, mean loss, sharpness, the number of
-            critical directions, the vectors of the oscillation (m, n), by
-            how much complementarity is missed, and the gradients taken.
+            What was measured here: weights, loss, mean loss, sharpness,
+            the number of critical directions, the vectors of the
+            oscillation (m, n), by how much complementarity is missed, and
+            the gradients taken.
         """
         here, before = self.w, self.slopes.spent
         loss, g = self.slopes.at(here)
