@@ -5,8 +5,10 @@ import pytest
 import scipy.integrate
 import torch
 from torch import nn
+from torch.nn import functional
 
 from dldna import guard
+from dldna.data import load
 from dldna.training import (
     FlowRule,
     central_flow,
@@ -119,8 +121,56 @@ def test_rmsprop_on_a_quadratic_swings_by_half_its_rate(scalar):
         np.testing.assert_allclose(swing, lr**2 / 4, rtol=0.01)
 
 
+def test_the_heavy_ball_against_its_own_run():
+    """The edge is 2 (1 + mu) / lr, and the variance that of the run."""
+    a, lr, mu = 0.02, 0.5, 0.3
+
+    def formula(w):
+        return (4.9 + w[1]) * w[0] ** 2 / 2 - a * w[1] + w[1] ** 2 / 100
+
+    rule = FlowRule.sgd(lr, mu)
+    flow = of(formula, [0.05, 0.0], rule, 60, keep=True)
+    y = flow.weights[-1, 1]
+    np.testing.assert_allclose(4.9 + y, 2 * (1 + mu) / lr, rtol=1e-6)
+    s2 = flow.variances[-1, 0]
+    np.testing.assert_allclose(s2, 2 * (a - y / 50), rtol=1e-3)
+    run = Formula(formula, [0.8 * s2**0.5, y])
+    opt = torch.optim.SGD([run.w], lr=lr, momentum=mu)
+    path = []
+    for _ in range(800):
+        opt.zero_grad()
+        run.formula(run.w).backward()
+        opt.step()
+        path.append(run.w.detach().clone())
+    late = torch.stack(path)[-600:].numpy()
+    np.testing.assert_allclose(4.9 + late[:, 1].mean(), 4.9 + y, rtol=0.02)
+    np.testing.assert_allclose((late[:, 0] ** 2).mean(), s2, rtol=0.12)
+
+
+def test_adam_on_a_quadratic_against_its_own_run():
+    """Every weight swings by lr (1 - beta1) / (2 (1 + beta1))."""
+    lr, beta1 = 0.01, 0.2
+
+    def formula(w):
+        return (3 * w[0] ** 2 + w[1] ** 2) / 2
+
+    wide = (lr * (1 - beta1) / (2 * (1 + beta1))) ** 2
+    flow = of(formula, [0.1, 0.1], FlowRule.adam(lr, beta1, 0.8), 120)
+    np.testing.assert_allclose(flow.variances[-1], [wide, wide], rtol=1e-3)
+    run = Formula(formula, [0.1, 0.1])
+    opt = torch.optim.Adam([run.w], lr=lr, betas=(beta1, 0.8))
+    path = []
+    for _ in range(400):
+        opt.zero_grad()
+        run.formula(run.w).backward()
+        opt.step()
+        path.append(run.w.detach().clone())
+    swing = torch.stack(path)[-100:].square().mean(0).numpy()
+    np.testing.assert_allclose(swing, wide, rtol=0.1)  # it never settles
+
+
 def test_two_weights_against_an_ode_solver():
-    """L = ((x y)^2 - y)^2-like valley, integrated finely in closed form."""
+    """L = (1 + y + y^2) x^2 / 2 - 2 y + y^2 / 5, integrated finely."""
     eta = 0.2
 
     def formula(w):
@@ -250,3 +300,34 @@ def test_bad_input():
     steep = Formula(lambda w: -torch.exp(w[0] ** 2), [3.0])
     with pytest.raises(ValueError, match="not finite"):
         stable_flow(steep, mean, (X, X), FlowRule.sgd(10.0), 50)
+
+
+@pytest.mark.full
+def test_a_network_against_its_run():
+    """Loss over the edge phase, complementarity and cost."""
+    data = load("clothes")
+    x = functional.avg_pool2d(data.train_x[:100].double(), 2).flatten(1)
+    x = x - x.mean(0)
+    y = 2 * ((data.train_y[:100] % 2 == 1) & (data.train_y[:100] > 4)) - 1.0
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(196, 24), nn.Tanh(), nn.Linear(24, 1))
+    net = net.double()
+
+    def loss(out, batch):
+        return (out[:, 0] - batch[1]).square().mean() / 2
+
+    opt = torch.optim.SGD(net.parameters(), lr=0.3)
+    flow = central_flow(net, loss, (x, y), opt, 400)
+    losses = []
+    for _ in range(400):
+        opt.zero_grad()
+        value = loss(net(x), (x, y))
+        value.backward()
+        losses.append(float(value.detach()))
+        opt.step()
+    edge = flow.reached
+    assert 0 < edge < 200
+    assert abs(flow.mean_loss[edge:].mean() / np.mean(losses[edge:]) - 1) < 0.1
+    assert np.abs(flow.sharpness[edge + 5 :] / flow.threshold - 1).max() < 0.01
+    assert flow.missed.max() < 1e-6
+    assert flow.gradients[edge:].mean() <= 20
