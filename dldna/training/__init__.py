@@ -5,8 +5,10 @@ from dldna.training.checkpoint import load_checkpoint
 from dldna.training.dynamics import (
     Dynamics,
     Live,
+    ProjectedRun,
     gradient_noise,
     preconditioner,
+    projected_descent,
     stability_threshold,
 )
 from dldna.training.evaluation import evaluate
@@ -65,6 +67,7 @@ __all__ = [
     "FlowRule",
     "Live",
     "Pair",
+    "ProjectedRun",
     "Rank",
     "RateRange",
     "SlicePaths",
@@ -88,6 +91,7 @@ __all__ = [
     "permutation_test",
     "power",
     "preconditioner",
+    "projected_descent",
     "slice_paths",
     "smallest_p",
     "stability_threshold",

@@ -429,6 +429,9 @@ CALLS = {
     "training.gradient_noise": _of(dynamics.gradient_noise, parts=3),
     "training.lr_range": _range_test,
     "training.preconditioner": _preconditioner,
+    "training.projected_descent": _of(
+        dynamics.projected_descent, lr=0.1, steps=1, k=1
+    ),
     "training.stable_flow": _of(
         training.stable_flow,
         optimizer=training.FlowRule.rmsprop(0.1),

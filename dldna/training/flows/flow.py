@@ -13,7 +13,7 @@ from dldna.objective import Objective, accepts_objective
 from dldna.training.dynamics import edge
 from dldna.training.flows.record import Flow
 from dldna.training.flows.rules import FlowRule, rule_of
-from dldna.training.flows.slopes import Slopes
+from dldna.training.flows.slopes import Slopes, double
 from dldna.training.flows.walk import Walk
 
 COLUMNS = (
@@ -223,18 +223,8 @@ def _flow(
     checks.count("steps", steps)
     checks.count("every", every)
     checks.positive("dt", dt)
-    options = {"names" if k == "params" else k: v for k, v in given.items()}
-    unknown = set(options) - {"names", "statistics", "limit"}
-    if unknown:
-        known = ["params", "statistics", "limit"]
-        checks.choice("option", str(sorted(unknown)[0]), known)
     with guard.untouched(model):
-        f = Objective(model, loss_fn, data, dtype="float64", **options)
-        if f.mixed:
-            raise ValueError(
-                "a flow needs float64, and the parameters of this model are "
-                "of several types: call model.double() on a copy"
-            )
+        f = double(model, loss_fn, data, given)
         nu, begun = _second_moment(f, optimizer, rule)
         rows, full = [], 0
         with Slopes.of(f) as slopes:

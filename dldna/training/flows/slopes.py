@@ -12,14 +12,15 @@ for two gradients, and need no second derivative of any layer.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from dldna import guard
+from dldna import checks, guard
 from dldna.objective import Objective
 
+OPTIONS = ("params", "statistics", "limit")
 REACH = 1e-4  # of the differences, over the length of the weights plus one
 
 
@@ -102,3 +103,27 @@ class Slopes:
         s = REACH * (1 + float(w.norm())) / float(u.norm())
         ahead, behind = self.at(w + s * u)[1], self.at(w - s * u)[1]
         return (ahead - behind) / (2 * s), (ahead - 2 * g + behind) / s**2
+
+
+def double(model: Any, loss_fn: Any, data: Any, options: dict) -> Objective:
+    """An objective in float64, which differences of gradients need.
+
+    Args:
+        model: the network.
+        loss_fn: the loss.
+        data: the data.
+        options: by keyword, as the caller got them.
+
+    Raises:
+        ValueError: an unknown option, or parameters of several types.
+    """
+    for name in options:
+        checks.choice("option", name, OPTIONS)
+    named = {"names" if k == "params" else k: v for k, v in options.items()}
+    f = Objective(model, loss_fn, data, dtype="float64", **named)
+    if f.mixed:
+        raise ValueError(
+            "differences of gradients need float64, and the parameters of "
+            "this model are of several types: call double() on a copy of it"
+        )
+    return f
