@@ -433,9 +433,7 @@ CALLS = {
         dynamics.projected_descent, lr=0.1, steps=1, k=1
     ),
     "training.stable_flow": _of(
-        training.stable_flow,
-        optimizer=training.FlowRule.rmsprop(0.1),
-        steps=2,
+        training.stable_flow, optimizer=training.FlowRule.sgd(0.1), steps=2
     ),
 }
 

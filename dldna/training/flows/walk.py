@@ -13,6 +13,7 @@ from dldna.training.flows.top_space import TopSpace
 
 LOOK = 20  # steps from one search for the top space to the next
 FINE = 4  # least substeps of a flow that does not swing
+STIFF = 500  # most substeps of one step
 TINY = 1e-300
 
 
@@ -142,6 +143,13 @@ class Walk:
         """Euler's steps, as many as the rest of the spectrum needs."""
         least = 1 if self.most else FINE
         parts = max(least, math.ceil(stiff / 2 - 1e-6))
+        if parts > STIFF:
+            raise ValueError(
+                f"after {self.count * self.dt:g} steps the flow is too stiff: "
+                f"one step would take {parts:,} substeps; take a smaller rate, "
+                "or let RMSprop or Adam make some steps first, which fill "
+                "their second moment"
+            )
         for part in range(parts):
             if part:
                 g = self.slopes.at(self.w)[1]
