@@ -145,10 +145,10 @@ class Walk:
         parts = max(least, math.ceil(stiff / 2 - 1e-6))
         if parts > STIFF:
             raise ValueError(
-                f"after {self.count * self.dt:g} steps the flow is too stiff: "
-                f"one step would take {parts:,} substeps; take a smaller rate, "
-                "or let RMSprop or Adam make some steps first, which fill "
-                "their second moment"
+                f"after {self.count * self.dt:g} steps the flow is too "
+                f"stiff: one step would take {parts:,} substeps; take a "
+                "smaller rate, or let RMSprop or Adam make some steps first, "
+                "which fill their second moment"
             )
         for part in range(parts):
             if part:
