@@ -5,18 +5,18 @@ from dldna.training.checkpoint import load_checkpoint
 from dldna.training.dynamics import (
     Dynamics,
     Live,
-    ProjectedRun,
     gradient_noise,
     preconditioner,
-    projected_descent,
     stability_threshold,
 )
 from dldna.training.evaluation import evaluate
 from dldna.training.flows import (
     Flow,
     FlowRule,
+    ProjectedRun,
     central_flow,
     gradient_flow,
+    projected_descent,
     stable_flow,
 )
 from dldna.training.loop import DivergenceWarning, train

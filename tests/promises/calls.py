@@ -430,7 +430,7 @@ CALLS = {
     "training.lr_range": _range_test,
     "training.preconditioner": _preconditioner,
     "training.projected_descent": _of(
-        dynamics.projected_descent, lr=0.1, steps=1, k=1
+        training.projected_descent, lr=0.1, steps=1, k=1
     ),
     "training.stable_flow": _of(
         training.stable_flow, optimizer=training.FlowRule.sgd(0.1), steps=2
