@@ -36,7 +36,7 @@ COLUMNS = (
 LIMITS = {"loss": 0.05, "sharpness": 0.05, "distance": 0.1, "gradients": 20}
 
 
-SLOW, FAST = (2e-4, 3e-4, 5e-4), (0.15, 0.25, 0.4)
+SLOW, FAST = (3e-4, 4e-4, 5e-4), (0.15, 0.25, 0.4)
 PLAN = [
     Case("tanh", "shoes", "sgd", (0.18, 0.21, 0.25), 500),
     Case("gelu", "shoes", "sgd", (0.22, 0.26, 0.3), 500),
