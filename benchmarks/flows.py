@@ -233,9 +233,10 @@ def main() -> None:
         done = [(*_case(r), r["rate"], int(r["seed"])) for r in rows]
         if (*labels, lr, seed) in done or not set(args.only) <= set(labels):
             continue
-        rows.append(compare(case, lr, seed))
+        row = compare(case, lr, seed)
+        print({k: _short(v) for k, v in row.items()}, flush=True)
+        rows.append(row)
         keep(rows)
-        print(rows and {k: _short(v) for k, v in rows[-1].items()}, flush=True)
     write_section("flows", table(rows))
 
 
