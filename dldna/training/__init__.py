@@ -10,6 +10,15 @@ from dldna.training.dynamics import (
     stability_threshold,
 )
 from dldna.training.evaluation import evaluate
+from dldna.training.flows import (
+    Flow,
+    FlowRule,
+    ProjectedRun,
+    central_flow,
+    gradient_flow,
+    projected_descent,
+    stable_flow,
+)
 from dldna.training.loop import DivergenceWarning, train
 from dldna.training.range_test import RateRange, lr_range
 from dldna.training.statistics import (
@@ -54,8 +63,11 @@ __all__ = [
     "Contestant",
     "DivergenceWarning",
     "Dynamics",
+    "Flow",
+    "FlowRule",
     "Live",
     "Pair",
+    "ProjectedRun",
     "Rank",
     "RateRange",
     "SlicePaths",
@@ -63,11 +75,13 @@ __all__ = [
     "StepCost",
     "Sweep",
     "arena",
+    "central_flow",
     "choose_rate",
     "compare",
     "compare_all",
     "evaluate",
     "expected_best",
+    "gradient_flow",
     "gradient_noise",
     "holm",
     "letter_groups",
@@ -77,9 +91,11 @@ __all__ = [
     "permutation_test",
     "power",
     "preconditioner",
+    "projected_descent",
     "slice_paths",
     "smallest_p",
     "stability_threshold",
+    "stable_flow",
     "step_cost",
     "sweep",
     "t_interval",

@@ -432,12 +432,22 @@ CALLS = {
     ),
     "training.Dynamics, as a callback": _sweep_like_a_callback,
     "training.Sweep.judge": _judge_a_sweep,
+    "training.central_flow": _of(
+        training.central_flow, optimizer=training.FlowRule.sgd(0.1), steps=2
+    ),
     "training.evaluate": (
         lambda c: training.evaluate(c.model, [c.data], c.loss)
     ),
+    "training.gradient_flow": _of(training.gradient_flow, lr=0.1, steps=2),
     "training.gradient_noise": _of(dynamics.gradient_noise, parts=3),
     "training.lr_range": _range_test,
     "training.preconditioner": _preconditioner,
+    "training.projected_descent": _of(
+        training.projected_descent, lr=0.1, steps=1, k=1
+    ),
+    "training.stable_flow": _of(
+        training.stable_flow, optimizer=training.FlowRule.sgd(0.1), steps=2
+    ),
 }
 
 _MODEL = re.compile(r"models?\d?|model_[ab]|net|network")

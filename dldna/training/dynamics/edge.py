@@ -161,7 +161,7 @@ def preconditioner(
     found = {}
     for name, p in model.named_parameters():
         state = optimizer.state.get(p, {})
-        key = next((k for k in _SQUARES if k in state), None)
+        key = next((k for k in SQUARES if k in state), None)
         if key is None:
             if p.requires_grad:
                 return None
@@ -176,7 +176,7 @@ def preconditioner(
     return found or None
 
 
-_SQUARES = ("exp_avg_sq", "square_avg", "v")
+SQUARES = ("exp_avg_sq", "square_avg", "v")
 
 
 def _only_group(optimizer: Optimizer) -> dict | None:
