@@ -197,11 +197,11 @@ def table(rows: list[dict]) -> str:
             "column: largest violation of complementarity. Bold: beyond "
             "5 %, 5 %, 0.1 and 20.",
             "",
-            "The setting is a favourable one: two classes, centred images, 500 "
-            "steps and these rates were taken after trials with ten classes, "
-            "in which the sharpness was 6 to 15 % off, and with shorter runs "
-            "at which few rows reached the edge. One row of ten classes stands "
-            "in the table.",
+            "The setting is a favourable one: two classes, centred images, "
+            "500 steps and these rates were taken after trials with ten "
+            "classes, in which the sharpness was 6 to 15 % off, and with "
+            "shorter runs at which few rows reached the edge. One row of ten "
+            "classes stands in the table.",
             "",
             f"Within the limits: {counts}.",
             "",
