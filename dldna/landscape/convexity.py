@@ -13,7 +13,7 @@ from dldna import checks
 from dldna.guard import untouched
 from dldna.landscape.curvature.call import watch
 from dldna.landscape.curvature.moving import MovingHessian
-from dldna.landscape.curvature.serpentine import Walk
+from dldna.landscape.curvature.serpentine import Serpentine
 from dldna.landscape.evaluate import Subspace
 from dldna.landscape.paths.trajectory import opened
 from dldna.landscape.planned import planned
@@ -150,7 +150,7 @@ def convexity_map(
             seed, (), statistics, "slow", dtype, limit, None, orthogonal,
             vectors, trajectory, others, pairs, params, start, kept,
         )  # fmt: skip
-        walk = Walk(run.axes, tol, seed, max_products, warm)
+        walk = Serpentine(run.axes, tol, seed, max_products, warm)
         walk.hessian = _hessian(run.job, way, dtype, params)
         _fill(walk, run, None if out is None else Store(out, "a map"))
     path = {}
@@ -190,7 +190,7 @@ def _hessian(job: Any, way: str, dtype: Any, params: Any) -> MovingHessian:
     return MovingHessian(subspace, way=way, dtype=dtype, params=params)
 
 
-def _fill(walk: Walk, run: Any, store: Store | None) -> None:
+def _fill(walk: Serpentine, run: Any, store: Store | None) -> None:
     """All rows, those first that lie in a folder already."""
     plan = {"samples": run.samples, "way": walk.hessian.way, "order": "rows"}
     plan["tile"] = len(run.axes[1])

@@ -24,7 +24,7 @@ VALUES = ("smallest", "largest", "residuals", "products")
 
 
 @dataclass
-class Walk:
+class Serpentine:
     """Rows to and fro, each search begun at what its neighbours found.
 
     Args:
