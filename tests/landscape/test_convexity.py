@@ -175,14 +175,14 @@ def test_an_interrupted_map_goes_on_and_is_the_same(tmp_path, monkeypatch):
     model, data = net(), batch()
     given = model, F.cross_entropy, data, plane_of(model)
     whole = landscape.convexity_map(*given, resolution=4)
-    row = serpentine.Walk.row
+    row = serpentine.Serpentine.row
 
     def stopped(self, i, tick):
         if i == 2:
             raise KeyboardInterrupt
         return row(self, i, tick)
 
-    monkeypatch.setattr(serpentine.Walk, "row", stopped)
+    monkeypatch.setattr(serpentine.Serpentine, "row", stopped)
     with pytest.raises(KeyboardInterrupt):
         landscape.convexity_map(*given, resolution=4, out=tmp_path)
     rows = []
@@ -191,7 +191,7 @@ def test_an_interrupted_map_goes_on_and_is_the_same(tmp_path, monkeypatch):
         rows.append(i)
         return row(self, i, tick)
 
-    monkeypatch.setattr(serpentine.Walk, "row", counted)
+    monkeypatch.setattr(serpentine.Serpentine, "row", counted)
     found = landscape.convexity_map(*given, resolution=4, out=tmp_path)
     assert rows == [2, 3]
     for name in serpentine.VALUES:

@@ -188,6 +188,14 @@ class Subspace:
             for d in self.directions
         ]
 
+    def parameters_at(self, coords: Sequence[float]) -> Params:
+        """The parameters at one point; coordinate 0 changes no bit."""
+        at = dict(self.origin)
+        for c, step in self.moves(coords):
+            for name, d in step.items():
+                at[name] = torch.add(at[name], d, alpha=c)
+        return at
+
     def moves(self, coords: Sequence[float]) -> list[tuple[float, Params]]:
         """What leads from the origin to a point, one after the other.
 
