@@ -18,16 +18,16 @@ class FlowRule:
     the optimizer, and the optimizer swings where an eigenvalue of
     :math:`P^{-1}H` reaches :math:`c`:
 
-    ============================  =====================  ==================
-    optimizer                     r                      c
-    ============================  =====================  ==================
-    gradient descent              :math:`\eta`           :math:`2/\eta`
-    heavy ball                    :math:`\eta/(1-\mu)`   :math:`2(1+\mu)/\eta`
-    RMSProp                       :math:`\eta`           :math:`2/\eta`
-    Adam                          :math:`\eta`
-                                  :math:`2(1+\beta_1)/((1-\beta_1)\eta)`
-    ============================  =====================  ==================
+    ================  =====================  ========================
+    optimizer         r                      c
+    ================  =====================  ========================
+    gradient descent  :math:`\eta`           :math:`2/\eta`
+    heavy ball        :math:`\eta/(1-\mu)`   :math:`2(1+\mu)/\eta`
+    RMSProp           :math:`\eta`           :math:`2/\eta`
+    Adam              :math:`\eta`           :math:`2\sigma/\eta`
+    ================  =====================  ========================
 
+    with :math:`\sigma=(1+\beta_1)/(1-\beta_1)`;
     :math:`P=1` for the first two, and
     :math:`P=\mathrm{diag}(\sqrt\nu+\epsilon)` for the others, with the
     moving average :math:`\nu` of the squared gradient; in the scalar forms
