@@ -120,7 +120,7 @@ def fit_plane(
                 three.grad[0] = 0
             adam.step()
     made = three.detach()
-    both = torch.stack([found.detach(), wanted]).double().cpu()
+    both = torch.stack([found.detach(), wanted]).cpu().double()
     notes = {
         "correlation": float(torch.corrcoef(both)[0, 1]),
         "error": float((both[0] - both[1]).square().mean().sqrt()),

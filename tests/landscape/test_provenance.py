@@ -167,6 +167,11 @@ MADE = {
         ),
         ("n_samples",),  # it may see a part of them, or some twice
     ),
+    "flow": (of_call(training.gradient_flow, lr=0.1, steps=2), ()),
+    "projected descent": (
+        of_call(training.projected_descent, lr=0.1, steps=1, k=1),
+        (),
+    ),
     "sweep": (swept, ("data",)),
     "one run of a sweep": (lambda data: swept(data).history(1, 1), ("data",)),
     "pca": (pca, ("data", "n_samples", "loss", "device", "dtype")),

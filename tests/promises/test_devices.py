@@ -26,7 +26,16 @@ REFUSED = {
     "landscape.top_eigenpairs, in training mode",
 }
 # Asked for what the device has not, which is said.
-HAS_NOT = {("landscape.surface, float64", "mps"): "GPUs have no float64"}
+HAS_NOT = {
+    (name, "mps"): "GPUs have no float64"
+    for name in (
+        "landscape.surface, float64",
+        "training.central_flow",
+        "training.gradient_flow",
+        "training.projected_descent",
+        "training.stable_flow",
+    )
+}
 
 
 @pytest.mark.parametrize("kind", ["cuda", "mps"])
