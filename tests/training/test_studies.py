@@ -565,7 +565,9 @@ def test_everything_runs_at_its_smallest(tmp_path, capsys, monkeypatch):
         name for name in planes_apart if not name.startswith("reading-")
     ]
     read = stored.stored("reading")["jobs"]
-    assert [*kept["jobs"], *read] == planes_apart
+    assert list(read) == [
+        name for name in planes_apart if name.startswith("reading-")
+    ]
     assert {one["kind"] for one in read.values()} == {"table"}
     assert kept["missing"] == []
     for name, one in kept["jobs"].items():
