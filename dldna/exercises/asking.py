@@ -60,8 +60,8 @@ def check(name: str, answer: Any = ...) -> Verdict:
     Example:
         >>> verdict = check("how_to_use-ex1", 0.2)
         how_to_use-ex1: Not yet: too large.
-        >>> verdict = check("how_to_use-ex1", 1.0)
-        how_to_use-ex1: Not yet: too large.
+        >>> verdict = check("how_to_use-ex1", None)
+        how_to_use-ex1: Not yet: a number is asked for; this is None.
         >>> assert check("how_to_use-ex1", 0.064)
         how_to_use-ex1: Right.
     """

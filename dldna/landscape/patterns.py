@@ -12,6 +12,7 @@ from dldna.guard import differentiable, untouched
 from dldna.landscape.scan.grid import axes
 from dldna.landscape.space.plane import Direction, Plane
 from dldna.objective import Objective, accepts_objective, check_model
+from dldna.objective.derivative import over_data
 from dldna.objective.function import functional, reads_model
 
 
@@ -171,10 +172,8 @@ class _OneByOne(torch.autograd.Function):
     def forward(ctx, rows: Tensor, f: Objective) -> Tensor:
         losses, slopes = [], []
         for row in rows:
-            loss, slope = 0.0, torch.zeros_like(row)
-            for weight, batch in zip(f.weights, f.batches, strict=True):
-                part, gradient = f.slope(batch, f.cut(row))
-                loss, slope = loss + weight * part, slope + weight * gradient
+            point = f.cut(row)
+            loss, slope = over_data(f, lambda b, at=point: f.slope(b, at))
             losses.append(loss)
             slopes.append(slope)
         ctx.save_for_backward(torch.stack(slopes))

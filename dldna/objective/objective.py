@@ -12,11 +12,8 @@ from dldna import batches as bt
 from dldna import checks, params
 from dldna.guard import differentiable, keeping, untouched
 from dldna.objective.cuttable import check_limit
-from dldna.objective.function import (
-    check_function,
-    name_checkpoint,
-    name_other_tensors,
-)
+from dldna.objective.derivative import over_data, slope_at
+from dldna.objective.function import check_function, name_other_tensors
 from dldna.objective.gradients import values_only
 from dldna.objective.inputs import (
     check_call,
@@ -240,10 +237,7 @@ class Objective(Held):
         Returns:
             (n,) in the order of ``flat``.
         """
-        out = torch.zeros(self.n, **self.cast)
-        for weight, batch in zip(self.weights, self.batches, strict=True):
-            out += weight * self.slope(batch, point)[1]
-        return out
+        return over_data(self, lambda batch: self.slope(batch, point))[1]
 
     def slope(
         self, batch: Any, point: Mapping[str, Tensor] | None = None
@@ -258,21 +252,7 @@ class Objective(Held):
             The loss and the gradient (n,).
         """
         with self.placed(point) as leaves, differentiable():
-            loss = self.batch_loss(batch)
-            if not loss.requires_grad:
-                return float(loss), torch.zeros(self.n, **self.cast)
-            try:
-                found = torch.autograd.grad(loss, leaves, allow_unused=True)
-            except RuntimeError as error:
-                name_checkpoint(error)
-                raise
-        parts = [
-            torch.zeros_like(p) if g is None else g
-            for g, p in zip(found, self.point.values(), strict=True)
-        ]
-        return float(loss.detach()), self.flat(
-            dict(zip(self.names, parts, strict=True))
-        )
+            return slope_at(self, batch, leaves)
 
     def provenance(self, made: str, seed: int | None, **notes) -> Provenance:
         """Where a result of this objective came from.

@@ -79,6 +79,7 @@ from dldna.optim.schedules import (
     SCHEDULES,
     Noam,
     WarmupStableDecay,
+    WarmupThen,
     schedule,
     schedule_values,
 )
@@ -140,6 +141,7 @@ __all__ = [
     "SophiaH",
     "StateMemory",
     "WarmupStableDecay",
+    "WarmupThen",
     "adabelief",
     "adafactor",
     "adagrad",

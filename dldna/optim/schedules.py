@@ -1,5 +1,6 @@
 """Learning-rate schedules by name, and their curves without training."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,8 @@ import torch
 from torch.optim import lr_scheduler as torch_schedules
 
 from dldna import checks
+
+ENDS = ("cosine", "constant")
 
 
 class Noam:
@@ -71,6 +74,38 @@ class WarmupStableDecay:
         left = self.warmup + self.stable + self.decay - done
         share = min(1.0, max(0.0, left / self.decay))
         return self.end + (1 - self.end) * share
+
+
+class WarmupThen:
+    r"""Factor on the rate of step k of K, of which W are warm-up.
+
+    .. math:: \min\Bigl(1, \frac{k + 1}{W}\Bigr) \cdot
+        \tfrac12 \bigl(1 + \cos(\pi k / K)\bigr),
+
+    or without the cosine where the rate is to stay.
+
+    Args:
+        steps: K.
+        warmup: share of the steps, W / K; 0 for none.
+        end: ``cosine`` or ``constant``.
+
+    Example:
+        >>> factor = WarmupThen(8, 0.5)
+        >>> [round(factor(k), 2) for k in (0, 3, 4, 8)]
+        [0.25, 0.69, 0.5, 0.0]
+    """
+
+    def __init__(self, steps: int, warmup: float = 0.1, end: str = "cosine"):
+        self.steps = checks.count("steps", steps)
+        if not 0 <= warmup <= 1:
+            raise ValueError(f"warmup is a share of the steps, not {warmup}")
+        self.rise = max(1, round(warmup * steps))
+        self.falls = checks.choice("end", end, ENDS) == "cosine"
+
+    def __call__(self, k: int) -> float:
+        rise = min(1.0, (k + 1) / self.rise)
+        share = min(1.0, k / self.steps)
+        return rise * (0.5 + 0.5 * math.cos(math.pi * share)) ** self.falls
 
 
 def _noam(optimizer: Any, **settings: Any) -> Any:

@@ -1,6 +1,5 @@
 """Train on a text for so many tokens, with warm-up and a falling rate."""
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,46 +8,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from dldna.checks import choice, count
+from dldna.checks import count
 from dldna.data.loader import Loader
 from dldna.data.stretched import Stretched
 from dldna.data.text import Text
+from dldna.optim import WarmupThen
 from dldna.records import History
 from dldna.training.loop import train
-
-ENDS = ("cosine", "constant")
-
-
-class WarmupThen:
-    r"""Factor on the rate of step k of K, of which W are warm-up.
-
-    .. math:: \min\Bigl(1, \frac{k + 1}{W}\Bigr) \cdot
-        \tfrac12 \bigl(1 + \cos(\pi k / K)\bigr),
-
-    or without the cosine where the rate is to stay.
-
-    Args:
-        steps: K.
-        warmup: share of the steps, W / K; 0 for none.
-        end: ``cosine`` or ``constant``.
-
-    Example:
-        >>> factor = WarmupThen(8, 0.5)
-        >>> [round(factor(k), 2) for k in (0, 3, 4, 8)]
-        [0.25, 0.69, 0.5, 0.0]
-    """
-
-    def __init__(self, steps: int, warmup: float = 0.1, end: str = "cosine"):
-        self.steps = count("steps", steps)
-        if not 0 <= warmup <= 1:
-            raise ValueError(f"warmup is a share of the steps, not {warmup}")
-        self.rise = max(1, round(warmup * steps))
-        self.falls = choice("end", end, ENDS) == "cosine"
-
-    def __call__(self, k: int) -> float:
-        rise = min(1.0, (k + 1) / self.rise)
-        share = min(1.0, k / self.steps)
-        return rise * (0.5 + 0.5 * math.cos(math.pi * share)) ** self.falls
 
 
 def windows_anywhere(tokens: Tensor, length: int) -> tuple[Tensor, Tensor]:

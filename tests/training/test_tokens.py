@@ -8,7 +8,8 @@ from torch.nn import functional as F
 
 from dldna import data, models, training
 from dldna.data.text import text_of
-from dldna.training.tokens import WarmupThen, train_tokens, windows_anywhere
+from dldna.optim import WarmupThen
+from dldna.training.tokens import train_tokens, windows_anywhere
 
 TEXT = text_of(
     ["".join(chr(97 + k * k % 7) for k in range(1400))], "rule", "a rule"

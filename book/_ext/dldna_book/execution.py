@@ -8,8 +8,7 @@ in a folder named by a hash of all that an output can depend on.
 import hashlib
 import os
 import shutil
-from concurrent.futures import ProcessPoolExecutor
-from itertools import repeat
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -77,15 +76,15 @@ def run_ahead(app, env, docnames) -> None:
             except KeyError:
                 waiting.append(path)
     waiting.sort(key=lambda path: -path.stat().st_size)  # long ones first
-    seconds = repeat(app.config.nb_execution_timeout)
+    seconds = app.config.nb_execution_timeout
     at_once = min(4, os.cpu_count() or 1)
     with ProcessPoolExecutor(at_once, get_context("spawn")) as pool:
-        for path, done in zip(
-            waiting, pool.map(run, waiting, seconds), strict=True
-        ):
-            if done is None:
+        running = {pool.submit(run, path, seconds): path for path in waiting}
+        for ended in as_completed(running):
+            path = running[ended]
+            if ended.result() is None:
                 continue
-            notebook, took = done
+            notebook, took = ended.result()
             logger.info("ran %s in %.0f s", path.name, took)
             cache.cache_notebook_bundle(
                 CacheBundleIn(

@@ -155,7 +155,7 @@ def aligned(vectors: Tensor, to: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def predicted(
-    last: Tensor, others: tuple[Tensor, Tensor] | None, alike: float = 0.5
+    last: Tensor, others: tuple[Tensor, Tensor], alike: float = 0.5
 ) -> Tensor:
     r"""Eigenvectors at the next point, from those around it.
 
@@ -168,7 +168,7 @@ def predicted(
 
     Args:
         last: (2, n) :math:`u_1`.
-        others: :math:`u_2` and :math:`u_3`, or None.
+        others: :math:`u_2` and :math:`u_3`.
         alike: where a cosine is below this, it is another eigenvector, and
             :math:`u_1` alone is taken.
 
@@ -181,8 +181,6 @@ def predicted(
         tensor([[1., 0.],
                 [0., 1.]])
     """
-    if others is None:
-        return last
     beside, one = aligned(others[0], last)
     behind, two = aligned(others[1], beside)
     ahead = last + beside - behind

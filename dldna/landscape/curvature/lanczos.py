@@ -17,6 +17,7 @@ from torch import Tensor
 from dldna.params import exact
 
 WHICH = ("magnitude", "largest", "smallest")
+FRESH = 0.2  # of a random direction in a warm start
 PATIENCE = 8  # vectors, before a search is given up as hopeless
 
 
@@ -163,6 +164,20 @@ def lanczos(
         t[m, m - 1] = t[m - 1, m] = beta
         m += 1
         fresh += 1
+
+
+def warm_start(vectors: Tensor, fresh: Tensor) -> Tensor:
+    """Where to search for eigenvectors that have moved a little.
+
+    A little of a random direction is mixed in: an eigenvector alone would
+    never lead to another one that has overtaken it.
+
+    Args:
+        vectors: (k, n) the last ones.
+        fresh: (n,) a random direction.
+    """
+    known = vectors.sum(0)
+    return known / known.norm() + FRESH * fresh / fresh.norm()
 
 
 def tridiagonal(

@@ -190,29 +190,17 @@ class Subspace:
 
     def parameters_at(self, coords: Sequence[float]) -> Params:
         """The parameters at one point; coordinate 0 changes no bit."""
-        at = dict(self.origin)
-        for c, step in self.moves(coords):
-            for name, d in step.items():
-                at[name] = torch.add(at[name], d, alpha=c)
-        return at
+        return _moved(self.origin, self.moves(coords))
 
     def moves(self, coords: Sequence[float]) -> list[tuple[float, Params]]:
-        """What leads from the origin to a point, one after the other.
-
-        Coordinate 0 moves nothing, so it changes no bit.
-        """
-        return [
-            (float(c), d)
-            for c, d in zip(coords, self.moving, strict=False)
-            if c != 0
-        ]
+        """What leads from the origin to a point, one after the other."""
+        return _moves(self.moving, coords)
 
     def buffers_at(self, coords: Sequence[float]) -> dict[str, Tensor]:
         """Fresh buffers for one point: writing to them harms nobody."""
         at = {k: v.clone() for k, v in self.buffers.items()}
         if self.buffer_directions:
-            moving = {k: at[k] for k in self.buffer_directions[0]}
-            at |= _moved(moving, self.buffer_directions, coords)
+            at = _moved(at, _moves(self.buffer_directions, coords))
             for name, value in at.items():
                 if name.endswith("running_var"):
                     value.clamp_(min=0)
@@ -233,9 +221,8 @@ class Subspace:
         found = {}
         for point in ends:
             moving = {k: self.buffers[k] for k in self.buffer_directions[0]}
-            for name, value in _moved(
-                moving, self.buffer_directions, point
-            ).items():
+            moves = _moves(self.buffer_directions, point)
+            for name, value in _moved(moving, moves).items():
                 if name.endswith("running_var") and bool((value < 0).any()):
                     found[name] = None
         return list(found)
@@ -316,12 +303,17 @@ def _twin(model: nn.Module, statistics: str) -> nn.Module:
     return twin
 
 
-def _moved(origin, directions, coords) -> Params:
+def _moves(directions, coords) -> list[tuple[float, Params]]:
+    """Coefficients and directions; 0 moves nothing, so it changes no bit."""
+    return [
+        (float(c), d)
+        for c, d in zip(coords, directions, strict=False)
+        if c != 0
+    ]
+
+
+def _moved(origin, moves) -> Params:
     at = dict(origin)
-    for c, direction in zip(coords, directions, strict=False):
-        if c != 0:
-            at = {
-                k: torch.add(v, direction[k], alpha=float(c))
-                for k, v in at.items()
-            }
+    for c, direction in moves:
+        at |= {k: torch.add(at[k], d, alpha=c) for k, d in direction.items()}
     return at

@@ -102,9 +102,19 @@ def stability_threshold(optimizer: Optimizer) -> tuple[str, float]:
         if group["amsgrad"]:
             return unknown
         beta = float(group["betas"][0])
-        return PRECONDITIONED, 2 * (1 + beta) / ((1 - beta) * lr)
+        return PRECONDITIONED, adam_edge(lr, beta)
     except (KeyError, TypeError):  # settings of another make
         return unknown
+
+
+def heavy_ball_edge(lr: float, mu: float, damping: float = 0.0) -> float:
+    """The curvature at which the heavy ball begins to swing."""
+    return 2 * (1 + mu) / ((1 - damping) * lr)
+
+
+def adam_edge(lr: float, beta1: float) -> float:
+    """The preconditioned curvature at which Adam begins to swing."""
+    return 2 * (1 + beta1) / ((1 - beta1) * lr)
 
 
 def _rule(optimizer: Any) -> tuple[str | None, Any]:
@@ -202,4 +212,4 @@ def _sgd(group: dict, lr: float) -> float:
         return 2 / lr
     if group["nesterov"]:
         return 2 * (1 + mu) / ((1 + 2 * mu) * lr)
-    return 2 * (1 + mu) / ((1 - damping) * lr)
+    return heavy_ball_edge(lr, mu, damping)

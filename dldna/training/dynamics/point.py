@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dldna.landscape import Operator
-from dldna.landscape.curvature.lanczos import lanczos
+from dldna.landscape.curvature.lanczos import lanczos, warm_start
 from dldna.landscape.curvature.trace import trace_of
 from dldna.objective import NotFinite
 from dldna.params import exact
@@ -17,8 +17,7 @@ from dldna.training.callbacks import State
 from dldna.training.dynamics import edge
 from dldna.training.dynamics.noise import noise_of
 
-FRESH = 0.2  # of a random direction in a warm start
-LEAST = 8  # products beyond k, in which that direction can show itself
+LEAST = 8  # products beyond k, in which a fresh direction can show itself
 
 
 @dataclass
@@ -113,18 +112,13 @@ class Instruments:
             row["preconditioned"] = float(top.values[0])
 
     def _top(self, operator, scale, k, warm, kind, step):
-        """Top eigenpairs, searched from where the last ones were found.
-
-        A little of a random direction is mixed in: an eigenvector alone
-        would never lead to another one that has overtaken it.
-        """
+        """Top eigenpairs, searched from where the last ones were found."""
         generator = torch.Generator().manual_seed(step)
         start = torch.randn(
             operator.n, generator=generator, dtype=operator.dtype
         ).to(operator.device)
         if kind in warm and warm[kind].shape == (k, operator.n):
-            old = warm[kind].to(start).sum(0)
-            start = old / old.norm() + FRESH * start / start.norm()
+            start = warm_start(warm[kind].to(start), start)
 
         def product(v: Tensor) -> Tensor:
             if scale is None:

@@ -9,14 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from dldna import checks, guard, progress
-from dldna.landscape.curvature.lanczos import lanczos
+from dldna.landscape.curvature.lanczos import lanczos, warm_start
 from dldna.objective import Objective, accepts_objective
 from dldna.records import Provenance, Record
 from dldna.training.flows.slopes import Slopes, double
 
 ONTO = ("all", "top", "off", "random", "off random")
 TOLERANCE = 1e-2  # relative residual of the eigenpairs
-FRESH = 0.2  # of a random direction in a warm start
 LEAST = 6  # products beyond k in each search
 
 
@@ -162,9 +161,8 @@ class _Space:
             least=min(n, self.k + LEAST), generator=self.searching,
         )  # fmt: skip
         self.values, self.top = found.values, found.vectors
-        known = self.top.sum(0)
         fresh = torch.randn(n, generator=self.searching).to(w)
-        self.start = known / known.norm() + FRESH * fresh / fresh.norm()
+        self.start = warm_start(self.top, fresh)
         self.rows = self.top
         if "random" in self.onto:
             drawn = torch.randn(n, self.k, generator=self.drawing).to(w)

@@ -64,7 +64,7 @@ class FlowRule:
         """
         checks.positive("lr", lr)
         checks.fraction("momentum", momentum)
-        return cls(lr / (1 - momentum), 2 * (1 + momentum) / lr)
+        return cls(lr / (1 - momentum), edge.heavy_ball_edge(lr, momentum))
 
     @classmethod
     def rmsprop(
@@ -107,7 +107,7 @@ class FlowRule:
         checks.positive("lr", lr)
         checks.fraction("beta1", beta1)
         checks.fraction("beta2", beta2)
-        limit = 2 * (1 + beta1) / ((1 - beta1) * lr)
+        limit = edge.adam_edge(lr, beta1)
         return cls(lr, limit, beta2, eps, scalar, corrected=True)
 
     def renewed(self, step: int) -> float:

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
-import torch
 from torch import Tensor
 
 from dldna import checks, guard
 from dldna.objective import Objective
+from dldna.objective.derivative import over_data, slope_at
 
 OPTIONS = ("params", "statistics", "limit")
 REACH = 1e-4  # of the differences, over the length of the weights plus one
@@ -31,6 +31,7 @@ class Slopes:
         objective: in float64.
 
     Example:
+        >>> import torch
         >>> layer = torch.nn.Linear(1, 1, bias=False).double()
         >>> x = torch.ones(1, 1).double()
         >>> f = Objective(layer, torch.nn.MSELoss(), (x, x))
@@ -47,7 +48,7 @@ class Slopes:
     @classmethod
     @contextmanager
     def of(cls, objective: Objective) -> Iterator[Self]:
-        """Open a model for many points; it is as it was afterwards.
+        """Open a model for many points; its own come back afterwards.
 
         A model that writes to its own parameters is opened for each point
         by itself.
@@ -55,12 +56,11 @@ class Slopes:
         Args:
             objective: of the model.
         """
-        with guard.untouched(objective.model):
-            if objective.writes:
-                yield cls(objective, None)
-                return
-            with objective.placed() as leaves, guard.differentiable():
-                yield cls(objective, leaves)
+        if objective.writes:
+            yield cls(objective, None)
+            return
+        with objective.placed() as leaves, guard.differentiable():
+            yield cls(objective, leaves)
 
     def at(self, w: Tensor) -> tuple[float, Tensor]:
         """Loss and gradient at a point.
@@ -71,26 +71,11 @@ class Slopes:
         f = self.objective
         self.spent += 1
         point = f.cut(w)
-        loss, slope = 0.0, torch.zeros_like(w)
-        for share, batch in zip(f.weights, f.batches, strict=True):
-            if self.leaves is None:
-                value, part = f.slope(batch, point)
-            else:
-                value, part = self._slope(batch, point)
-            loss += share * value
-            slope.add_(part, alpha=share)
-        return loss, slope
-
-    def _slope(self, batch, point) -> tuple[float, Tensor]:
+        if self.leaves is None:
+            return over_data(f, lambda batch: f.slope(batch, point))
         for leaf, value in zip(self.leaves, point.values(), strict=True):
             leaf.data = value
-        loss = self.objective.batch_loss(batch)
-        found = torch.autograd.grad(loss, self.leaves, allow_unused=True)
-        parts = [
-            (torch.zeros_like(leaf) if g is None else g).reshape(-1)
-            for g, leaf in zip(found, self.leaves, strict=True)
-        ]
-        return float(loss.detach()), torch.cat(parts)
+        return over_data(f, lambda batch: slope_at(f, batch, self.leaves))
 
     def along(self, w: Tensor, g: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
         r"""The product :math:`Hu` and the slope of :math:`u^\top Hu`.

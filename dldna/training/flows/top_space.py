@@ -12,11 +12,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from dldna.landscape.curvature.lanczos import lanczos
+from dldna.landscape.curvature.lanczos import lanczos, warm_start
 
 NEAR = 0.93  # of the edge: a direction is critical from here on
 FAR = 0.85  # and ceases to be so below
-FRESH = 0.2  # of a random direction in a warm start
 TOLERANCE = 1e-2  # of the search: relative residual
 LEAST = 4  # products beyond those for the space
 
@@ -53,8 +52,7 @@ class TopSpace:
         start = torch.randn(n, generator=self._random, dtype=torch.float64)
         start = start.to(self.basis)
         if old:
-            known = self.basis.sum(1)
-            start = known / known.norm() + FRESH * start / start.norm()
+            start = warm_start(self.basis.T, start)
         count = min(self.critical + 2, n)
         while True:
             found = lanczos(
