@@ -14,7 +14,11 @@ from dldna.landscape.curvature import (
     layer_spectra,
     top_eigenpairs,
 )
-from dldna.landscape.curvature.lanczos import lanczos, tridiagonal
+from dldna.landscape.curvature.lanczos import (
+    lanczos,
+    tridiagonal,
+    warm_start,
+)
 from dldna.landscape.curvature.pyhessian import pyhessian_eigenpairs
 from dldna.records import Spectrum
 
@@ -348,3 +352,22 @@ def test_the_tridiagonal_matrix_has_the_moments():
 def test_products_that_are_not_finite_are_named():
     with pytest.raises(ValueError, match="not finite"):
         run(torch.full((3, 3), float("nan")), 1)
+
+
+def test_a_warm_search_finds_what_has_overtaken_the_last_eigenvector():
+    sizes = torch.linspace(0, 1, 40, dtype=torch.float64)
+    sizes[0] = 3.0  # was small when the last vector, number 1, was found
+    sizes[1] = 2.0
+    last = torch.full((1, 40), 0.01, dtype=torch.float64)
+    last[0, :2] = torch.tensor([0.0, 1.0])  # nothing of the new one in it
+    fresh = torch.randn(40, generator=torch.Generator().manual_seed(0))
+
+    def top(start, **more):
+        found = lanczos(
+            lambda v: sizes * v, start, 1, 1e-6, which="largest", **more
+        )
+        return float(found.values[0])
+
+    assert top(last[0], least=9) == pytest.approx(2.0)  # it stays there
+    start = warm_start(last, fresh.double())
+    assert top(start, least=9) == pytest.approx(3.0, rel=1e-9)
