@@ -64,6 +64,11 @@ def pictures(figure: Figure) -> dict[str, bytes]:
     """
     large, large_dark = _both(figure, DPI["desk"])
     stack(figure)
+    layout = figure.get_layout_engine()
+    if layout is not None and figure.axes:
+        # Bars and wrapped titles beside panels of new sizes: drawing lays
+        # them out once more, and then they stay.
+        layout.execute(figure)
     small, small_dark = _both(figure, DPI["phone"])
     found = {"light": large, "dark": large_dark}
     found |= {"phone-light": small, "phone-dark": small_dark}

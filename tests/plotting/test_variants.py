@@ -125,6 +125,25 @@ def test_figures_inside_a_figure_do_not_lie_on_each_other():
     assert figure.get_figwidth() * 96 == variants.PHONE
 
 
+@pytest.mark.parametrize("panels", [1, 3])
+def test_colour_bars_stand_inside_the_phone_s_picture(panels):
+    figure, axes = plt.subplots(1, panels, figsize=(11, 3.4), squeeze=False)
+    for ax in axes.flat:
+        drawn = ax.pcolormesh(np.outer(np.arange(60), np.arange(60)) / 1e3)
+        figure.colorbar(drawn, ax=ax, label="loss")
+        ax.set(xlabel="point", title="its title")
+    variants.pictures(figure)
+    wide, high = figure.canvas.get_width_height()
+    boxes = [ax.get_tightbbox() for ax in figure.axes]
+    assert min(min(b.x0, b.y0) for b in boxes) >= 0
+    assert max(b.x1 for b in boxes) <= wide
+    assert max(b.y1 for b in boxes) <= high
+    for box, other in itertools.combinations(boxes, 2):
+        across = min(box.x1, other.x1) - max(box.x0, other.x0)
+        down = min(box.y1, other.y1) - max(box.y0, other.y0)
+        assert min(across, down) < 1
+
+
 def test_an_empty_figure_is_drawn_without_a_word():
     variants.pictures(plt.figure())  # a warning would be an error
 
