@@ -38,8 +38,8 @@ def energies(
     ticks = range(1, deepest + 1)
     ax.set_xticks(ticks, [f"{j}\n({2**j} points)" for j in ticks])
     ax.set(xlabel="level, 1 is the finest", ylabel="share of detail energy")
-    if ax.get_legend_handles_labels()[1]:
-        ax.legend()
+    if ax.get_legend_handles_labels()[1]:  # above: bars may reach anywhere
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1))
     return ax
 
 
