@@ -18,7 +18,7 @@ from dldna.landscape.evaluate.layers import CONVS
 from dldna.landscape.evaluate.mlp import Mlp
 from dldna.landscape.evaluate.slow import Slow, forward, placed
 from dldna.landscape.evaluate.stacked import Stacked
-from dldna.landscape.evaluate.subspace import Subspace
+from dldna.landscape.evaluate.subspace import Subspace, is_large
 from dldna.params import Params
 
 FAST: dict[str, Callable[[Subspace, float], Evaluator]] = {
@@ -28,7 +28,6 @@ FAST: dict[str, Callable[[Subspace, float], Evaluator]] = {
 }
 WAYS = ("slow", *FAST)
 SMALL = 5e6  # operations per point: below it, calling costs more
-LARGE = 2**25  # weights
 TOLERANCE = 1e-5
 ROUGH = 5e-2  # of types with two or three digits
 HALVES = {torch.float16, torch.bfloat16}
@@ -158,8 +157,7 @@ def _order(given: Subspace) -> Iterator[str]:
     The first holds several points' weights; where one point's fill the
     cache many times, that is memory and no time.
     """
-    large = sum(v.numel() for v in given.origin.values()) > LARGE
-    if not large:
+    if not is_large(given):
         yield "mlp"
     with placed(given):  # parametrized weights work differently in training
         used = [m for m in given.model.modules() if isinstance(m, MULTIPLIED)]

@@ -30,7 +30,7 @@ from dldna.landscape.evaluate.losses import (
     per_sample,
 )
 from dldna.landscape.evaluate.row import Row, rows
-from dldna.landscape.evaluate.subspace import Subspace
+from dldna.landscape.evaluate.subspace import Subspace, is_large
 from dldna.landscape.evaluate.total import Total
 
 ROW = 64 * 2**20  # bytes of formed weights for a row of points
@@ -57,6 +57,7 @@ class Layered:
         weights = sum(v.nbytes for v in subspace.origin.values())
         self.chunk = int(max(1, min(64, ROW / weights, memory / 8 / weights)))
         self.light = self.chunk > 1
+        self.large = is_large(subspace)
         self.half = subspace.dtype == "bfloat16"
         self.plan = Plan(subspace)
         self.kind = (
