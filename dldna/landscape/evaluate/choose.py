@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from dldna import batches as bt
 from dldna.checks import choice, positive, renamed
 from dldna.landscape.evaluate.evaluator import Evaluator, Values
+from dldna.landscape.evaluate.frozen import Frozen
 from dldna.landscape.evaluate.graph import Unsupported
 from dldna.landscape.evaluate.layered import Layered
 from dldna.landscape.evaluate.layers import CONVS
@@ -25,6 +26,7 @@ FAST: dict[str, Callable[[Subspace, float], Evaluator]] = {
     "mlp": Mlp,
     "layered": Layered,
     "stacked": Stacked,
+    "frozen": Frozen,
 }
 WAYS = ("slow", *FAST)
 SMALL = 5e6  # operations per point: below it, calling costs more
@@ -68,7 +70,8 @@ def choose(
         origin: parameters at coordinates 0.
         directions: one point per coordinate.
         metrics: functions of output and batch, by name.
-        way: "auto"; or "slow", "mlp", "layered", "stacked" to insist.
+        way: "auto"; or "slow", "mlp", "layered", "stacked", "frozen" to
+            insist.
         dtype: "float32", "float64", "bfloat16" or the type itself; None
             for the model's own.
         statistics: "eval", "train", "recalibrate" or "interpolate".
@@ -113,6 +116,7 @@ def choose(
     reason = bound(given)
     if reason:
         passed = dict.fromkeys(FAST, reason)
+        passed.pop("frozen")  # which puts them there, too
     truth = Truth(given)
     for name in [way] if way != "auto" else _order(given):
         if name in passed:
@@ -166,6 +170,8 @@ def _order(given: Subspace) -> Iterator[str]:
     if 2 * weights * given.samples < SMALL and operations(given) < SMALL:
         yield "stacked"
     yield "layered"
+    if given.still:
+        yield "frozen"
 
 
 def operations(given: Subspace) -> float:

@@ -261,8 +261,10 @@ class Layer:
         """
         if b in self.kept:
             return self.kept[b]
-        weights = self.prepared(way, x)
-        made = []
+        weights, made = self.prepared(way, x), []
+        if len(weights) == 1:  # its bias moves alone
+            none = torch.zeros_like(weights[0])
+            weights = weights + [none] * len(way.subspace.directions)
         for k, weight in enumerate(weights):
             bias = self._bias_term(way, k)
             if way.half:

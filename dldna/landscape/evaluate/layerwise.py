@@ -38,6 +38,22 @@ class Point:
     formed: dict[Any, Any] = field(default_factory=dict)
     done: set[fx.Node] = field(default_factory=set)  # pools already taken
 
+    @classmethod
+    def at_origin(cls, way: Any) -> "Point":
+        """The point that all else is measured from."""
+        still = [0.0] * len(way.subspace.directions)
+        return cls(way, way.plan, still, Row((), still, 0, []), 0.0, {})
+
+    def fixed(self, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
+        """The value of a node that no point changes."""
+        if node.op == "get_attr":
+            return self._attribute(node)
+        if node.op == "call_module":
+            module = self.plan.graph.modules[node.target]
+            if has_tensors(module):
+                return self._module(node, module, values)
+        return self.way.call(node, values)
+
     def tensor(self, name: str) -> Tensor:
         """A parameter or buffer at this point."""
         if name not in self.formed:
