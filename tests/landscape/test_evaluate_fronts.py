@@ -107,3 +107,15 @@ def test_what_comes_after_is_not_remembered():
     found = choose(*given)
     assert found.name == "slow"
     assert "nothing stands still" in found.notes["passed over"]["frozen"]
+
+
+@pytest.mark.parametrize("names", [("4.weight",), ("2", "4"), ("0.bias",)])
+def test_a_perceptron_s_front_is_computed_once(names):
+    net = nn.Sequential(
+        nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 7), nn.ReLU(), nn.Linear(7, 4)
+    )
+    given = setting(net, (6,), names)
+    fast, slow = (choose(*given, way=way) for way in ("mlp", "slow"))
+    assert relative(fast(grid())["loss"], slow(grid())["loss"]) < 1e-12
+    layers = {s.node.target for s in fast.program.steps if s.kind == "first"}
+    assert layers == {names[0][0]}

@@ -36,7 +36,6 @@ class Plan:
         dead: values that nobody needs after a node.
         terms: each parameter's and buffer's tensors at the origin and, if
             it moves, along the directions.
-        standing: names of the tensors that do not move.
     """
 
     def __init__(self, subspace: Subspace):
@@ -48,10 +47,6 @@ class Plan:
         self.rectify: set[fx.Node] = set()
         self.dead: dict[fx.Node, list[fx.Node]] = {}
         self.terms = _terms(subspace)
-        self.standing = {k for k, v in self.terms.items() if len(v) == 1}
-        twin = subspace.twin
-        named = [*twin.named_parameters(), *twin.named_buffers()]
-        self.resting = {id(t) for k, t in named if k in self.standing}
         self.fixed = self._fixed()
         graph = self.graph
         self.inside = {
@@ -95,21 +90,9 @@ class Plan:
         fixed: set[fx.Node] = set()
         for node in self.graph.nodes:
             inside = all(n in fixed for n in node.all_input_nodes)
-            if node.op == "call_module":
-                inside &= self._stands(self.graph.modules[node.target])
-            elif node.op == "get_attr":
-                name = self.graph.first_name.get(node.target)
-                inside = name in self.standing
-            if inside and node.op != "output":
+            if inside and node.op != "output" and self.graph.stands(node):
                 fixed.add(node)
         return fixed
-
-    def _stands(self, module: nn.Module) -> bool:
-        """Whether nothing in a module moves, or is written by its forward."""
-        if any(m.training for m in module.modules()):
-            return not has_tensors(module)
-        tensors = [*module.parameters(), *module.buffers()]
-        return all(id(t) in self.resting for t in tensors)
 
     def _node(self, node: fx.Node) -> None:
         graph, subspace = self.graph, self.subspace

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from dldna import params
 from dldna.landscape.evaluate import graph as gr
 from dldna.landscape.evaluate.analysis import Plan, has_tensors
 from dldna.landscape.evaluate.attention import encode
@@ -206,12 +205,7 @@ class Point:
 
         if node in self.plan.encoders and args[0].ndim == 3:
             return encode(module, args[0], at)
-        state = {}
-        for name, _ in module.named_parameters():
-            state[name] = at(name)
-        for name, _ in module.named_buffers():
-            state[name] = at(name).clone()
-        return params.call(module, state, args, kwargs)
+        return self.plan.graph.run(node, self.tensor, args, kwargs)
 
 
 def _turned(x: Tensor) -> int:
