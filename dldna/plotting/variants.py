@@ -17,6 +17,8 @@ from matplotlib.collections import QuadMesh
 from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
+from matplotlib.layout_engine import LayoutEngine
+from matplotlib.legend import Legend
 from matplotlib.text import Text
 
 #: The ground of a dark page.
@@ -66,9 +68,9 @@ def pictures(figure: Figure) -> dict[str, bytes]:
     stack(figure)
     layout = figure.get_layout_engine()
     if layout is not None and figure.axes:
-        # Bars and wrapped titles beside panels of new sizes: drawing lays
-        # them out once more, and then they stay.
-        layout.execute(figure)
+        # Bars, wrapped titles and legends beside panels of new sizes:
+        # drawing lays them out once more, and then they stay.
+        _lay_out_panels(figure, layout)
     small, small_dark = _both(figure, DPI["phone"])
     found = {"light": large, "dark": large_dark}
     found |= {"phone-light": small, "phone-dark": small_dark}
@@ -163,6 +165,45 @@ def stack(figure: Figure) -> None:
     panel = high / len(panels) * min(1.6, inches * across / wide)
     panel = min(max(panel, 2.4), 4.0)
     figure.set_size_inches(inches, panel * len(grid))
+
+
+def _lay_out_panels(figure: Figure, layout: LayoutEngine) -> None:
+    """Sizes of panels first, then columns of legends that fit into them."""
+    figure.set_dpi(DPI["phone"])
+    legends = figure.findobj(Legend)
+    for legend in legends:
+        legend.set_in_layout(False)
+    layout.execute(figure)
+    for legend in legends:
+        fit_legend(legend)
+        legend.set_in_layout(True)
+
+
+def fit_legend(legend: Legend) -> None:
+    """Fewer columns, down to one, until a legend is as wide as its panel.
+
+    Args:
+        legend: of an axes, or of a figure, whose width then counts.
+
+    Example:
+        >>> from matplotlib import pyplot as plt
+        >>> figure, ax = plt.subplots(figsize=(2, 2))
+        >>> lines = [ax.plot([k], label="a long name")[0] for k in range(3)]
+        >>> legend = ax.legend(ncols=3)
+        >>> fit_legend(legend)
+        >>> legend.get_window_extent().width <= ax.bbox.width
+        True
+        >>> plt.close(figure)
+    """
+    _, entries = legend.get_children()[0].get_children()  # below the title
+    columns = entries.get_children()
+    items = [item for column in columns for item in column.get_children()]
+    room = (legend.axes or legend.figure).bbox.width
+    while len(columns) > 1 and legend.get_window_extent().width > room:
+        columns.pop()
+        parts = np.array_split(np.arange(len(items)), len(columns))
+        for column, part in zip(columns, parts, strict=True):
+            column.get_children()[:] = [items[k] for k in part]
 
 
 def _place(ax: Axes) -> tuple[int, int]:
