@@ -194,18 +194,18 @@ def _columns(legend: Legend) -> list:
 
 
 def fit_legend(legend: Legend) -> None:
-    """Fewer columns, down to one, until a legend is as wide as its panel.
+    """Fewer columns, down to one, until a legend is no wider than its panel.
 
     Args:
         legend: of an axes, or of a figure, whose width then counts.
 
     Example:
         >>> from matplotlib import pyplot as plt
-        >>> figure, ax = plt.subplots(figsize=(2, 2))
+        >>> figure, ax = plt.subplots(figsize=(4, 3))
         >>> lines = [ax.plot([k], label="a long name")[0] for k in range(3)]
         >>> legend = ax.legend(ncols=3)
         >>> fit_legend(legend)
-        >>> legend.get_window_extent().width <= ax.bbox.width
+        >>> bool(legend.get_window_extent().width <= ax.bbox.width)
         True
         >>> plt.close(figure)
     """
