@@ -61,7 +61,8 @@ def compare(case: Case, lr: float, seed: int) -> dict:
         "seconds": time.process_time() - begin,
     }  # fmt: skip
     seen = run.go(case.steps)
-    sharp, path = seen["sharp"] / flow.threshold, seen["path"]
+    sides, path = seen["sharp"] / flow.threshold, seen["path"]
+    sharp = sides[:, 0]
     row |= {"first": sharp[0], "most": sharp.max(), "last": sharp[-1]}
     over = np.flatnonzero(sharp >= 1)
     if not len(over) or over[0] * EVERY > case.steps / 2:
@@ -83,7 +84,7 @@ def compare(case: Case, lr: float, seed: int) -> dict:
         "loss_run": seen["losses"][edge:].mean(),
         "loss_flow": flow.mean_loss[edge:].mean(),
         "loss_path": flow.loss[edge:].mean(),
-        "sharpness_run": sharp[-(-half // EVERY) :].mean(),
+        "sharpness_run": sides[-(-half // EVERY) :].mean(),
         "sharpness_mean": mean_curvature(run, seen, half) / flow.threshold,
         "sharpness_flow": flow.sharpness[half:].mean() / flow.threshold,
         "gap": np.max(np.array(gaps) / np.array(ways)),
