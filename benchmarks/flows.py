@@ -188,7 +188,8 @@ def table(rows: list[dict]) -> str:
             "the start, over the threshold; reached: the step at which the "
             "run gets to the edge. Loss: its mean over the edge phase, flow "
             "against run. Sharpness: mean over the phase's second half, of "
-            "the mean path against the run's points; beside it against the "
+            "the mean path against the run's points, two in a row each time, "
+            "one on each side of the swing; beside it against the "
             f"Hessian averaged over {WINDOW} steps of the run. Distance: "
             "largest distance between the flow and the smoothed path "
             f"(Hann, {WINDOW} steps), over the length of the flow's path up "
@@ -204,7 +205,11 @@ def table(rows: list[dict]) -> str:
             "shorter runs at which few rows reached the edge. One row of ten "
             "classes stands in the table.",
             "",
-            f"Within the limits: {counts}.",
+            f"Within the limits: {counts}. At the end of the run the "
+            "distance is at most "
+            f"{max(row['gap_last'] for row in reached):.3f} in each row: what "
+            "is beyond its limit is so early on, where little way has been "
+            "made and the run's first swing still grows.",
             "",
             "| network | loss | optimizer | rate | seed | first | reached | "
             "critical | loss | sharpness | of mean H | distance | gradients "
