@@ -18,7 +18,7 @@ pytestmark = pytest.mark.page
 ROOT = Path(__file__).parents[2]
 HTML = ROOT / "_build" / "html"
 sys.path[:0] = [str(ROOT / "book" / "_ext"), str(ROOT / "book" / "tools")]
-from dldna_book.moved import FORMERLY  # noqa: E402
+from dldna_book.moved import ELSEWHERE, FORMERLY  # noqa: E402
 
 import notebooks  # noqa: E402
 
@@ -246,6 +246,18 @@ def test_an_old_address_leads_to_the_new_one(old, offline):
     page.goto(f"{address}?slides#ch{old[:2]}-ex1")
     new = FORMERLY[old]
     page.wait_for_url(f"**/{new}.html?slides#{new}-ex1")
+    page.close()
+
+
+@pytest.mark.parametrize("old", ELSEWHERE)
+def test_an_old_anchor_leads_to_where_its_text_stands(old, offline):
+    page = offline.new_page()
+    address = (HTML / "notebooks" / f"{old}.html").as_uri()
+    for anchor, there in ELSEWHERE[old].items():
+        name, _, part = there.partition("#")
+        page.goto(f"{address}#{anchor}")
+        page.wait_for_url(f"**/{name}.html{'#' * bool(part)}{part}")
+        assert not part or page.locator(f"[id='{part}']").count() == 1
     page.close()
 
 
