@@ -65,9 +65,7 @@ def test_an_old_exercise_leads_to_where_it_stands_now():
             titles[f"{name}-ex{number}"] = title
     counts = (7, 7, 5, 5, 5, 7, 5, 6, 5, 5, 6, 6, 6, 6, 7, 6, 6)
     found = {}
-    for (old, name), count in zip(
-        moved.FORMERLY.items(), counts, strict=True
-    ):
+    for (old, name), count in zip(moved.FORMERLY.items(), counts, strict=True):
         for number in range(1, count + 1):
             there = moved.ELSEWHERE.get(old, {}).get(
                 f"ch{old[:2]}-ex{number}", f"{name}#{name}-ex{number}"

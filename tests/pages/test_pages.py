@@ -255,9 +255,12 @@ def test_an_old_anchor_leads_to_where_its_text_stands(old, offline):
     address = (HTML / "notebooks" / f"{old}.html").as_uri()
     for anchor, there in ELSEWHERE[old].items():
         name, _, part = there.partition("#")
-        page.goto(f"{address}#{anchor}")
-        page.wait_for_url(f"**/{name}.html{'#' * bool(part)}{part}")
-        assert not part or page.locator(f"[id='{part}']").count() == 1
+        page.goto(f"{address}#{anchor}", wait_until="commit")
+        page.wait_for_url(
+            f"**/{name}.html{'#' * bool(part)}{part}", wait_until="commit"
+        )
+        text = (HTML / "notebooks" / f"{name}.html").read_text()
+        assert not part or text.count(f'id="{part}"') == 1
     page.close()
 
 
@@ -277,9 +280,23 @@ def test_a_chapter_turns_into_slides(offline):
     assert page.evaluate(seen) != first
     page.keyboard.press("ArrowLeft")
     assert page.evaluate(seen) == first
+    # Wherever it is cut, nothing hangs over the bar.
+    for _ in range(int(bar.inner_text().split(" of ")[1]) - 1):
+        page.keyboard.press("ArrowRight")
+        assert page.evaluate(LOWEST) <= 0, bar.inner_text()
     page.keyboard.press("Escape")
     page.wait_for_url(lambda url: "?" not in url)
     page.close()
+
+
+# By how many pixels the lowest block of a slide hangs over the bar.
+LOWEST = """() => {
+  const bar = document.querySelector(".dldna-slide-bar");
+  const shown = [...document.querySelectorAll("article section > *")].filter(
+    e => e.tagName !== "SECTION" && e.getClientRects().length);
+  return Math.max(...shown.map(e => e.getBoundingClientRect().bottom))
+    - bar.getBoundingClientRect().top;
+}"""
 
 
 def test_the_first_page_leads_to_the_landing_page(offline):
