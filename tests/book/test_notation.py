@@ -14,11 +14,12 @@ CHAPTERS = re.findall(
 )
 # Names that only look like letters: words, distributions' names, units.
 WORDS = r"\\(?:text|mathrm|operatorname|label|begin|end)\s*\{[^}]*\}"
-GREEK = (
+GREEK = re.findall(
+    r"\w+",
     "alpha beta gamma delta epsilon varepsilon zeta eta theta kappa lambda "
     "mu nu xi pi rho sigma tau phi varphi chi psi omega Gamma Delta Theta "
-    "Lambda Sigma Phi Psi Omega ell"
-).split()
+    "Lambda Sigma Phi Psi Omega ell",
+)
 # An exponential, a differential, a transpose and a derivative's sign.
 SIGNS = r"(?<![a-zA-Z])e\^|\\,\s*d(?=[a-z])|\^\{?T(?![a-z])"
 
