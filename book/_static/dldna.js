@@ -257,4 +257,59 @@
     start();
   }
   window.addEventListener("load", focusable);
+
+  // --- folded cells that follow each other share one fold: a cell whose code
+  // is folded and that shows nothing lends it to the next one.
+  function gathered() {
+    var folded = "article .cell.tag_hide-input";
+    document.querySelectorAll(folded).forEach(function (cell) {
+      var next = cell.nextElementSibling;
+      if (cell.querySelector(":scope > .cell_output")) return;
+      if (!next || !next.matches(".cell.tag_hide-input")) return;
+      var fold = next.querySelector(":scope > details > .cell_input");
+      var own = cell.querySelectorAll(":scope > details > .cell_input");
+      own.forEach(function (code) {
+        fold.before(code);
+      });
+      cell.querySelector(":scope > details").remove();
+      cell.classList.add("dldna-lent");
+    });
+  }
+
+  // --- a rule is read without its long description: the lines from "Args" on
+  // are folded behind a button.
+  function short(pre) {
+    var lines = Array.from(pre.querySelectorAll("span.sd"));
+    var from = lines.findIndex(function (line) {
+      return /^\s*(Args|Returns|Raises|References|Example):/.test(
+        line.textContent);
+    });
+    var to = lines.length - 1;
+    if (from < 1 || to - from < 3) return;
+    var range = document.createRange();
+    range.setStartBefore(lines[from]);
+    range.setEndBefore(lines[to]);
+    var rest = document.createElement("span");
+    rest.hidden = true;
+    rest.appendChild(range.extractContents());
+    var button = document.createElement("button");
+    button.type = "button";
+    button.className = "dldna-more";
+    button.textContent = "…";
+    button.setAttribute("aria-label", "the whole description");
+    button.onclick = function () {
+      rest.hidden = false;
+      button.remove();
+    };
+    lines[to].before(rest, button, "\n");
+  }
+  function tidy() {
+    gathered();
+    document.querySelectorAll("article pre").forEach(function (pre) {
+      if (!pre.closest(".cell, dl.py")) short(pre);
+    });
+  }
+  if (document.readyState === "loading")
+    document.addEventListener("DOMContentLoaded", tidy);
+  else tidy();
 })();

@@ -1,11 +1,18 @@
 // A chapter as slides: ?slides shows as much of a section at a time as the
-// screen holds. Code that is folded in the page stays away.
+// screen holds. Long lists and tables are divided; what cannot be, a
+// playground or a figure, is shown smaller. Folded code stays away.
 (function () {
   "use strict";
   if (!/[?&]slides\b/.test(location.search)) return;
   var UNITS =
     ":scope > .cell > *, :scope > :not(section, .cell, h1, h2, h3, h4)";
+  // What a block higher than the screen is divided into.
+  var PARTS =
+    ":scope > :is(p, ul, ol, dl, li, dt, dd, pre, tr, tbody, table, .citation," +
+    " .citation-list, .docutils, .pst-scrollable-table-container," +
+    " .admonition-title, .math)";
   var BELOW = 110; // the bar, and some air
+  var SMALL = 0.5; // nothing is shown smaller than this
   var slides = [], at = 0, bar;
 
   function sections() {
@@ -16,19 +23,33 @@
       part.classList.toggle(name, on);
     });
   }
+  function room() {
+    return window.innerHeight - BELOW;
+  }
+  // The block, or its parts where it is higher than the screen.
+  function pieces(unit) {
+    var height = unit.getBoundingClientRect().height;
+    if (!height) return [];
+    var inner = Array.from(unit.querySelectorAll(PARTS));
+    if (height < 0.8 * room() || inner.length < 1) return [unit];
+    if (inner.length !== unit.querySelectorAll(":scope > :not(thead)").length)
+      return [unit];
+    return inner.flatMap(pieces);
+  }
   // The slides: each names its section and the blocks that are in sight.
   function cut() {
     var found = [];
     each("section", "dldna-off", false);
     each(".dldna-away", "dldna-away", false);
+    document.querySelector("article").style.zoom = 1;
     sections().forEach(function (part) {
       var slide = null, used = 0;
       var heading = part.querySelector(":scope > :is(h1, h2, h3, h4)");
       var above = heading ? heading.getBoundingClientRect().height + 60 : 0;
-      part.querySelectorAll(UNITS).forEach(function (unit) {
+      var units = Array.from(part.querySelectorAll(UNITS)).flatMap(pieces);
+      units.forEach(function (unit) {
         var height = unit.getBoundingClientRect().height;
-        if (!height) return;
-        var full = used + height > window.innerHeight - BELOW;
+        var full = used + height > room();
         if (!slide || full || unit.matches(".dldna-exercise")) {
           slide = { part: part, units: [] };
           used = above;
@@ -40,6 +61,27 @@
     });
     return found;
   }
+  // Puts a block out of sight that is not on the slide, or those of its
+  // parts that are not.
+  function hide(units, block) {
+    if (units.indexOf(block) >= 0) return;
+    var holds = units.some(function (unit) {
+      return block.contains(unit);
+    });
+    if (holds)
+      block.querySelectorAll(PARTS).forEach(hide.bind(null, units));
+    else block.classList.add("dldna-away");
+  }
+  // Makes a slide smaller until its last block stands above the bar.
+  function fit(units) {
+    var article = document.querySelector("article"), size = 1, last;
+    function low() {
+      article.style.zoom = size;
+      last = units[units.length - 1].getBoundingClientRect();
+      return last.bottom + window.scrollY;
+    }
+    while (low() > room() + 40 && size > SMALL) size -= 0.04;
+  }
   function show(next) {
     at = Math.min(Math.max(next, 0), slides.length - 1);
     var now = slides[at];
@@ -48,11 +90,11 @@
       part.classList.toggle("dldna-off", off);
       part.classList.toggle("dldna-above", off && part.contains(now.part));
     });
-    now.part.querySelectorAll(UNITS).forEach(function (unit) {
-      unit.classList.toggle("dldna-away", now.units.indexOf(unit) < 0);
-    });
+    each(".dldna-away", "dldna-away", false);
+    now.part.querySelectorAll(UNITS).forEach(hide.bind(null, now.units));
     bar.querySelector("span").textContent = at + 1 + " of " + slides.length;
     window.scrollTo(0, 0);
+    fit(now.units);
     window.dispatchEvent(new Event("resize"));
   }
   function leave() {

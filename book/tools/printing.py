@@ -22,6 +22,30 @@ PAPER = {"width": 794, "height": 1123}  # A4 at 96 points per inch
 MARGIN = {"top": "18mm", "bottom": "20mm", "left": "18mm", "right": "18mm"}
 PATIENCE = 600_000  # ms for one page, on a machine that others use, too
 
+# Paper cannot be asked: questions get their answers at the end of the page,
+# and the cells that check a reader's answer stay away.
+ASKED = """() => {
+  for (const box of document.querySelectorAll("article .cell"))
+    if (/^\\s*answer\\w* = \\.\\.\\.$/m.test(
+      (box.querySelector(".cell_input") || {}).textContent)) box.remove();
+  const told = [...document.querySelectorAll(".dldna-quiz")].flatMap(quiz => {
+    const right = quiz.querySelector("input[data-says^='Right. ']");
+    if (!right) return [];
+    const row = document.createElement("li");
+    row.textContent = quiz.querySelector("legend").textContent + " "
+      + right.closest("label").textContent.trim() + ". "
+      + right.dataset.says.slice(7);
+    return [row];
+  });
+  if (!told.length) return;
+  const end = document.createElement("section");
+  end.className = "dldna-answers";
+  end.innerHTML = "<h2>Answers to the questions</h2><ol></ol>";
+  end.lastChild.append(...told);
+  const all = document.querySelectorAll("article section > section > h2");
+  const last = all.length && all[all.length - 1].parentNode;
+  if (last) last.before(end);
+}"""
 # What moves becomes a picture; links name the page's public address. Returns
 # the headings: those of Chromium's outline lose spaces, or come twice.
 STILL = """async (site) => {
@@ -113,6 +137,7 @@ class Printer:
         page.emulate_media(media="print")
         page.goto(path.as_uri(), wait_until="load")
         root = self.folder.as_uri() + "/"
+        page.evaluate(ASKED)
         told = page.evaluate(STILL, {"root": root, "address": self.address})
         printed = page.pdf(
             format="A4", margin=MARGIN, scale=0.8, print_background=True,

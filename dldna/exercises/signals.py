@@ -189,7 +189,7 @@ QUIZZES = {
         (
             Option(
                 "Nothing yet: single networks of this width scatter so much",
-                "The logarithm has a variance of about 5 L/n = 2.",
+                "The logarithm has a variance of about 5 D/n = 2.",
                 right=True,
             ),
             Option(

@@ -249,10 +249,11 @@
   const map = part("map");
   function drag(event) {
     const box = map.getBoundingClientRect();
+    const zoom = box.width / BOX.w; // slides show a tall page smaller
     const wide = BOX.w - BOX.left - BOX.right;
     const high = BOX.h - BOX.top - BOX.bottom;
-    go((event.clientX - box.left - BOX.left) / wide * HIGH.a,
-      (1 - (event.clientY - box.top - BOX.top) / high) * HIGH.mu);
+    go(((event.clientX - box.left) / zoom - BOX.left) / wide * HIGH.a,
+      (1 - ((event.clientY - box.top) / zoom - BOX.top) / high) * HIGH.mu);
   }
   map.addEventListener("pointerdown", function (event) {
     map.setPointerCapture(event.pointerId);

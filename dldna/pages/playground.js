@@ -628,16 +628,22 @@
     start = inside(p);
     walkAll();
   }
-  function pointed(event) {
+  // Where the map was pointed at; slides show a tall playground smaller.
+  function place(event) {
     const box = map.getBoundingClientRect();
-    const f = frameOf(box.width, box.height);
-    return [f.a(event.clientX - box.left), f.b(event.clientY - box.top)];
+    const zoom = box.width / map.clientWidth || 1;
+    return [(event.clientX - box.left) / zoom,
+      (event.clientY - box.top) / zoom];
+  }
+  function pointed(event) {
+    const f = frameOf(map.clientWidth, map.clientHeight);
+    const [x, y] = place(event);
+    return [f.a(x), f.b(y)];
   }
   function close(event) {
-    const box = map.getBoundingClientRect();
-    const f = frameOf(box.width, box.height);
-    return Math.hypot(event.clientX - box.left - f.x(start[0]),
-      event.clientY - box.top - f.y(start[1])) < 32;
+    const f = frameOf(map.clientWidth, map.clientHeight);
+    const [x, y] = place(event);
+    return Math.hypot(x - f.x(start[0]), y - f.y(start[1])) < 32;
   }
   // A finger near the start drags it; elsewhere it scrolls the page.
   map.addEventListener("touchstart", (event) => {

@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -52,6 +53,35 @@ def test_an_old_address_knows_a_page_of_the_book():
     known = {path.stem for path in notebooks.paths()}
     assert set(moved.FORMERLY.values()) <= known
     assert not set(moved.FORMERLY) & known
+
+
+def test_an_old_exercise_leads_to_where_it_stands_now():
+    """By its title: the old ones that moved, and the number of all."""
+    from dldna_book import moved
+
+    titles = {}
+    for name in set(moved.FORMERLY.values()) | {"starts", "scales", "wells"}:
+        text = (ROOT / "notebooks" / f"{name}.ipynb").read_text()
+        for number, title in re.findall(r"### Exercise (\d+): (.*?)\\n", text):
+            titles[f"{name}-ex{number}"] = title
+    counts = (7, 7, 5, 5, 5, 7, 5, 6, 5, 5, 6, 6, 6, 6, 7, 6, 6)
+    found = {}
+    for (old, name), count in zip(moved.FORMERLY.items(), counts, strict=True):
+        for number in range(1, count + 1):
+            there = moved.ELSEWHERE.get(old, {}).get(
+                f"ch{old[:2]}-ex{number}", f"{name}#{name}-ex{number}"
+            )
+            page, anchor = there.split("#")
+            assert anchor.startswith(page), there
+            found[f"{old[:2]}.{number}"] = titles[anchor]
+    assert found["02.4"] == "Fixup's factor"
+    assert found["14.4"] == "Components from the Gram matrix"
+    assert found["14.6"] == "A walk in a bowl"
+    assert found["15.6"] == "How far does a random walk get?"
+    assert found["15.7"] == "When do two runs part?"
+    assert found["16.4"] == "Haar by hand"
+    assert found["16.5"] == "The bound of a well"
+    assert found["16.6"] == "More images, fewer valleys?"
 
 
 def test_students_see_a_box_a_fold_and_no_notes(edition):

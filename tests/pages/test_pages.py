@@ -18,7 +18,7 @@ pytestmark = pytest.mark.page
 ROOT = Path(__file__).parents[2]
 HTML = ROOT / "_build" / "html"
 sys.path[:0] = [str(ROOT / "book" / "_ext"), str(ROOT / "book" / "tools")]
-from dldna_book.moved import FORMERLY  # noqa: E402
+from dldna_book.moved import ELSEWHERE, FORMERLY  # noqa: E402
 
 import notebooks  # noqa: E402
 
@@ -249,6 +249,21 @@ def test_an_old_address_leads_to_the_new_one(old, offline):
     page.close()
 
 
+@pytest.mark.parametrize("old", ELSEWHERE)
+def test_an_old_anchor_leads_to_where_its_text_stands(old, offline):
+    page = offline.new_page()
+    address = (HTML / "notebooks" / f"{old}.html").as_uri()
+    for anchor, there in ELSEWHERE[old].items():
+        name, _, part = there.partition("#")
+        page.goto(f"{address}#{anchor}", wait_until="commit")
+        page.wait_for_url(
+            f"**/{name}.html{'#' * bool(part)}{part}", wait_until="commit"
+        )
+        text = (HTML / "notebooks" / f"{name}.html").read_text()
+        assert not part or text.count(f'id="{part}"') == 1
+    page.close()
+
+
 def test_a_chapter_turns_into_slides(offline):
     chapters = [page for page in PAGES if page.startswith("notebooks/")]
     if not chapters:
@@ -265,9 +280,23 @@ def test_a_chapter_turns_into_slides(offline):
     assert page.evaluate(seen) != first
     page.keyboard.press("ArrowLeft")
     assert page.evaluate(seen) == first
+    # Wherever it is cut, nothing hangs over the bar.
+    for _ in range(int(bar.inner_text().split(" of ")[1]) - 1):
+        page.keyboard.press("ArrowRight")
+        assert page.evaluate(LOWEST) <= 0, bar.inner_text()
     page.keyboard.press("Escape")
     page.wait_for_url(lambda url: "?" not in url)
     page.close()
+
+
+# By how many pixels the lowest block of a slide hangs over the bar.
+LOWEST = """() => {
+  const bar = document.querySelector(".dldna-slide-bar");
+  const shown = [...document.querySelectorAll("article section > *")].filter(
+    e => e.tagName !== "SECTION" && e.getClientRects().length);
+  return Math.max(...shown.map(e => e.getBoundingClientRect().bottom))
+    - bar.getBoundingClientRect().top;
+}"""
 
 
 def test_the_first_page_leads_to_the_landing_page(offline):

@@ -39,7 +39,11 @@ BODIES = {
     "<details open><summary>Proof</summary>unfolded</details>"
     '<div style="break-before: page"></div><h2 id="below">Below</h2>',
     "api/index": "<p>The code.</p>",
-    "api/rules": "<p>Rules.</p>",
+    "api/rules": '<section><h2>Ask</h2><fieldset class="dldna-quiz"><legend>'
+    "How many?</legend><label><input type=radio data-says='Not yet: more.'>"
+    "One</label><label><input type=radio data-says='Right. Both.'>Two</label>"
+    '</fieldset><div class="cell"><div class="cell_input">answer = ...\n'
+    "check(answer)</div>No answer yet.</div></section>",
 }
 
 
@@ -102,6 +106,12 @@ def test_what_is_folded_stays_away(printed):
     assert " folded" not in said.replace("\n", " ")
 
 
+def test_questions_are_answered_and_nothing_asks_for_an_answer(printed):
+    said = words(printed)[-1].replace("\n", " ")
+    assert "How many? Two. Both." in said
+    assert "No answer yet" not in said
+
+
 def test_links_lead_within_the_file_or_to_the_world(printed):
     number = {page.indirect_reference.idnum: k
               for k, page in enumerate(printed.pages)}  # fmt: skip
@@ -126,7 +136,8 @@ def test_bookmarks_name_parts_pages_and_sections(printed):
 
     assert told(printed.outline) == [
         "Page start", "Contents", "Part I",
-        ["Second steps", ["Below"], "Page api/index", "Page api/rules"],
+        ["Second steps", ["Below"], "Page api/index", "Page api/rules",
+         ["Answers to the questions", "Ask"]],
     ]  # fmt: skip
 
 
