@@ -70,6 +70,18 @@ class Address(NamedTuple):
         return first, second
 
     @property
+    def above(self) -> "Address":
+        """The tile of the level before that holds this one."""
+        return Address(self.level - 1, self.i // 2, self.j // 2)
+
+    @property
+    def quarter(self) -> tuple[slice, slice]:
+        """Where the tile above has every second point of this one."""
+        half = SIDE // 2
+        first, second = (half * (at % 2) for at in (self.i, self.j))
+        return slice(first, first + half), slice(second, second + half)
+
+    @property
     def number(self) -> int:
         """One whole number for each tile, the name of its file."""
         level = self.level - LEVELS[0]

@@ -114,18 +114,19 @@ class PlaneMap:
             return found[::STRIDE, ::STRIDE] if coarse else found
         if found is not None and coarse:
             return found
-        alphas, betas = at.axes(self.extent)
-        mesh = np.meshgrid(alphas, betas, indexing="ij")
-        coords = np.stack(mesh, -1)
-        if coarse:
-            some = coords[::STRIDE, ::STRIDE]
-            made = self.losses(some.reshape(-1, 2)).reshape(some.shape[:2])
-        else:
-            made = np.empty((SIDE, SIDE))
-            rest = np.ones((SIDE, SIDE), bool)
-            if found is not None:
-                made[::STRIDE, ::STRIDE] = found
-                rest[::STRIDE, ::STRIDE] = False
+        made, rest = np.empty((SIDE, SIDE)), np.ones((SIDE, SIDE), bool)
+        above = self._known(at.above)
+        if above is not None and len(above) == SIDE:
+            made[::2, ::2] = above[at.quarter]
+            rest[::2, ::2] = False
+        if found is not None:
+            made[::STRIDE, ::STRIDE] = found
+            rest[::STRIDE, ::STRIDE] = False
+        step = STRIDE if coarse else 1
+        made, rest = made[::step, ::step], rest[::step, ::step]
+        if rest.any():
+            axes = [axis[::step] for axis in at.axes(self.extent)]
+            coords = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
             made[rest] = self.losses(coords[rest])
         self._keep(at, made)
         return made
@@ -141,7 +142,7 @@ class PlaneMap:
     def _keep(self, at: Address, losses: np.ndarray) -> None:
         while len(self._tiles) >= KEPT:
             del self._tiles[next(iter(self._tiles))]
-        self._tiles[at] = losses
+        self._tiles[at] = losses = np.ascontiguousarray(losses)
         if self.store is not None:
             self.store.put(at.number, {"loss": losses})
 

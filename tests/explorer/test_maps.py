@@ -83,6 +83,15 @@ def test_a_tile_is_what_the_weights_give_that_are_written(explorer, data):
     assert here.tile(Address(0, 0, 0))[16, 16] == pytest.approx(here.centre)
 
 
+def test_a_tile_begins_with_the_points_of_the_one_above(data):
+    alone, at = Explorer(network(), LOSS, data).map(), Address(3, 5, -2)
+    here = Explorer(network(), LOSS, data).map()
+    above = here.tile(at.above)
+    losses = here.tile(at)
+    np.testing.assert_array_equal(losses[::2, ::2], above[at.quarter])
+    np.testing.assert_allclose(losses, alone.tile(at), rtol=1e-5)
+
+
 def test_a_map_goes_on_where_it_stopped_and_no_other_map_does(
     data, tmp_path, monkeypatch
 ):
