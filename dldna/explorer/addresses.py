@@ -86,29 +86,3 @@ class Address(NamedTuple):
         """One whole number for each tile, the name of its file."""
         level = self.level - LEVELS[0]
         return (level << 56) | (self.i + REACH) << 28 | (self.j + REACH)
-
-
-def around(
-    level: int, extent: float, low: tuple, high: tuple
-) -> list[Address]:
-    """The tiles of a level that a rectangle touches.
-
-    Args:
-        level: of zoom.
-        extent: half width of the map as it opens.
-        low: (2,) its lower corner.
-        high: (2,) its upper corner.
-
-    Example:
-        >>> len(around(1, 1.0, (-1, -1), (0.9, 0.9)))
-        4
-    """
-    width = 2 * extent / 2.0**level
-    ranges = [
-        range(
-            int(np.floor((a + extent) / width)),
-            int(np.floor((b + extent) / width)) + 1,
-        )
-        for a, b in zip(low, high, strict=True)
-    ]
-    return [Address(level, i, j) for i in ranges[0] for j in ranges[1]]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from dldna import checks
-from dldna.explorer.addresses import STRIDE, Address
+from dldna.explorer.addresses import LEVELS, STRIDE, Address
 from dldna.explorer.kept_views import keep
 from dldna.explorer.session import Explorer
 from dldna.explorer.walkers import STEPS, WALKERS, walk
@@ -183,6 +183,8 @@ def about(here: Explorer) -> dict[str, Any]:
         "samples": f.n_samples,
         "loss": own.loss,
         "extent": here.extent,
+        "lowest": LEVELS[0],
+        "deepest": LEVELS[1],
         "networks": here.maps,
         "directions": list(here.directions),
         "statistics": list(here.ways),
@@ -207,6 +209,7 @@ def _plane(here: Explorer, **plane: Any) -> dict[str, Any]:
             "centre": found.centre,
             "way": found.way,
             "lengths": np.sqrt(np.diag(found.gram)),
+            "product": float(found.gram[0, 1]),
             "path": [] if shadow is None else shadow.coords,
             "off": [] if shadow is None else shadow.distances,
         }

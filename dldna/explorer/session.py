@@ -10,7 +10,6 @@ import numpy as np
 from torch import nn
 
 from dldna.checks import count, folder, positive, whole
-from dldna.explorer.addresses import around
 from dldna.explorer.plane_map import STATISTICS, PlaneMap
 from dldna.guard import copy_of
 from dldna.landscape import DIRECTIONS, Plane
@@ -209,23 +208,6 @@ class Explorer:
                 statistics=here.statistics, **here.plane.notes,
             ),
         )  # fmt: skip
-
-    def tiles(self, depth: int) -> dict[tuple, np.ndarray]:
-        """All tiles of the map as it opens, down to a depth.
-
-        Args:
-            depth: the last level.
-
-        Returns:
-            Losses (32, 32) by level, i and j.
-        """
-        here, e = self.map(), self.extent
-        inside = np.nextafter(e, 0)
-        return {
-            tuple(at): here.tile(at)
-            for level in range(depth + 1)
-            for at in around(level, e, (-e, -e), (inside, inside))
-        }
 
 
 def _network(model: nn.Module, beside: Any) -> nn.Module:
