@@ -6,8 +6,9 @@ browser. :class:`Explorer` is what stands behind both: tiles at every zoom,
 probes, cuts and walkers, by plain calls.
 """
 
+from dldna.explorer.exploring import explore
 from dldna.explorer.plane_map import PlaneMap
 from dldna.explorer.session import Explorer
 from dldna.explorer.walkers import walk
 
-__all__ = ["Explorer", "PlaneMap", "walk"]
+__all__ = ["Explorer", "PlaneMap", "explore", "walk"]

@@ -13,10 +13,11 @@ from dldna.checks import count, folder, positive, whole
 from dldna.explorer.plane_map import STATISTICS, PlaneMap
 from dldna.guard import copy_of
 from dldna.landscape import DIRECTIONS, Plane
-from dldna.landscape.paths.trajectory import opened as open_trajectory
+from dldna.landscape.paths import trajectory as trajectories
 from dldna.landscape.space.checkpoints import load_into
 from dldna.landscape.space.points import state_of
-from dldna.objective import Objective, accepts_objective, norms
+from dldna.objective import Objective, norms
+from dldna.objective.opening import opened
 from dldna.records import Surface
 
 MAPS = 6  # that are kept ready
@@ -39,7 +40,7 @@ class Explorer:
         extent: half width of the map as it opens.
         seed: of random directions.
         statistics: what batch normalisation uses: "eval", "train" or
-            "recalibrate".
+            "recalibrate"; by default as the objective, else "eval".
         out: folder for finished tiles, in which a later call goes on.
         beside: a second checkpoint of the same network (a model, a state
             dict or its file), whose map stands beside the first.
@@ -67,17 +68,16 @@ class Explorer:
         0.0
     """
 
-    @accepts_objective
     def __init__(
         self,
-        model: nn.Module,
-        loss_fn: Callable,
-        data: Any,
+        model: nn.Module | Objective,
+        loss_fn: Callable | None = None,
+        data: Any = None,
         directions: Any = "random",
         *,
         extent: float = 1.0,
         seed: int = 0,
-        statistics: str = "eval",
+        statistics: str | None = None,
         out: str | Path | None = None,
         beside: Any = None,
         trajectory: Any = None,
@@ -91,18 +91,21 @@ class Explorer:
         self.seed, self.data_name = whole("seed", seed), data_name
         self.out = None if out is None else folder("out", out)
         self.given, self.others = directions, list(others)
-        self.trajectory = open_trajectory(trajectory)
+        self.trajectory = trajectories.opened(trajectory)
         own = {"names": params, "dtype": dtype, "limit": limit}
-        self.f = Objective(model, loss_fn, data, **own)
+        self.f = _objective(model, loss_fn, data, own)
         self.objectives = [self.f]
         if beside is not None:
-            other = _network(model, beside)
-            self.objectives.append(Objective(other, loss_fn, data, **own))
+            own = {"names": self.f.names, "dtype": self.f.asked.get("dtype")}
+            other = _network(self.f.model, beside)
+            loss_fn, held = self.f.loss_fn, self.f.held
+            self.objectives.append(Objective(other, loss_fn, held, **own))
         self.maps = len(self.objectives)
         self.lock = threading.RLock()
         self._ready: dict[tuple, PlaneMap] = {}
         self.first = _word(directions)
-        self.statistics = "eval" if statistics == "frozen" else statistics
+        used = statistics or self.f.statistics
+        self.statistics = "eval" if used == "frozen" else used
         self.map()
 
     @property
@@ -208,6 +211,19 @@ class Explorer:
                 statistics=here.statistics, **here.plane.notes,
             ),
         )  # fmt: skip
+
+
+def _objective(model: Any, loss_fn: Any, data: Any, own: dict) -> Objective:
+    """What is looked at, made or as it was given."""
+    opened(model, loss_fn, data)  # or an error that says what is missing
+    if not isinstance(model, Objective):
+        return Objective(model, loss_fn, data, **own)
+    if any(v is not None for v in own.values()):
+        raise TypeError(
+            "an Objective holds its params, dtype and limit: give them where "
+            "it is made"
+        )
+    return model
 
 
 def _network(model: nn.Module, beside: Any) -> nn.Module:

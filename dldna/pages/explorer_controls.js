@@ -19,9 +19,10 @@ function dldnaExplorerControls(X) {
   fill($("optimizer"), about.optimizers, "SGD");
   shown();
   const asks = ["directions", "seed"].map(name => $(name).parentNode);
-  for (const part of [...asks, $("other"), $("walking")]) {
-    part.hidden = !about.live;
+  for (const name of ["other", "walking", "numbers", "live"]) {
+    $(name).hidden = !about.live;
   }
+  for (const part of asks) part.hidden = !about.live;
   $("save").hidden = !about.saves;
   $("about").textContent = about.model + ", " + about.parameters +
     " parameters; " + about.data + ", " + about.samples + " samples; " +

@@ -109,7 +109,8 @@ const dldnaExplorer = (function () {
   }
 
   // All points of a window as one picture: rows along the second direction,
-  // from below. NaN where nothing is known, and where the loss is none.
+  // from below. NaN where nothing is known, and where the loss is none. The
+  // last row and column are of the next tiles, or as those before them.
   function mosaic(store, view, level, extent, lowest) {
     const box = tilesIn(view, level, extent);
     const w = SIDE * (box.i1 - box.i0 + 1) + 1;
@@ -122,7 +123,10 @@ const dldnaExplorer = (function () {
         const p = SIDE * box.i0 + c, q = SIDE * box.j0 + r;
         let v = store.at(level, p, q);
         if (v === undefined) v = sample(store, level, p, q, lowest);
-        if (v === undefined) v = NaN; else known++;
+        if (v === undefined && c === w - 1) v = row[c - 1];
+        if (v === undefined && r === h - 1) v = rows[r - 1][c];
+        if (v === undefined) v = NaN;
+        else known++;
         row[c] = Number.isFinite(v) ? v : NaN;
       }
       rows.push(row);
