@@ -122,6 +122,7 @@ def serve(here: Explorer, port: int = 0, browser: bool = True) -> None:
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((HERE, port))
+        listening.listen()  # so that a browser may come at once
         port, token = listening.getsockname()[1], secrets.token_urlsafe(24)
         config = uvicorn.Config(
             application(here, token, port),

@@ -121,7 +121,7 @@ function dldnaExplore(root, ask, about, link, opening) {
   function repaint(at) {
     const made = networks.map(n => E.mosaic(stores[n], view, at,
       about.extent, about.lowest));
-    const values = made.flatMap(m => m.rows.flatMap(row => Array.from(row)));
+    const values = made.flatMap(m => m.rows).flatMap(row => [...row]);
     const known = made.some(m => m.known);
     if (known && !view.scale) view.scale = E.usualScale(values);
     scale = E.scaleOf(values, view.scale, say);
@@ -131,6 +131,7 @@ function dldnaExplore(root, ask, about, link, opening) {
     shown = [at, box.i0, box.i1, box.j0, box.j1].join();
     $("scale").value = view.scale || "linear";
     D.legend($("legend"), room(), scale);
+    tellState();
     stale = false;
   }
   const room = () => Math.max(240, root.clientWidth

@@ -32,13 +32,10 @@ const dldnaExplorerDraw = (function () {
     const pen = canvas.getContext("2d");
     const dots = pen.createImageData(mosaic.w, mosaic.h);
     const heights = mosaic.rows.map(row =>
-      Array.from(row, v => (Number.isNaN(v) ? NaN : scale.height(v))));
+      row.map(v => (Number.isNaN(v) ? NaN : scale.height(v))));
     heights.forEach((row, r) => row.forEach((t, c) => {
       const k = 4 * ((mosaic.h - 1 - r) * mosaic.w + c);
-      const [red, green, blue] = dldnaPage.colour(t);
-      dots.data[k] = red;
-      dots.data[k + 1] = green;
-      dots.data[k + 2] = blue;
+      dots.data.set(dldnaPage.colour(t), k);
       dots.data[k + 3] = 255;
     }));
     pen.putImageData(dots, 0, 0);

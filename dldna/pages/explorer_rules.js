@@ -138,7 +138,7 @@ const dldnaExplorer = (function () {
 
   // Losses as heights from 0 to 1, and in words how.
   function scaleOf(values, kind, say) {
-    const flat = values.filter(Number.isFinite).sort((a, b) => a - b);
+    const flat = Float64Array.from(values).filter(Number.isFinite).sort();
     let low = flat.length ? flat[0] : 0;
     let high = flat.length ? flat[flat.length - 1] : 1;
     let log = false, words = "Linear";
@@ -165,8 +165,9 @@ const dldnaExplorer = (function () {
 
   // A wide range asks for logarithms, as elsewhere in the package.
   function usualScale(values) {
-    const flat = values.filter(Number.isFinite);
-    const low = Math.min(...flat), high = Math.max(...flat);
+    const flat = Float64Array.from(values).filter(Number.isFinite);
+    const low = flat.reduce((s, v) => Math.min(s, v), Infinity);
+    const high = flat.reduce((s, v) => Math.max(s, v), -Infinity);
     return low > 0 && high / low > 20 ? "log" : "linear";
   }
 

@@ -29,9 +29,12 @@ const dldnaPage = (function () {
   function contour(pen, u, level, px, py) {
     for (let i = 0; i + 1 < u.length; i++) {
       for (let j = 0; j + 1 < u[0].length; j++) {
-        const v = [u[i][j], u[i][j + 1], u[i + 1][j + 1], u[i + 1][j]];
+        const p = u[i][j], q = u[i][j + 1];
+        const r = u[i + 1][j + 1], t = u[i + 1][j];
+        const under = (p < level) + (q < level) + (r < level) + (t < level);
+        if (under === 0 || under === 4) continue;
+        const v = [p, q, r, t];
         if (v.some(Number.isNaN)) continue;
-        if (Math.min(...v) >= level || Math.max(...v) < level) continue;
         const c = [[j, i], [j + 1, i], [j + 1, i + 1], [j, i + 1]];
         const cuts = [];
         for (let k = 0; k < 4; k++) {
