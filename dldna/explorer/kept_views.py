@@ -14,7 +14,7 @@ from dldna.explorer import Explorer
 # Give your own model, loss and data here, and what else you gave:
 #     explorer = Explorer(model, loss_fn, data, {options})
 surface = explorer.surface(
-    ({a!r}, {b!r}), {span!r}, network={network!r},
+    ({a!r}, {b!r}), {span!r}, side={side!r},
     directions={directions!r}, seed={seed!r}, statistics={statistics!r},
 )
 surface.save("surface.npz")

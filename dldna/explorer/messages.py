@@ -62,13 +62,13 @@ def one_of(words: Callable[[Explorer], Any]) -> Callable:
     return check
 
 
-def network(name: str, value: Any, here: Explorer) -> int:
+def side(name: str, value: Any, here: Explorer) -> int:
     """The field that names one of the networks side by side."""
     return count(0, here.maps - 1)(name, value, here)
 
 
 PLANE = {
-    "network": network,
+    "side": side,
     "directions": one_of(lambda e: e.directions),
     "seed": count(0, 2**31 - 1),
     "statistics": one_of(lambda e: e.ways),

@@ -40,7 +40,7 @@ def write_map(here: Explorer, path: str | Path, depth: int = 2) -> Path:
     own["statistics"] = [here.statistics]
     plane = own["first"] | {"ask": "plane"}
     networks = range(here.maps)
-    planes = [answer(here, plane | {"network": n}) for n in networks]
+    planes = [answer(here, plane | {"side": n}) for n in networks]
     data = {
         "about": own,
         "planes": planes,
@@ -51,9 +51,9 @@ def write_map(here: Explorer, path: str | Path, depth: int = 2) -> Path:
     return write_atomic(path, lambda f: f.write(text.encode()))
 
 
-def _tiles(here: Explorer, network: int, depth: int) -> dict[str, Any]:
+def _tiles(here: Explorer, side: int, depth: int) -> dict[str, Any]:
     """All tiles of the map as it opens, as the page reads them."""
-    plane = here.map(network)
+    plane = here.map(side)
     addresses = [
         Address(level, i, j)
         for level in range(depth + 1)

@@ -129,7 +129,7 @@ class Explorer:
 
     def map(
         self,
-        network: int = 0,
+        side: int = 0,
         directions: str | None = None,
         seed: int | None = None,
         statistics: str | None = None,
@@ -137,25 +137,25 @@ class Explorer:
         """One of the maps, made when it is asked for the first time.
 
         Args:
-            network: 0, or 1 for the one beside.
+            side: 0, or 1 for the one beside.
             directions: a name of :attr:`directions`.
             seed: of random directions.
             statistics: of batch normalisation.
         """
         key = (
-            network,
+            side,
             self.first if directions is None else directions,
             self.seed if seed is None else seed,
             self.statistics if statistics is None else statistics,
         )
         if key not in self._ready:
-            network, word, seed, way = key
+            side, word, seed, way = key
             home = None
             if self.out is not None:
                 name = re.sub(r"[^\w,]", "-", f"{word}-{seed}-{way}")
-                home = self.out / f"{network}-{name}"
+                home = self.out / f"{side}-{name}"
             made = PlaneMap(
-                self.objectives[network], self.directions[word], self.extent,
+                self.objectives[side], self.directions[word], self.extent,
                 seed, way, home, self.trajectory, self.others,
             )  # fmt: skip
             while len(self._ready) >= MAPS:

@@ -23,7 +23,7 @@ function dldnaExplore(root, ask, about, link, opening) {
   let era = 0, shown = null;
   const readings = new Map();
 
-  const plane = n => ({ network: n, directions: view.directions,
+  const plane = n => ({ side: n, directions: view.directions,
     seed: view.seed, statistics: view.statistics });
   async function answered(message) {
     const found = await ask(message);

@@ -3,9 +3,9 @@ const dldnaExplorerAsks = {
   // What was written into the page.
   file(data) {
     return async message => {
-      if (message.ask === "plane") return data.planes[message.network];
+      if (message.ask === "plane") return data.planes[message.side];
       if (message.ask === "tile") {
-        const losses = data.tiles[message.network][
+        const losses = data.tiles[message.side][
           [message.level, message.i, message.j].join("/")];
         return losses ? { stride: 1, losses } : {};
       }

@@ -222,7 +222,7 @@ def test_directions_ways_and_networks_side_by_side(data):
     seen = {
         float(both.map(**more).losses(point)[0])
         for more in (
-            {}, {"network": 1}, {"seed": 1}, {"statistics": "train"},
+            {}, {"side": 1}, {"seed": 1}, {"statistics": "train"},
             {"directions": "hessian"}, {"directions": "gradient,random"},
         )
     }  # fmt: skip

@@ -14,7 +14,7 @@ from dldna.explorer.messages import ASKS, answer
 from dldna.records import Surface
 
 PLANE = {
-    "network": 0,
+    "side": 0,
     "directions": "random",
     "seed": 0,
     "statistics": "eval",
