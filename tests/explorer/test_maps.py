@@ -212,6 +212,7 @@ def test_every_optimizer_walks(data, name):
     assert np.ptp(found["coords"], axis=0).max() > 0 or found["off"][-1] > 0
 
 
+@pytest.mark.full
 def test_directions_ways_and_networks_side_by_side(data):
     both = Explorer(
         network(norm=True), LOSS, data, beside=network(1, norm=True)
