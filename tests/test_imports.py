@@ -45,7 +45,7 @@ ALLOWED = {
     "plotting": {"records", "checks", "files", "old_paths"},
 }
 BELOW = GROUND | THINGS | MEANS | {"training", "integrations", "plotting"}
-TOP = {"cli", "exercises", "model_page", "pages", "walks"}
+TOP = {"cli", "exercises", "explorer", "model_page", "pages", "walks"}
 ALLOWED |= dict.fromkeys(TOP, BELOW | TOP)
 # The published chapters' functions: nobody builds on them, and one command
 # makes what they load. The chapters' paths lead there, by a table.

@@ -29,9 +29,13 @@ const dldnaPage = (function () {
   function contour(pen, u, level, px, py) {
     for (let i = 0; i + 1 < u.length; i++) {
       for (let j = 0; j + 1 < u[0].length; j++) {
-        const c = [[j, i], [j + 1, i], [j + 1, i + 1], [j, i + 1]];
-        const v = [u[i][j], u[i][j + 1], u[i + 1][j + 1], u[i + 1][j]];
+        const p = u[i][j], q = u[i][j + 1];
+        const r = u[i + 1][j + 1], t = u[i + 1][j];
+        const under = (p < level) + (q < level) + (r < level) + (t < level);
+        if (under === 0 || under === 4) continue;
+        const v = [p, q, r, t];
         if (v.some(Number.isNaN)) continue;
+        const c = [[j, i], [j + 1, i], [j + 1, i + 1], [j, i + 1]];
         const cuts = [];
         for (let k = 0; k < 4; k++) {
           const m = (k + 1) % 4;
@@ -54,5 +58,14 @@ const dldnaPage = (function () {
     return list[k] + (at - k) * (list[k + 1] - list[k]);
   }
 
-  return { between, contour, number, sharp };
+  // The colour of a height from 0 to 1; grey for what is no number.
+  const RAMP = [[68, 1, 84], [65, 68, 135], [42, 120, 142], [34, 168, 132],
+    [122, 209, 81], [253, 231, 37]];
+  function colour(t) {
+    if (!(t >= 0 && t <= 1)) return [128, 128, 128];
+    const k = Math.min(Math.floor(t * 5), 4), s = t * 5 - k;
+    return [0, 1, 2].map(c => RAMP[k][c] + s * (RAMP[k + 1][c] - RAMP[k][c]));
+  }
+
+  return { between, colour, contour, number, sharp };
 })();
