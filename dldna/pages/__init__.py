@@ -7,14 +7,17 @@ viewer's files are filled in by :func:`dldna.export.page`.
 """
 
 from dldna.pages.init_lab_page import init_lab
+from dldna.pages.live_network_page import LEARNERS, live_network
 from dldna.pages.momentum_map_page import momentum_map
 from dldna.pages.playground_page import PLAYERS, player, playground
 from dldna.pages.widget import Widget
 
 __all__ = [
+    "LEARNERS",
     "PLAYERS",
     "Widget",
     "init_lab",
+    "live_network",
     "momentum_map",
     "player",
     "playground",

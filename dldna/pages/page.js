@@ -1,4 +1,5 @@
-// What the widgets share: numbers in words, sharp canvases, contours.
+// What the widgets share: numbers in words, sharp canvases, contours,
+// settings that live in the page's address, missions.
 const dldnaPage = (function () {
   "use strict";
 
@@ -54,5 +55,131 @@ const dldnaPage = (function () {
     return list[k] + (at - k) * (list[k + 1] - list[k]);
   }
 
-  return { between, contour, number, sharp };
+  // --- settings in the address ------------------------------------------
+  // #play1:steps=50&lr=0.1~map1:mu=0.9 : each figure has its own part.
+  function unpacked(hash) {
+    const parts = new Map();
+    hash.replace(/^#/, "").split("~").forEach((part) => {
+      const i = part.indexOf(":");
+      if (i > 0) parts.set(part.slice(0, i), part.slice(i + 1));
+    });
+    return parts;
+  }
+  function packed(parts) {
+    return "#" + [...parts].map(([name, text]) => name + ":" + text).join("~");
+  }
+  // Settings are words by name; an undefined one is left out.
+  function written(settings) {
+    return Object.entries(settings).filter(([, v]) => v !== undefined)
+      .map(([k, v]) => k + "=" + encodeURIComponent(v).replace(/~/g, "%7E"))
+      .join("&");
+  }
+  function read(text) {
+    const settings = {};
+    text.split("&").forEach((pair) => {
+      const i = pair.indexOf("=");
+      if (i < 1) return;
+      try {
+        settings[pair.slice(0, i)] = decodeURIComponent(pair.slice(i + 1));
+      } catch (_) { /* half a letter: somebody cut the address */ }
+    });
+    return settings;
+  }
+  // What came by an address is a number within bounds, or one of a list, or
+  // else what was there before.
+  function within(text, low, high, before) {
+    const v = text === undefined || text === "" ? NaN : Number(text);
+    return v >= low && v <= high ? v : before;
+  }
+  function oneOf(text, list, before) {
+    const at = list.map(String).indexOf(String(text));
+    return at < 0 ? before : list[at];
+  }
+
+  // Let a figure's settings live in the page's address: get() gives them,
+  // put(settings) takes those of a link. The button in `place` copies the
+  // link. Call the answer's changed() whenever the reader has changed one.
+  function address(root, kind, place, get, put) {
+    const all = [...document.querySelectorAll("[data-figure=" + kind + "]")];
+    const name = kind + (all.indexOf(root) + 1);
+    let last = null, waiting = 0;
+    function take() {
+      const mine = unpacked(location.hash).get(name);
+      if (mine === undefined || mine === last) return false;
+      last = mine;
+      put(read(mine));
+      return true;
+    }
+    function keep() {
+      const parts = unpacked(location.hash);
+      parts.set(name, last = written(get()));
+      try {
+        history.replaceState(history.state, "", packed(parts));
+      } catch (_) { /* a frame that has no address of its own */ }
+      return location.href.replace(/#.*$/, "") + packed(parts);
+    }
+    function changed() {
+      clearTimeout(waiting);
+      waiting = setTimeout(keep, 400);
+    }
+    const button = document.createElement("button");
+    const said = document.createElement("output");
+    button.type = "button";
+    button.textContent = "Copy link";
+    button.title = "A link that brings this figure back as it is now";
+    button.addEventListener("click", () => {
+      const link = keep();
+      const shown = () => { said.textContent = link; };
+      said.textContent = "";
+      if (!navigator.clipboard) return shown();
+      navigator.clipboard.writeText(link).then(() => {
+        said.textContent = "Copied.";
+      }, shown);
+    });
+    said.className = "dldna-link";
+    place.append(button, " ", said);
+    window.addEventListener("hashchange", take);
+    if (take()) {
+      window.addEventListener("load", () => root.scrollIntoView());
+    }
+    return { changed };
+  }
+
+  // --- missions -----------------------------------------------------------
+  // Tasks that the page checks: [{ say, done(now) }]. The answer is called
+  // with what is now; a task that was done once stays done.
+  function missions(place, list) {
+    const box = document.createElement("details");
+    const head = document.createElement("summary");
+    const tasks = document.createElement("ol");
+    const told = document.createElement("p");
+    const items = list.map((one) => {
+      const item = document.createElement("li");
+      item.textContent = one.say;
+      tasks.append(item);
+      return { ...one, item, reached: false };
+    });
+    told.setAttribute("role", "status");
+    box.className = "dldna-missions";
+    box.append(head, tasks);
+    place.append(box, told);
+    const count = () => items.filter((one) => one.reached).length;
+    const title = () => {
+      head.textContent = "Missions: " + count() + " of " + items.length +
+        " done";
+    };
+    title();
+    return function check(now) {
+      items.filter((one) => !one.reached && one.done(now)).forEach((one) => {
+        one.reached = true;
+        one.item.textContent = "✓ " + one.say;
+        one.item.className = "dldna-done";
+        told.textContent = "Mission done: " + one.say;
+        title();
+      });
+    };
+  }
+
+  return { address, between, contour, missions, number, oneOf, packed, read,
+    sharp, unpacked, within, written };
 })();

@@ -31,8 +31,8 @@ left out; so is Entropy-SGD, whose walker is random. LARS takes the two weights
 for one layer; Sophia has the Hessian's exact diagonal."""
 
 SCRIPTS = (
-    *("page.js", "playground_rules.js", "playground_surfaces.js"),
-    "playground.js",
+    *("page.js", "drawing.js", "random.js", "playground_rules.js"),
+    *("playground_surfaces.js", "playground.js"),
 )
 """The playground's script, in its pieces."""
 
@@ -143,7 +143,7 @@ def playground(
     }
     libraries = "\n".join(map(read, SCRIPTS))
     fields = {
-        "STYLE": read("playground.css"),
+        "STYLE": read("palette.css") + read("figure.css"),
         "SCRIPT": f"(function () {{\n{libraries}\n}})();",
         "DATA": in_script(content),
         "HEIGHT": checks.count("height", height),

@@ -1,13 +1,10 @@
 """The playground's JavaScript takes the steps that the Python rules take."""
 
-import json
-from importlib import resources
-
 import numpy as np
-import py_mini_racer
 import pytest
 import torch
 from torch import nn
+from v8 import Engine
 
 from dldna.landscape import Slice, toy_network
 from dldna.optim import ASAM, PAL, RULES, SAM, sophia_curvature
@@ -30,32 +27,11 @@ AS_CLASSES = {"sam": SAM, "asam": ASAM, "pal": PAL}
 ALL = sorted(AS_RULES | AS_CLASSES)
 
 
-class Engine:
-    """V8, the engine of Chromium, with the playground's two libraries."""
-
-    def __init__(self):
-        self.context = py_mini_racer.MiniRacer()
-        home = resources.files("dldna.pages")
-        for name in ("playground_rules.js", "playground_surfaces.js"):
-            self.context.eval((home / name).read_text(encoding="utf-8"))
-
-    def __call__(self, code, **names):
-        given = "".join(
-            f"const {k} = {json.dumps(v)};" for k, v in names.items()
-        )
-        text = self.context.eval(
-            f"(() => {{ {given} return JSON.stringify({code}, "
-            "(k, v) => typeof v === 'number' && !Number.isFinite(v) "
-            "? String(v) : v); })()"
-        )
-        return json.loads(text)
-
-
 @pytest.fixture(scope="module")
 def js():
-    engine = Engine()
+    engine = Engine("random", "playground_rules", "playground_surfaces")
     yield engine
-    engine.context.close()
+    engine.close()
 
 
 def double(values):
@@ -148,7 +124,7 @@ def noise_of(js, problem):
     if problem.noise == (0.0, 0.0):
         return None
     drawn = js(
-        "Array.from({length: n}, (_, t) => dldnaSurfaces.normals(seed, t+1))",
+        "Array.from({length: n}, (_, t) => dldnaRandom.normals(seed, t+1))",
         n=STEPS,
         seed=SEED,
     )
@@ -315,7 +291,7 @@ def test_a_network_s_loss_and_gradient(js, activation, free):
 def test_a_mini_batch_of_the_network(js, part):
     point, n = [0.3, -0.8], len(part.y)
     rows, got, again = js(
-        "(s => [dldnaSurfaces.sample(n, 64, 5, 2), s.batch(2, 5)(point),"
+        "(s => [dldnaRandom.sample(n, 64, 5, 2), s.batch(2, 5)(point),"
         " s.batch(3, 5)(point)])(dldnaSurfaces.open(given))",
         given=as_given(part, batch_size=64),
         point=point,
@@ -406,7 +382,7 @@ def test_a_grid_keeps_its_points_and_ends_at_its_edge(js):
 
 def test_the_normal_numbers_are_normal(js):
     z = np.array(
-        js("Array.from({length: 4000}, (_, t) => dldnaSurfaces.normals(7, t))")
+        js("Array.from({length: 4000}, (_, t) => dldnaRandom.normals(7, t))")
     )
     assert np.abs(z.mean(0)).max() < 0.06
     assert np.abs(z.std(0) - 1).max() < 0.05
