@@ -181,7 +181,8 @@ const dldnaDrawing = (function () {
     const X = (x) => box.left + ((x - left) / (right - left)) * box.w;
     const Y = (v) => box.top + ((high - v) / (high - low)) * box.h;
     axes(pen, colours, { box, h, X, Y, xName, yName },
-      heights(low, high, log), log, ticks(left, right, 5));
+      heights(low, high, log), log,
+      ticks(left, right, 5).filter(Number.isInteger));
     pen.save();
     pen.beginPath();
     pen.rect(box.left - 6, box.top - 6, box.w + 14, box.h + 14);

@@ -31,10 +31,10 @@
   const ANEW = ["data", "depth", "width", "activation", "start"];
 
   let s = { ...given.settings }, run, colours, scheduled = false;
-  let playing = false, visible = true, picture = null, rates = [];
+  let playing = false, visible = true, picture = null, rates = [], shown = 0;
   const lr = () => Number((10 ** s.lr).toPrecision(3));
   const limit = () => dldnaRun.limit(s.optimizer, lr());
-  const size = () => (run.net.size > 1500 ? 17 : 25);
+  const size = () => (run.net.size > 1000 ? 15 : 25);
 
   // --- time ----------------------------------------------
   function restart() {
@@ -59,9 +59,12 @@
   function frame(at) {
     scheduled = false;
     if (!root.isConnected || !visible) return;
+    // Of each picture's time, most goes to learning and to looking.
     const begun = performance.now(), before = run.t;
-    if (playing) learn(begun + 9);
-    const fresh = run.examine(s.plane, size(), begun + (playing ? 16 : 12));
+    const share = Math.min(Math.max(0.4 * (at - shown), 7), 60);
+    shown = at;
+    if (playing) learn(begun + share);
+    const fresh = run.examine(s.plane, size(), performance.now() + share);
     rates.push([at, run.t, fresh ? 1 : 0]);
     if (rates.length > 90) rates.shift();
     if (fresh) {
@@ -159,7 +162,7 @@
         2.5);
     });
     canvas.setAttribute("aria-label", "The network's answers over the plane " +
-      "of its inputs, " + Math.round(100 * run.accuracy) +
+      "of its inputs, " + Math.round(100 * run.accuracy()) +
       " % of the test points right");
   }
   function drawCurves() {
@@ -210,9 +213,11 @@
     part("now").textContent = state() + speeds();
   }
   function state() {
-    return "Step " + run.t + ": loss " + say(run.loss) + (run.look ?
-      ", " + Math.round(100 * run.accuracy) + " % of the test points right" +
-      ", largest curvature " + say(run.look.top.values[0]) + "." : ".");
+    const { step } = run.seen, last = step[step.length - 1];
+    return "Step " + run.t + ": loss " + say(run.loss) + ", " +
+      Math.round(100 * run.accuracy()) + " % of the test points right" +
+      (run.top ? ", largest curvature " + say(run.top.values[0]) +
+        (last === run.t ? "" : " at step " + last) : "") + ".";
   }
 
   // --- words ---------------------------------------------
@@ -220,7 +225,7 @@
     const layers = run.layers(), { seen } = run, bound = limit();
     return { ...s, lr: lr(), all: s.batch >= run.model.count, step: run.t,
       over: run.over, loss: run.look ? run.look.loss : NaN, first: run.first,
-      accuracy: run.accuracy, bound,
+      accuracy: run.accuracy(), bound,
       recent: seen.sharp.slice(-3).map((v) => (bound ? v / bound : NaN)),
       gradients: layers.map((l) => l.gradient) };
   }

@@ -138,12 +138,13 @@ const dldnaPlanes = (function () {
     return Math.max(0, ...way.map((p) => Math.hypot(p[0], p[1]))) / 4;
   }
 
-  // All that is measured at one moment, cut into pieces: directions, the
-  // sharpness, then the grid row by row. task.next() until it is done.
+  // All that is measured at one moment, cut into pieces: the largest
+  // curvatures, which it yields, then the grid. task.next() until it is done.
   function* look({ model, net, w, step, kind, earlier, hint, seed, n }) {
     const from = hint || dldnaRandom.gaussian(net.size,
       dldnaRandom.random(seed, 77));
     const top = yield* leading((v) => model.product(w, v), from, 14);
+    yield { top, step, w };
     let directions = top.vectors, explained = null;
     if (kind === "random") {
       const draw = dldnaRandom.random(seed, 78);
@@ -151,7 +152,6 @@ const dldnaPlanes = (function () {
     } else if (kind === "path" && earlier.length > 2) {
       ({ directions, explained } = ofPath(w, earlier));
     }
-    yield;
     const way = shadows(w, directions, earlier);
     const window = reach(kind === "path" && explained === null ? "hessian"
       : kind, top, way);

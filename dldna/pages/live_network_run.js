@@ -54,7 +54,7 @@ const dldnaRun = (function () {
     const run = { data, net, model, w, t: 0, g: new Float64Array(net.size),
       over: null, look: null, task: null, hint: null, loss: NaN,
       batch: curve(), way: dldnaPlanes.keeper(KEPT), moved: 0,
-      seen: { step: [], loss: [], test: [], sharp: [] }, accuracy: NaN };
+      seen: { step: [], test: [], sharp: [] }, top: null };
     run.way.add(0, w);
     model.gradient(w, null, run.g);
     run.loss = run.first = model.loss(w, null);
@@ -98,31 +98,32 @@ const dldnaRun = (function () {
       }
       for (;;) {
         const { done, value } = run.task.next();
-        if (done) return note(value);
+        if (done) return drawn(value);
+        if (value) measured(value);
         if (performance.now() > until) return false;
       }
     };
-    function note(look) {
-      const same = run.look && run.look.step === look.step;
+    function drawn(look) {
       run.task = null;
       run.look = look;
+      return true;
+    }
+    function measured({ top, step, w: there }) {
       // The next search begins near this answer.
-      run.hint = look.top.vectors[0].map((v, i) =>
-        v + 0.1 * look.top.vectors[1][i]);
-      run.accuracy = tests.accuracy(look.w);
-      if (same) return true;
-      const seen = run.seen;
-      seen.step.push(look.step);
-      seen.loss.push(look.loss);
-      seen.test.push(tests.loss(look.w, null));
-      seen.sharp.push(look.top.values[0]);
+      run.hint = top.vectors[0].map((v, i) => v + 0.1 * top.vectors[1][i]);
+      run.top = top;
+      const seen = run.seen, last = seen.step.length - 1;
+      if (last >= 0 && seen.step[last] === step) return;
+      seen.step.push(step);
+      seen.test.push(tests.loss(there, null));
+      seen.sharp.push(top.values[0]);
       if (seen.step.length > MOST) {
         Object.keys(seen).forEach((k) => {
           seen[k] = seen[k].filter((_, i) => i % 2);
         });
       }
-      return true;
     }
+    run.accuracy = () => tests.accuracy(run.w);
     // By layer: norm of its matrix, of its gradient, its greatest stretch.
     run.layers = function () {
       return net.tensors.filter((t) => t.shape.length > 1).map((t) => {

@@ -1,5 +1,7 @@
 """The live network's JavaScript beside torch: loss, slopes, steps, planes."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -46,7 +48,7 @@ NAMES = {
     "adam": lambda model, lr: optim.Adam(model.parameters(), lr=lr),
     "adamw": lambda model, lr: optim.AdamW(model.parameters(), lr=lr),
     "lion": lambda model, lr: optim.Lion(model.parameters(), lr=lr),
-    "muon": lambda model, lr: optim.muon_and_adamw(model, lr),
+    "muon": optim.muon_and_adamw,
 }
 RATES = {"sgd": 0.1, "momentum": 0.02, "nesterov": 0.02, "lion": 1e-3}
 
@@ -64,10 +66,15 @@ def double(values):
 
 def network(widths, activation, flat):
     """The same network in torch, its weights those of a list."""
-    act = {"relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "tanh": nn.Tanh,
-           "sigmoid": nn.Sigmoid, "linear": nn.Identity}[activation]  # fmt: skip
+    act = {
+        "relu": nn.ReLU,
+        "leaky_relu": nn.LeakyReLU,
+        "tanh": nn.Tanh,
+        "sigmoid": nn.Sigmoid,
+        "linear": nn.Identity,
+    }[activation]
     layers = []
-    for n, m in zip(widths, widths[1:], strict=False):
+    for n, m in pairwise(widths):
         layers += [nn.Linear(n, m), act()]
     model = nn.Sequential(*layers[:-1]).double()
     nn.utils.vector_to_parameters(double(flat), model.parameters())
@@ -82,8 +89,9 @@ def weights(model):
 def test_loss_gradient_and_hessian_product_are_autograd_s(js, activation):
     widths = [3, 5, 4, 3]
     got = js(
-        "(s => { const g = new Float64Array(s.net.size), rows = [1, 4, 4, 7];"
-        " const v = dldnaRandom.gaussian(s.net.size, dldnaRandom.random(1, 1));"
+        "(s => { const rows = [1, 4, 4, 7];"
+        " const g = new Float64Array(s.net.size);"
+        " const v = dldnaRandom.gaussian(g.length, dldnaRandom.random(1, 1));"
         " return {...s, v, hv: s.model.product(s.w, v), rows,"
         " loss: s.model.gradient(s.w, rows, g), g,"
         " all: s.model.loss(s.w, null), right: s.model.accuracy(s.w)}; })"
