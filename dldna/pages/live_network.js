@@ -224,7 +224,8 @@
   function summary() {
     const layers = run.layers(), { seen } = run, bound = limit();
     return { ...s, lr: lr(), all: s.batch >= run.model.count, step: run.t,
-      over: run.over, loss: run.look ? run.look.loss : NaN, first: run.first,
+      over: run.over, loss: run.look ? run.look.loss : NaN, now: run.loss,
+      first: run.first,
       accuracy: run.accuracy(), bound,
       recent: seen.sharp.slice(-3).map((v) => (bound ? v / bound : NaN)),
       gradients: layers.map((l) => l.gradient) };
@@ -256,9 +257,11 @@
           make("td", {}, say(v))))));
   }
   const ratio = (g) => g[0] / g[g.length - 1];
-  const check = dldnaPage.missions(part("missions"), [
-    { say: "Make SGD diverge.",
-      done: (n) => n.optimizer === "sgd" && n.over !== null },
+  const check = dldnaPage.missions(root, part("missions"), [
+    { say: "Make SGD fail: after 50 steps or more the loss is above the " +
+        "first one, or no number is left.",
+    done: (n) => n.optimizer === "sgd" &&
+        (n.over !== null || (n.step >= 50 && n.now > n.first)) },
     { say: "To the edge: SGD with all samples in each batch, and a largest " +
         "curvature within 10 % of 2/η at three measurements in a row.",
     done: (n) => n.optimizer === "sgd" && n.all && n.loss < n.first &&
@@ -288,7 +291,6 @@
       } else if (name === "batch") {
         run.rows = dldnaLive.batches(run.model.count, s.batch, s.seed);
       } else if (name === "plane") run.task = null;
-      address.changed();
       show();
       draw();
       again();
@@ -298,7 +300,6 @@
     s.lr = Number(part("lr").value);
     show();
     draw();
-    address.changed();
   });
   part("play").addEventListener("click", () => {
     if (playing) return stop();
@@ -319,7 +320,6 @@
   part("reset").addEventListener("click", restart);
   part("reseed").addEventListener("click", () => {
     s.seed = (s.seed + 1) % 1000;
-    address.changed();
     restart();
   });
   function jump(at) {
@@ -356,12 +356,12 @@
     });
     s.lr = dldnaPage.within(got.lr, -5, 1.5, s.lr);
     s.seed = Math.round(dldnaPage.within(got.seed, 0, 999, s.seed));
-    if (run) restart();
+    restart();
   }
   colours = palette(root);
-  const address = dldnaPage.address(root, "live", part("share"),
-    () => ({ ...s, lr: Number(s.lr.toFixed(2)) }), take);
   restart();
+  dldnaPage.address(root, "live", part("share"),
+    () => ({ ...s, lr: Number(s.lr.toFixed(2)) }), take);
   dldnaDrawing.onTheme(() => {
     colours = palette(root);
     picture = null;

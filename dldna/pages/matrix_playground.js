@@ -159,7 +159,7 @@
       name: n, over: walks[n].over, loss: walks[n].losses[walks[n].losses
         .length - 1] })) });
   }
-  const check = dldnaPage.missions(part("missions"), [
+  const check = dldnaPage.missions(root, part("missions"), [
     { say: "Bring the factors of a matrix below 10⁻¹⁰ within 100 steps.",
       done: (n) => n.problem === "factors" && n.steps <= 100 &&
         n.walks.some((w) => w.over === null && w.loss < 1e-10) },
@@ -185,7 +185,6 @@
         s.lr[name] = lr(Number(input.value));
         out.textContent = say(s.lr[name]);
         input.setAttribute("aria-valuetext", say(s.lr[name]));
-        address.changed();
         walkAll();
       });
       return make("div", { class: "play-card", "data-rule": name,
@@ -218,28 +217,23 @@
   const on = (name, type, act) => part(name).addEventListener(type, act);
   on("problem", "change", () => {
     s.problem = part("problem").value;
-    address.changed();
     anew();
   });
   on("steps", "change", () => {
     s.steps = Number(part("steps").value);
-    address.changed();
     walkAll();
   });
   on("who", "change", () => {
     s.who = part("who").value;
-    address.changed();
     redraw();
     tell();
   });
   on("tune", "click", () => {
     s.lr = {};
-    address.changed();
     show();
   });
   on("reseed", "click", () => {
     s.seed = (s.seed + 1) % 1000;
-    address.changed();
     walkAll();
   });
   on("at", "input", () => {
@@ -269,7 +263,6 @@
       s.chosen = box.checked ? [...s.chosen, name]
         : s.chosen.filter((n) => n !== name);
       if (box.checked) s.who = name;
-      address.changed();
       cards();
       walkAll();
     });
@@ -279,13 +272,13 @@
   // --- begin ---------------------------------------------
   function settings() {
     return { problem: s.problem, steps: s.steps, seed: s.seed, who: s.who,
-      rates: s.chosen.map((n) => n + "*" + rate(n)).join(" ") };
+      rates: s.chosen.map((n) => n + "*" + rate(n)).join("!") };
   }
   function take(got) {
     s.problem = dldnaPage.oneOf(got.problem, Object.keys(PROBLEMS), s.problem);
     s.steps = dldnaPage.oneOf(got.steps, LENGTHS, s.steps);
     s.seed = Math.round(dldnaPage.within(got.seed, 0, 999, s.seed));
-    const pairs = (got.rates || "").split(" ").map((p) => p.split("*"))
+    const pairs = (got.rates || "").split("!").map((p) => p.split("*"))
       .filter(([n]) => given.all.includes(n)).slice(0, MOST);
     if (pairs.length) {
       s.chosen = [...new Set(pairs.map(([n]) => n))];
@@ -295,12 +288,11 @@
       });
     }
     s.who = dldnaPage.oneOf(got.who, s.chosen, s.who);
-    if (colours) show();
+    show();
   }
-  const address = dldnaPage.address(root, "matrix", part("share"), settings,
-    take);
   colours = palette(root);
   show();
+  dldnaPage.address(root, "matrix", part("share"), settings, take);
   if ("ResizeObserver" in window) new ResizeObserver(redraw).observe(root);
   dldnaDrawing.onTheme(() => {
     colours = palette(root);

@@ -97,17 +97,18 @@ const dldnaPage = (function () {
   }
 
   // Let a figure's settings live in the page's address: get() gives them,
-  // put(settings) takes those of a link. The button in `place` copies the
-  // link. Call the answer's changed() whenever the reader has changed one.
+  // put(settings) takes those of a link. Whatever the reader does in the
+  // figure is looked at, and written if a setting is another one than before.
+  // The button in `place` copies the link.
   function address(root, kind, place, get, put) {
     const all = [...document.querySelectorAll("[data-figure=" + kind + "]")];
     const name = kind + (all.indexOf(root) + 1);
-    let last = null, waiting = 0;
+    let last = written(get()), waiting = 0;
     function take() {
       const mine = unpacked(location.hash).get(name);
       if (mine === undefined || mine === last) return false;
-      last = mine;
       put(read(mine));
+      last = written(get());
       return true;
     }
     function keep() {
@@ -118,10 +119,14 @@ const dldnaPage = (function () {
       } catch (_) { /* a frame that has no address of its own */ }
       return location.href.replace(/#.*$/, "") + packed(parts);
     }
-    function changed() {
+    function touched() {
       clearTimeout(waiting);
-      waiting = setTimeout(keep, 400);
+      waiting = setTimeout(() => {
+        if (written(get()) !== last) keep();
+      }, 400);
     }
+    ["change", "click", "input", "keyup", "pointerup"].forEach((type) =>
+      root.addEventListener(type, touched));
     const button = document.createElement("button");
     const said = document.createElement("output");
     button.type = "button";
@@ -137,18 +142,19 @@ const dldnaPage = (function () {
       }, shown);
     });
     said.className = "dldna-link";
+    place.classList.add("dldna-share");
     place.append(button, " ", said);
     window.addEventListener("hashchange", take);
     if (take()) {
       window.addEventListener("load", () => root.scrollIntoView());
     }
-    return { changed };
   }
 
   // --- missions -----------------------------------------------------------
   // Tasks that the page checks: [{ say, done(now) }]. The answer is called
-  // with what is now; a task that was done once stays done.
-  function missions(place, list) {
+  // with what is now; a task that was done once stays done. Nothing is done
+  // before the reader has touched the figure.
+  function missions(root, place, list) {
     const box = document.createElement("details");
     const head = document.createElement("summary");
     const tasks = document.createElement("ol");
@@ -168,8 +174,12 @@ const dldnaPage = (function () {
       head.textContent = "Missions: " + count() + " of " + items.length +
         " done";
     };
+    let touched = false;
+    ["input", "keydown", "pointerdown"].forEach((type) =>
+      root.addEventListener(type, () => { touched = true; }, true));
     title();
     return function check(now) {
+      if (!touched) return;
       items.filter((one) => !one.reached && one.done(now)).forEach((one) => {
         one.reached = true;
         one.item.textContent = "✓ " + one.say;

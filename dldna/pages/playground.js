@@ -7,23 +7,9 @@
   const given = JSON.parse(root.querySelector("script[type]").textContent);
   const part = (name) => root.querySelector("[data-play='" + name + "']");
   const map = part("map"), curves = part("curves");
+  const { DIALS, MISSIONS, dials } = dldnaPlayShare;
   const { DASHES, MARKS, line, make, mark, options, ticks } = dldnaDrawing;
   const still = window.matchMedia("(prefers-reduced-motion: reduce)");
-  const DECAYS = [0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.96, 0.98, 0.99, 0.995, 0.999,
-    0.9999];
-  // The other settings of a rule: label, and the values of its slider.
-  const DIALS = {
-    momentum: ["momentum", DECAYS],
-    "betas/0": ["β₁", DECAYS],
-    "betas/1": ["β₂", DECAYS],
-    alpha: ["α", DECAYS],
-    beta: ["β", [0, 0.2, 0.4, 0.6, 0.8, 0.9]],
-    rho: ["ρ", [0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2]],
-    gamma: ["γ", [1e-3, 1e-2, 0.05, 0.1, 0.5, 1]],
-    trust: ["trust", [1e-3, 1e-2, 0.1, 1]],
-    weight_decay: ["weight decay",
-      [0, 1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.2, 0.5, 1]],
-  };
   // Where tuning at once would take too long.
   const RATES = { adagrad: 0.3, adafactor: 0.1, dadapt_adam: 1, lamb: 0.03,
     lars: 3, lion: 0.03, momentum: 0.003, nesterov: 0.003, pal: 0.1,
@@ -72,15 +58,6 @@
       mine[k] = [...(mine[k] || dldnaRules.table[name].defaults[k])];
       mine[k][i] = v;
     }
-  }
-  function dials(name) {
-    const h = dldnaRules.table[name].defaults;
-    return Object.keys(DIALS).filter((key) => {
-      const k = key.split("/")[0];
-      if (name === "signsgd" && k === "betas") return false;
-      if (name === "sgd" && k === "momentum") return false;
-      return k in h && (name !== "pal" || k !== "alpha");
-    });
   }
 
   // --- the surface ------------------------------------------------------
@@ -401,7 +378,13 @@
     }).join("; "));
     numbers();
     told = 0;
+    check({ walks, minima: g.minima || [], again: (name, factor) => {
+      const h = { ...setting(name), lr: factor * setting(name).lr };
+      return dldnaRules.walk(name, surface, start, steps, h, given.seed);
+    } });
   }
+  const check = dldnaPage.missions(root, part("missions"),
+    MISSIONS.filter((m) => !m.needs || given.surfaces.some(m.needs)));
   function numbers() {
     root.querySelector("tbody").replaceChildren(...chosen.map((name) => {
       const path = walks[name], n = Math.min(at, path.points.length - 1);
@@ -628,6 +611,49 @@
       "; a rumble at the end means that the path diverged."]);
   });
 
+  // --- the address ------------------------------------------------------
+  function shown() {
+    const g = given.surfaces[slot];
+    return { surface: slot, start: start.map(near).join("*"), steps,
+      with: dldnaPlayShare.written(chosen, value),
+      ...(g.kind === "network" ? { batch: g.batch_size || g.x.length,
+        free: g.free.map((p) => p.join("*")).join("!") } : {}) };
+  }
+  function take(got) {
+    const { oneOf, within } = dldnaPage, { read, usual } = dldnaPlayShare;
+    const index = oneOf(got.surface, given.surfaces.map((_, i) => i), slot);
+    const g = given.surfaces[index], asked = read(got.with);
+    steps = oneOf(got.steps, lengths, steps);
+    if (asked.length) {
+      chosen = asked.map(([name]) => name);
+      settings[index] = {};
+    }
+    slot = index;
+    asked.forEach(([name, mine]) => {
+      settings[slot][name] = { lr: mine.lr };
+      Object.keys(mine).filter((k) => k !== "lr" && mine[k] !== usual(name, k))
+        .forEach((k) => put(name, k, mine[k]));
+    });
+    root.querySelectorAll("fieldset input").forEach((box) => {
+      box.checked = chosen.includes(box.value);
+    });
+    part("surface").value = slot;
+    part("steps").value = steps;
+    start = null;
+    if (g.kind === "network") {
+      offer(g);
+      (got.free || "").split("!").forEach((p, n) => {
+        if (n < 2) part("free" + n).value = p.replace(/\*/g, ",");
+      });
+      part("batch").value = got.batch;
+      const fits = ["free0", "free1", "batch"].every((n) => part(n).value);
+      if (fits) refree();
+      else open(slot);
+    } else open(slot);
+    const p = (got.start || "").split("*").map((v) => within(v, -1e9, 1e9));
+    if (p.length === 2 && p.every((v) => v !== undefined)) moveTo(p);
+  }
+
   // --- begin ------------------------------------------------------------
   options(part("surface"), given.surfaces.map((s, i) => [i, s.title]), 0);
   part("surface").closest("label").hidden = given.surfaces.length < 2;
@@ -675,6 +701,7 @@
   open(0);
   if ("ResizeObserver" in window) new ResizeObserver(redraw).observe(root);
   dldnaDrawing.onTheme(retheme);
+  dldnaPage.address(root, "play", part("share"), shown, take);
   shared[id] = { walks: () => walks, start: () => start, at: () => at,
     told: () => !told };
 })("PLAY_ID");

@@ -29,7 +29,10 @@ ALL = sorted(AS_RULES | AS_CLASSES)
 
 @pytest.fixture(scope="module")
 def js():
-    engine = Engine("random", "playground_rules", "playground_surfaces")
+    engine = Engine(
+        *("page", "random", "playground_rules", "playground_surfaces"),
+        "playground_share",
+    )
     yield engine
     engine.close()
 
@@ -396,3 +399,56 @@ def test_a_loss_can_be_heard(js):
     assert js("dldnaSurfaces.pitches([-1, 0, 1], -1, 1)") == pytest.approx(
         [220, 440, 880]
     )
+
+
+def test_optimizers_and_their_settings_come_back_from_words(js):
+    text = "sgd*0.05*weight_decay*0.5!adam*0.03*betas.0*0.5*betas.1*0.9"
+    found = dict(js("dldnaPlayShare.read(text)", text=text))
+    assert found["sgd"] == {"lr": 0.05, "weight_decay": 0.5}
+    assert found["adam"] == {"lr": 0.03, "betas/0": 0.5, "betas/1": 0.9}
+    again = js(
+        "dldnaPlayShare.written(Object.keys(found), (name, key) =>"
+        " key in found[name] ? found[name][key]"
+        " : dldnaPlayShare.usual(name, key))",
+        found=found,
+    )
+    assert again == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "sgd", "sgd*x", "sgd*-1", "sgd*1e9", "muon*0.1", "toString*1",
+     "constructor*0.1"],
+)  # fmt: skip
+def test_words_that_make_no_sense_are_left_out(js, text):
+    assert js("dldnaPlayShare.read(text)", text=text) == []
+    more = js(
+        "dldnaPlayShare.read(text)", text="sgd*0.1*momentum*0.9*lr*7*x*1"
+    )
+    assert more == [["sgd", {"lr": 0.1}]]
+
+
+# Golden: curvatures 1 and 10, so SGD bears rates up to 0.2.
+MISSION = """(() => {
+  const s = dldnaSurfaces.open(given), start = given.start;
+  const walk = (name, h) => dldnaRules.walk(name, s, start, 100, h, 0);
+  const now = {walks: {[name]: walk(name, h)}, minima: [],
+    again: (n, f) => walk(n, {...h, lr: f * h.lr})};
+  return dldnaPlayShare.MISSIONS.map(m => Boolean(m.done(now)));
+})()"""
+
+
+@pytest.mark.parametrize(
+    ("name", "h", "done"),
+    [
+        ("sgd", {"lr": 0.2}, [False, True, False]),
+        ("sgd", {"lr": 0.15}, [False, False, False]),
+        ("sgd", {"lr": 0.22}, [False, False, False]),
+        ("adam", {"lr": 0.1}, [False, False, False]),
+        ("adam", {"lr": 1.0, "betas": [0.9, 0]}, [True, False, False]),
+    ],
+)
+def test_a_mission_is_done_when_it_is(js, name, h, done):
+    golden = PROBLEMS["golden"]
+    given = {**described(golden), "start": list(golden.start)}
+    assert js(MISSION, given=given, name=name, h=h) == done
