@@ -5,7 +5,7 @@
   if (!root) return;
   const given = JSON.parse(root.querySelector("script[type]").textContent);
   const part = (name) => root.querySelector("[data-live='" + name + "']");
-  const { chart, make, options, palette, relief, ticks } = dldnaDrawing;
+  const { chart, make, options, palette } = dldnaDrawing;
   const sets = given.data.map(dldnaRun.decoded);
   const still = window.matchMedia("(prefers-reduced-motion: reduce)");
   const PLANES = [["random", "random directions"],
@@ -95,76 +95,6 @@
   }
 
   // --- drawing -------------------------------------------
-  const PAD = { left: 46, right: 10, top: 8, bottom: 24 };
-  function frameOf(w, h) {
-    const [a0, a1, b0, b1] = run.look.window;
-    const iw = w - PAD.left - PAD.right, ih = h - PAD.top - PAD.bottom;
-    return { x: (a) => PAD.left + ((a - a0) / (a1 - a0)) * iw,
-      y: (b) => PAD.top + ((b1 - b) / (b1 - b0)) * ih,
-      a: (x) => a0 + ((x - PAD.left) / iw) * (a1 - a0),
-      b: (y) => b1 - ((y - PAD.top) / ih) * (b1 - b0), iw, ih };
-  }
-  function drawMap() {
-    const canvas = part("map"), w = canvas.clientWidth;
-    const h = canvas.clientHeight;
-    const [pen, changed] = dldnaPage.sharp(canvas, w, h), f = frameOf(w, h);
-    if (changed || !picture) {
-      picture = relief(w, h, { left: PAD.left, top: PAD.top, w: f.iw,
-        h: f.ih }, run.look.z, colours);
-    }
-    pen.clearRect(0, 0, w, h);
-    pen.drawImage(picture, 0, 0, w, h);
-    pen.font = "12px sans-serif";
-    pen.fillStyle = pen.strokeStyle = colours.ink;
-    const [a0, a1, b0, b1] = run.look.window;
-    pen.textAlign = "center";
-    ticks(a0, a1, 5).forEach((v) => pen.fillText(v, f.x(v), h - 8));
-    pen.textAlign = "right";
-    ticks(b0, b1, 5).forEach((v) => pen.fillText(v, PAD.left - 6, f.y(v) + 4));
-    pen.strokeRect(PAD.left, PAD.top, f.iw, f.ih);
-    pen.save();
-    pen.beginPath();
-    pen.rect(PAD.left, PAD.top, f.iw, f.ih);
-    pen.clip();
-    const { at } = run.shadow();
-    const dots = [...run.look.way, [0, 0], at]
-      .map(([a, b]) => [f.x(a), f.y(b)]);
-    dldnaDrawing.line(pen, colours, dots, 1, 1e9);
-    pen.restore();
-  }
-  function drawAnswers() {
-    const { data, model, w } = run, canvas = part("answers");
-    part("answers-box").hidden = data.width !== 2;
-    if (data.width !== 2) return;
-    const wide = canvas.clientWidth, high = canvas.clientHeight, n = 32;
-    const side = n * Math.floor(Math.min(wide, high) / n);
-    const left = Math.floor((wide - side) / 2);
-    const [pen] = dldnaPage.sharp(canvas, wide, high);
-    pen.clearRect(0, 0, wide, high);
-    const R = Math.max(...data.train.x.map(Math.abs)) * 1.05, cell = side / n;
-    for (let i = 0; i < n; i++) {
-      for (let j = 0; j < n; j++) {
-        const x = [(2 * (j + 0.5) / n - 1) * R, (1 - 2 * (i + 0.5) / n) * R];
-        const p = model.answer(w, x);
-        p.forEach((v, k) => {
-          pen.globalAlpha = Number.isFinite(v) ? 0.6 * v : 0;
-          pen.fillStyle = colours[k];
-          pen.fillRect(left + j * cell, i * cell, cell, cell);
-        });
-      }
-    }
-    pen.globalAlpha = 1;
-    data.train.y.forEach((label_, i) => {
-      const x = left + (data.train.x[2 * i] / R + 1) * side / 2;
-      const y = (1 - data.train.x[2 * i + 1] / R) * side / 2;
-      pen.fillStyle = pen.strokeStyle = colours[label_];
-      dldnaDrawing.mark(pen, ["circle", "square", "triangle"][label_], x, y,
-        2.5);
-    });
-    canvas.setAttribute("aria-label", "The network's answers over the plane " +
-      "of its inputs, " + Math.round(100 * run.accuracy()) +
-      " % of the test points right");
-  }
   function drawCurves() {
     const { seen, batch } = run;
     chart(part("loss"), colours, { log: true, xName: "step", yName: "loss",
@@ -203,8 +133,14 @@
     if (!part("map").clientWidth) return;
     drawCurves();
     if (run.look) {
-      drawMap();
-      drawAnswers();
+      picture = dldnaViews.plane(part("map"), colours, run, picture);
+      part("answers-box").hidden = run.data.width !== 2;
+      if (run.data.width === 2) {
+        dldnaViews.answers(part("answers"), colours, run);
+        part("answers").setAttribute("aria-label", "The network's answers " +
+          "over the plane of its inputs, " + Math.round(100 * run.accuracy()) +
+          " % of the test points right");
+      }
       part("map-says").textContent = SAYS[s.plane]() + " Drawn at step " +
         run.look.step + "; the way is its shadow, " + say(run.shadow().off) +
         " off the plane now. Tap, or use arrow keys, to put the network " +
@@ -333,7 +269,7 @@
   part("map").addEventListener("click", (event) => {
     const box = part("map").getBoundingClientRect();
     if (!run.look) return;
-    const f = frameOf(box.width, box.height);
+    const f = dldnaViews.frameOf(run.look.window, box.width, box.height);
     jump([f.a(event.clientX - box.left), f.b(event.clientY - box.top)]);
   });
   part("map").addEventListener("keydown", (event) => {

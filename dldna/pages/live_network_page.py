@@ -36,7 +36,8 @@ SIDE = 8  # images are shrunk to so many pixels a side
 SCRIPTS = (
     *("page.js", "drawing.js", "random.js", "playground_rules.js"),
     *("matrix_math.js", "matrix_rules.js", "live_network_rules.js"),
-    *("live_network_planes.js", "live_network_run.js", "live_network.js"),
+    *("live_network_planes.js", "live_network_run.js"),
+    *("live_network_views.js", "live_network.js"),
 )
 
 

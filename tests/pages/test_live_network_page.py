@@ -59,7 +59,7 @@ def test_missions_are_ticked_and_divergence_is_said(live):
     live.click("[data-live=play]")
     live.wait_for_function(f"() => {RUN}.over !== null")
     live.wait_for_function("() => document.querySelector('.dldna-done')")
-    assert "Make SGD fail" in live.inner_text(".dldna-missions")
+    assert "Make SGD fail" in live.text_content(".dldna-done")
     assert "diverges at step" in live.inner_text("[data-live=says]")
 
 
