@@ -150,6 +150,11 @@ def _load(what: str | Dataset, seed: int) -> Dataset:
 
 def _described(dataset: Dataset) -> dict[str, Any]:
     """A data set as the page's script reads it: bytes and labels."""
+    if not isinstance(dataset, Dataset):
+        raise ValueError(
+            "the live network takes points in the plane or images, not "
+            f"{dataset!r}"
+        )
     if len(dataset.classes) > 10:
         raise ValueError(
             f"the live network tells at most 10 classes apart, and "
@@ -162,6 +167,10 @@ def _described(dataset: Dataset) -> dict[str, Any]:
         parts[name] = (x, "".join(map(str, y.tolist())))
     train = parts["train"][0]
     low, high = train.min().item(), train.max().item()
+    if not math.isfinite(high - low) or high == low:
+        raise ValueError(
+            f"the inputs of {dataset.name} are all alike, or not all finite"
+        )
     return {
         "title": dataset.name,
         "width": train.shape[1],
