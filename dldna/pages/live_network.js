@@ -10,8 +10,9 @@
   const still = window.matchMedia("(prefers-reduced-motion: reduce)");
   const PLANES = [["random", "random directions"],
     ["path", "along its way"], ["hessian", "largest curvatures"]];
-  const NAMES = ["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw",
-    "lion", "muon"];
+  // Where the slider goes when the reader changes the optimizer.
+  const RATES = { sgd: 0.5, momentum: 0.1, nesterov: 0.1, rmsprop: 0.01,
+    adam: 0.02, adamw: 0.02, lion: 0.003, muon: 0.02 };
   const words = (name) => name.replace(/_/g, " ");
   const label = (name) => dldnaMatrixRules.table[name].label;
   const say = (v) => (Number.isFinite(v) ? dldnaPage.number(v, 3, 1)
@@ -22,7 +23,7 @@
     width: [2, 4, 8, 16, 24, 32].map((n) => [n, n]),
     activation: Object.keys(dldnaLive.ACTIVATIONS).map((n) => [n, words(n)]),
     start: Object.keys(dldnaLive.SCHEMES).map((n) => [n, words(n)]),
-    optimizer: NAMES.map((n) => [n, label(n)]),
+    optimizer: Object.keys(RATES).map((n) => [n, label(n)]),
     batch: [[8, "8"], [32, "32"], [100000, "all"]],
     speed: [[1, "1 step a picture"], [10, "10 steps a picture"],
       [100000, "as fast as it goes"]],
@@ -32,14 +33,20 @@
 
   let s = { ...given.settings }, run, colours, scheduled = false;
   let playing = false, visible = true, picture = null, rates = [], shown = 0;
+  let note = "";
+  const asked = {}; // the rate that each optimizer had
   const lr = () => Number((10 ** s.lr).toPrecision(3));
   const limit = () => dldnaRun.limit(s.optimizer, lr());
   const size = () => (run.net.size > 1000 ? 15 : 25);
 
   // --- time ----------------------------------------------
   function restart() {
-    // Muon needs a matrix between the first and the last.
-    if (s.optimizer === "muon") s.depth = Math.max(s.depth, 2);
+    note = "";
+    if (s.optimizer === "muon" && s.depth < 2) {
+      s.depth = 2;
+      note = "Muon needs a matrix between the first and the last: there are " +
+        "two hidden layers now. ";
+    }
     run = dldnaRun.open(sets[s.data], s);
     picture = null;
     rates = [];
@@ -170,7 +177,7 @@
     const bound = limit(), text = run.over !== null
       ? "It diverges at step " + run.over + ": no number is left, or " +
         "weights beyond all bounds. Lower the rate, and start again."
-      : state() + (bound && run.look ? " " + label(s.optimizer) +
+      : note + state() + (bound && run.look ? " " + label(s.optimizer) +
         " at this rate bears curvatures up to " + say(bound) + "." : "");
     part("says").textContent = text;
     if (run.look) {
@@ -219,9 +226,12 @@
   }
   Object.entries(CHOICES).forEach(([name, list]) => {
     part(name).addEventListener("change", () => {
+      if (name === "optimizer") asked[s.optimizer] = s.lr;
       s[name] = list[part(name).selectedIndex][0];
       if (ANEW.includes(name)) restart();
       else if (name === "optimizer") {
+        const before = asked[s.optimizer];
+        s.lr = before === undefined ? Math.log10(RATES[s.optimizer]) : before;
         if (s.optimizer === "muon" && s.depth < 2) restart();
         else run.retool(s);
       } else if (name === "batch") {
