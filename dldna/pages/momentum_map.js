@@ -231,7 +231,7 @@
       show();
     });
   }
-  root.querySelectorAll("button").forEach(button =>
+  root.querySelectorAll("[data-go]").forEach(button =>
     button.addEventListener("click", function () {
       const best = M.best(at.kappa);
       const place = PLACES[button.dataset.go] || [best.a, best.mu];
@@ -259,4 +259,11 @@
     { attributes: true, attributeFilter: ["data-theme", "theme"] });
   show();
   window.addEventListener("load", show);
+  dldnaPage.address(root, "map", part("share"),
+    () => ({ a: say(at.a), mu: say(at.mu), kappa: say(at.kappa) }),
+    function (got) {
+      at.kappa = dldnaPage.within(got.kappa, 1, 1000, at.kappa);
+      go(dldnaPage.within(got.a, 0.01, HIGH.a, at.a),
+        dldnaPage.within(got.mu, 0, 0.99, at.mu));
+    });
 })("MAP_ID");
