@@ -47,7 +47,8 @@ def checked(operator: Any, found: Ritz, parts: int) -> tuple | None:
         float64; or None where something differs, or the data are several
         batches, so that the products of each are to be asked.
     """
-    one = len(getattr(operator, "given", ())) == 1
+    given = getattr(operator, "given", None)  # of others: the matrix itself
+    one = isinstance(given, list) and len(given) == 1
     if found.basis is None or not one or operator.way == "difference":
         return None
     values, top = found.values, float(found.values.abs().max())

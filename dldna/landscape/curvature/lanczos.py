@@ -33,7 +33,7 @@ class Ritz:
             what orthogonalisation has taken out of it.
         products: number of products spent.
         converged: whether every residual is within the tolerance.
-        basis: (m, n) the space that was searched; rows.
+        basis: (m, n) the space of a single start that was searched; rows.
     """
 
     values: Tensor
@@ -104,6 +104,7 @@ def lanczos(
     q[0] = start / start.norm()
     m, fresh, spent, scale = 1, 1, 0, 0.0
     last = None  # the wanted values when the space was last exhausted
+    broke = False  # what is begun anew holds pieces of unfound vectors
     while True:
         j = m - 1
         w = matvec(q[j])
@@ -128,6 +129,7 @@ def lanczos(
         values, vectors = torch.linalg.eigh(t[:m, :m])
         order = _order(values, which)[: min(k, m)]
         exhausted = beta <= 10 * eps * scale
+        broke |= beta <= 1e4 * eps * scale  # rounding begins it anew, too
         tail = 0.0 if exhausted else beta
         residuals = tail * vectors[-1, order].abs()
         floor = 10 * eps * scale
@@ -152,8 +154,9 @@ def lanczos(
             found = chosen.T @ q[:m]
             found = found / found.norm(dim=1, keepdim=True)
             residuals += lost[:m] @ vectors[:, order].abs()
+            space = None if broke else q[:m]
             return Ritz(
-                values[order], found, residuals, spent, m >= k and fine, q[:m]
+                values[order], found, residuals, spent, m >= k and fine, space
             )
         if m == cap:  # squeeze
             keep = min(k + max(2, (cap - k) // 2), cap - 1)
