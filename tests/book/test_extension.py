@@ -268,6 +268,7 @@ def test_a_bibliography_is_no_list_of_items():
     assert "role" not in context["body"]
 
 
+@pytest.mark.full
 def test_chapters_are_run_ahead_and_once(tmp_path):
     """What runs is kept, also where another fails; it is not run again."""
     import nbformat

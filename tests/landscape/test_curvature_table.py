@@ -50,9 +50,8 @@ def check(cells):
             assert gap < 1e-9, (case, way, said, gap)
 
 
-@pytest.mark.parametrize("part", [0, pytest.param(1, marks=pytest.mark.full)])
-def test_every_way_gives_the_plain_product_ten_times_or_refuses(part):
-    check(SOME[part::2])
+def test_every_way_gives_the_plain_product_ten_times_or_refuses():
+    check(SOME[::5])
 
 
 def test_some_of_the_table_has_each_layer_and_each_loss():

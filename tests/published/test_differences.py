@@ -416,7 +416,7 @@ def test_every_row_has_its_check_and_every_cell_its_row():
     assert all(all(row[1:]) for row in CELLS)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore:there is no CUDA:UserWarning")
 @pytest.mark.parametrize("row", CHECKS, ids=lambda r: f"{r[0]} {r[1]}")
 def test_a_row_says_what_is(row, kernel):
