@@ -25,9 +25,13 @@ SCRIPT = Path(__file__).with_name("curvature_table.py")
 
 
 WHOLE = [(layer, loss) for layer in LAYERS for loss in LOSSES]
-# Each layer under one loss; that is each loss, too.
+# A few layers, each under one loss; test-full has the whole table.
 KNOWN = list(LOSSES)
-SOME = [(name, KNOWN[i % len(KNOWN)]) for i, name in enumerate(LAYERS)]
+FEW = [
+    (name, KNOWN[i % len(KNOWN)])
+    for i, name in enumerate(LAYERS)
+    if i % 5 == 0
+]
 
 
 def check(cells):
@@ -51,12 +55,7 @@ def check(cells):
 
 
 def test_every_way_gives_the_plain_product_ten_times_or_refuses():
-    check(SOME[::5])
-
-
-def test_some_of_the_table_has_each_layer_and_each_loss():
-    assert {layer for layer, _ in SOME} == set(LAYERS)
-    assert {loss for _, loss in SOME} == set(LOSSES)
+    check(FEW)
 
 
 @pytest.mark.full
