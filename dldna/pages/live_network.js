@@ -270,6 +270,7 @@
   });
   function jump(at) {
     const [a0, a1, b0, b1] = run.look.window;
+    if (run.over !== null) run.retool(s); // its moments are no numbers
     run.jump([Math.min(Math.max(at[0], a0), a1),
       Math.min(Math.max(at[1], b0), b1)]);
     draw();
