@@ -263,6 +263,9 @@
     if (run.over !== null) stop();
     again();
   });
+  dldnaSound.listen(part("listen"), () => [{ losses: run.batch.y, share: 1,
+    over: run.over !== null }], (text) => { part("says").textContent = text; },
+  () => "the loss from the first step to the last");
   part("reset").addEventListener("click", restart);
   part("reseed").addEventListener("click", () => {
     s.seed = (s.seed + 1) % 1000;

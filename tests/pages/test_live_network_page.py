@@ -28,6 +28,10 @@ def test_it_learns_and_looks_again_and_says_so(live):
     )
     live.click("text=The numbers")
     assert live.locator("tbody tr").count() == 3
+    live.click("[data-live=listen]")
+    assert "Low pitch is low loss" in live.inner_text("[data-live=says]")
+    live.click("[data-live=listen]")
+    assert live.inner_text("[data-live=listen]") == "Listen"
     live.click("[data-live=reset]")
     assert live.evaluate(f"{RUN}.t") == 0
 
