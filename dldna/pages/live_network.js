@@ -263,6 +263,9 @@
     if (run.over !== null) stop();
     again();
   });
+  dldnaSound.listen(part("listen"), () => [{ losses: run.batch.y, share: 1,
+    over: run.over !== null }], (text) => { part("says").textContent = text; },
+  () => "the loss from the first step to the last");
   part("reset").addEventListener("click", restart);
   part("reseed").addEventListener("click", () => {
     s.seed = (s.seed + 1) % 1000;
@@ -270,6 +273,7 @@
   });
   function jump(at) {
     const [a0, a1, b0, b1] = run.look.window;
+    if (run.over !== null) run.retool(s); // its moments are no numbers
     run.jump([Math.min(Math.max(at[0], a0), a1),
       Math.min(Math.max(at[1], b0), b1)]);
     draw();

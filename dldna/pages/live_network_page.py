@@ -34,7 +34,8 @@ ALL = 100_000  # samples: more than any set here has
 MOST_SAMPLES = {"train": 240, "test": 120}
 SIDE = 8  # images are shrunk to so many pixels a side
 SCRIPTS = (
-    *("page.js", "drawing.js", "random.js", "playground_rules.js"),
+    *("page.js", "drawing.js", "sound.js", "random.js"),
+    "playground_rules.js",
     *("matrix_math.js", "matrix_rules.js", "live_network_rules.js"),
     *("live_network_planes.js", "live_network_run.js"),
     *("live_network_views.js", "live_network.js"),

@@ -84,7 +84,8 @@ const dldnaRun = (function () {
         run.w[i] = run.look.w[i] + a * p[i] + b * q[i];
       });
       run.moved += 1;
-      model.gradient(run.w, null, run.g);
+      run.over = null; // it has numbers again
+      run.loss = model.gradient(run.w, null, run.g);
     };
     // Go on with what is being measured; true when something is finished.
     run.examine = function (kind, n, until) {

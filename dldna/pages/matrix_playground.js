@@ -252,6 +252,11 @@
     part("play").setAttribute("aria-pressed", "true");
     redraw();
   });
+  dldnaSound.listen(part("listen"), () => s.chosen.map((name) => ({
+    losses: walks[name].losses, over: walks[name].over !== null,
+    share: walks[name].losses.length / (s.steps + 1) })),
+  (text) => { part("says").textContent = text; },
+  () => s.chosen.map(label).join(", "));
   given.all.forEach((name) => {
     const box = make("input", { type: "checkbox", value: name });
     box.addEventListener("change", () => {

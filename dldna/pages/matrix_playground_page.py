@@ -21,7 +21,8 @@ and columns, the others at each number by itself."""
 MATRIX_PROBLEMS = ("regression", "target", "factors")
 LENGTHS = (50, 100, 200, 400)
 SCRIPTS = (
-    *("page.js", "drawing.js", "random.js", "playground_rules.js"),
+    *("page.js", "drawing.js", "sound.js", "random.js"),
+    "playground_rules.js",
     *("matrix_math.js", "matrix_rules.js", "matrix_playground_rules.js"),
     "matrix_playground.js",
 )

@@ -570,52 +570,10 @@
     redraw();
   });
 
-  // --- sound: each path's loss in turn, low pitch for low loss ----------
-  let sound = null;
-  function silence() {
-    if (sound) sound.close();
-    sound = null;
-    part("listen").textContent = "Listen";
-    part("listen").setAttribute("aria-pressed", "false");
-  }
-  part("listen").addEventListener("click", () => {
-    if (sound) return silence();
-    const Kind = window.AudioContext || window.webkitAudioContext;
-    if (!Kind || !chosen.length) return say(["No sound is to be had here."]);
-    sound = new Kind();
-    part("listen").textContent = "Stop";
-    part("listen").setAttribute("aria-pressed", "true");
-    const all = chosen.flatMap((n) => walks[n].losses);
-    const first = Math.max(...chosen.map((n) => walks[n].losses[0]));
-    const low = Math.min(...all), high = Math.max(first, low);
-    let when = sound.currentTime + 0.1;
-    chosen.forEach((name) => {
-      const { losses, over } = walks[name], n = Math.min(losses.length, 150);
-      const heard = Array.from({ length: n }, (_, k) =>
-        losses[Math.round((k * (losses.length - 1)) / Math.max(1, n - 1))]);
-      const tones = dldnaSurfaces.pitches(heard, Math.max(low, low > 0 ?
-        1e-6 * high : low), high);
-      const long = 2 * (losses.length / (steps + 1));
-      const voice = sound.createOscillator(), gain = sound.createGain();
-      gain.gain.setValueAtTime(0.0001, when);
-      gain.gain.exponentialRampToValueAtTime(0.12, when + 0.03);
-      tones.forEach((hz, k) =>
-        voice.frequency.setValueAtTime(hz, when + (k * long) / n));
-      if (over) {
-        voice.frequency.setValueAtTime(80, when + long);
-        gain.gain.setValueAtTime(0.3, when + long);
-      }
-      const end = when + long + (over ? 0.35 : 0);
-      gain.gain.setTargetAtTime(0.0001, end, 0.02);
-      voice.connect(gain).connect(sound.destination);
-      voice.start(when);
-      voice.stop(end + 0.15);
-      when = end + 0.5;
-      if (name === chosen[chosen.length - 1]) voice.onended = silence;
-    });
-    say(["Low pitch is low loss. In turn: " + chosen.map(label).join(", ") +
-      "; a rumble at the end means that the path diverged."]);
-  });
+  dldnaSound.listen(part("listen"), () => chosen.map((name) => ({
+    losses: walks[name].losses, over: walks[name].over !== null,
+    share: walks[name].losses.length / (steps + 1) })),
+  (text) => say([text]), () => chosen.map(label).join(", "));
 
   // --- the address ------------------------------------------------------
   function shown() {

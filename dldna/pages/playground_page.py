@@ -31,7 +31,8 @@ left out; so is Entropy-SGD, whose walker is random. LARS takes the two weights
 for one layer; Sophia has the Hessian's exact diagonal."""
 
 SCRIPTS = (
-    *("page.js", "drawing.js", "random.js", "playground_rules.js"),
+    *("page.js", "drawing.js", "sound.js", "random.js"),
+    "playground_rules.js",
     *("playground_surfaces.js", "playground_share.js", "playground.js"),
 )
 """The playground's script, in its pieces."""

@@ -198,17 +198,5 @@ const dldnaSurfaces = (function () {
   const kinds = { formula, grid, network };
   const open = (given) => kinds[given.kind](given);
 
-  // Loss heard as pitch: 220 Hz the lowest, 880 Hz the highest, in octaves
-  // of the logarithm where all losses are above the floor.
-  function pitches(losses, low, high) {
-    const scale = low > 0 ? Math.log : (v) => v;
-    const a = scale(low), b = scale(high);
-    return losses.map((v) => {
-      const u = b > a ? (scale(Math.min(Math.max(v, low), high)) - a) / (b - a)
-        : 0;
-      return 220 * 4 ** u;
-    });
-  }
-
-  return { open, pitches };
+  return { open };
 })();

@@ -28,11 +28,21 @@ def test_it_learns_and_looks_again_and_says_so(live):
     )
     live.click("text=The numbers")
     assert live.locator("tbody tr").count() == 3
+    live.click("[data-live=listen]")
+    assert "Low pitch is low loss" in live.inner_text("[data-live=says]")
+    live.click("[data-live=listen]")
+    assert live.inner_text("[data-live=listen]") == "Listen"
     live.click("[data-live=reset]")
     assert live.evaluate(f"{RUN}.t") == 0
 
 
 def test_every_choice_can_be_made_by_keyboard(live):
+    before = live.evaluate(f"{RUN}.loss")
+    live.focus("[data-live=map]")
+    live.keyboard.press("Shift+ArrowRight")
+    assert live.evaluate(f"{RUN}.shadow().at[0]") != 0
+    live.wait_for_function(f"() => {RUN}.look && !{RUN}.task")
+    assert before != live.evaluate(f"{RUN}.loss")
     for name in ("depth", "width", "activation", "start", "optimizer",
                  "batch", "speed", "plane"):  # fmt: skip
         live.focus(f"[data-live={name}]")
@@ -44,12 +54,6 @@ def test_every_choice_can_be_made_by_keyboard(live):
         live.focus("[data-live=once]")
         live.keyboard.press("Enter")
     assert live.evaluate(f"{RUN}.t") > 0
-    live.wait_for_function(f"() => {RUN}.look && !{RUN}.task")
-    before = live.evaluate(f"{RUN}.loss")
-    live.focus("[data-live=map]")
-    live.keyboard.press("Shift+ArrowRight")
-    assert live.evaluate(f"{RUN}.shadow().at[0]") != 0
-    assert before == live.evaluate(f"{RUN}.loss")
 
 
 def test_missions_are_ticked_and_divergence_is_said(live):
@@ -63,7 +67,28 @@ def test_missions_are_ticked_and_divergence_is_said(live):
     assert "diverges at step" in live.inner_text("[data-live=says]")
 
 
+SIDE = {"measured": [0.0, 0.1], "predicted": [0.1, 0.1]}
+CELL = {
+    "forward": {**SIDE, "spread": [0.0, 0.0]},
+    "backward": {"1": SIDE, "2": SIDE},
+}
+GRID = {
+    "depths": [1, 2],
+    "activations": ["relu", "tanh"],
+    "width": 8,
+    "schemes": ["lecun_normal", "orthogonal"],
+    "seeds": 1,
+    "cells": {
+        f"{scheme}/{act}": CELL
+        for scheme in ("lecun_normal", "orthogonal")
+        for act in ("relu", "tanh")
+    },
+}
 LINKS = {
+    "lab": (
+        lambda: pages.init_lab(GRID).html,
+        "lab1:depth=1&activation=tanh&scheme=orthogonal",
+    ),
     "live": (
         lambda: pages.live_network("moons").html,
         "live1:data=0&depth=3&width=8&activation=relu&start=orthogonal"

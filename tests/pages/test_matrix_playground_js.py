@@ -134,7 +134,7 @@ def gaps(js, key, name, steps):
 
 @pytest.mark.parametrize("name", SEEING)
 def test_rules_that_see_a_matrix_are_python_s(js, name):
-    assert max(gaps(js, "regression", name, 60)) < LIMIT
+    assert max(gaps(js, "regression", name, 25)) < LIMIT
 
 
 @pytest.mark.full

@@ -31,7 +31,7 @@ ALL = sorted(AS_RULES | AS_CLASSES)
 def js():
     engine = Engine(
         *("page", "random", "playground_rules", "playground_surfaces"),
-        "playground_share",
+        *("playground_share", "sound"),
     )
     yield engine
     engine.close()
@@ -394,9 +394,9 @@ def test_the_normal_numbers_are_normal(js):
 
 
 def test_a_loss_can_be_heard(js):
-    tones = js("dldnaSurfaces.pitches([1, 10, 100, 1e9], 1, 100)")
+    tones = js("dldnaSound.pitches([1, 10, 100, 1e9], 1, 100)")
     assert tones == pytest.approx([220, 440, 880, 880])
-    assert js("dldnaSurfaces.pitches([-1, 0, 1], -1, 1)") == pytest.approx(
+    assert js("dldnaSound.pitches([-1, 0, 1], -1, 1)") == pytest.approx(
         [220, 440, 880]
     )
 
