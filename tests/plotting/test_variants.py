@@ -173,6 +173,16 @@ def test_a_phone_s_legend_is_no_wider_than_its_panel(columns):
     assert ax.bbox.height > 0.9 * figure.dpi  # it did not pay for the rows
 
 
+def test_a_phone_s_long_label_is_broken_and_stays_in_the_picture():
+    figure, ax = plt.subplots(figsize=(6.4, 3.8))
+    ax.set_ylabel("missed by one rule, % of what the other has learned")
+    variants.pictures(figure)
+    box = ax.yaxis.label.get_window_extent()
+    assert box.x0 >= 0
+    assert 0 <= box.y0 < box.y1 <= figure.bbox.height
+    assert ax.get_ylabel().count("\n") == 2
+
+
 def test_few_colours_are_near_those_of_a_map():
     drawn = np.random.default_rng(0).random((60, 50, 3))
     drawn[0, 0] = variants.GROUND
