@@ -195,6 +195,8 @@ def _lay_out_panels(figure: Figure) -> None:
         legend.set_in_layout(True)
     wide, high = figure.get_size_inches()
     figure.set_size_inches(wide, high + taller / figure.dpi)
+    if taller:
+        layout.execute(figure)
 
 
 def _columns(legend: Legend) -> list:
