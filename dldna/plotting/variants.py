@@ -7,6 +7,7 @@ lightness means something. For a phone the panels are stacked.
 
 import io
 import os
+import textwrap
 from collections.abc import Iterable
 
 import numpy as np
@@ -160,6 +161,15 @@ def stack(figure: Figure) -> None:
     panel = high / len(panels) * min(1.6, inches * across / wide)
     panel = min(max(panel, 2.4), 4.0)
     figure.set_size_inches(inches, panel * len(grid))
+    for ax in figure.axes:
+        _break_label(ax.yaxis.label, 72 * 0.75 * panel)
+
+
+def _break_label(label: Text, points: float) -> None:
+    """Write an upright label in lines that a panel's height has room for."""
+    text, letter = label.get_text(), 0.6 * label.get_fontsize()
+    if "$" not in text and len(text) * letter > points:
+        label.set_text(textwrap.fill(text, int(points / letter)))
 
 
 def _lay_out_panels(figure: Figure) -> None:
@@ -185,6 +195,8 @@ def _lay_out_panels(figure: Figure) -> None:
         legend.set_in_layout(True)
     wide, high = figure.get_size_inches()
     figure.set_size_inches(wide, high + taller / figure.dpi)
+    if taller:
+        layout.execute(figure)
 
 
 def _columns(legend: Legend) -> list:

@@ -14,7 +14,7 @@ from dldna.training.callbacks import Callback, State
 from dldna.training.evaluation import measure
 from dldna.training.sweep import sweep
 from dldna.training.tournament.contestants import Contestant
-from dldna.training.tournament.costs import step_cost
+from dldna.training.tournament.costs import measured
 from dldna.training.tournament.finished import FinishedPieces
 from dldna.training.tournament.setting import Setting
 
@@ -142,7 +142,7 @@ def _cost(setting: Setting, who: Contestant) -> dict[str, Any]:
     """Mean of steps 2 to 11: one in ten refreshes Sophia's curvature."""
     x, y = setting.train
     batch = x[: setting.batch_size], y[: setting.batch_size]
-    cost = step_cost(
+    cost = measured(
         lambda: setting.make(setting.seed),
         batch,
         who,
