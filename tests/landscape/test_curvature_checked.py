@@ -8,7 +8,7 @@ from torch.func import functional_call, jacrev
 
 from dldna import params
 from dldna.landscape.curvature import top_eigenpairs
-from dldna.landscape.curvature.lanczos import _unseen, tridiagonal
+from dldna.landscape.curvature.lanczos import unseen, tridiagonal
 
 CE = nn.functional.cross_entropy
 
@@ -111,7 +111,7 @@ def test_no_share_of_a_start_is_above_its_bound(steps):
     t = torch.diag(diagonal[:steps])
     t += torch.diag(off[: steps - 1], 1) + torch.diag(off[: steps - 1], -1)
     shares = (vectors.T @ start / start.norm()).square()
-    bounds = [_unseen(t, float(off[steps - 1]), float(v)) for v in values]
+    bounds = [unseen(t, float(off[steps - 1]), float(v)) for v in values]
     bounds = torch.tensor(bounds)
     assert (shares <= bounds * (1 + 1e-9)).all()
     assert float((shares / bounds).max()) > 0.05  # and it is no idle one

@@ -48,7 +48,8 @@ def checked(operator: Any, found: Ritz, parts: int) -> tuple | None:
         batches, so that the products of each are to be asked.
     """
     one = len(getattr(operator, "given", ())) == 1
-    if found.basis is None or not one or operator.way == "difference":
+    known = bool(found.residuals.isfinite().all())
+    if not (known and one) or operator.way == "difference":
         return None
     values, top = found.values, float(found.values.abs().max())
     weights = 1 / values.abs().clamp_min(1e-3 * top or 1.0)
