@@ -8,7 +8,7 @@ from torch.func import functional_call, jacrev
 
 from dldna import params
 from dldna.landscape.curvature import top_eigenpairs
-from dldna.landscape.curvature.lanczos import unseen, tridiagonal
+from dldna.landscape.curvature.lanczos import tridiagonal, unseen
 
 CE = nn.functional.cross_entropy
 
