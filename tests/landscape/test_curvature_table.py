@@ -15,7 +15,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from dldna.landscape import Operator, layer_spectra, top_eigenpairs
-from dldna.landscape.curvature.lanczos import lanczos, multiple
+from dldna.landscape.curvature.copies import multiple
+from dldna.landscape.curvature.lanczos import lanczos
 
 sys.path.insert(0, str(Path(__file__).parent))
 

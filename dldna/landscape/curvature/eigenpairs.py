@@ -14,9 +14,10 @@ from dldna.landscape.curvature.call import (
     difference_products,
     is_matrix,
 )
+from dldna.landscape.curvature.copies import multiple
 from dldna.landscape.curvature.foreign import accepts_matrix, matrix_of
 from dldna.landscape.curvature.forms import checked
-from dldna.landscape.curvature.lanczos import WHICH, Ritz, lanczos, multiple
+from dldna.landscape.curvature.lanczos import WHICH, Ritz, lanczos
 from dldna.landscape.curvature.operator import Operator
 from dldna.objective import accepts_objective
 from dldna.params import exact

@@ -11,6 +11,7 @@ from torch.func import jvp, vmap
 from dldna import batches as bt
 from dldna import params
 from dldna.landscape.curvature.lanczos import Ritz
+from dldna.objective import Objective
 from dldna.objective.pieces import adds_up, slices
 
 MANY = 64  # batches; with more, error bars come from joined ones
@@ -47,9 +48,9 @@ def checked(operator: Any, found: Ritz, parts: int) -> tuple | None:
         float64; or None where something differs, or the data are several
         batches, so that the products of each are to be asked.
     """
-    given = getattr(operator, "given", None)  # of others: the matrix itself
-    one = isinstance(given, list) and len(given) == 1
-    if found.basis is None or not one or operator.way == "difference":
+    one = isinstance(operator, Objective) and len(operator.given) == 1
+    known = bool(found.residuals.isfinite().all())
+    if not (known and one) or operator.way == "difference":
         return None
     values, top = found.values, float(found.values.abs().max())
     weights = 1 / values.abs().clamp_min(1e-3 * top or 1.0)

@@ -9,7 +9,7 @@ their residual is known without a further product:
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -33,7 +33,8 @@ class Ritz:
             what orthogonalisation has taken out of it.
         products: number of products spent.
         converged: whether every residual is within the tolerance.
-        basis: (m, n) the space of a single start that was searched; rows.
+        basis: (m, n) the space that was searched; rows. None if it came
+            from more than one start.
     """
 
     values: Tensor
@@ -102,9 +103,8 @@ def lanczos(
     lost = torch.zeros(cap, dtype=torch.float64)  # of H q, left out of t
     eps = torch.finfo(start.dtype).eps
     q[0] = start / start.norm()
-    m, fresh, spent, scale = 1, 1, 0, 0.0
+    m, fresh, spent, scale, pure = 1, 1, 0, 0.0, True
     last = None  # the wanted values when the space was last exhausted
-    broke = False  # what is begun anew holds pieces of unfound vectors
     while True:
         j = m - 1
         w = matvec(q[j])
@@ -127,9 +127,8 @@ def lanczos(
         lost[j], beta = float(c.norm()), float(w.norm())
         scale = max(scale, float(t[j, j].abs()), beta)
         values, vectors = torch.linalg.eigh(t[:m, :m])
-        order = _order(values, which)[: min(k, m)]
+        order = order_of(values, which)[: min(k, m)]
         exhausted = beta <= 10 * eps * scale
-        broke |= beta <= 1e4 * eps * scale  # rounding begins it anew, too
         tail = 0.0 if exhausted else beta
         residuals = tail * vectors[-1, order].abs()
         floor = 10 * eps * scale
@@ -138,10 +137,10 @@ def lanczos(
         )
         done = m >= k and fine and (exhausted or spent >= least)
         if enough is not None:
-            reach = _rank(values[order], which) + residuals
+            reach = rank(values[order], which) + residuals
             if reach.max() < enough:
                 at = SIGNS[which]
-                shares = [_unseen(t[:m, :m], tail, s * enough) for s in at]
+                shares = [unseen(t[:m, :m], tail, s * enough) for s in at]
                 done = done or n * max(shares) < UNLIKELY
         if done and exhausted:
             now = values[order]
@@ -154,19 +153,19 @@ def lanczos(
             found = chosen.T @ q[:m]
             found = found / found.norm(dim=1, keepdim=True)
             residuals += lost[:m] @ vectors[:, order].abs()
-            space = None if broke else q[:m]
-            return Ritz(
-                values[order], found, residuals, spent, m >= k and fine, space
-            )
+            space = q[:m] if pure else None
+            fine = m >= k and fine
+            return Ritz(values[order], found, residuals, spent, fine, space)
         if m == cap:  # squeeze
             keep = min(k + max(2, (cap - k) // 2), cap - 1)
-            order = _order(values, which)[:keep]
+            order = order_of(values, which)[:keep]
             q[:keep] = vectors[:, order].T.to(q) @ q[:m]
             lost[:keep] = lost[:m] @ vectors[:, order].abs()
             t.zero_()
             t[:keep, :keep] = torch.diag(values[order])
             m, fresh = keep, 0
         if exhausted:
+            pure = False
             w = torch.randn(n, generator=generator).to(q)
             beta = 0.0
             fresh = 0
@@ -205,7 +204,7 @@ def tridiagonal(
         steps: number of steps; fewer are made if the space is exhausted.
 
     Returns:
-        The diagonal (m,) and the off-diagonal (m - 1,), float64.
+        Diagonal (m,) and off-diagonal (m - 1,), float64.
 
     Example:
         >>> a = torch.diag(torch.tensor([1.0, 3.0]))
@@ -236,96 +235,7 @@ def tridiagonal(
     return torch.tensor(diagonal, **exact), torch.tensor(off, **exact)
 
 
-def multiple(
-    matvec: Callable[[Tensor], Tensor],
-    found: Ritz,
-    tol: float,
-    *,
-    which: str = "magnitude",
-    max_products: int = 1000,
-    basis: int = 256,
-    generator: torch.Generator | None = None,
-) -> Ritz:
-    r"""Add the copies of multiple eigenvalues that one start cannot see.
-
-    The Krylov space of one vector holds a single direction of each
-    eigenspace, and all other copies are orthogonal to it. So the space
-    that was searched, :math:`Q`, is taken out, :math:`PHP` with
-    :math:`P=I-Q^\top Q`, and another random vector looks for a pair there
-    that belongs before the last one; until none comes. What is left is
-    small beside such a pair, which therefore shows after few products.
-
-    Args:
-        matvec: the product with a vector of shape (n,).
-        found: k pairs.
-        tol: bound of the relative residual.
-        which: "magnitude", "largest" or "smallest".
-        max_products: give up after this many, those of ``found`` included.
-        basis: as in :func:`lanczos`.
-        generator: where the new vectors come from.
-
-    Returns:
-        The k pairs wanted most, in order.
-
-    References:
-        Parlett, "The Symmetric Eigenvalue Problem", SIAM 1998, chapter 13.
-
-    Example:
-        >>> a = torch.diag(torch.tensor([3.0, 3.0, 1.0, 0.5]))
-        >>> one = lanczos(lambda v: a @ v, torch.ones(4), 2, 1e-6)
-        >>> g = torch.Generator().manual_seed(0)
-        >>> multiple(lambda v: a @ v, one, 1e-6, generator=g).values
-        tensor([3.0000, 3.0000], dtype=torch.float64)
-    """
-    k, n = found.vectors.shape
-    rows = found.vectors if found.basis is None else found.basis
-    while len(rows) < n and found.products < max_products:
-
-        def outside(v: Tensor, rows: Tensor = rows) -> Tensor:
-            return v - (v @ rows.T) @ rows
-
-        start = torch.randn(n, generator=generator).to(rows)
-        start = outside(outside(start))
-        last = float(_rank(found.values[-1:], which))
-        more = lanczos(
-            lambda v: outside(matvec(v)),
-            start,
-            1,
-            tol,
-            which=which,
-            enough=last - 2 * tol * abs(last),
-            max_products=max_products - found.products,
-            basis=basis,
-            generator=generator,
-        )
-        spent = found.products + more.products
-        new = float(_rank(more.values, which)[0])
-        better = new > last + 2 * tol * abs(last)
-        values, vectors = found.values, found.vectors
-        residuals = found.residuals
-        if better:
-            vector = outside(more.vectors)
-            vector = vector / vector.norm()
-            rows = torch.cat([rows, vector])
-            values = torch.cat([values, more.values])
-            order = _order(values, which)[:k]
-            values = values[order]
-            residuals = torch.cat([residuals, more.residuals])[order]
-            vectors = torch.cat([vectors, vector])[order.to(rows.device)]
-        found = replace(
-            found,
-            values=values,
-            vectors=vectors,
-            residuals=residuals,
-            products=spent,
-            converged=found.converged and (more.converged or not better),
-        )
-        if not better:
-            break
-    return found
-
-
-def _unseen(t: Tensor, beta: float, value: float) -> float:
+def unseen(t: Tensor, beta: float, value: float) -> float:
     r"""Largest share that an eigenvector could have had of the start.
 
     If :math:`Hu=\lambda u`, then :math:`c=Qu` solves
@@ -339,12 +249,13 @@ def _unseen(t: Tensor, beta: float, value: float) -> float:
     return float(c[0].square() / (c @ c + 1))
 
 
-def _rank(values: Tensor, which: str) -> Tensor:
+def rank(values: Tensor, which: str) -> Tensor:
     """What is largest for the pair that is wanted most."""
     if which == "magnitude":
         return values.abs()
     return values if which == "largest" else -values
 
 
-def _order(values: Tensor, which: str) -> Tensor:
-    return _rank(values, which).argsort(descending=True)
+def order_of(values: Tensor, which: str) -> Tensor:
+    """Positions of the values, wanted most first."""
+    return rank(values, which).argsort(descending=True)
