@@ -106,6 +106,10 @@ function dldnaExplore(root, ask, about, link, opening) {
       }
       if (now !== era) return;
       planes = found;
+      maps.forEach(({ caption, n }) => {
+        caption.textContent = names[n] + ": α along " + planes[n].axes[0] +
+          ", β along " + planes[n].axes[1];
+      });
     } catch (error) {
       if (now === era) says("No such map: " + error.message);
       return;
@@ -143,14 +147,9 @@ function dldnaExplore(root, ask, about, link, opening) {
     const at = level(), box = E.tilesIn(view, at, about.extent);
     const here = [at, box.i0, box.i1, box.j0, box.j1].join();
     if (stale || here !== shown) repaint(at);
-    for (const { canvas, caption, n } of maps) {
+    for (const { canvas, n } of maps) {
       D.map(canvas, size, pictures[n], { view, cursor, cut,
         path: planes[n].path, walks: walks.filter(w => w.network === n) });
-      canvas.setAttribute("aria-label", "Map of the loss of " + names[n] +
-        " around " + point([view.x, view.y]) + ", " + say(view.span) +
-        " wide. Cursor at " + point(cursor));
-      caption.textContent = names[n] + ": α along " + planes[n].axes[0] +
-        ", β along " + planes[n].axes[1];
     }
     deep.hidden = view.deep !== "yes";
     if (!deep.hidden && pictures.length) {
@@ -158,7 +157,7 @@ function dldnaExplore(root, ask, about, link, opening) {
       solid.setAttribute("aria-label", "Surface in three dimensions, " +
         scale.words);
     }
-    keepLink();
+    if (!waiting) waiting = setTimeout(tellView, 150);
   }
   function draw() {
     if (dirty) return;
@@ -174,17 +173,20 @@ function dldnaExplore(root, ask, about, link, opening) {
         : "") + (lacking ? "; finer or further tiles are not in this file"
       : "") + ".";
   }
+  // What need not follow each frame: words, and the link.
   let waiting = 0;
-  function keepLink() {
+  function tellView() {
+    waiting = 0;
+    if (!root.isConnected) return;
+    maps.forEach(({ canvas, n }) => canvas.setAttribute("aria-label",
+      "Map of the loss of " + names[n] + " around " +
+      point([view.x, view.y]) + ", " + say(view.span) +
+      " wide. Cursor at " + point(cursor)));
     const { x, y, span, ...rest } = view, text = E.toLink({ x, y, span,
       ...rest, scale: view.scale || "linear" });
     $("link").setAttribute("href", text);
     $("link").dataset.view = text;
-    if (!link || waiting) return;
-    waiting = setTimeout(() => {
-      waiting = 0;
-      history.replaceState(null, "", $("link").getAttribute("href"));
-    }, 200);
+    if (link) history.replaceState(null, "", text);
   }
   function moved() {
     draw();

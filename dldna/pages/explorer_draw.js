@@ -24,28 +24,37 @@ const dldnaExplorerDraw = (function () {
     }
   }
 
-  // A mosaic's colours, one dot for each point, and its contours.
+  // A mosaic's colours and contours, so many dots for each point. It is made
+  // where tiles come; a map that is moved only lays it elsewhere.
+  const FINE = 8;
   function painted(mosaic, scale, lines) {
-    const canvas = document.createElement("canvas");
-    canvas.width = mosaic.w;
-    canvas.height = mosaic.h;
-    const pen = canvas.getContext("2d");
-    const dots = pen.createImageData(mosaic.w, mosaic.h);
+    const dots = document.createElement("canvas");
+    dots.width = mosaic.w;
+    dots.height = mosaic.h;
+    let pen = dots.getContext("2d");
+    const data = pen.createImageData(mosaic.w, mosaic.h);
     const heights = mosaic.rows.map(row =>
       row.map(v => (Number.isNaN(v) ? NaN : scale.height(v))));
     heights.forEach((row, r) => row.forEach((t, c) => {
       const k = 4 * ((mosaic.h - 1 - r) * mosaic.w + c);
-      dots.data.set(dldnaPage.colour(t), k);
-      dots.data[k + 3] = 255;
+      data.data.set(dldnaPage.colour(t), k);
+      data.data[k + 3] = 255;
     }));
-    pen.putImageData(dots, 0, 0);
-    const contours = [];
+    pen.putImageData(data, 0, 0);
+    const canvas = document.createElement("canvas");
+    canvas.width = FINE * mosaic.w;
+    canvas.height = FINE * mosaic.h;
+    pen = canvas.getContext("2d");
+    pen.drawImage(dots, 0, 0, canvas.width, canvas.height);
+    pen.lineWidth = 1.2;
     for (let k = 1; lines && k < 12; k++) {
-      const path = new Path2D();
-      dldnaPage.contour(path, heights, k / 12, c => c, r => r);
-      contours.push([k / 12, path]);
+      pen.strokeStyle = k / 12 > 0.55 ? "#0009" : "#fffa";
+      pen.beginPath();
+      dldnaPage.contour(pen, heights, k / 12, c => FINE * (c + 0.5),
+        r => FINE * (mosaic.h - r - 0.5));
+      pen.stroke();
     }
-    return { canvas, contours, mosaic, heights };
+    return { canvas, mosaic, heights };
   }
 
   // One map with all that lies on it. look: view, cursor, cut, walks, path.
@@ -57,17 +66,8 @@ const dldnaExplorerDraw = (function () {
     pen.fillRect(0, 0, size, size);
     if (picture) {
       const m = picture.mosaic, one = m.step * scale;
-      pen.imageSmoothingQuality = "high";
       pen.drawImage(picture.canvas, px(m.a0) - one / 2,
         py(m.b0) - (m.h - 0.5) * one, m.w * one, m.h * one);
-      pen.save();
-      pen.transform(one, 0, 0, -one, px(m.a0), py(m.b0));
-      pen.lineWidth = 0.9 / one;
-      for (const [height, path] of picture.contours) {
-        pen.strokeStyle = height > 0.55 ? "#0009" : "#fffa";
-        pen.stroke(path);
-      }
-      pen.restore();
     }
     twice(pen, 2, () => {
       pen.moveTo(px(0) - 6, py(0));
