@@ -170,7 +170,9 @@ function dldnaExplore(root, ask, about, link, opening) {
       k.startsWith(at + ",")));
     $("state").textContent = (scale ? scale.words + ". " : "") + tiles +
       " tiles, zoom level " + at + (planes[0] ? ", way: " + planes[0].way
-        : "") + (lacking ? "; finer or further tiles are not in this file"
+        : "") + (about.live && planes[0] && planes[0].tile_seconds > 1
+      ? ", about " + dldnaPage.number(planes[0].tile_seconds, 2, 1) +
+        " s a tile" : "") + (lacking ? "; finer or further tiles are not in this file"
       : "") + ".";
   }
   // What need not follow each frame: words, and the link.

@@ -79,7 +79,8 @@ const dldnaExplorerDraw = (function () {
       pen[k ? "lineTo" : "moveTo"](px(a), py(b)));
     if (look.path.length) twice(pen, 1.5, () => line(look.path));
     if (look.cut) twice(pen, 2, () => line(look.cut));
-    look.walks.forEach(walk => drawWalk(pen, walk, line, px, py));
+    look.walks.forEach(walk => drawWalk(pen, size, walk, line, px,
+      py));
     const [x, y] = [px(look.cursor[0]), py(look.cursor[1])];
     twice(pen, 1.5, () => {
       pen.arc(x, y, 8, 0, 7);
@@ -92,7 +93,7 @@ const dldnaExplorerDraw = (function () {
   }
 
   // A walk's shadow; the number at its end is its distance off the plane.
-  function drawWalk(pen, walk, line, px, py) {
+  function drawWalk(pen, size, walk, line, px, py) {
     const ink = WALK_INKS[walk.number % WALK_INKS.length];
     for (const [colour, width] of [["#000", 4], [ink, 2]]) {
       pen.strokeStyle = colour;
@@ -110,8 +111,10 @@ const dldnaExplorerDraw = (function () {
     pen.arc(px(end[0]), py(end[1]), 5, 0, 7);
     pen.fill();
     pen.stroke();
-    words(pen, walk.name + ", " + walk.away + " off", px(end[0]) + 8,
-      py(end[1]) - 6, "left");
+    const right = px(end[0]) > 0.6 * size;
+    words(pen, walk.name + ", " + walk.away + " off",
+      px(end[0]) + (right ? -8 : 8), py(end[1]) - 6,
+      right ? "right" : "left");
   }
 
   function words(pen, text, x, y, align) {
