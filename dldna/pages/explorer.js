@@ -210,33 +210,7 @@ function dldnaExplore(root, ask, about, link, opening) {
     moved();
   }
 
-  // Tables, in words that are read aloud.
-  function row(body, cells) {
-    const line = body.insertRow();
-    cells.forEach((text, k) => {
-      const cell = document.createElement(k ? "td" : "th");
-      if (!k) cell.scope = "row";
-      cell.textContent = text;
-      line.append(cell);
-    });
-  }
-  function tables() {
-    const body = root.querySelector("[data-ex=readings] tbody");
-    body.replaceChildren();
-    networks.forEach(n => {
-      const r = readings.get(n) || {}, c = r.curvature || {};
-      const right = typeof r.accuracy === "number"
-        ? say(100 * r.accuracy) + " ± " + say(100 * r.accuracy_error) + " %"
-        : say(r.accuracy);
-      row(body, [names[n], say(r.loss), right, say(r.gradient),
-        say(c.largest), say(r.distance)]);
-    });
-    const list = root.querySelector("[data-ex=walks] tbody");
-    list.replaceChildren();
-    walks.forEach(w => row(list, [w.name, say(w.rate),
-      say(w.steps[w.steps.length - 1]) + (w.ended ? ", " + w.ended : ""),
-      say(w.losses[0]), say(w.losses[w.losses.length - 1]), w.away]));
-  }
+  const tables = () => D.tables(root, names, readings, walks, say);
 
   async function probe() {
     const [a, b] = cursor, now = era, here = cursor;
@@ -280,7 +254,8 @@ function dldnaExplore(root, ask, about, link, opening) {
       const found = [];
       for (const n of networks) {
         found.push(about.live ? await answered({ ask: "cut", ...plane(n), a,
-          b, c, d, points }) : between(n, a, b, c, d, points));
+          b, c, d, points }) : E.cutBetween(stores[n], planes[n], level(),
+          about.extent, about.lowest, cut, points));
       }
       if (now !== era) return;
       $("cutting").hidden = false;
@@ -297,17 +272,6 @@ function dldnaExplore(root, ask, about, link, opening) {
     } catch (error) {
       says("No cut: " + error.message);
     }
-  }
-  function between(n, a, b, c, d, points) {
-    const [l1, l2] = planes[n].lengths;
-    const long = Math.sqrt(((c - a) * l1) ** 2 + ((d - b) * l2) ** 2
-      + 2 * (c - a) * (d - b) * planes[n].product);
-    const t = Array.from({ length: points }, (_, k) => k / (points - 1));
-    return { distances: t.map(s => s * long), losses: t.map(s => {
-      const v = E.valueAt(stores[n], level(), a + s * (c - a),
-        b + s * (d - b), about.extent, about.lowest);
-      return v === undefined ? NaN : v;
-    }) };
   }
   function drawCut(on) {
     drawing = on;
@@ -363,24 +327,14 @@ function dldnaExplore(root, ask, about, link, opening) {
       tables();
       draw();
     },
-    cutTo(line) {
-      cut = line;
-      draw();
-    },
-    forget() {
-      walks = [];
-      tables();
-      draw();
-    },
+    cutTo(line) { cut = line; draw(); },
+    forget() { walks = []; tables(); draw(); },
     spin(dx, dy) {
       turn += dx;
       tilt = Math.min(1.55, Math.max(0.05, tilt + dy));
       draw();
     },
-    again() {
-      stale = true;
-      draw();
-    },
+    again() { stale = true; draw(); },
     resize() {
       const many = maps.length + (view.deep === "yes" ? 1 : 0), all = room();
       const across = Math.max(1, Math.min(many, Math.floor(all / 330)));

@@ -229,5 +229,36 @@ const dldnaExplorerDraw = (function () {
     pen.fillText("β", ...put(-0.1 * w, (h - 1) / 2, 0).slice(0, 2));
   }
 
-  return { cut, legend, map, painted, solid };
+  // Tables, in words that are read aloud.
+  function tables(root, names, readings, walks, say) {
+    const emptied = name => {
+      const body = root.querySelector("[data-ex=" + name + "] tbody");
+      body.replaceChildren();
+      return body;
+    };
+    const row = (body, cells) => {
+      const line = body.insertRow();
+      cells.forEach((text, k) => {
+        const cell = document.createElement(k ? "td" : "th");
+        if (!k) cell.scope = "row";
+        cell.textContent = text;
+        line.append(cell);
+      });
+    };
+    const here = emptied("readings"), list = emptied("walks");
+    names.forEach((name, n) => {
+      const r = readings.get(n) || {}, c = r.curvature || {};
+      const right = typeof r.accuracy === "number"
+        ? say(100 * r.accuracy) + " ± " + say(100 * r.accuracy_error) + " %"
+        : say(r.accuracy);
+      row(here, [name, say(r.loss), right, say(r.gradient),
+        say(c.largest), say(r.distance)]);
+    });
+    const last = values => values[values.length - 1];
+    walks.forEach(w => row(list, [w.name, say(w.rate), say(last(w.steps)) +
+      (w.ended ? ", " + w.ended : ""), say(w.losses[0]), say(last(w.losses)),
+    w.away]));
+  }
+
+  return { cut, legend, map, painted, solid, tables };
 })();
