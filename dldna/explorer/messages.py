@@ -208,6 +208,7 @@ def _plane(here: Explorer, **plane: Any) -> dict[str, Any]:
             "done": [d.done for d in found.chosen],
             "centre": found.centre,
             "way": found.way,
+            "tile_seconds": found.tile_seconds,
             "lengths": np.sqrt(np.diag(found.gram)),
             "product": float(found.gram[0, 1]),
             "path": [] if shadow is None else shadow.coords,

@@ -51,6 +51,7 @@ class PlaneMap:
         plane: origin and directions.
         centre: the directly evaluated loss at (0, 0).
         way: how points are evaluated.
+        tile_seconds: how long a whole tile takes, about.
 
     Raises:
         ValueError: what was given does not fit; the message says how.
@@ -84,6 +85,8 @@ class PlaneMap:
             self.run.what = "map"
             self.evaluator = self.run.ready(self.store)
         self.centre, self.way = self.run.centre, self.run.way
+        each = self.run.notes["seconds_per_point_estimated"]
+        self.tile_seconds = SIDE * SIDE * each
         self.gram = gram_matrix(self.plane.vectors).numpy()
 
     def losses(self, coords: np.ndarray) -> np.ndarray:

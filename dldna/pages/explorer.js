@@ -106,6 +106,10 @@ function dldnaExplore(root, ask, about, link, opening) {
       }
       if (now !== era) return;
       planes = found;
+      maps.forEach(({ caption, n }) => {
+        caption.textContent = names[n] + ": α along " + planes[n].axes[0] +
+          ", β along " + planes[n].axes[1];
+      });
     } catch (error) {
       if (now === era) says("No such map: " + error.message);
       return;
@@ -143,14 +147,9 @@ function dldnaExplore(root, ask, about, link, opening) {
     const at = level(), box = E.tilesIn(view, at, about.extent);
     const here = [at, box.i0, box.i1, box.j0, box.j1].join();
     if (stale || here !== shown) repaint(at);
-    for (const { canvas, caption, n } of maps) {
+    for (const { canvas, n } of maps) {
       D.map(canvas, size, pictures[n], { view, cursor, cut,
         path: planes[n].path, walks: walks.filter(w => w.network === n) });
-      canvas.setAttribute("aria-label", "Map of the loss of " + names[n] +
-        " around " + point([view.x, view.y]) + ", " + say(view.span) +
-        " wide. Cursor at " + point(cursor));
-      caption.textContent = names[n] + ": α along " + planes[n].axes[0] +
-        ", β along " + planes[n].axes[1];
     }
     deep.hidden = view.deep !== "yes";
     if (!deep.hidden && pictures.length) {
@@ -158,7 +157,7 @@ function dldnaExplore(root, ask, about, link, opening) {
       solid.setAttribute("aria-label", "Surface in three dimensions, " +
         scale.words);
     }
-    keepLink();
+    if (!waiting) waiting = setTimeout(tellView, 150);
   }
   function draw() {
     if (dirty) return;
@@ -171,20 +170,25 @@ function dldnaExplore(root, ask, about, link, opening) {
       k.startsWith(at + ",")));
     $("state").textContent = (scale ? scale.words + ". " : "") + tiles +
       " tiles, zoom level " + at + (planes[0] ? ", way: " + planes[0].way
-        : "") + (lacking ? "; finer or further tiles are not in this file"
+        : "") + (about.live && planes[0] && planes[0].tile_seconds > 1
+      ? ", about " + dldnaPage.number(planes[0].tile_seconds, 2, 1) +
+        " s a tile" : "") + (lacking ? "; finer or further tiles are not in this file"
       : "") + ".";
   }
+  // What need not follow each frame: words, and the link.
   let waiting = 0;
-  function keepLink() {
+  function tellView() {
+    waiting = 0;
+    if (!root.isConnected) return;
+    maps.forEach(({ canvas, n }) => canvas.setAttribute("aria-label",
+      "Map of the loss of " + names[n] + " around " +
+      point([view.x, view.y]) + ", " + say(view.span) +
+      " wide. Cursor at " + point(cursor)));
     const { x, y, span, ...rest } = view, text = E.toLink({ x, y, span,
       ...rest, scale: view.scale || "linear" });
     $("link").setAttribute("href", text);
     $("link").dataset.view = text;
-    if (!link || waiting) return;
-    waiting = setTimeout(() => {
-      waiting = 0;
-      history.replaceState(null, "", $("link").getAttribute("href"));
-    }, 200);
+    if (link) history.replaceState(null, "", text);
   }
   function moved() {
     draw();
@@ -206,33 +210,7 @@ function dldnaExplore(root, ask, about, link, opening) {
     moved();
   }
 
-  // Tables, in words that are read aloud.
-  function row(body, cells) {
-    const line = body.insertRow();
-    cells.forEach((text, k) => {
-      const cell = document.createElement(k ? "td" : "th");
-      if (!k) cell.scope = "row";
-      cell.textContent = text;
-      line.append(cell);
-    });
-  }
-  function tables() {
-    const body = root.querySelector("[data-ex=readings] tbody");
-    body.replaceChildren();
-    networks.forEach(n => {
-      const r = readings.get(n) || {}, c = r.curvature || {};
-      const right = typeof r.accuracy === "number"
-        ? say(100 * r.accuracy) + " ± " + say(100 * r.accuracy_error) + " %"
-        : say(r.accuracy);
-      row(body, [names[n], say(r.loss), right, say(r.gradient),
-        say(c.largest), say(r.distance)]);
-    });
-    const list = root.querySelector("[data-ex=walks] tbody");
-    list.replaceChildren();
-    walks.forEach(w => row(list, [w.name, say(w.rate),
-      say(w.steps[w.steps.length - 1]) + (w.ended ? ", " + w.ended : ""),
-      say(w.losses[0]), say(w.losses[w.losses.length - 1]), w.away]));
-  }
+  const tables = () => D.tables(root, names, readings, walks, say);
 
   async function probe() {
     const [a, b] = cursor, now = era, here = cursor;
@@ -276,7 +254,8 @@ function dldnaExplore(root, ask, about, link, opening) {
       const found = [];
       for (const n of networks) {
         found.push(about.live ? await answered({ ask: "cut", ...plane(n), a,
-          b, c, d, points }) : between(n, a, b, c, d, points));
+          b, c, d, points }) : E.cutBetween(stores[n], planes[n], level(),
+          about.extent, about.lowest, cut, points));
       }
       if (now !== era) return;
       $("cutting").hidden = false;
@@ -293,17 +272,6 @@ function dldnaExplore(root, ask, about, link, opening) {
     } catch (error) {
       says("No cut: " + error.message);
     }
-  }
-  function between(n, a, b, c, d, points) {
-    const [l1, l2] = planes[n].lengths;
-    const long = Math.sqrt(((c - a) * l1) ** 2 + ((d - b) * l2) ** 2
-      + 2 * (c - a) * (d - b) * planes[n].product);
-    const t = Array.from({ length: points }, (_, k) => k / (points - 1));
-    return { distances: t.map(s => s * long), losses: t.map(s => {
-      const v = E.valueAt(stores[n], level(), a + s * (c - a),
-        b + s * (d - b), about.extent, about.lowest);
-      return v === undefined ? NaN : v;
-    }) };
   }
   function drawCut(on) {
     drawing = on;
@@ -359,24 +327,14 @@ function dldnaExplore(root, ask, about, link, opening) {
       tables();
       draw();
     },
-    cutTo(line) {
-      cut = line;
-      draw();
-    },
-    forget() {
-      walks = [];
-      tables();
-      draw();
-    },
+    cutTo(line) { cut = line; draw(); },
+    forget() { walks = []; tables(); draw(); },
     spin(dx, dy) {
       turn += dx;
       tilt = Math.min(1.55, Math.max(0.05, tilt + dy));
       draw();
     },
-    again() {
-      stale = true;
-      draw();
-    },
+    again() { stale = true; draw(); },
     resize() {
       const many = maps.length + (view.deep === "yes" ? 1 : 0), all = room();
       const across = Math.max(1, Math.min(many, Math.floor(all / 330)));

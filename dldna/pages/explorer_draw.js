@@ -24,28 +24,37 @@ const dldnaExplorerDraw = (function () {
     }
   }
 
-  // A mosaic's colours, one dot for each point, and its contours.
+  // A mosaic's colours and contours, so many dots for each point. It is made
+  // where tiles come; a map that is moved only lays it elsewhere.
+  const FINE = 8;
   function painted(mosaic, scale, lines) {
-    const canvas = document.createElement("canvas");
-    canvas.width = mosaic.w;
-    canvas.height = mosaic.h;
-    const pen = canvas.getContext("2d");
-    const dots = pen.createImageData(mosaic.w, mosaic.h);
+    const dots = document.createElement("canvas");
+    dots.width = mosaic.w;
+    dots.height = mosaic.h;
+    let pen = dots.getContext("2d");
+    const data = pen.createImageData(mosaic.w, mosaic.h);
     const heights = mosaic.rows.map(row =>
       row.map(v => (Number.isNaN(v) ? NaN : scale.height(v))));
     heights.forEach((row, r) => row.forEach((t, c) => {
       const k = 4 * ((mosaic.h - 1 - r) * mosaic.w + c);
-      dots.data.set(dldnaPage.colour(t), k);
-      dots.data[k + 3] = 255;
+      data.data.set(dldnaPage.colour(t), k);
+      data.data[k + 3] = 255;
     }));
-    pen.putImageData(dots, 0, 0);
-    const contours = [];
+    pen.putImageData(data, 0, 0);
+    const canvas = document.createElement("canvas");
+    canvas.width = FINE * mosaic.w;
+    canvas.height = FINE * mosaic.h;
+    pen = canvas.getContext("2d");
+    pen.drawImage(dots, 0, 0, canvas.width, canvas.height);
+    pen.lineWidth = 1.2;
     for (let k = 1; lines && k < 12; k++) {
-      const path = new Path2D();
-      dldnaPage.contour(path, heights, k / 12, c => c, r => r);
-      contours.push([k / 12, path]);
+      pen.strokeStyle = k / 12 > 0.55 ? "#0009" : "#fffa";
+      pen.beginPath();
+      dldnaPage.contour(pen, heights, k / 12, c => FINE * (c + 0.5),
+        r => FINE * (mosaic.h - r - 0.5));
+      pen.stroke();
     }
-    return { canvas, contours, mosaic, heights };
+    return { canvas, mosaic, heights };
   }
 
   // One map with all that lies on it. look: view, cursor, cut, walks, path.
@@ -57,17 +66,8 @@ const dldnaExplorerDraw = (function () {
     pen.fillRect(0, 0, size, size);
     if (picture) {
       const m = picture.mosaic, one = m.step * scale;
-      pen.imageSmoothingQuality = "high";
       pen.drawImage(picture.canvas, px(m.a0) - one / 2,
         py(m.b0) - (m.h - 0.5) * one, m.w * one, m.h * one);
-      pen.save();
-      pen.transform(one, 0, 0, -one, px(m.a0), py(m.b0));
-      pen.lineWidth = 0.9 / one;
-      for (const [height, path] of picture.contours) {
-        pen.strokeStyle = height > 0.55 ? "#0009" : "#fffa";
-        pen.stroke(path);
-      }
-      pen.restore();
     }
     twice(pen, 2, () => {
       pen.moveTo(px(0) - 6, py(0));
@@ -79,7 +79,8 @@ const dldnaExplorerDraw = (function () {
       pen[k ? "lineTo" : "moveTo"](px(a), py(b)));
     if (look.path.length) twice(pen, 1.5, () => line(look.path));
     if (look.cut) twice(pen, 2, () => line(look.cut));
-    look.walks.forEach(walk => drawWalk(pen, walk, line, px, py));
+    look.walks.forEach(walk => drawWalk(pen, size, walk, line, px,
+      py));
     const [x, y] = [px(look.cursor[0]), py(look.cursor[1])];
     twice(pen, 1.5, () => {
       pen.arc(x, y, 8, 0, 7);
@@ -92,7 +93,7 @@ const dldnaExplorerDraw = (function () {
   }
 
   // A walk's shadow; the number at its end is its distance off the plane.
-  function drawWalk(pen, walk, line, px, py) {
+  function drawWalk(pen, size, walk, line, px, py) {
     const ink = WALK_INKS[walk.number % WALK_INKS.length];
     for (const [colour, width] of [["#000", 4], [ink, 2]]) {
       pen.strokeStyle = colour;
@@ -110,8 +111,10 @@ const dldnaExplorerDraw = (function () {
     pen.arc(px(end[0]), py(end[1]), 5, 0, 7);
     pen.fill();
     pen.stroke();
-    words(pen, walk.name + ", " + walk.away + " off", px(end[0]) + 8,
-      py(end[1]) - 6, "left");
+    const right = px(end[0]) > 0.6 * size;
+    words(pen, walk.name + ", " + walk.away + " off",
+      px(end[0]) + (right ? -8 : 8), py(end[1]) - 6,
+      right ? "right" : "left");
   }
 
   function words(pen, text, x, y, align) {
@@ -226,5 +229,36 @@ const dldnaExplorerDraw = (function () {
     pen.fillText("β", ...put(-0.1 * w, (h - 1) / 2, 0).slice(0, 2));
   }
 
-  return { cut, legend, map, painted, solid };
+  // Tables, in words that are read aloud.
+  function tables(root, names, readings, walks, say) {
+    const emptied = name => {
+      const body = root.querySelector("[data-ex=" + name + "] tbody");
+      body.replaceChildren();
+      return body;
+    };
+    const row = (body, cells) => {
+      const line = body.insertRow();
+      cells.forEach((text, k) => {
+        const cell = document.createElement(k ? "td" : "th");
+        if (!k) cell.scope = "row";
+        cell.textContent = text;
+        line.append(cell);
+      });
+    };
+    const here = emptied("readings"), list = emptied("walks");
+    names.forEach((name, n) => {
+      const r = readings.get(n) || {}, c = r.curvature || {};
+      const right = typeof r.accuracy === "number"
+        ? say(100 * r.accuracy) + " ± " + say(100 * r.accuracy_error) + " %"
+        : say(r.accuracy);
+      row(here, [name, say(r.loss), right, say(r.gradient),
+        say(c.largest), say(r.distance)]);
+    });
+    const last = values => values[values.length - 1];
+    walks.forEach(w => row(list, [w.name, say(w.rate), say(last(w.steps)) +
+      (w.ended ? ", " + w.ended : ""), say(w.losses[0]), say(last(w.losses)),
+    w.away]));
+  }
+
+  return { cut, legend, map, painted, solid, tables };
 })();

@@ -108,6 +108,19 @@ const dldnaExplorer = (function () {
       lattice(b, level, extent), lowest);
   }
 
+  // A cut through what is known: distances in parameter space, and losses.
+  function cutBetween(store, plane, level, extent, lowest, ends, points) {
+    const [[a, b], [c, d]] = ends, [l1, l2] = plane.lengths;
+    const long = Math.sqrt(((c - a) * l1) ** 2 + ((d - b) * l2) ** 2
+      + 2 * (c - a) * (d - b) * plane.product);
+    const t = Array.from({ length: points }, (_, k) => k / (points - 1));
+    return { distances: t.map(s => s * long), losses: t.map(s => {
+      const v = valueAt(store, level, a + s * (c - a), b + s * (d - b),
+        extent, lowest);
+      return v === undefined ? NaN : v;
+    }) };
+  }
+
   // All points of a window as one picture: rows along the second direction,
   // from below. NaN where nothing is known, and where the loss is none. The
   // last row and column are of the next tiles, or as those before them.
@@ -202,6 +215,6 @@ const dldnaExplorer = (function () {
     return found;
   }
 
-  return { SIDE, fromLink, lattice, levelFor, mosaic, sample, scaleOf,
+  return { SIDE, cutBetween, fromLink, lattice, levelFor, mosaic, sample, scaleOf,
     tileStore, tilesIn, toLink, unpacked, usualScale, valueAt, wanted };
 })();

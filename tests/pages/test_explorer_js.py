@@ -110,6 +110,29 @@ def test_values_between_are_bilinear(js):
     np.testing.assert_allclose(found, oracle(places), rtol=1e-9)
 
 
+def test_a_cut_is_as_long_as_in_parameter_space(js):
+    code = stored([(Address(1, 0, 1), 1)])
+    axes = Address(1, 0, 1).axes(EXTENT)
+    ends = [[float(x[k]) for x in axes] for k in (3, 20)]
+    d = np.array([[3.0, 0.0], [1.0, 2.0]])  # two oblique directions
+    plane = {
+        "lengths": np.linalg.norm(d, axis=1).tolist(),
+        "product": float(d[0] @ d[1]),
+    }
+    found = js(
+        f"{code} return JSON.stringify(E.cutBetween(S, {json.dumps(plane)}, "
+        f"1, 0.7, -4, {ends}, 5))"
+    )
+    t = np.linspace(0, 1, 5)
+    step = np.subtract(ends[1], ends[0])
+    np.testing.assert_allclose(
+        found["distances"], t * np.linalg.norm(step @ d)
+    )
+    places = np.array(ends[0]) + t[:, None] * step
+    oracle = RegularGridInterpolator(axes, tile(Address(1, 0, 1)))
+    np.testing.assert_allclose(found["losses"], oracle(places), rtol=1e-9)
+
+
 def test_what_is_not_there_yet_comes_from_coarser_tiles(js):
     coarse, above = Address(1, 0, 0), Address(0, 0, 0)
     code = stored([(coarse, 4), (above, 1)])

@@ -40,6 +40,11 @@ PROMISES = (
         "plain numbers, is not put back",
     ),
     Promise(
+        "The explorer answers its own page alone: nothing without the token, "
+        "nothing to another host or origin, no path or code from the page",
+        ("explorer/test_served.py", "explorer/test_messages.py"),
+    ),
+    Promise(
         "Reading a file runs nothing; damaged and hostile files are "
         "refused in words",
         ("promises/test_files.py::hostile",
