@@ -264,6 +264,20 @@ def test_an_old_anchor_leads_to_where_its_text_stands(old, offline):
     page.close()
 
 
+def test_folds_are_gathered_and_long_descriptions_wait(offline):
+    page = offline.new_page()
+    page.goto((HTML / "notebooks" / "initialization.html").as_uri())
+    silent = ".cell.tag_hide-input:not(:has(> .cell_output)):has(> details)"
+    assert page.locator(f"{silent} + .cell.tag_hide-input").count() == 0
+    more = page.locator(".dldna-more")
+    waiting, rule = more.count(), more.first.locator("xpath=ancestor::pre")
+    assert waiting and "Args:" not in rule.inner_text()
+    more.first.click()
+    assert "Args:" in rule.inner_text()
+    assert more.count() == waiting - 1
+    page.close()
+
+
 def test_a_chapter_turns_into_slides(offline):
     chapters = [page for page in PAGES if page.startswith("notebooks/")]
     if not chapters:
