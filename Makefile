@@ -136,7 +136,8 @@ test -d .venv-$(1) || $$python -m venv .venv-$(1) || exit 1; \
 .venv-$(1)/bin/python -m pip install --quiet --no-deps -e . || exit 1; \
 $(ALONE) .venv-$(1)/bin/python tests/limit.py $(LIMIT) \
   .venv-$(1)/bin/python -m pytest -m "not page and not slow and not full" \
-  --ignore=tests/book --ignore=tests/pages --ignore=tests/promises/test_page.py
+  --ignore=tests/book --ignore=tests/pages --ignore=tests/promises/test_page.py \
+  --ignore=tests/promises/repeat.py --ignore=tests/promises/test_repeat.py
 endef
 
 clean: ## what was built; .venv stays (remove it by hand)

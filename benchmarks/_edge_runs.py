@@ -151,18 +151,22 @@ class Run:
         return float(found.values[0])
 
     def go(self, steps: int) -> dict:
-        """Losses, sharpness every ``EVERY`` steps, the path, and P."""
+        """Losses, the path, P, and sharpness every ``EVERY`` steps.
+
+        The sharpness is that of two points in a row, (T, 2), one on each
+        side of the swing: it differs between the sides.
+        """
         losses, sharp, path, roots = [], [], [], []
         for step in range(steps):
             path.append(self.weights())
             roots.append(self.root())
-            if step % EVERY == 0:
+            if step % EVERY < 2:
                 now = self.product(path[-1], roots[-1])
                 sharp.append(self.largest([now]))
             losses.append(self.step())
         return {
             "losses": np.array(losses),
-            "sharp": np.array(sharp),
+            "sharp": np.array(sharp).reshape(-1, 2),
             "path": torch.stack(path),
             "roots": roots,
         }

@@ -14,6 +14,7 @@ whose tolerance is a hundredth.
 import copy
 import sys
 import time
+from itertools import product
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ STEPS, BATCH, RATE = 150, 64, 0.1
 SIDE, IMAGES = map(int, sys.argv[1:3] or (9, 16))
 SPACING, TOL = 1 / 12, 0.1
 SOME = (0, SIDE // 2, SIDE - 1)  # where the reference is calculated
+NINE = tuple(product(SOME, SOME))
 
 
 def trained() -> nn.Module:
@@ -62,25 +64,26 @@ def one_by_one(operator, tol: float) -> tuple[np.ndarray, int]:
     return np.array(values), spent
 
 
-def apart(net: nn.Module, batch, plane, found) -> dict[str, np.ndarray]:
+def apart(
+    net: nn.Module, batch, plane, found, some=NINE, strict=TOL / 100
+) -> dict[str, np.ndarray]:
     """At some points: two searches, and the reference."""
-    rows = {"products": [], "ratio": [], "true": []}
-    for i in SOME:
-        for j in SOME:
-            at = plane.point([float(found.alphas[i]), float(found.betas[j])])
-            moved = copy.deepcopy(net)
-            moved.load_state_dict(at, strict=False)
-            operator = landscape.Operator(moved, F.cross_entropy, batch)
-            ends, spent = one_by_one(operator, TOL)
-            start = torch.randn(
-                1, operator.n, generator=torch.Generator().manual_seed(1)
-            )
-            true = extremes(
-                operator.__matmul__, start, TOL / 100, least=20
-            ).values
-            rows["products"].append(spent)
-            rows["ratio"].append(abs(ends[0] / ends[1]))
-            rows["true"].append(abs(float(true[0] / true[1])))
+    rows = {"products": [], "ratio": [], "true": [], "seconds": []}
+    for i, j in some:
+        at = plane.point([float(found.alphas[i]), float(found.betas[j])])
+        moved = copy.deepcopy(net)
+        moved.load_state_dict(at, strict=False)
+        operator = landscape.Operator(moved, F.cross_entropy, batch)
+        began = time.process_time()
+        ends, spent = one_by_one(operator, TOL)
+        rows["seconds"].append(time.process_time() - began)
+        start = torch.randn(
+            1, operator.n, generator=torch.Generator().manual_seed(1)
+        )
+        true = extremes(operator.__matmul__, start, strict, least=20).values
+        rows["products"].append(spent)
+        rows["ratio"].append(abs(ends[0] / ends[1]))
+        rows["true"].append(abs(float(true[0] / true[1])))
     return {k: np.array(v) for k, v in rows.items()}
 
 
@@ -146,9 +149,8 @@ def main() -> None:
         )  # fmt: skip
         seconds[name] = (time.perf_counter() - began) / SIDE**2
         print(name, maps[name].products.mean(), seconds[name], flush=True)
-    began = time.perf_counter()
     two = apart(net, batch, plane, maps["warm"])
-    seconds["two"] = (time.perf_counter() - began) / len(two["true"])
+    seconds["two"] = two["seconds"].mean()
     text = table(maps["warm"], maps["cold"], two, seconds)
     print(text)
     write_section("convexity", text)

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from dldna import data, landscape, params, training
 from dldna.landscape import curves
 from dldna.landscape.space.directions import Given
+from dldna.stored import store
 
 PLANES, SIDE, IMAGES, STEPS = 10, 9, 32, 100
 MEASURES = ("contrast", "aim", "roughness", "elsewhere")
@@ -108,9 +109,20 @@ def threshold(values, truth, weight) -> tuple[float, bool]:
     return min(tried, key=lambda t: t[0])[1:]
 
 
+def errors(found) -> dict[str, list[float]]:
+    """For each real kind, and for all: the share that each measure errs on."""
+    real = {k: rows for k, rows in found.items() if k != "fitted"}
+    real["all"] = np.concatenate(list(real.values()))
+    return {
+        kind: [
+            error(a, b) for a, b in zip(found["fitted"].T, rows.T, strict=True)
+        ]
+        for kind, rows in real.items()
+    }
+
+
 def table(found, correlation, seconds) -> str:
     """The section of ``RESULTS.md``."""
-    kinds = [k for k in found if k != "fitted"]
     lines = [
         "## Planes fitted to a picture",
         "",
@@ -131,12 +143,8 @@ def table(found, correlation, seconds) -> str:
             for c in rows.T
         ]
         lines.append(f"| {kind} | " + " | ".join(cells) + " |")
-    everything = np.concatenate([found[k] for k in kinds])
-    for name, real in [*((k, found[k]) for k in kinds), ("all", everything)]:
-        cells = [
-            f"{100 * error(a, b):.0f} %"
-            for a, b in zip(found["fitted"].T, real.T, strict=True)
-        ]
+    for name, shares in errors(found).items():
+        cells = [f"{100 * share:.0f} %" for share in shares]
         lines.append(f"| errors against {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -164,7 +172,23 @@ def main() -> None:
                 correlation.append(plane.notes["fit"]["correlation"])
             print(i, kind, np.round(row, 3), flush=True)
     found = {k: np.array(v) for k, v in found.items()}
-    text = table(found, correlation, time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    store(
+        "patterns",
+        {
+            "measures": MEASURES,
+            "medians": {k: np.median(rows, 0) for k, rows in found.items()},
+            "errors": errors(found),
+            "correlation": [min(correlation), max(correlation)],
+            "planes": PLANES,
+            "images": IMAGES,
+        },
+        "python benchmarks/patterns.py",
+        model="perceptron 196-32-10",
+        data=d.name,
+        seconds=seconds,
+    )
+    text = table(found, correlation, seconds)
     print(text)
     write_section("patterns", text)
 

@@ -11,6 +11,7 @@ The package behind the executable book. The rooms, from the ground up:
 - :mod:`dldna.integrations`: the same in training loops of others.
 - :mod:`dldna.plotting`: pictures of records.
 - :mod:`dldna.model_page`: one page on a model, ``dldna.page``.
+- :mod:`dldna.explorer`: a landscape to walk in, ``dldna.explore``.
 """
 
 from typing import Any
@@ -25,4 +26,8 @@ def __getattr__(name: str) -> Any:
         from dldna.model_page import page
 
         return page
+    if name == "explore":
+        from dldna.explorer import explore
+
+        return explore
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -222,6 +222,19 @@ def exact(tensor: Tensor) -> Tensor:
     return (tensor.cpu() if there else tensor).double()
 
 
+def finite(tensor: Tensor) -> bool:
+    """Whether no entry is NaN or infinite, mostly without memory for it.
+
+    Example:
+        >>> finite(torch.ones(2)), finite(torch.tensor([1.0, torch.nan]))
+        (True, False)
+    """
+    # a finite sum has finite terms, but finite terms may overflow
+    return bool(torch.isfinite(tensor.sum())) or bool(
+        torch.isfinite(tensor).all()
+    )
+
+
 def dot(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> float:
     """Inner product over all tensors, summed in float64.
 

@@ -9,7 +9,7 @@ from torch.nn.modules.conv import _ConvNd as Convolution
 from torch.nn.modules.conv import _ConvTransposeNd as TransposedConvolution
 from torch.nn.modules.dropout import _DropoutNd as Dropout
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_flatten, tree_map
 
 foreach_add_ = torch._foreach_add_
 foreach_copy_ = torch._foreach_copy_
@@ -24,5 +24,6 @@ __all__ = [
     "foreach_add_",
     "foreach_copy_",
     "fused_weight_norm",
+    "tree_flatten",
     "tree_map",
 ]

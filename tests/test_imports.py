@@ -6,12 +6,11 @@ and tqdm. One thing has one name, and one name is one thing.
 """
 
 import ast
+import functools
 import graphlib
 import sys
 from collections import Counter, defaultdict
 from pathlib import Path
-
-import pytest
 
 PACKAGE = Path(__file__).parents[1] / "dldna"
 
@@ -46,7 +45,7 @@ ALLOWED = {
     "plotting": {"records", "checks", "files", "old_paths"},
 }
 BELOW = GROUND | THINGS | MEANS | {"training", "integrations", "plotting"}
-TOP = {"cli", "exercises", "model_page", "pages", "walks"}
+TOP = {"cli", "exercises", "explorer", "model_page", "pages", "walks"}
 ALLOWED |= dict.fromkeys(TOP, BELOW | TOP)
 # The published chapters' functions: nobody builds on them, and one command
 # makes what they load. The chapters' paths lead there, by a table.
@@ -72,6 +71,7 @@ def room(path: Path) -> str:
     return first.removesuffix(".py").removeprefix("__init__")
 
 
+@functools.cache
 def imports(path: Path) -> list[tuple[str, bool]]:
     """Full names of what a file imports, and whether at its top level."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -108,30 +108,30 @@ def name(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
 
 
-@pytest.mark.parametrize("path", FILES, ids=name)
-def test_rooms_import_downwards_only(path):
-    here = room(path)
-    if not here:
-        return
-    assert here in ALLOWED, f"{here} is a new room: give it a floor above"
+def test_rooms_import_downwards_only():
+    new = {room(path) for path in FILES} - {""} - set(ALLOWED)
+    assert not new, "a new room: give it a floor above"
     upwards = [
-        full
+        (name(path), full)
+        for path in FILES
         for full, _ in imports(path)
         if full.startswith("dldna.")
+        and (here := room(path))
         and full.split(".")[1] not in ALLOWED[here] | {here, "__version__"}
     ]
     assert not upwards
 
 
-@pytest.mark.parametrize("path", FILES, ids=name)
-def test_a_light_install_is_enough_to_import(path):
-    allowed = ALLOWED_OUTSIDE.get(room(path), LIGHT) | {"dldna"}
+def test_a_light_install_is_enough_to_import():
     heavy = [
-        full
+        (name(path), full)
+        for path in FILES
         for full, top in imports(path)
         if top
-        and full.split(".")[0] not in allowed
-        and full.split(".")[0] not in sys.stdlib_module_names
+        and full.split(".")[0]
+        not in ALLOWED_OUTSIDE.get(room(path), LIGHT)
+        | {"dldna"}
+        | sys.stdlib_module_names
     ]
     assert not heavy, "import these in the function, by checks.need"
 
@@ -283,10 +283,13 @@ def test_no_new_module_bears_the_name_of_what_its_package_exports():
 MOST_LINES = 350
 
 
-@pytest.mark.parametrize("path", FILES, ids=name)
-def test_a_file_is_short_enough_to_be_read(path):
-    lines = len(path.read_text(encoding="utf-8").splitlines())
-    assert lines <= MOST_LINES, "part it by sense"
+def test_every_file_is_short_enough_to_be_read():
+    lines = {
+        name(path): len(path.read_text(encoding="utf-8").splitlines())
+        for path in FILES
+    }
+    long = {path: n for path, n in lines.items() if n > MOST_LINES}
+    assert not long, "part it by sense"
 
 
 # What torch keeps private ----------------------------------------------------
@@ -306,10 +309,17 @@ def reached(node: ast.AST) -> str:
     return ""
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in FILES if p.stem != "torch_internals"], ids=name
-)
-def test_what_torch_keeps_private_is_imported_in_one_file(path):
+def test_what_torch_keeps_private_is_imported_in_one_file():
+    found = {
+        name(path): hidden
+        for path in FILES
+        if path.stem != "torch_internals" and (hidden := names_hidden(path))
+    }
+    assert not found, "name it in torch_internals.py"
+
+
+def names_hidden(path: Path) -> list[str]:
+    """What a file takes of torch's private names."""
     found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names = []
@@ -323,4 +333,4 @@ def test_what_torch_keeps_private_is_imported_in_one_file(path):
             if each.split(".")[0] in ("torch", "nn")
             and any(map(private, each.split(".")))
         ]
-    assert not found, "name it in torch_internals.py"
+    return found

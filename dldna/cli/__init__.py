@@ -18,6 +18,7 @@ from dldna import __version__
 
 COMMANDS = {
     "landscape": "evaluate the loss on a plane around a network",
+    "explore": "walk in the landscape of a network, in a browser",
     "page": "one page on a network, measured within a budget",
     "make-checkpoints": "train the networks that published notebooks load",
 }

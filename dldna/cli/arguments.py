@@ -83,6 +83,17 @@ def extent(text: str) -> Any:
     )
 
 
+def directions(text: str) -> str | tuple[str, ...]:
+    """Directions of a plane: one word, or two.
+
+    Example:
+        >>> directions("hessian"), directions("gradient, random")
+        ('hessian', ('gradient', 'random'))
+    """
+    parts = tuple(part.strip() for part in text.split(","))
+    return parts[0] if len(parts) == 1 else parts
+
+
 def thing(text: str) -> Any:
     """What ``module:name`` or ``file.py:name`` names.
 

@@ -92,7 +92,7 @@ def run(given: argparse.Namespace) -> int:
         "model": centre.to(given.device),
         "loss_fn": shared_words.loss_of(given.loss),
         "data": data,
-        "directions": _ways(given.directions),
+        "directions": arguments.directions(given.directions),
         "resolution": given.grid,
         "budget_s": seconds,
         "budget_points": points,
@@ -150,7 +150,7 @@ def _place(model: nn.Module, given) -> tuple[nn.Module, dict[str, Any]]:
     """Load what was given; say where the centre is and what is around."""
     from dldna.landscape.space.checkpoints import load_into, read_checkpoint
 
-    ways = _ways(given.directions)
+    ways = arguments.directions(given.directions)
     ways = [ways] if isinstance(ways, str) else list(ways)
     if "pca" in ways:
         trajectory = _trajectory(model, given)
@@ -200,11 +200,6 @@ def _trajectory(model: nn.Module, given):
     files = checkpoints_in(given.checkpoints)
     home = given.out / "trajectory"
     return Trajectory.collect(files, home, model, True, given.key)
-
-
-def _ways(text: str) -> str | tuple[str, ...]:
-    parts = tuple(part.strip() for part in text.split(","))
-    return parts[0] if len(parts) == 1 else parts
 
 
 def _metrics(given: argparse.Namespace) -> tuple[str, ...]:

@@ -158,4 +158,47 @@ QUIZZES = {
             ),
         ),
     ),
+    "dynamics-q7": Question(
+        "Below the edge the central flow is plain gradient flow. Which of "
+        "its conditions says so?",
+        (
+            Option(
+                "The covariance has no negative eigenvalue",
+                "It might be anything positive by that alone.",
+            ),
+            Option(
+                "A swing exists only in directions whose curvature is at "
+                "the edge",
+                "Where no direction is there, the covariance is zero, and "
+                "the second part of the slope with it.",
+                right=True,
+            ),
+            Option(
+                "No curvature exceeds the edge",
+                "That holds below the edge in any case, and says nothing "
+                "about the swing.",
+            ),
+        ),
+    ),
+    "dynamics-q8": Question(
+        "A run passes the edge with a swing of a millionth. What will its "
+        "sharpness do, beside that of the flow?",
+        (
+            Option(
+                "Overshoot: it rises on until the swing has grown enough to "
+                "brake",
+                "The brake is the swing's mean square, and that takes many "
+                "steps to grow from next to nothing.",
+                right=True,
+            ),
+            Option(
+                "Stay at the edge from the first step on",
+                "That is the flow, in which the swing is there at once.",
+            ),
+            Option(
+                "Fall at once, as the steps overshoot the valley",
+                "A swing of a millionth pushes nothing.",
+            ),
+        ),
+    ),
 }

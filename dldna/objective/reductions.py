@@ -96,13 +96,13 @@ def batch_weight(loss_fn: Callable, batch: Any) -> float:
     """
     if isinstance(loss_fn, Weighed):
         return float(loss_fn.batch_weight(bt.inner(batch)))
-    samples = float(bt.size(batch))
     options = class_options(loss_fn)
     if options is None or reduction(loss_fn) != "mean":
-        return samples
+        return float(bt.size(batch))
     target = bt.split(batch)[1]
     if not isinstance(target, Tensor) or target.is_floating_point():
-        return samples  # probabilities: torch divides by their number
+        # probabilities: torch divides by their number
+        return float(bt.size(batch))
     counted = target[target != options.get("ignore_index", -100)]
     weight = options.get("weight")
     if weight is None:

@@ -25,8 +25,10 @@ weights, where 128 KiB is 1.2 times and 32 KiB 2.2 times slower."""
 ELSEWHERE = 1 << 28
 """The same on a GPU, where pieces only bound the temporary memory."""
 
-WORTH = 1 << 14
-"""Elements from which on recording pays for itself."""
+WORTH = 1 << 19
+"""Elements from which on recording pays for itself: four pieces of float32.
+Measured with SGD and Adam on perceptrons of 50,000 to 700,000 weights, where
+smaller tensors are up to 2.4 times faster without it."""
 
 REPEATABLE = {"abs", "add", "clamp", "div", "lerp", "maximum", "minimum"}
 REPEATABLE |= {"mul", "neg", "pow", "reciprocal", "sign", "sqrt", "sub"}

@@ -164,4 +164,18 @@
   window.addEventListener("resize", show);
   show();
   window.addEventListener("load", show);
+  var LISTS = { depth: grid.depths, activation: grid.activations,
+    scheme: grid.schemes };
+  dldnaPage.address(root, "lab", part("share"), function () {
+    return { depth: pick("depth", LISTS.depth),
+      activation: pick("activation", LISTS.activation),
+      scheme: pick("scheme", LISTS.scheme) };
+  }, function (got) {
+    Object.keys(LISTS).forEach(function (name) {
+      var before = pick(name, LISTS[name]);
+      part(name).value = LISTS[name].indexOf(
+        dldnaPage.oneOf(got[name], LISTS[name], before));
+    });
+    show();
+  });
 })("LAB_ID");

@@ -65,9 +65,10 @@ def init_lab(
         "about": {k: v for k, v in _ABOUT.items() if k in names},
         "cells": _finite(grid["cells"]),
     }
+    scripts = "\n".join(map(read, ("page.js", "init_lab.js")))
     fields = {
         "STYLE": read("widget.css") + read("init_lab.css"),
-        "SCRIPT": read("init_lab.js"),
+        "SCRIPT": f"(function () {{\n{scripts}\n}})();",
         "DATA": in_script(content),
         "DEPTHS": len(depths) - 1,
         "DEPTH": depths.index(depth),

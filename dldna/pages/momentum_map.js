@@ -5,8 +5,6 @@
   const at = JSON.parse(root.querySelector("script[type]").textContent);
   const M = dldnaMomentum, NS = root.querySelector("svg").namespaceURI;
   const HIGH = { a: 4.2, mu: 1 }, STEPS = 40;
-  const RAMP = [[68, 1, 84], [65, 68, 135], [42, 120, 142], [34, 168, 132],
-    [122, 209, 81], [253, 231, 37]];
   const PLACES = {
     monotone: [0.1, 0.2], critical: [0.25, 0.25], ripples: [0.5, 0.8],
     zigzag: [1.75, 0.05], diverging: [3.1, 0.5],
@@ -19,12 +17,6 @@
     return dldnaPage.number(v, 3, 1);
   }
 
-  function colour(z) {
-    if (z > 1) return [128, 128, 128];
-    const k = Math.min(Math.floor(z * 5), 4), s = z * 5 - k;
-    return [0, 1, 2].map(c => RAMP[k][c] + s * (RAMP[k + 1][c] - RAMP[k][c]));
-  }
-
   // The picture below the lines, one dot for each pair; painted once.
   const heat = (function () {
     const canvas = document.createElement("canvas");
@@ -33,7 +25,7 @@
     for (let i = 0; i < w * h; i++) {
       const a = HIGH.a * (i % w + 0.5) / w;
       const mu = HIGH.mu * (1 - (Math.floor(i / w) + 0.5) / h);
-      dots.data.set([...colour(M.size(a, mu)), 255], 4 * i);
+      dots.data.set([...dldnaPage.colour(M.size(a, mu)), 255], 4 * i);
     }
     pen.putImageData(dots, 0, 0);
     return canvas;
@@ -239,7 +231,7 @@
       show();
     });
   }
-  root.querySelectorAll("button").forEach(button =>
+  root.querySelectorAll("[data-go]").forEach(button =>
     button.addEventListener("click", function () {
       const best = M.best(at.kappa);
       const place = PLACES[button.dataset.go] || [best.a, best.mu];
@@ -267,4 +259,11 @@
     { attributes: true, attributeFilter: ["data-theme", "theme"] });
   show();
   window.addEventListener("load", show);
+  dldnaPage.address(root, "map", part("share"),
+    () => ({ a: say(at.a), mu: say(at.mu), kappa: say(at.kappa) }),
+    function (got) {
+      at.kappa = dldnaPage.within(got.kappa, 1, 1000, at.kappa);
+      go(dldnaPage.within(got.a, 0.01, HIGH.a, at.a),
+        dldnaPage.within(got.mu, 0, 0.99, at.mu));
+    });
 })("MAP_ID");

@@ -1,4 +1,5 @@
-// What the widgets share: numbers in words, sharp canvases, contours.
+// What the widgets share: numbers in words, sharp canvases, contours,
+// settings that live in the page's address, missions.
 const dldnaPage = (function () {
   "use strict";
 
@@ -29,9 +30,13 @@ const dldnaPage = (function () {
   function contour(pen, u, level, px, py) {
     for (let i = 0; i + 1 < u.length; i++) {
       for (let j = 0; j + 1 < u[0].length; j++) {
-        const c = [[j, i], [j + 1, i], [j + 1, i + 1], [j, i + 1]];
-        const v = [u[i][j], u[i][j + 1], u[i + 1][j + 1], u[i + 1][j]];
+        const p = u[i][j], q = u[i][j + 1];
+        const r = u[i + 1][j + 1], t = u[i + 1][j];
+        const under = (p < level) + (q < level) + (r < level) + (t < level);
+        if (under === 0 || under === 4) continue;
+        const v = [p, q, r, t];
         if (v.some(Number.isNaN)) continue;
+        const c = [[j, i], [j + 1, i], [j + 1, i + 1], [j, i + 1]];
         const cuts = [];
         for (let k = 0; k < 4; k++) {
           const m = (k + 1) % 4;
@@ -54,5 +59,150 @@ const dldnaPage = (function () {
     return list[k] + (at - k) * (list[k + 1] - list[k]);
   }
 
-  return { between, contour, number, sharp };
+  // The colour of a height from 0 to 1; grey for what is no number.
+  const RAMP = [[68, 1, 84], [65, 68, 135], [42, 120, 142], [34, 168, 132],
+    [122, 209, 81], [253, 231, 37]];
+  function colour(t) {
+    if (!(t >= 0 && t <= 1)) return [128, 128, 128];
+    const k = Math.min(Math.floor(t * 5), 4), s = t * 5 - k;
+    return [0, 1, 2].map(c => RAMP[k][c] + s * (RAMP[k + 1][c] - RAMP[k][c]));
+  }
+
+  // --- settings in the address ------------------------------------------
+  // #play1:steps=50&lr=0.1~map1:mu=0.9 : each figure has its own part.
+  function unpacked(hash) {
+    const parts = new Map();
+    hash.replace(/^#/, "").split("~").forEach((part) => {
+      const i = part.indexOf(":");
+      if (i > 0) parts.set(part.slice(0, i), part.slice(i + 1));
+    });
+    return parts;
+  }
+  function packed(parts) {
+    return "#" + [...parts].map(([name, text]) => name + ":" + text).join("~");
+  }
+  // Settings are words by name; an undefined one is left out.
+  function written(settings) {
+    return Object.entries(settings).filter(([, v]) => v !== undefined)
+      .map(([k, v]) => k + "=" + encodeURIComponent(v).replace(/~/g, "%7E"))
+      .join("&");
+  }
+  function read(text) {
+    const settings = {};
+    text.split("&").forEach((pair) => {
+      const i = pair.indexOf("=");
+      if (i < 1) return;
+      try {
+        settings[pair.slice(0, i)] = decodeURIComponent(pair.slice(i + 1));
+      } catch (_) { /* half a letter: somebody cut the address */ }
+    });
+    return settings;
+  }
+  // What came by an address is a number within bounds, or one of a list, or
+  // else what was there before.
+  function within(text, low, high, before) {
+    const v = text === undefined || text === "" ? NaN : Number(text);
+    return v >= low && v <= high ? v : before;
+  }
+  function oneOf(text, list, before) {
+    const at = list.map(String).indexOf(String(text));
+    return at < 0 ? before : list[at];
+  }
+
+  // Let a figure's settings live in the page's address: get() gives them,
+  // put(settings) takes those of a link. Whatever the reader does in the
+  // figure is looked at, and written if a setting is another one than before.
+  // The button in `place` copies the link.
+  function address(root, kind, place, get, put) {
+    const all = [...document.querySelectorAll("[data-figure=" + kind + "]")];
+    const name = kind + (all.indexOf(root) + 1);
+    let last = written(get()), waiting = 0;
+    function take() {
+      const mine = unpacked(location.hash).get(name);
+      if (mine === undefined || mine === last) return false;
+      put(read(mine));
+      last = written(get());
+      return true;
+    }
+    function keep() {
+      const parts = unpacked(location.hash);
+      parts.set(name, last = written(get()));
+      try {
+        history.replaceState(history.state, "", packed(parts));
+      } catch (_) { /* a frame that has no address of its own */ }
+      return location.href.replace(/#.*$/, "") + packed(parts);
+    }
+    function touched() {
+      clearTimeout(waiting);
+      waiting = setTimeout(() => {
+        if (written(get()) !== last) keep();
+      }, 400);
+    }
+    ["change", "click", "input", "keyup", "pointerup"].forEach((type) =>
+      root.addEventListener(type, touched));
+    const button = document.createElement("button");
+    const said = document.createElement("output");
+    button.type = "button";
+    button.textContent = "Copy link";
+    button.title = "A link that brings this figure back as it is now";
+    button.addEventListener("click", () => {
+      const link = keep();
+      const shown = () => { said.textContent = link; };
+      said.textContent = "";
+      if (!navigator.clipboard) return shown();
+      navigator.clipboard.writeText(link).then(() => {
+        said.textContent = "Copied.";
+      }, shown);
+    });
+    said.className = "dldna-link";
+    place.classList.add("dldna-share");
+    place.append(button, " ", said);
+    window.addEventListener("hashchange", take);
+    if (take()) {
+      window.addEventListener("load", () => root.scrollIntoView());
+    }
+  }
+
+  // --- missions -----------------------------------------------------------
+  // Tasks that the page checks: [{ say, done(now) }]. The answer is called
+  // with what is now; a task that was done once stays done. Nothing is done
+  // before the reader has touched the figure.
+  function missions(root, place, list) {
+    const box = document.createElement("details");
+    const head = document.createElement("summary");
+    const tasks = document.createElement("ol");
+    const told = document.createElement("p");
+    const items = list.map((one) => {
+      const item = document.createElement("li");
+      item.textContent = one.say;
+      tasks.append(item);
+      return { ...one, item, reached: false };
+    });
+    told.setAttribute("role", "status");
+    box.className = "dldna-missions";
+    box.append(head, tasks);
+    place.append(box, told);
+    const count = () => items.filter((one) => one.reached).length;
+    const title = () => {
+      head.textContent = "Missions: " + count() + " of " + items.length +
+        " done";
+    };
+    let touched = false;
+    ["input", "keydown", "pointerdown"].forEach((type) =>
+      root.addEventListener(type, () => { touched = true; }, true));
+    title();
+    return function check(now) {
+      if (!touched) return;
+      items.filter((one) => !one.reached && one.done(now)).forEach((one) => {
+        one.reached = true;
+        one.item.textContent = "✓ " + one.say;
+        one.item.className = "dldna-done";
+        told.textContent = "Mission done: " + one.say;
+        title();
+      });
+    };
+  }
+
+  return { address, between, colour, contour, missions, number, oneOf, packed, read,
+    sharp, unpacked, within, written };
 })();

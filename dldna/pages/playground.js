@@ -7,25 +7,9 @@
   const given = JSON.parse(root.querySelector("script[type]").textContent);
   const part = (name) => root.querySelector("[data-play='" + name + "']");
   const map = part("map"), curves = part("curves");
+  const { DIALS, MISSIONS, dials } = dldnaPlayShare;
+  const { DASHES, MARKS, line, make, mark, options, ticks } = dldnaDrawing;
   const still = window.matchMedia("(prefers-reduced-motion: reduce)");
-  const DASHES = [[], [9, 5], [2, 4], [12, 4, 2, 4], [5, 3], [16, 6], [1, 3], []];
-  const MARKS = ["circle", "square", "triangle", "diamond", "cross", "down",
-    "plus", "star"];
-  const DECAYS = [0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.96, 0.98, 0.99, 0.995, 0.999,
-    0.9999];
-  // The other settings of a rule: label, and the values of its slider.
-  const DIALS = {
-    momentum: ["momentum", DECAYS],
-    "betas/0": ["β₁", DECAYS],
-    "betas/1": ["β₂", DECAYS],
-    alpha: ["α", DECAYS],
-    beta: ["β", [0, 0.2, 0.4, 0.6, 0.8, 0.9]],
-    rho: ["ρ", [0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2]],
-    gamma: ["γ", [1e-3, 1e-2, 0.05, 0.1, 0.5, 1]],
-    trust: ["trust", [1e-3, 1e-2, 0.1, 1]],
-    weight_decay: ["weight decay",
-      [0, 1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.2, 0.5, 1]],
-  };
   // Where tuning at once would take too long.
   const RATES = { adagrad: 0.3, adafactor: 0.1, dadapt_adam: 1, lamb: 0.03,
     lars: 3, lion: 0.03, momentum: 0.003, nesterov: 0.003, pal: 0.1,
@@ -45,24 +29,10 @@
     if (!Number.isFinite(v)) return "no number";
     return dldnaPage.number(v, 3, 1);
   };
-  const colour = (i) => colours["--play-" + i];
+  const colour = (i) => colours[i];
   const label = (name) => dldnaRules.table[name].label;
   const names = () => given.surfaces[slot].names || ["x", "y"];
   const spot = (p) => "(" + show(p[0]) + ", " + show(p[1]) + ")";
-
-  function make(tag, more, ...inside) {
-    const node = document.createElement(tag);
-    Object.entries(more || {}).forEach(([k, v]) => node.setAttribute(k, v));
-    node.append(...inside);
-    return node;
-  }
-  function options(select, values, now) {
-    select.replaceChildren(...values.map(([value, text]) => {
-      const one = make("option", { value }, text);
-      one.selected = String(value) === String(now);
-      return one;
-    }));
-  }
 
   // --- settings ---------------------------------------------------------
   function setting(name) {
@@ -88,15 +58,6 @@
       mine[k] = [...(mine[k] || dldnaRules.table[name].defaults[k])];
       mine[k][i] = v;
     }
-  }
-  function dials(name) {
-    const h = dldnaRules.table[name].defaults;
-    return Object.keys(DIALS).filter((key) => {
-      const k = key.split("/")[0];
-      if (name === "signsgd" && k === "betas") return false;
-      if (name === "sgd" && k === "momentum") return false;
-      return k in h && (name !== "pal" || k !== "alpha");
-    });
   }
 
   // --- the surface ------------------------------------------------------
@@ -254,120 +215,17 @@
       iw, ih,
     };
   }
-  function ticks(low, high, most) {
-    const raw = (high - low) / most, ten = 10 ** Math.floor(Math.log10(raw));
-    const step = [1, 2, 5, 10].map((k) => k * ten).find((k) => k >= raw);
-    const out = [];
-    for (let k = Math.ceil(low / step); k * step <= high + 1e-9 * step; k++) {
-      out.push(Number((k * step).toPrecision(6)));
-    }
-    return out;
-  }
-  const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
-
-  // Colours and contours by the logarithm of the height above the lowest
-  // point of the window.
-  function relief(w, h) {
-    const layer = document.createElement("canvas");
-    const [pen] = dldnaPage.sharp(layer, w, h), z = picture.z;
-    const flat = z.flat().filter(Number.isFinite).sort((p, q) => p - q);
-    const low = flat[0], middle = flat[flat.length >> 1];
-    const floor = Math.max(1e-3 * (middle - low), 1e-12);
-    const tone = (v) => Math.log(v - low + floor);
-    const t0 = tone(low), t1 = tone(flat[flat.length - 1]);
-    const u = z.map((row) => row.map((v) =>
-      Number.isFinite(v) ? (tone(v) - t0) / (t1 - t0 || 1) : NaN));
-    const rows = u.length, columns = u[0].length;
-    const small = document.createElement("canvas");
-    small.width = columns;
-    small.height = rows;
-    const brush = small.getContext("2d");
-    const image = brush.createImageData(columns, rows);
-    const from = rgb(colours["--play-low"]), to = rgb(colours["--play-high"]);
-    u.forEach((row, i) => row.forEach((v, j) => {
-      const k = 4 * ((rows - 1 - i) * columns + j);
-      for (let c = 0; c < 3; c++) {
-        image.data[k + c] = from[c] + (to[c] - from[c]) * v ** 1.4;
-      }
-      image.data[k + 3] = Number.isFinite(v) ? 255 : 0;
-    }));
-    brush.putImageData(image, 0, 0);
-    const f = frameOf(w, h);
-    const cw = f.iw / (columns - 1), ch = f.ih / (rows - 1);
-    pen.save();
-    pen.beginPath();
-    pen.rect(PAD.left, PAD.top, f.iw, f.ih);
-    pen.clip();
-    pen.drawImage(small, PAD.left - cw / 2, PAD.top - ch / 2, f.iw + cw,
-      f.ih + ch);
-    pen.strokeStyle = colours["--play-contour"];
-    pen.globalAlpha = 0.55;
-    pen.lineWidth = 0.8;
-    pen.beginPath();
-    for (let level = 1; level < 15; level++) {
-      dldnaPage.contour(pen, u, level / 15, (j) => PAD.left + j * cw,
-        (i) => PAD.top + f.ih - i * ch);
-    }
-    pen.stroke();
-    pen.restore();
-    return layer;
-  }
-  function mark(pen, kind, x, y, r) {
-    const corners = { square: [[-1, -1], [1, -1], [1, 1], [-1, 1]],
-      triangle: [[0, -1.2], [1.1, 0.9], [-1.1, 0.9]],
-      down: [[0, 1.2], [1.1, -0.9], [-1.1, -0.9]],
-      diamond: [[0, -1.3], [1.3, 0], [0, 1.3], [-1.3, 0]] };
-    pen.beginPath();
-    if (corners[kind]) {
-      corners[kind].forEach(([a, b], k) =>
-        pen[k ? "lineTo" : "moveTo"](x + a * r, y + b * r));
-      pen.closePath();
-      pen.fill();
-    } else if (kind === "circle") {
-      pen.arc(x, y, r, 0, 7);
-      pen.fill();
-    } else {
-      const arms = { cross: [0.785, 2.356], plus: [0, 1.571],
-        star: [0, 1.047, 2.094] }[kind];
-      arms.forEach((t) => {
-        const a = 1.4 * r * Math.cos(t), b = 1.4 * r * Math.sin(t);
-        pen.moveTo(x - a, y - b);
-        pen.lineTo(x + a, y + b);
-      });
-      pen.stroke();
-    }
-  }
-  function line(pen, dots, i, every) {
-    const trace = () => {
-      pen.beginPath();
-      dots.forEach(([x, y], k) => pen[k ? "lineTo" : "moveTo"](x, y));
-      pen.stroke();
-    };
-    pen.strokeStyle = colours["--play-paper"];
-    pen.lineWidth = 4.5;
-    pen.globalAlpha = 0.75;
-    trace();
-    pen.globalAlpha = 1;
-    pen.strokeStyle = pen.fillStyle = colour(i);
-    pen.lineWidth = 2;
-    pen.setLineDash(DASHES[i]);
-    trace();
-    pen.setLineDash([]);
-    dots.forEach(([x, y], k) => {
-      const end = k === dots.length - 1;
-      if (end || (k && k % every === 0)) {
-        mark(pen, MARKS[i], x, y, end ? 6 : 3);
-      }
-    });
-  }
   const bounded = (v) => Math.min(Math.max(v, -1e4), 1e4);
 
   function drawMap() {
     const [pen, w, h] = sized(map), f = frameOf(w, h);
-    if (picture.done && !background) background = relief(w, h);
+    if (picture.done && !background) {
+      background = dldnaDrawing.relief(w, h, { left: PAD.left, top: PAD.top,
+        w: f.iw, h: f.ih }, picture.z, colours);
+    }
     pen.clearRect(0, 0, w, h);
     if (background) pen.drawImage(background, 0, 0, w, h);
-    pen.fillStyle = pen.strokeStyle = colours["--play-ink"];
+    pen.fillStyle = pen.strokeStyle = colours.ink;
     const [a0, a1, b0, b1] = given.surfaces[slot].extent;
     pen.lineWidth = 1;
     pen.textAlign = "center";
@@ -384,22 +242,22 @@
     pen.clip();
     (given.surfaces[slot].minima || []).forEach(([a, b]) => {
       pen.lineWidth = 1.5;
-      pen.strokeStyle = colours["--play-ink"];
+      pen.strokeStyle = colours.ink;
       mark(pen, "plus", f.x(a), f.y(b), 5);
     });
     chosen.forEach((name, i) => {
       const dots = walks[name].points.slice(0, at + 1).map((p) =>
         [bounded(f.x(p[0])), bounded(f.y(p[1]))]);
-      line(pen, dots, i, Math.max(1, Math.round(steps / 12)));
+      line(pen, colours, dots, i, Math.max(1, Math.round(steps / 12)));
     });
     const x = f.x(start[0]), y = f.y(start[1]);
     pen.lineWidth = 6;
-    pen.strokeStyle = colours["--play-paper"];
+    pen.strokeStyle = colours.paper;
     pen.beginPath();
     pen.arc(x, y, 9, 0, 7);
     pen.stroke();
     pen.lineWidth = 3;
-    pen.strokeStyle = colours["--play-ink"];
+    pen.strokeStyle = colours.ink;
     pen.stroke();
     pen.restore();
   }
@@ -433,8 +291,8 @@
       const u = logs ? Math.log10(Math.max(v, 1e-17)) : v;
       return bounded(PAD.top + ((high - u) / (high - low)) * ih);
     };
-    pen.fillStyle = colours["--play-ink"];
-    pen.strokeStyle = colours["--play-line"];
+    pen.fillStyle = colours.ink;
+    pen.strokeStyle = colours.line;
     pen.lineWidth = 0.5;
     pen.textAlign = "right";
     const decades = ticks(low, high, 6).filter((v) => Number.isInteger(v));
@@ -464,9 +322,9 @@
     chosen.forEach((name, i) => {
       const dots = walks[name].losses.slice(0, at + 1)
         .map((v, t) => [X(t), Y(height(v))]);
-      line(pen, dots, i, Math.max(1, Math.round(steps / 6)));
+      line(pen, colours, dots, i, Math.max(1, Math.round(steps / 6)));
     });
-    pen.strokeStyle = colours["--play-ink"];
+    pen.strokeStyle = colours.ink;
     pen.lineWidth = 1;
     pen.beginPath();
     pen.moveTo(X(at), PAD.top);
@@ -520,7 +378,13 @@
     }).join("; "));
     numbers();
     told = 0;
+    check({ walks, minima: g.minima || [], again: (name, factor) => {
+      const h = { ...setting(name), lr: factor * setting(name).lr };
+      return dldnaRules.walk(name, surface, start, steps, h, given.seed);
+    } });
   }
+  const check = dldnaPage.missions(root, part("missions"),
+    MISSIONS.filter((m) => !m.needs || given.surfaces.some(m.needs)));
   function numbers() {
     root.querySelector("tbody").replaceChildren(...chosen.map((name) => {
       const path = walks[name], n = Math.min(at, path.points.length - 1);
@@ -606,11 +470,7 @@
     });
   }
   function theme() {
-    const style = getComputedStyle(root);
-    ["ink", "paper", "line", "low", "high", "contour", ...MARKS.keys()]
-      .forEach((n) => {
-        colours["--play-" + n] = style.getPropertyValue("--play-" + n).trim();
-      });
+    colours = dldnaDrawing.palette(root);
     background = null;
   }
   function retheme() {
@@ -757,6 +617,49 @@
       "; a rumble at the end means that the path diverged."]);
   });
 
+  // --- the address ------------------------------------------------------
+  function shown() {
+    const g = given.surfaces[slot];
+    return { surface: slot, start: start.map(near).join("*"), steps,
+      with: dldnaPlayShare.written(chosen, value),
+      ...(g.kind === "network" ? { batch: g.batch_size || g.x.length,
+        free: g.free.map((p) => p.join("*")).join("!") } : {}) };
+  }
+  function take(got) {
+    const { oneOf, within } = dldnaPage, { read, usual } = dldnaPlayShare;
+    const index = oneOf(got.surface, given.surfaces.map((_, i) => i), slot);
+    const g = given.surfaces[index], asked = read(got.with);
+    steps = oneOf(got.steps, lengths, steps);
+    if (asked.length) {
+      chosen = asked.map(([name]) => name);
+      settings[index] = {};
+    }
+    slot = index;
+    asked.forEach(([name, mine]) => {
+      settings[slot][name] = { lr: mine.lr };
+      Object.keys(mine).filter((k) => k !== "lr" && mine[k] !== usual(name, k))
+        .forEach((k) => put(name, k, mine[k]));
+    });
+    root.querySelectorAll("fieldset input").forEach((box) => {
+      box.checked = chosen.includes(box.value);
+    });
+    part("surface").value = slot;
+    part("steps").value = steps;
+    start = null;
+    if (g.kind === "network") {
+      offer(g);
+      (got.free || "").split("!").forEach((p, n) => {
+        if (n < 2) part("free" + n).value = p.replace(/\*/g, ",");
+      });
+      part("batch").value = got.batch;
+      const fits = ["free0", "free1", "batch"].every((n) => part(n).value);
+      if (fits) refree();
+      else open(slot);
+    } else open(slot);
+    const p = (got.start || "").split("*").map((v) => within(v, -1e9, 1e9));
+    if (p.length === 2 && p.every((v) => v !== undefined)) moveTo(p);
+  }
+
   // --- begin ------------------------------------------------------------
   options(part("surface"), given.surfaces.map((s, i) => [i, s.title]), 0);
   part("surface").closest("label").hidden = given.surfaces.length < 2;
@@ -803,10 +706,8 @@
   chooser();
   open(0);
   if ("ResizeObserver" in window) new ResizeObserver(redraw).observe(root);
-  new MutationObserver(retheme).observe(document.documentElement,
-    { attributes: true, attributeFilter: ["data-theme", "theme"] });
-  window.matchMedia("(prefers-color-scheme: dark)")
-    .addEventListener("change", retheme);
+  dldnaDrawing.onTheme(retheme);
+  dldnaPage.address(root, "play", part("share"), shown, take);
   shared[id] = { walks: () => walks, start: () => start, at: () => at,
     told: () => !told };
 })("PLAY_ID");

@@ -31,10 +31,12 @@ left out; so is Entropy-SGD, whose walker is random. LARS takes the two weights
 for one layer; Sophia has the Hessian's exact diagonal."""
 
 SCRIPTS = (
-    *("page.js", "playground_rules.js", "playground_surfaces.js"),
-    "playground.js",
+    *("page.js", "drawing.js", "random.js", "playground_rules.js"),
+    *("playground_surfaces.js", "playground_share.js", "playground.js"),
 )
 """The playground's script, in its pieces."""
+
+STYLES = ("palette.css", "figure.css", "widget.css")
 
 What = str | Problem | Surface | Mapping[str, Any]
 
@@ -143,7 +145,7 @@ def playground(
     }
     libraries = "\n".join(map(read, SCRIPTS))
     fields = {
-        "STYLE": read("playground.css"),
+        "STYLE": "".join(map(read, STYLES)),
         "SCRIPT": f"(function () {{\n{libraries}\n}})();",
         "DATA": in_script(content),
         "HEIGHT": checks.count("height", height),

@@ -1,23 +1,33 @@
-// The update rules of dldna.optim on two weights: pure functions of the
+// The update rules of dldna.optim on lists of weights: pure functions of the
 // same names, with the same defaults and the same order of operations.
 //
 //   rule.init(w, h) -> state
 //   rule.update(w, g, state, t, h, at) -> [w, state]
 //
-// w and g are [x, y], t = 1, 2, ... counts the steps. at(w) gives
+// w and g are lists of numbers: [x, y] on the playground, of any length where
+// a rule treats each weight by itself. t = 1, 2, ... counts steps. at(w) gives
 // {loss, g} elsewhere on the step's own batch, at.diagonal(w) the Hessian's
 // diagonal. rule.point(w, state, h) is where the network is evaluated.
 const dldnaRules = (function () {
   "use strict";
-  const each = (f, ...v) => [
-    f(...v.map((a) => a[0])),
-    f(...v.map((a) => a[1])),
-  ];
-  const zero = () => [0, 0];
-  const dot = (a, b) => a[0] * b[0] + a[1] * b[1];
+  // One number after the other; the result is a list of the first one's kind.
+  function each(f, a, b, c, d) {
+    const out = new a.constructor(a.length);
+    for (let i = 0; i < out.length; i++) {
+      out[i] = f(a[i], b && b[i], c && c[i], d && d[i]);
+    }
+    return out;
+  }
+  const zero = (w) => each(() => 0, w);
+  const total = (f, a, b) => {
+    let sum = 0;
+    for (let i = 0; i < a.length; i++) sum += f(a[i], b && b[i]);
+    return sum;
+  };
+  const dot = (a, b) => total((p, q) => p * q, a, b);
   const norm = (a) => Math.sqrt(dot(a, a));
-  const size1 = (a) => Math.abs(a[0]) + Math.abs(a[1]);
-  const rms = (a) => Math.sqrt((a[0] * a[0] + a[1] * a[1]) / 2);
+  const size1 = (a) => total(Math.abs, a);
+  const rms = (a) => Math.sqrt(dot(a, a) / a.length);
   const clip = (v, low, high) => Math.min(Math.max(v, low), high);
   // torch.lerp(a, b, 1 - beta), digit by digit.
   const mix = (a, b, beta) => {
@@ -28,7 +38,7 @@ const dldnaRules = (function () {
   const l2 = (w, g, decay) =>
     decay === 0 ? g : each((a, b) => b + decay * a, w, g);
   const shrink = (w, rate) => (rate === 0 ? w : each((a) => a * (1 - rate), w));
-  const moments = () => ({ m: zero(), v: zero() });
+  const moments = (w) => ({ m: zero(w), v: zero(w) });
   const square = (g) => each((a) => a * a, g);
 
   function sgd(w, g, s, t, h) {
@@ -39,7 +49,7 @@ const dldnaRules = (function () {
     const u = h.nesterov ? each((p, q) => q + h.momentum * p, b, g) : b;
     return [each((p, q) => p - h.lr * q, w, u), { b }];
   }
-  const initSgd = (w, h) => (h.momentum ? { b: zero() } : {});
+  const initSgd = (w, h) => (h.momentum ? { b: zero(w) } : {});
 
   function adagrad(w, g, s, t, h) {
     g = l2(w, g, h.weight_decay);
@@ -58,7 +68,7 @@ const dldnaRules = (function () {
     return [each((a, b) => a - h.lr * b, w, u), next];
   }
   const initRms = (w, h) =>
-    h.momentum ? { v: zero(), b: zero() } : { v: zero() };
+    h.momentum ? { v: zero(w), b: zero(w) } : { v: zero(w) };
 
   function adam(w, g, s, t, h) {
     const [b1, b2] = h.betas;
@@ -66,13 +76,14 @@ const dldnaRules = (function () {
     const m = ema(s.m, g, b1);
     let v = ema(s.v, square(g), b2);
     const next = { m, v };
-    if (s.v_max) v = next.v_max = each(Math.max, s.v_max, v);
+    if (s.v_max) v = next.v_max = each((a, b) => Math.max(a, b),
+      s.v_max, v);
     const c = 1 - b2 ** t, eta = h.lr / (1 - b1 ** t);
     const step = (a, p, q) => a - eta * (p / (Math.sqrt(q / c) + h.eps));
     return [each(step, w, m, v), next];
   }
   const initAdam = (w, h) =>
-    h.amsgrad ? { ...moments(), v_max: zero() } : moments();
+    h.amsgrad ? { ...moments(w), v_max: zero(w) } : moments(w);
 
   function adamw(w, g, s, t, h) {
     w = shrink(w, h.lr * h.weight_decay);
@@ -163,14 +174,14 @@ const dldnaRules = (function () {
     const [next, more] = adamw(w, each((a) => a / size, c), s, t, h);
     return [next, { ...more, last: g }];
   }
-  const initMars = () => ({ ...moments(), last: zero() });
+  const initMars = (w) => ({ ...moments(w), last: zero(w) });
 
   // No weight moves against its own gradient.
   function cautiousAdamw(w, g, s, t, h) {
     const kept = shrink(w, h.lr * h.weight_decay);
-    const [u, next] = adam(zero(), g, s, t, { ...h, weight_decay: 0 });
+    const [u, next] = adam(zero(w), g, s, t, { ...h, weight_decay: 0 });
     const agrees = each((a, b) => (-a * b > 0 ? 1 : 0), u, g);
-    const factor = 2 / (agrees[0] + agrees[1] + 1);
+    const factor = w.length / (total((a) => a, agrees) + 1);
     return [each((a, b, c) => a + b * c * factor, kept, u, agrees), next];
   }
 
@@ -254,7 +265,7 @@ const dldnaRules = (function () {
     g = l2(w, g, h.weight_decay);
     const past = each((a, b, c) => (a * b) / (Math.sqrt(c) + h.eps),
       g, s.s, s.v);
-    const r = b3 * s.r + (1 - b3) * d * h.lr * (past[0] + past[1]);
+    const r = b3 * s.r + (1 - b3) * d * h.lr * total((a) => a, past);
     const u = each((a) => d * h.lr * a, g);
     const sum = ema(s.s, u, b3), m = ema(s.m, u, b1);
     const v = ema(s.v, square(g), b2);
@@ -262,7 +273,7 @@ const dldnaRules = (function () {
     d = grown(d, r, (1 - b3) * size1(sum));
     return [w, { m, v, s: sum, r, d }];
   }
-  const initDadapt = (w, h) => ({ ...moments(), s: zero(), r: 0, d: h.d0 });
+  const initDadapt = (w, h) => ({ ...moments(w), s: zero(w), r: 0, d: h.d0 });
 
   const average = (y, z, b) => each((p, q) => (p - (1 - b) * q) / b, y, z);
   function averagedStep(y, u, s, lr, b) {
@@ -284,7 +295,7 @@ const dldnaRules = (function () {
       w, l2(w, u, h.weight_decay), s, h.lr, b1);
     return [next, { ...more, v }];
   }
-  const initFree = (w) => ({ z: [...w], lr_max: 0, total: 0 });
+  const initFree = (w) => ({ z: w.slice(), lr_max: 0, total: 0 });
 
   // A second gradient at a point nearby, then plain descent with it.
   function sam(w, g, s, t, h, at) {
@@ -326,7 +337,7 @@ const dldnaRules = (function () {
     { ...plain, momentum: 0.9 });
   rule("nesterov", "Nesterov", sgd, initSgd,
     { ...plain, momentum: 0.9, nesterov: true });
-  rule("adagrad", "AdaGrad", adagrad, () => ({ G: zero() }),
+  rule("adagrad", "AdaGrad", adagrad, (w) => ({ G: zero(w) }),
     { lr: 1e-2, lr_decay: 0, weight_decay: 0, eps: 1e-10 });
   rule("rmsprop", "RMSProp", rmsprop, initRms,
     { lr: 1e-2, alpha: 0.99, eps: 1e-8, weight_decay: 0, momentum: 0 });
@@ -334,17 +345,17 @@ const dldnaRules = (function () {
   rule("adamw", "AdamW", adamw, initAdam,
     { ...rates, weight_decay: 1e-2, amsgrad: false });
   rule("amsgrad", "AMSGrad", adam, initAdam, { ...rates, amsgrad: true });
-  rule("nadam", "NAdam", nadam, () => ({ ...moments(), p: 1 }),
+  rule("nadam", "NAdam", nadam, (w) => ({ ...moments(w), p: 1 }),
     { ...rates, lr: 2e-3, momentum_decay: 4e-3 });
   rule("radam", "RAdam", radam, moments, rates);
-  rule("adabelief", "AdaBelief", adabelief, () => ({ m: zero(), s: zero() }),
-    { ...rates, eps: 1e-16 });
-  rule("lion", "Lion", lion, () => ({ m: zero() }),
+  rule("adabelief", "AdaBelief", adabelief,
+    (w) => ({ m: zero(w), s: zero(w) }), { ...rates, eps: 1e-16 });
+  rule("lion", "Lion", lion, (w) => ({ m: zero(w) }),
     { lr: 1e-4, betas: [0.9, 0.99], weight_decay: 0 });
-  rule("signsgd", "signSGD", lion, () => ({ m: zero() }),
+  rule("signsgd", "signSGD", lion, (w) => ({ m: zero(w) }),
     { lr: 1e-4, betas: [0, 0], weight_decay: 0 });
   rule("ademamix", "AdEMAMix", ademamix,
-    () => ({ ...moments(), s: zero() }),
+    (w) => ({ ...moments(w), s: zero(w) }),
     { ...rates, betas: [0.9, 0.999, 0.9999], alpha: 2, beta3_warmup: 0,
       alpha_warmup: 0 });
   rule("adopt", "ADOPT", adopt, moments,
@@ -354,19 +365,19 @@ const dldnaRules = (function () {
     { ...rates, lr: 3e-3, betas: [0.95, 0.99], gamma: 0.025 });
   rule("cautious_adamw", "Cautious AdamW", cautiousAdamw, initAdam,
     { ...rates, weight_decay: 1e-2, amsgrad: false });
-  rule("adafactor", "AdaFactor", adafactor, () => ({ V: zero() }),
+  rule("adafactor", "AdaFactor", adafactor, (w) => ({ V: zero(w) }),
     { lr: 1e-2, beta2_decay: -0.8, eps: [null, 1e-3], d: 1, weight_decay: 0 });
-  rule("lars", "LARS", lars, () => ({ v: zero() }),
+  rule("lars", "LARS", lars, (w) => ({ v: zero(w) }),
     { lr: 0.1, momentum: 0.9, weight_decay: 1e-4, trust: 1e-3 });
   rule("lamb", "LAMB", lamb, moments,
     { ...rates, eps: 1e-6, weight_decay: 0.01 });
-  rule("sophia", "Sophia", sophia, () => ({ m: zero(), h: zero() }),
+  rule("sophia", "Sophia", sophia, (w) => ({ m: zero(w), h: zero(w) }),
     { lr: 1e-3, betas: [0.96, 0.99], gamma: 0.01, eps: 1e-12,
       weight_decay: 0.2, k: 10 });
   rule("shampoo", "Shampoo", shampoo, (w, h) => ({ L0: [h.eps, 0, h.eps] }),
     { lr: 0.1, eps: 1e-6, weight_decay: 0 });
   rule("prodigy", "Prodigy", prodigy,
-    (w, h) => ({ ...initDadapt(w, h), w0: [...w] }),
+    (w, h) => ({ ...initDadapt(w, h), w0: w.slice() }),
     { ...rates, lr: 1, d0: 1e-6 });
   rule("dadapt_adam", "D-Adapt Adam", dadaptAdam, initDadapt,
     { ...rates, lr: 1, d0: 1e-6 });
@@ -374,7 +385,7 @@ const dldnaRules = (function () {
     { lr: 1, momentum: 0.9, weight_decay: 0 },
     { point: (w, s, h) => average(w, s.z, h.momentum) });
   rule("schedule_free_adamw", "Schedule-Free AdamW", freeAdamw,
-    (w) => ({ ...initFree(w), v: zero() }), { ...rates, lr: 2.5e-3 },
+    (w) => ({ ...initFree(w), v: zero(w) }), { ...rates, lr: 2.5e-3 },
     { point: (w, s, h) => average(w, s.z, h.betas[0]) });
   rule("sam", "SAM", sam, initSgd, { ...plain, rho: 0.05 });
   rule("asam", "ASAM", asam, initSgd, { ...plain, rho: 0.5 });
@@ -434,5 +445,6 @@ const dldnaRules = (function () {
     return best;
   }
 
-  return { table, walker, walk, tune, rateList };
+  const words = { each, ema, l2, norm, rms, shrink, square };
+  return { table, walker, walk, tune, rateList, words };
 })();

@@ -6,26 +6,7 @@
 const dldnaSurfaces = (function () {
   "use strict";
 
-  // --- random numbers that Python repeats: mulberry32 of seed and step.
-  function random(seed, t) {
-    let a = (Math.imul(seed + 1, 0x9e3779b1) + Math.imul(t, 0x85ebca6b)) | 0;
-    return function () {
-      a = (a + 0x6d2b79f5) | 0;
-      let z = Math.imul(a ^ (a >>> 15), 1 | a);
-      z = (z + Math.imul(z ^ (z >>> 7), 61 | z)) ^ z;
-      return ((z ^ (z >>> 14)) >>> 0) / 4294967296;
-    };
-  }
-  // Box and Muller: two normal numbers.
-  function normals(seed, t) {
-    const draw = random(seed, t);
-    const r = Math.sqrt(-2 * Math.log(1 - draw())), a = 2 * Math.PI * draw();
-    return [r * Math.cos(a), r * Math.sin(a)];
-  }
-  function sample(n, size, seed, t) {
-    const draw = random(seed, t);
-    return Array.from({ length: size }, () => Math.floor(draw() * n));
-  }
+  const { normals, sample } = dldnaRandom;
 
   // Central differences of the exact gradient, twice, extrapolated.
   function diagonalOf(gradient, scale) {
@@ -229,5 +210,5 @@ const dldnaSurfaces = (function () {
     });
   }
 
-  return { open, random, normals, sample, pitches };
+  return { open, pitches };
 })();

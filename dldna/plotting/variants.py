@@ -17,6 +17,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
+from matplotlib.legend import Legend
 from matplotlib.text import Text
 
 #: The ground of a dark page.
@@ -64,11 +65,7 @@ def pictures(figure: Figure) -> dict[str, bytes]:
     """
     large, large_dark = _both(figure, DPI["desk"])
     stack(figure)
-    layout = figure.get_layout_engine()
-    if layout is not None and figure.axes:
-        # Bars and wrapped titles beside panels of new sizes: drawing lays
-        # them out once more, and then they stay.
-        layout.execute(figure)
+    _lay_out_panels(figure)
     small, small_dark = _both(figure, DPI["phone"])
     found = {"light": large, "dark": large_dark}
     found |= {"phone-light": small, "phone-dark": small_dark}
@@ -165,6 +162,63 @@ def stack(figure: Figure) -> None:
     figure.set_size_inches(inches, panel * len(grid))
 
 
+def _lay_out_panels(figure: Figure) -> None:
+    """Sizes of panels first, then columns of legends that fit into them.
+
+    Drawing lays out once more, which suffices where there are neither bars
+    nor legends of several columns.
+    """
+    layout = figure.get_layout_engine()
+    bars = [ax for ax in figure.axes if hasattr(ax, "_colorbar")]
+    legends = [x for x in figure.findobj(Legend) if len(_columns(x)) > 1]
+    if layout is None or not (bars or legends):
+        return
+    figure.set_dpi(DPI["phone"])
+    for legend in legends:
+        legend.set_in_layout(False)
+    layout.execute(figure)
+    taller = 0.0
+    for legend in legends:
+        before = legend.get_window_extent().height
+        fit_legend(legend)
+        taller += legend.get_window_extent().height - before
+        legend.set_in_layout(True)
+    wide, high = figure.get_size_inches()
+    figure.set_size_inches(wide, high + taller / figure.dpi)
+
+
+def _columns(legend: Legend) -> list:
+    """The boxes of a legend's columns; items are the boxes inside."""
+    _, entries = legend.get_children()[0].get_children()  # below the title
+    return entries.get_children()
+
+
+def fit_legend(legend: Legend) -> None:
+    """Fewer columns, down to one, until a legend is no wider than its panel.
+
+    Args:
+        legend: of an axes, or of a figure, whose width then counts.
+
+    Example:
+        >>> from matplotlib import pyplot as plt
+        >>> figure, ax = plt.subplots(figsize=(4, 3))
+        >>> lines = [ax.plot([k], label="a long name")[0] for k in range(3)]
+        >>> legend = ax.legend(ncols=3)
+        >>> fit_legend(legend)
+        >>> bool(legend.get_window_extent().width <= ax.bbox.width)
+        True
+        >>> plt.close(figure)
+    """
+    columns = _columns(legend)
+    items = [item for column in columns for item in column.get_children()]
+    room = (legend.axes or legend.figure).bbox.width
+    while len(columns) > 1 and legend.get_window_extent().width > room:
+        columns.pop()
+        parts = np.array_split(np.arange(len(items)), len(columns))
+        for column, part in zip(columns, parts, strict=True):
+            column.get_children()[:] = [items[k] for k in part]
+
+
 def _place(ax: Axes) -> tuple[int, int]:
     spec = ax.get_subplotspec().get_topmost_subplotspec()
     own = ax.get_subplotspec()
@@ -202,13 +256,15 @@ def _png(pixels: np.ndarray) -> bytes:
     """A PNG with a palette of 256 colours: a third of the weight."""
     from PIL import Image
 
-    image = Image.fromarray((255 * pixels).round().astype(np.uint8))
+    # Steps of four are not seen, and leave few colours to choose from.
+    near = np.minimum(4 * np.round(pixels * 255 / 4), 255)
+    image = Image.fromarray(near.astype(np.uint8))
     cover = Image.Quantize.MAXCOVERAGE
-    exact = image.getpixel((0, 0))
+    exact = [int(x) for x in (255 * pixels[0, 0]).round()]
     image = image.quantize(256, method=cover, dither=Image.Dither.NONE)
     at = 3 * image.getpixel((0, 0))  # the ground is the page's, to the digit
     palette = image.getpalette()
-    image.putpalette(palette[:at] + list(exact) + palette[at + 3 :])
+    image.putpalette(palette[:at] + exact + palette[at + 3 :])
     file = io.BytesIO()
     image.save(file, "PNG")
     return file.getvalue()

@@ -121,7 +121,7 @@ def shares_of(loss_fn: Callable, several: Sequence[Any]) -> list[float]:
         >>> shares_of(nn.CrossEntropyLoss(), [batch, batch])
         [0.5, 0.5]
     """
-    if reduction(loss_fn) == "sum":
+    if len(several) == 1 or reduction(loss_fn) == "sum":
         return [1.0] * len(several)
     weights = [batch_weight(loss_fn, batch) for batch in several]
     return [w / (sum(weights) or 1.0) for w in weights]

@@ -1,5 +1,6 @@
 """The book's own Sphinx extension, part by part."""
 
+import gc
 import json
 import os
 import re
@@ -297,3 +298,19 @@ def test_chapters_are_run_ahead_and_once(tmp_path):
     _, ran = cache.merge_match_into_notebook(good)
     assert ran.cells[0].outputs[0].text == "42\n"
     assert len(cache.list_cache_records()) == 1
+
+
+def test_a_kernel_looks_rarely_at_what_stays_and_names_nothing(tmp_path):
+    folder = execution.ipython_folder(tmp_path) / "profile_default"
+    kernel, names = SimpleNamespace(), {}
+    config = SimpleNamespace(IPKernelApp=kernel)
+    text = (folder / "ipython_kernel_config.py").read_text()
+    exec(text, {"get_config": lambda: config})
+    before = gc.get_threshold()
+    try:
+        for line in kernel.exec_lines:
+            exec(line, names)
+        assert gc.get_threshold() == (10_000, 10, 100)
+    finally:
+        gc.set_threshold(*before)
+    assert set(names) == {"__builtins__"}

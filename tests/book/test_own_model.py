@@ -26,11 +26,12 @@ def test_the_page_s_code_runs_in_its_order(tmp_path, monkeypatch, capsys):
     finally:
         torch.set_rng_state(state)
         plt.close("all")
-    assert number == 16
+    assert number == 18
     there = {p.name for p in tmp_path.iterdir()}
     assert there >= {
         "surface.npz", "surface.html", "surface.ply", "surface.vtp",
         "surface.png", "run", "tiles", "observed", "page.html",
+        "map.html",
     }  # fmt: skip
     said = capsys.readouterr().out
     assert "relative difference" in said  # the report
@@ -50,7 +51,7 @@ def test_the_page_s_commands_are_known():
         for line in block.replace("\\\n", "").splitlines()
         if line.startswith("dldna ")
     ]
-    assert len(commands) == 6
+    assert len(commands) == 7
     for line in commands:
         words = line.split()[1:]
         assert _parser(words).parse_args(words).model

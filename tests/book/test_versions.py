@@ -16,7 +16,8 @@ def bounds():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     rooms = ("data", "science", "interactive", "scales", "topology",
-             "parallel", "hessian", "checkpoints", "test")  # fmt: skip
+             "parallel", "hessian", "checkpoints", "explore",
+             "test")  # fmt: skip
     lines = [*project["dependencies"], *(x for k in rooms for x in extras[k])]
     found = {}
     for line in lines:

@@ -4,12 +4,14 @@ import functools
 import http.server
 import os
 import shutil
+import sys
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, os.path.dirname(__file__))  # for v8
 ROOT = Path(__file__).parents[2]
 HTML = ROOT / "_build" / "html"
 AXE = (Path(__file__).parent / "vendor" / "axe" / "axe.min.js").read_text()

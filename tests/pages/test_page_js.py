@@ -83,3 +83,34 @@ def test_a_place_lies_between_the_numbers_of_a_list(js):
     at = np.linspace(0, 3, 13)
     found = [js(f"dldnaPage.between({axis}, {a})") for a in at]
     np.testing.assert_allclose(found, np.interp(at, range(4), axis))
+
+
+def test_settings_come_back_from_an_address(js):
+    settings = {"a": "1 2", "β": "x~y:z&=#%", "n": 0.25}
+    code = (
+        "(s => { const parts = new Map([['play1', dldnaPage.written(s)],"
+        " ['map2', 'mu=1']]), hash = dldnaPage.packed(parts);"
+        " const back = dldnaPage.unpacked(hash);"
+        " return [hash, [...back.keys()], dldnaPage.read(back.get('play1'))];"
+        f" }})({json.dumps(settings)})"
+    )
+    hash_, names, back = js(code)
+    assert names == ["play1", "map2"]
+    assert back == {k: str(v) for k, v in settings.items()}
+    assert hash_.startswith("#play1:")
+    assert hash_.count("~") == 1
+    assert " " not in hash_
+
+
+@pytest.mark.parametrize("hash_", ["", "#section-two", "#~:~=", "#a:%E0%A4%A"])
+def test_another_address_is_no_harm(js, hash_):
+    code = f"[...dldnaPage.unpacked({hash_!r})].map(p => dldnaPage.read(p[1]))"
+    assert js(code) in ([], [{}])
+
+
+def test_what_came_by_an_address_stays_within_bounds(js):
+    assert js("dldnaPage.within('0.5', 0, 1, 9)") == 0.5
+    for text in ("'2'", "'NaN'", "''", "undefined", "'1e999'", "'x'"):
+        assert js(f"dldnaPage.within({text}, 0, 1, 9)") == 9
+    assert js("dldnaPage.oneOf('8', [4, 8], 4)") == 8
+    assert js("dldnaPage.oneOf('constructor', ['a'], 'b')") == "b"

@@ -154,3 +154,28 @@ def test_axes_outside_of_a_grid_are_made_narrow_as_they_are():
     variants.stack(figure)
     assert figure.get_figwidth() * 96 == variants.PHONE
     assert figure.get_figheight() * 96 == variants.PHONE / 2
+
+
+@pytest.mark.parametrize("columns", [3, 4])
+def test_a_phone_s_legend_is_no_wider_than_its_panel(columns):
+    figure, ax = plt.subplots(figsize=(8, 3.4))
+    for k in range(8):
+        ax.plot([0, k], label=f"a long name {k}")
+    legend = ax.legend(
+        loc="lower center", bbox_to_anchor=(0.5, 1), ncols=columns
+    )
+    variants.pictures(figure)
+    texts = [t.get_window_extent() for t in legend.get_texts()]
+    assert len({(round(t.x0), round(t.y0)) for t in texts}) == 8
+    found = len({round(t.x0) for t in texts})
+    assert found == 2  # three of these names are too wide
+    assert ax.bbox.width > 0.8 * figure.bbox.width
+    assert ax.bbox.height > 0.9 * figure.dpi  # it did not pay for the rows
+
+
+def test_few_colours_are_near_those_of_a_map():
+    drawn = np.random.default_rng(0).random((60, 50, 3))
+    drawn[0, 0] = variants.GROUND
+    off = np.abs(pixels(variants._png(drawn)) - drawn)
+    np.testing.assert_allclose(off[0, 0], 0, atol=1e-6)
+    assert off.mean() < 0.06

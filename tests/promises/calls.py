@@ -20,6 +20,7 @@ from torch import nn
 import dldna
 from dldna import (
     batches,
+    explorer,
     guard,
     init,
     integrations,
@@ -112,6 +113,12 @@ def x_of(case):
 
 def _of(call, **options):
     return lambda c: call(c.model, c.loss, c.data, **options)
+
+
+def _explorer(case):
+    maps = explorer.Explorer(case.model, case.loss, case.data)
+    maps.map().probe(0.2, 0.1)
+    return explorer.walk(maps.map(), "SGD", (0.2, 0.1), 1, lr=1e-3)
 
 
 def _sweep_like_a_callback(case):
@@ -391,6 +398,8 @@ CALLS = {
     "landscape.weight_space.tsne": (
         _pca(functools.partial(weight_space.tsne, perplexity=1.0))
     ),
+    "explorer.Explorer": _explorer,
+    "explorer.explore": _of(explorer.explore),
     "model_page.page": _of(model_page.page, budget_s=0.2, out=None),
     "published.loaders.placed": lambda c: loaders.placed(c.model, "cpu"),
     "published.interpolation.linear_interpolation": _published_line,

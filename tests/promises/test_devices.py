@@ -38,7 +38,9 @@ HAS_NOT = {
 }
 
 
-@pytest.mark.parametrize("kind", ["cuda", "mps"])
+@pytest.mark.parametrize(
+    "kind", ["cuda", pytest.param("mps", marks=pytest.mark.full)]
+)
 @pytest.mark.parametrize("name", sorted(set(CALLS) - ON_THE_CPU - REFUSED))
 def test_nothing_is_left_on_the_cpu(name, kind):
     case = make("batch_norm_dropout")

@@ -79,8 +79,9 @@ NAMES = list(CALLS)
 
 @pytest.mark.parametrize("name", CALLS)
 def test_untouched_by(name):
-    """The usual network, and a third of the strange ones, by turns."""
-    check_untouched(name, {USUAL, *list(KINDS)[NAMES.index(name) % 3 :: 3]})
+    """The usual network, and two of the strange ones, by turns."""
+    first = NAMES.index(name) % len(KINDS)
+    check_untouched(name, {USUAL, *[*KINDS, *KINDS][first : first + 2]})
 
 
 @pytest.mark.full
@@ -163,7 +164,7 @@ GUARD = guard.__file__
 MOMENTS = (0.0, 0.1, 0.35, 0.5, 0.8, 1.0)
 
 
-def moments(last, shares=MOMENTS):
+def moments(last, shares):
     return sorted({1 + round((last - 1) * s) for s in shares}) if last else []
 
 
@@ -191,6 +192,7 @@ TRIED = ("batch_norm_dropout", "channels_last", "attention_dict", "lstm",
 ERRORS = (Fault, KeyboardInterrupt)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", CALLS)
 def test_untouched_when_a_forward_fails(name):
     """At each of the first eight calls of the model, and at the last."""
@@ -205,15 +207,25 @@ def test_untouched_when_a_forward_fails(name):
 
 
 @pytest.mark.parametrize("name", CALLS)
+def test_untouched_when_an_operation_fails(name):
+    """One at the beginning, in the middle and near the end of the call."""
+    check_operations(name, (0.1, 0.5, 0.8))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", CALLS)
 def test_untouched_when_any_operation_fails(name):
     """At moments spread over all torch operations of the call."""
+    check_operations(name, MOMENTS)
 
+
+def check_operations(name, shares):
     def watch(case, fuse):
         return Operations(fuse)
 
     kind = TRIED[ORDER.index(name) % len(TRIED)]
     last = fail_at(name, kind, watch, 0, Fault)
-    for i, at in enumerate(moments(last)):
+    for i, at in enumerate(moments(last, shares)):
         fail_at(name, kind, watch, at, ERRORS[i % 2])
 
 

@@ -51,7 +51,7 @@ def twice(tmp_path_factory):
     return [run(notebook, hashes=k) for k in (1, 2)]
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_whatever_differs_is_found(twice):
     found = [text.split(":")[0] for text in differences(*twice)]
     assert found == [
@@ -63,7 +63,7 @@ def test_whatever_differs_is_found(twice):
     assert differences(twice[0], twice[0]) == []
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_claim_that_does_not_hold_is_told(twice):
     assert twice[0]["failed"] == "cell 7: AssertionError: too tight"
     line, bad = row("00_bad", [*twice, twice[0]])

@@ -28,6 +28,7 @@ from dldna.training import DivergenceWarning, evaluate, train
 from dldna.training.dynamics import Dynamics
 
 LOSS = nn.CrossEntropyLoss()
+SOME = [*FEW, ("torch", "SGD"), ("ours", "SGD")]
 
 
 @pytest.fixture(autouse=True)
@@ -410,9 +411,7 @@ class Mine(BaseOptimizer):
                 p -= self.lr * p.grad
 
 
-@pytest.mark.parametrize(
-    ("name", "what"), [*FEW, ("torch", "SGD"), ("ours", "SGD")]
-)
+@pytest.mark.parametrize(("name", "what"), SOME)
 def test_a_walk_on_the_well_is_the_rooms(name, what):
     six = [2, 0.1, -0.2, 0.5, 0.8, 3]
 
@@ -524,7 +523,10 @@ def flat_of(model):
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
 
-EVERY = [*READERS, ("torch", "SGD"), ("ours", "SGD")]
+ANY = [
+    pytest.param(*each, marks=() if each in SOME else pytest.mark.full)
+    for each in [*READERS, ("torch", "SGD"), ("ours", "SGD")]
+]
 
 
 def made(name, what, params):
@@ -543,7 +545,7 @@ def by_step(model, loader, epochs):
     return {name: getattr(motion, name) for name in FIGURES}
 
 
-@pytest.mark.parametrize(("name", "what"), EVERY)
+@pytest.mark.parametrize(("name", "what"), ANY)
 def test_dynamics_take_any_optimizer(name, what, capsys):
     """Also one whose class is called SGD and has no momentum."""
     loader = load("digits").take(120).loaders(50)[0]  # the last has 20
@@ -570,7 +572,7 @@ def test_dynamics_take_any_optimizer(name, what, capsys):
             )
 
 
-@pytest.mark.parametrize(("name", "what"), EVERY)
+@pytest.mark.parametrize(("name", "what"), ANY)
 def test_no_name_of_a_class_draws_a_threshold(name, what):
     """What is known to be stable follows from the step, not the name."""
     model, data = net(), load("digits").take(60)

@@ -360,7 +360,7 @@ def test_losses_of_each_sample_train_by_their_mean(blobs):
 
 def test_an_exported_network_is_evaluated(blobs):
     model = network().eval()
-    made = torch.export.export(model, (blobs.test_x,)).module()
+    made = torch.export.export(model, (blobs.test_x,), strict=False).module()
     loader = [(blobs.test_x, blobs.test_y)]
     assert evaluate(made, loader) == pytest.approx(evaluate(model, loader))
 

@@ -96,6 +96,9 @@ def test_batches_of_any_size_give_one_line(text):
     assert lines[0].losses[at] == pytest.approx(ours, rel=1e-6)
 
 
+@pytest.mark.filterwarnings(  # torch 2.4, which is right, and slower
+    "ignore:There is a performance drop .*_scaled_dot_product_:UserWarning"
+)
 def test_a_sweep_is_its_runs_one_by_one(text):
     """Accuracy over all tokens, classes on the second axis."""
     rates, both = (0.1, 1.0), (text.test_x, text.test_y)

@@ -18,7 +18,8 @@ from dldna.params import exact
 
 WHICH = ("magnitude", "largest", "smallest")
 FRESH = 0.2  # of a random direction in a warm start
-PATIENCE = 8  # vectors, before a search is given up as hopeless
+SIGNS = {"magnitude": (1, -1), "largest": (1,), "smallest": (-1,)}
+UNLIKELY = 1e-3  # share of the mean that 1 random start in 40 has less of
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +29,11 @@ class Ritz:
     Args:
         values: (k,) Ritz values, float64.
         vectors: (k, n) Ritz vectors of unit length, rows.
-        residuals: (k,) lengths of ``H v - theta v``, by the recurrence.
+        residuals: (k,) lengths of ``H v - theta v``, by the recurrence and
+            what orthogonalisation has taken out of it.
         products: number of products spent.
         converged: whether every residual is within the tolerance.
+        basis: (m, n) the space that was searched; rows.
     """
 
     values: Tensor
@@ -38,6 +41,7 @@ class Ritz:
     residuals: Tensor
     products: int
     converged: bool
+    basis: Tensor | None = None
 
 
 def lanczos(
@@ -95,6 +99,7 @@ def lanczos(
     cap = min(n, max(basis, k + 3))
     q = start.new_empty(min(cap, 32), n)
     t = torch.zeros(cap, cap, dtype=torch.float64)
+    lost = torch.zeros(cap, dtype=torch.float64)  # of H q, left out of t
     eps = torch.finfo(start.dtype).eps
     q[0] = start / start.norm()
     m, fresh, spent, scale = 1, 1, 0, 0.0
@@ -103,7 +108,7 @@ def lanczos(
         j = m - 1
         w = matvec(q[j])
         spent += 1
-        if not torch.isfinite(w).all():
+        if not torch.isfinite(w.norm()):
             raise ValueError(
                 "a product with the matrix of curvature is not finite; "
                 "look for NaN or very large parameters, or use float64"
@@ -116,8 +121,9 @@ def lanczos(
             t[j, :m] = t[:m, j] = exact(c).cpu()
         else:
             t[j, j] = float(c[-1])
-        w -= q[:m].T @ (q[:m] @ w)
-        beta = float(w.norm())
+        c = q[:m] @ w
+        w -= q[:m].T @ c
+        lost[j], beta = float(c.norm()), float(w.norm())
         scale = max(scale, float(t[j, j].abs()), beta)
         values, vectors = torch.linalg.eigh(t[:m, :m])
         order = _order(values, which)[: min(k, m)]
@@ -129,9 +135,12 @@ def lanczos(
             (residuals <= (tol * values[order].abs()).clamp_min(floor)).all()
         )
         done = m >= k and fine and (exhausted or spent >= least)
-        if enough is not None and m > PATIENCE:
+        if enough is not None:
             reach = _rank(values[order], which) + residuals
-            done = done or bool((reach < enough).all())
+            if reach.max() < enough:
+                at = SIGNS[which]
+                shares = [_unseen(t[:m, :m], tail, s * enough) for s in at]
+                done = done or n * max(shares) < UNLIKELY
         if done and exhausted:
             now = values[order]
             done = last is not None and torch.allclose(
@@ -142,13 +151,15 @@ def lanczos(
             chosen = vectors[:, order].to(q)
             found = chosen.T @ q[:m]
             found = found / found.norm(dim=1, keepdim=True)
+            residuals += lost[:m] @ vectors[:, order].abs()
             return Ritz(
-                values[order], found, residuals, spent, m >= k and fine
+                values[order], found, residuals, spent, m >= k and fine, q[:m]
             )
         if m == cap:  # squeeze
             keep = min(k + max(2, (cap - k) // 2), cap - 1)
             order = _order(values, which)[:keep]
             q[:keep] = vectors[:, order].T.to(q) @ q[:m]
+            lost[:keep] = lost[:m] @ vectors[:, order].abs()
             t.zero_()
             t[:keep, :keep] = torch.diag(values[order])
             m, fresh = keep, 0
@@ -235,9 +246,11 @@ def multiple(
     r"""Add the copies of multiple eigenvalues that one start cannot see.
 
     The Krylov space of one vector holds a single direction of each
-    eigenspace. So the space of the pairs found, :math:`V`, is taken out,
-    :math:`PHP` with :math:`P=I-V^\top V`, and another random vector looks
-    for a pair there that belongs before the last one; until none comes.
+    eigenspace, and all other copies are orthogonal to it. So the space
+    that was searched, :math:`Q`, is taken out, :math:`PHP` with
+    :math:`P=I-Q^\top Q`, and another random vector looks for a pair there
+    that belongs before the last one; until none comes. What is left is
+    small beside such a pair, which therefore shows after few products.
 
     Args:
         matvec: the product with a vector of shape (n,).
@@ -262,16 +275,14 @@ def multiple(
         tensor([3.0000, 3.0000], dtype=torch.float64)
     """
     k, n = found.vectors.shape
-    while k < n and found.products < max_products:
-        rows = found.vectors
+    rows = found.vectors if found.basis is None else found.basis
+    while len(rows) < n and found.products < max_products:
 
         def outside(v: Tensor, rows: Tensor = rows) -> Tensor:
-            for _ in range(2):
-                v = v - rows.T @ (rows @ v)
-            return v
+            return v - (v @ rows.T) @ rows
 
         start = torch.randn(n, generator=generator).to(rows)
-        start = outside(start)
+        start = outside(outside(start))
         last = float(_rank(found.values[-1:], which))
         more = lanczos(
             lambda v: outside(matvec(v)),
@@ -287,23 +298,42 @@ def multiple(
         spent = found.products + more.products
         new = float(_rank(more.values, which)[0])
         better = new > last + 2 * tol * abs(last)
-        values, vectors = found.values, rows
+        values, vectors = found.values, found.vectors
+        residuals = found.residuals
         if better:
+            vector = outside(more.vectors)
+            vector = vector / vector.norm()
+            rows = torch.cat([rows, vector])
             values = torch.cat([values, more.values])
-            vector = outside(more.vectors[0])
-            vectors = torch.cat([rows, (vector / vector.norm())[None]])
             order = _order(values, which)[:k]
-            values, vectors = values[order], vectors[order.to(rows.device)]
+            values = values[order]
+            residuals = torch.cat([residuals, more.residuals])[order]
+            vectors = torch.cat([vectors, vector])[order.to(rows.device)]
         found = replace(
             found,
             values=values,
             vectors=vectors,
+            residuals=residuals,
             products=spent,
             converged=found.converged and (more.converged or not better),
         )
         if not better:
             break
     return found
+
+
+def _unseen(t: Tensor, beta: float, value: float) -> float:
+    r"""Largest share that an eigenvector could have had of the start.
+
+    If :math:`Hu=\lambda u`, then :math:`c=Qu` solves
+    :math:`(\lambda-T)c=\beta\gamma\,e_m` with :math:`\gamma` its part of
+    the next vector, and :math:`|c|^2+\gamma^2\le 1`: what is small in the
+    start grows along the basis, and would be larger than all there is.
+    """
+    tail = torch.zeros(len(t), dtype=t.dtype)
+    tail[-1] = beta
+    c = torch.linalg.solve(value * torch.eye(len(t), dtype=t.dtype) - t, tail)
+    return float(c[0].square() / (c @ c + 1))
 
 
 def _rank(values: Tensor, which: str) -> Tensor:

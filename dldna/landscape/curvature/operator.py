@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from dldna import checks, params
 from dldna.guard import differentiable, untouched
 from dldna.landscape.curvature import differences, products
+from dldna.landscape.curvature import forms as forms_of
 from dldna.landscape.curvature.call import difference_products
 from dldna.landscape.curvature.culprits import explained
 from dldna.landscape.curvature.matrix import SymmetricMatrix
@@ -24,14 +25,12 @@ from dldna.landscape.curvature.verification import (
     graphs_fit,
 )
 from dldna.objective import Objective
-from dldna.objective.pieces import adds_up, slices
 from dldna.records import Provenance
 from dldna.torch_internals import Convolution
 
 MATRICES = ("hessian", "gauss-newton")
 WAYS = ("auto", "reverse", "linearize", "forward", "difference")
 TRACE_AFTER = 8192  # samples times products, before "auto" traces
-MANY = 64  # batches; with more, error bars come from joined ones
 
 
 class Operator(SymmetricMatrix, Objective):
@@ -160,7 +159,7 @@ class Operator(SymmetricMatrix, Objective):
         self.passed_over = ""
         kept = self.way not in ("forward", "difference")
         self.keeps = kept and graphs_fit(self)
-        self._may_trace = way == "auto" and self.keeps and self._convolves()
+        self._may_trace = way == "auto" and self.keeps and self.convolves()
 
     @untouched()
     @differentiable()
@@ -241,10 +240,7 @@ class Operator(SymmetricMatrix, Objective):
             >>> whole.tolist(), forms.tolist(), shares.tolist()
             ([[10.0]], [[2.0], [18.0]], [0.5, 0.5])
         """
-        pieces = self.given if len(self.given) <= MANY else self.batches
-        if len(pieces) == 1 and parts > 1 and self.statistics == "eval":
-            cuts = slices(self, parts)
-            pieces = cuts if adds_up(self, cuts) else pieces
+        pieces = forms_of.pieces(self, parts)
         rows = rows.to(**self.cast)
         scaled = rows if self._scale is None else rows * self._scale
         whole = torch.zeros_like(rows)
@@ -291,7 +287,8 @@ class Operator(SymmetricMatrix, Objective):
             notes["difference_error"] = self.doubt.error
         return super().provenance(made, seed, **notes)
 
-    def _convolves(self) -> bool:
+    def convolves(self) -> bool:
+        """Whether this is the Hessian of a network with convolutions."""
         convolves = (isinstance(m, Convolution) for m in self.model.modules())
         return self.matrix == "hessian" and any(convolves)
 

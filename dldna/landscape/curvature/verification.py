@@ -20,6 +20,7 @@ from dldna.landscape.curvature.culprits import (
     explained,
 )
 from dldna.objective import NotFinite, Objective
+from dldna.params import finite
 
 FEW = 2  # samples of a check
 # Steps of differences: small ones meet no kink, large ones no rounding, and a
@@ -127,7 +128,7 @@ def check_finite(operator: Any, out: Tensor) -> None:
     Raises:
         NotFinite: an entry is NaN or infinite.
     """
-    if bool(torch.isfinite(out).all()):
+    if finite(out):
         return
     bad = [
         name

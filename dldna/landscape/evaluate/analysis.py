@@ -23,6 +23,8 @@ class Plan:
     Attributes:
         graph: the operations, in order.
         fixed: nodes that do not depend on the point.
+        inside: how many fixed nodes use each of them.
+        outside: fixed nodes that others use.
         layers: linear and convolutional layers, with what is folded in.
         skipped: nodes that pass on the value of another.
         rectify: nodes after which a ReLU is applied.
@@ -32,8 +34,8 @@ class Plan:
         copying: average poolings that may copy a single pixel.
         encoders: transformer encoders that are written out.
         dead: values that nobody needs after a node.
-        terms: each parameter's and buffer's tensors at the origin and
-            along the directions.
+        terms: each parameter's and buffer's tensors at the origin and, if
+            it moves, along the directions.
     """
 
     def __init__(self, subspace: Subspace):
@@ -44,8 +46,15 @@ class Plan:
         self.skipped: dict[fx.Node, fx.Node] = {}
         self.rectify: set[fx.Node] = set()
         self.dead: dict[fx.Node, list[fx.Node]] = {}
+        self.terms = _terms(subspace)
         self.fixed = self._fixed()
         graph = self.graph
+        self.inside = {
+            n: sum(u in self.fixed for u in n.users) for n in self.fixed
+        }
+        self.outside = {
+            n for n in self.fixed if not n.users.keys() <= self.fixed
+        }
         sizes = {n: window(graph, n) for n in graph.nodes}
         self.pools = {n: size for n, size in sizes.items() if size}
         self.copying = {n for n in graph.nodes if copies(graph, n)}
@@ -71,31 +80,24 @@ class Plan:
                 n for n in node.all_input_nodes if n not in seen
             ]
             seen.update(node.all_input_nodes)
-        self.terms = {
-            k: [v, *[d[k] for d in subspace.directions]]
-            for k, v in subspace.origin.items()
-        }
-        for k, v in subspace.buffers.items():
-            moves = subspace.buffer_directions
-            moving = bool(moves) and k in moves[0]
-            self.terms[k] = [v, *([d[k] for d in moves] if moving else [])]
 
     def _fixed(self) -> set[fx.Node]:
-        """Nodes whose value does not depend on the point."""
+        """Nodes whose value does not depend on the point.
+
+        Layers are among them whose parameters stand still, so of a network
+        of which only the last layers move the front is computed once.
+        """
         fixed: set[fx.Node] = set()
         for node in self.graph.nodes:
             inside = all(n in fixed for n in node.all_input_nodes)
-            if node.op == "call_module":
-                module = self.graph.modules[node.target]
-                inside &= not has_tensors(module)
-            if node.op in ("get_attr", "output"):
-                inside = False
-            if inside:
+            if inside and node.op != "output" and self.graph.stands(node):
                 fixed.add(node)
         return fixed
 
     def _node(self, node: fx.Node) -> None:
         graph, subspace = self.graph, self.subspace
+        if node in self.fixed:
+            return
         if node.op != "call_module" or node in self.skipped:
             self._relu(node)
             return
@@ -134,7 +136,7 @@ class Plan:
     def _relu(self, node: fx.Node) -> None:
         """A ReLU before a max-pooling that is its only user comes after."""
         graph = self.graph
-        if node in self.fixed or not gr.is_relu(graph, node):
+        if not gr.is_relu(graph, node):
             return
         user = next(iter(node.users), None)
         if graph.users[node] == 1 and user in self.pools:
@@ -180,6 +182,18 @@ class Plan:
         fit = max(CACHE // max(largest, 1), min(512, weights // WEIGHTS), 16)
         pieces = -(-self.subspace.samples // min(fit, 1024))
         return -(-self.subspace.samples // pieces)
+
+
+def _terms(subspace: Subspace) -> dict[str, list[Tensor]]:
+    """Each tensor at the origin and, if it moves, along each direction."""
+    found, moves = {}, subspace.buffer_directions
+    for k, v in subspace.origin.items():
+        still = k in subspace.still
+        found[k] = [v, *([] if still else [d[k] for d in subspace.directions])]
+    for k, v in subspace.buffers.items():
+        moving = bool(moves) and k in moves[0]
+        found[k] = [v, *([d[k] for d in moves] if moving else [])]
+    return found
 
 
 def has_tensors(module: nn.Module) -> bool:

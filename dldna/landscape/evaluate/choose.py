@@ -12,23 +12,24 @@ from torch.utils.flop_counter import FlopCounterMode
 from dldna import batches as bt
 from dldna.checks import choice, positive, renamed
 from dldna.landscape.evaluate.evaluator import Evaluator, Values
+from dldna.landscape.evaluate.frozen import Frozen
 from dldna.landscape.evaluate.graph import Unsupported
 from dldna.landscape.evaluate.layered import Layered
 from dldna.landscape.evaluate.layers import CONVS
 from dldna.landscape.evaluate.mlp import Mlp
 from dldna.landscape.evaluate.slow import Slow, forward, placed
 from dldna.landscape.evaluate.stacked import Stacked
-from dldna.landscape.evaluate.subspace import Subspace
+from dldna.landscape.evaluate.subspace import Subspace, is_large
 from dldna.params import Params
 
 FAST: dict[str, Callable[[Subspace, float], Evaluator]] = {
     "mlp": Mlp,
     "layered": Layered,
     "stacked": Stacked,
+    "frozen": Frozen,
 }
 WAYS = ("slow", *FAST)
 SMALL = 5e6  # operations per point: below it, calling costs more
-LARGE = 2**25  # weights
 TOLERANCE = 1e-5
 ROUGH = 5e-2  # of types with two or three digits
 HALVES = {torch.float16, torch.bfloat16}
@@ -69,7 +70,8 @@ def choose(
         origin: parameters at coordinates 0.
         directions: one point per coordinate.
         metrics: functions of output and batch, by name.
-        way: "auto"; or "slow", "mlp", "layered", "stacked" to insist.
+        way: "auto"; or "slow", "mlp", "layered", "stacked", "frozen" to
+            insist.
         dtype: "float32", "float64", "bfloat16" or the type itself; None
             for the model's own.
         statistics: "eval", "train", "recalibrate" or "interpolate".
@@ -114,6 +116,7 @@ def choose(
     reason = bound(given)
     if reason:
         passed = dict.fromkeys(FAST, reason)
+        passed.pop("frozen")  # which puts them there, too
     truth = Truth(given)
     for name in [way] if way != "auto" else _order(given):
         if name in passed:
@@ -158,8 +161,7 @@ def _order(given: Subspace) -> Iterator[str]:
     The first holds several points' weights; where one point's fill the
     cache many times, that is memory and no time.
     """
-    large = sum(v.numel() for v in given.origin.values()) > LARGE
-    if not large:
+    if not is_large(given):
         yield "mlp"
     with placed(given):  # parametrized weights work differently in training
         used = [m for m in given.model.modules() if isinstance(m, MULTIPLIED)]
@@ -168,6 +170,8 @@ def _order(given: Subspace) -> Iterator[str]:
     if 2 * weights * given.samples < SMALL and operations(given) < SMALL:
         yield "stacked"
     yield "layered"
+    if given.still:
+        yield "frozen"
 
 
 def operations(given: Subspace) -> float:

@@ -1,12 +1,14 @@
 """A model as a graph of operations, for the ways that rearrange them."""
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import fx, nn
 
 from dldna import batches as bt
+from dldna import params
 from dldna.landscape.evaluate.evaluator import Unsupported
 from dldna.landscape.evaluate.subspace import Subspace
 
@@ -47,6 +49,11 @@ class Graph:
             graph = _trace(model, self.rest)
         except Exception as error:  # tracing runs the user's code
             raise Unsupported(f"cannot be traced: {error}") from error
+        moves = subspace.buffer_directions
+        self.standing = subspace.still | {
+            k for k in subspace.buffers if not moves or k not in moves[0]
+        }
+        self._resting = {id(t) for k, t in named if k in self.standing}
         self.nodes = list(graph.nodes)
         self.users = {n: len(n.users) for n in self.nodes}
         for node in self.nodes:
@@ -62,6 +69,27 @@ class Graph:
                 name = str(node.target).rsplit("_", 1)[0]
                 given[node.target] = self.rest.get(name)
         return given
+
+    def stands(self, node: fx.Node) -> bool:
+        """Whether nothing in a node moves, or is written by its forward."""
+        if node.op == "get_attr":
+            return self.first_name.get(node.target) in self.standing
+        if node.op != "call_module":
+            return True
+        module = self.modules[node.target]
+        tensors = [*module.parameters(), *module.buffers()]
+        if any(m.training for m in module.modules()):
+            return not tensors
+        return all(id(t) in self._resting for t in tensors)
+
+    def run(self, node: fx.Node, at: Callable, args: Any, kwargs: Any) -> Any:
+        """A module's output with its tensors by ``at(full name)``."""
+        module, state = self.modules[node.target], {}
+        for name, _ in module.named_parameters():
+            state[name] = at(self.parameter(node.target, name))
+        for name, _ in module.named_buffers():
+            state[name] = at(self.parameter(node.target, name)).clone()
+        return params.call(module, state, args, kwargs)
 
     def parameter(self, module: str, name: str) -> str | None:
         """Full first name of a module's parameter or buffer, or None."""

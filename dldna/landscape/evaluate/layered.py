@@ -1,10 +1,11 @@
 """The way for networks in general: layer by layer, one point at a time.
 
-The model's graph of operations is walked with four savings, none of which
+The model's graph of operations is walked with five savings, none of which
 changes a result by more than rounding:
 
 - Parameters of a point are formed layer by layer while they are needed,
   never as a whole copy.
+- What comes before the first layer that moves is computed once.
 - Batch norm with running statistics is folded into the layer before it,
   weights and directions alike where its own parameters do not move.
 - The first layer's outputs are linear in the coordinates: computed once
@@ -30,7 +31,7 @@ from dldna.landscape.evaluate.losses import (
     per_sample,
 )
 from dldna.landscape.evaluate.row import Row, rows
-from dldna.landscape.evaluate.subspace import Subspace
+from dldna.landscape.evaluate.subspace import Subspace, is_large
 from dldna.landscape.evaluate.total import Total
 
 ROW = 64 * 2**20  # bytes of formed weights for a row of points
@@ -57,6 +58,7 @@ class Layered:
         weights = sum(v.nbytes for v in subspace.origin.values())
         self.chunk = int(max(1, min(64, ROW / weights, memory / 8 / weights)))
         self.light = self.chunk > 1
+        self.large = is_large(subspace)
         self.half = subspace.dtype == "bfloat16"
         self.plan = Plan(subspace)
         self.kind = (
@@ -110,14 +112,19 @@ class Layered:
         kept = self.shared.get(b)
         if kept is not None:
             return kept
-        graph, values = self.plan.graph, {}
-        given = graph.inputs(batch)
-        for node in graph.nodes:
+        plan, values = self.plan, {}
+        given, left = plan.graph.inputs(batch), dict(plan.inside)
+        origin = Point.at_origin(self)
+        for node in plan.graph.nodes:
             if node.op == "placeholder":
                 if node.target in given:
                     values[node] = self._laid_out(given[node.target])
-            elif node in self.plan.fixed:
-                values[node] = self.call(node, values)
+            elif node in plan.fixed:
+                values[node] = origin.fixed(node, values)
+                for source in node.all_input_nodes:
+                    left[source] -= 1
+                    if not left[source] and source not in plan.outside:
+                        del values[source]
         size = sum(t.nbytes for t in values.values() if torch.is_tensor(t))
         if size < self.room:
             self.room -= size

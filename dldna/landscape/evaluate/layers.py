@@ -63,6 +63,7 @@ class Layer:
         self.kept: dict[int, list[Tensor]] = {}
         self.pixels = 0  # of its flattened input, if channels come last
         self._constant: bool | None = None
+        self._scale: Tensor | None = None
 
     def terms(self, way, name: str, owner: str) -> list[Tensor] | None:
         """A parameter's terms: at the origin, then along each direction."""
@@ -136,12 +137,28 @@ class Layer:
         form = self.form(x)
         if form not in self.weights:
             terms = self.terms(way, "weight", self.node.target)
-            scale = None
-            if self.constant(way):
-                scale = self.scale(way, lambda t: t[0])
+            scale = self.fixed_scale(way)
             self.weights[form] = [self._laid(w, form, x, scale) for w in terms]
-            self.fixed_scale = scale
         return self.weights[form]
+
+    def fixed_scale(self, way) -> Tensor | None:
+        """The batch norm's factor where it stays the same, or None."""
+        if self.constant(way) and self._scale is None:
+            self._scale = self.scale(way, lambda t: t[0])
+        return self._scale
+
+    def weight(self, way, x: Tensor, value) -> Tensor:
+        """The weight at a point, but for a norm's factor that moves.
+
+        Of a large network each is laid out anew at each point, if that
+        makes it no smaller: all terms of all layers would be as large as
+        the network, several times.
+        """
+        form = self.form(x)
+        if not way.large or form.kind == "summed":
+            return value(self.prepared(way, x))
+        whole = value(self.terms(way, "weight", self.node.target))
+        return self._laid(whole, form, x, self.fixed_scale(way))
 
     def _laid(self, w: Tensor, form: Form, x: Tensor, scale) -> Tensor:
         if scale is not None:
@@ -180,8 +197,8 @@ class Layer:
                 return terms[0]
             return combined(terms, point.point)
 
-        weight = value(self.prepared(way, x))
-        scale = self.fixed_scale
+        weight = self.weight(way, x, value)
+        scale = self.fixed_scale(way)
         if self.norm is not None and scale is None:
             scale = self.scale(way, value)
             rows = scale.repeat(len(weight) // len(scale))
@@ -244,8 +261,10 @@ class Layer:
         """
         if b in self.kept:
             return self.kept[b]
-        weights = self.prepared(way, x)
-        made = []
+        weights, made = self.prepared(way, x), []
+        if len(weights) == 1:  # its bias moves alone
+            none = torch.zeros_like(weights[0])
+            weights = weights + [none] * len(way.subspace.directions)
         for k, weight in enumerate(weights):
             bias = self._bias_term(way, k)
             if way.half:
@@ -274,6 +293,7 @@ class Layer:
         if self.norm is None:
             return None if own is None else term(own)
         mean = term(self.terms(way, "running_mean", self.norm_name))
-        bias = (-mean if own is None else term(own) - mean) * self.fixed_scale
+        bias = -mean if own is None else term(own) - mean
+        bias = bias * self.fixed_scale(way)
         shift = self.terms(way, "bias", self.norm_name)
         return bias if shift is None else bias + term(shift)

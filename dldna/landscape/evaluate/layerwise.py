@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from dldna import params
 from dldna.landscape.evaluate import graph as gr
 from dldna.landscape.evaluate.analysis import Plan, has_tensors
 from dldna.landscape.evaluate.attention import encode
@@ -37,6 +36,22 @@ class Point:
     bases: dict[tuple[int, fx.Node], Tensor]
     formed: dict[Any, Any] = field(default_factory=dict)
     done: set[fx.Node] = field(default_factory=set)  # pools already taken
+
+    @classmethod
+    def at_origin(cls, way: Any) -> "Point":
+        """The point that all else is measured from."""
+        still = [0.0] * len(way.subspace.directions)
+        return cls(way, way.plan, still, Row((), still, 0, []), 0.0, {})
+
+    def fixed(self, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
+        """The value of a node that no point changes."""
+        if node.op == "get_attr":
+            return self._attribute(node)
+        if node.op == "call_module":
+            module = self.plan.graph.modules[node.target]
+            if has_tensors(module):
+                return self._module(node, module, values)
+        return self.way.call(node, values)
 
     def tensor(self, name: str) -> Tensor:
         """A parameter or buffer at this point."""
@@ -190,12 +205,7 @@ class Point:
 
         if node in self.plan.encoders and args[0].ndim == 3:
             return encode(module, args[0], at)
-        state = {}
-        for name, _ in module.named_parameters():
-            state[name] = at(name)
-        for name, _ in module.named_buffers():
-            state[name] = at(name).clone()
-        return params.call(module, state, args, kwargs)
+        return self.plan.graph.run(node, self.tensor, args, kwargs)
 
 
 def _turned(x: Tensor) -> int:

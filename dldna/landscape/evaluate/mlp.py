@@ -122,6 +122,11 @@ class Mlp:
         subspace = self.subspace
         return [subspace.origin[name], *[d[name] for d in subspace.directions]]
 
+    def at_origin(self, name: str) -> Tensor:
+        """A parameter or buffer that no point changes."""
+        given = self.subspace
+        return (given.origin if name in given.origin else given.buffers)[name]
+
     def _named(self, node: fx.Node) -> dict[str, str]:
         """Full names of a layer's tensors, for those it has."""
         if node.op != "call_module":

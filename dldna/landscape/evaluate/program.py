@@ -6,7 +6,6 @@ from typing import NamedTuple
 from torch import fx, nn
 
 from dldna.landscape.evaluate import graph as gr
-from dldna.landscape.evaluate.analysis import has_tensors
 from dldna.landscape.evaluate.graph import Graph, Unsupported
 
 
@@ -32,7 +31,7 @@ class Program:
         graph: of a subspace's model.
 
     Attributes:
-        fixed: nodes that do not depend on the parameters, in order.
+        fixed: nodes that do not depend on the point, in order.
         steps: all others, in order.
         folds: for a linear layer that has its input from a first layer
             through a ReLU and nothing else, that first layer.
@@ -83,11 +82,8 @@ class Program:
             raise Unsupported("there is no linear layer")
 
     def _is_fixed(self, node: fx.Node, done: set[fx.Node]) -> bool:
-        if not all(n in done for n in node.all_input_nodes):
-            return False
-        if node.op != "call_module":
-            return True
-        return not has_tensors(self.graph.modules[node.target])
+        before = all(n in done for n in node.all_input_nodes)
+        return before and self.graph.stands(node)
 
     def _kind(self, node: fx.Node, done: set[fx.Node]) -> str:
         graph = self.graph

@@ -41,8 +41,7 @@ def tile(way: Any, batch: Any) -> Tile:
         elif node.op == "call_method":
             values[node] = getattr(args[0], node.target)(*args[1:], **kwargs)
         else:
-            module = way.subspace.twin.get_submodule(node.target)
-            values[node] = module(*args, **kwargs)
+            values[node] = way.graph.run(node, way.at_origin, args, kwargs)
     points = [way.subspace.origin, *way.subspace.directions]
     first = {}
     for step in way.program.steps:

@@ -45,13 +45,14 @@ class Slow:
     def __init__(self, subspace: Subspace, exact: bool = False):
         self.subspace = subspace
         self.notes: dict[str, Any] = {}
+        self.origin = subspace.origin
         self.exact = exact and per_sample(subspace) is not None
 
     def __call__(self, coords: Tensor) -> Values:
         """Loss and metrics at (P, K) coordinates; each (P,) float64."""
         coords = self.subspace.check(coords)
         total = Total(self.subspace, len(coords))
-        with placed(self.subspace) as put:
+        with placed(self.subspace) as put, self.ready():
             kept = AllAttributes(self.subspace.model)
             for p, point in enumerate(coords.tolist()):
                 try:
@@ -60,9 +61,17 @@ class Slow:
                     kept.put_back()
         return total.means()
 
+    def ready(self) -> AbstractContextManager[None]:
+        """What holds while points are evaluated."""
+        return nullcontext()
+
+    def forward(self, i: int, batch: Any) -> Any:
+        """The model's output on batch i, at the point that is in place."""
+        return forward(self.subspace, batch)
+
     def _point(self, put: Put, total: Total, p: int, point: list[float]):
         subspace = self.subspace
-        put(subspace.origin, subspace.buffers_at(point), subspace.moves(point))
+        put(self.origin, subspace.buffers_at(point), subspace.moves(point))
         if subspace.statistics == "recalibrate":
             recalibrate(subspace, put)
         for i, batch in enumerate(subspace.batches):
@@ -70,7 +79,7 @@ class Slow:
                 i and subspace.statistics == "train"
             ):  # batch norm writes to these
                 put({}, subspace.buffers_at(point))
-            output = forward(subspace, batch)
+            output = self.forward(i, batch)
             if self.exact and output.device.type != "mps":
                 output = output.double()  # which Apple's GPUs have not
             total.add("loss", p, mean(subspace.loss(output, batch)), batch)

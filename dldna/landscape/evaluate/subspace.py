@@ -18,6 +18,7 @@ from dldna.objective import cast as cast_loss
 from dldna.params import Params, check_same, dtype_name
 
 DTYPES = ("float32", "float64", "bfloat16")
+LARGE = 2**25  # weights
 STATISTICS = ("eval", "interpolate", "recalibrate", "train")
 
 
@@ -276,6 +277,11 @@ def buffer_steps(start: nn.Module, end: nn.Module) -> dict[str, Tensor]:
     last = {k: v for k, v in end.named_buffers() if v.is_floating_point()}
     check_same(first, last)
     return {k: last[k].detach() - v.detach() for k, v in first.items()}
+
+
+def is_large(subspace: Subspace) -> bool:
+    """Whether there is no room for further copies of the weights."""
+    return sum(v.numel() for v in subspace.origin.values()) > LARGE
 
 
 def _twin(model: nn.Module, statistics: str) -> nn.Module:

@@ -13,6 +13,7 @@ import numpy as np
 
 from dldna import batches as batching
 from dldna import params
+from dldna.landscape.evaluate import Evaluator
 from dldna.landscape.scan.fingerprint import scan_identity
 from dldna.landscape.scan.grid import coarse_to_fine
 from dldna.landscape.scan.held import hold, stored_centre
@@ -148,6 +149,17 @@ class Scan:
             nowhere = {"loss": np.empty(len(self.coords))}
             self._load(store, self._cut(plan), nowhere)
         return seconds, int(self.done.sum())
+
+    def ready(self, store: Store | None) -> Evaluator:
+        """What evaluates points that are asked for one by one.
+
+        Folder and values are checked as for :meth:`all`.
+
+        Args:
+            store: the folder, or None.
+        """
+        self._settle(store, None)
+        return self.evaluator
 
     # What will be done
 

@@ -131,6 +131,10 @@ class Store:
             )
             return None
 
+    def has(self, number: int) -> bool:
+        """Whether a tile was finished."""
+        return self._tile(number).exists()
+
     def tiles(self) -> Iterator[int]:
         """Numbers of the finished tiles, in order."""
         for path in sorted((self.folder / "tiles").glob("*.npz")):

@@ -174,7 +174,7 @@ def _check_within(direction: Direction, given: Given) -> None:
 
 def _check_finite(direction: Direction) -> None:
     for name, tensor in direction.vector.items():
-        if not bool(torch.isfinite(tensor).all()):
+        if not params.finite(tensor):
             raise ValueError(
                 f"the direction holds NaN or infinity in {name!r} "
                 f"({direction.done})"

@@ -26,9 +26,10 @@ from dldna import params
 from dldna.checks import whole
 from dldna.landscape.space.names import match
 from dldna.landscape.space.normalise import (
-    entry_normalise,
-    filter_normalise,
-    layer_normalise,
+    by_entry,
+    by_filter,
+    by_tensor,
+    scale_drawn,
 )
 from dldna.landscape.space.plane import Direction, Plane
 from dldna.landscape.space.points import from_flat, point_of
@@ -108,17 +109,17 @@ class Given:
 
 def random_filter(given: Given, k: int) -> list[Direction]:
     """Gaussian directions, filter-normalised (Li et al. 2018)."""
-    return _random(given, k, filter_normalise, "filter-normalised")
+    return _random(given, k, by_filter, "filter-normalised")
 
 
 def random_layer(given: Given, k: int) -> list[Direction]:
     """Gaussian directions, each layer scaled to the weight's length."""
-    return _random(given, k, layer_normalise, "layer-normalised")
+    return _random(given, k, by_tensor, "layer-normalised")
 
 
 def random_entry(given: Given, k: int) -> list[Direction]:
     """Gaussian directions, each entry times the size of the weight."""
-    return _random(given, k, entry_normalise, "entry-normalised")
+    return _random(given, k, by_entry, "entry-normalised")
 
 
 def random_raw(given: Given, k: int) -> list[Direction]:
@@ -140,7 +141,7 @@ _VECTORS_SAID = {
 }
 
 
-def _random(given, k, scale, word):
+def _random(given, k, rule, word):
     origin = given.origin
     found = []
     for _ in range(k):
@@ -148,7 +149,7 @@ def _random(given, k, scale, word):
         for name, weight in origin.items():  # there may be no room for two
             own = {name: weight}
             raw = params.randn_like(own, given.generator)
-            drawn |= scale(raw, own, given.vectors)
+            drawn |= scale_drawn(raw, own, given.vectors, rule)
         found.append(
             Direction(
                 given.within(drawn),

@@ -1,6 +1,6 @@
 """Scales of a random direction: what "1.0" means along an axis."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from dldna.params import Params
 
 VECTORS = ("zero", "copy", "normalise")
 TINY = 1e-10  # as in the authors' code
+Rule = Callable[[Tensor, Tensor], Tensor]  # direction, weight -> factor
 
 
 def filter_normalise(
@@ -63,7 +64,7 @@ def filter_normalise(
         Li, Xu, Taylor, Studer, Goldstein, "Visualizing the Loss Landscape
         of Neural Nets", NeurIPS 2018, arXiv 1712.09913.
     """
-    return _scaled(direction, weights, vectors, _by_filter)
+    return _scaled(direction, weights, vectors, by_filter)
 
 
 def layer_normalise(
@@ -105,7 +106,7 @@ def layer_normalise(
         of Neural Nets", NeurIPS 2018, arXiv 1712.09913. Their code has
         this scale (``norm='layer'``) beside that of filters.
     """
-    return _scaled(direction, weights, vectors, _by_tensor)
+    return _scaled(direction, weights, vectors, by_tensor)
 
 
 def entry_normalise(
@@ -148,10 +149,27 @@ def entry_normalise(
         Kwon, Kim, Park, Choi, "ASAM: Adaptive Sharpness-Aware
         Minimization", ICML 2021, arXiv 2102.11600.
     """
-    return _scaled(direction, weights, vectors, lambda d, w: d * w.abs())
+    return _scaled(direction, weights, vectors, by_entry)
 
 
-def _scaled(direction, weights, vectors, rule):
+def scale_drawn(
+    direction: Params, weights: Mapping[str, Tensor], vectors: str, rule: Rule
+) -> Params:
+    """Scale a direction that nobody else holds, in its own memory.
+
+    Freed pieces between those that stay would be lost to a large network:
+    not every allocator gives them out again.
+
+    Args:
+        direction: fresh tensors; they are written over.
+        weights: the point it starts from.
+        vectors: "zero", "copy" or "normalise".
+        rule: the factor of each tensor.
+    """
+    return _scaled(direction, weights, vectors, rule, fresh=True)
+
+
+def _scaled(direction, weights, vectors, rule, fresh=False):
     params.check_same(direction, weights)
     choice("treatment of vectors", vectors, VECTORS)
     out = {}
@@ -162,17 +180,25 @@ def _scaled(direction, weights, vectors, rule):
         elif w.ndim < 2 and vectors == "copy":
             out[name] = w.detach().clone()
         else:
-            out[name] = rule(d, w)
+            factor = rule(d, w)
+            out[name] = d.mul_(factor) if fresh else d * factor
     return out
 
 
-def _by_filter(d: Tensor, w: Tensor) -> Tensor:
+def by_filter(d: Tensor, w: Tensor) -> Tensor:
+    """What gives each filter the length of the weight's."""
     axes = tuple(range(1, w.ndim))
-    return d * (_length(w, axes) / (_length(d, axes) + TINY))
+    return _length(w, axes) / (_length(d, axes) + TINY)
 
 
-def _by_tensor(d: Tensor, w: Tensor) -> Tensor:
-    return d * (_length(w, ()) / (_length(d, ()) + TINY))
+def by_tensor(d: Tensor, w: Tensor) -> Tensor:
+    """What gives the whole tensor the length of the weight."""
+    return _length(w, ()) / (_length(d, ()) + TINY)
+
+
+def by_entry(d: Tensor, w: Tensor) -> Tensor:
+    """The size of the weight at each entry."""
+    return w.abs()
 
 
 def _length(tensor: Tensor, axes: tuple[int, ...]) -> Tensor:

@@ -1,0 +1,253 @@
+"""One plane through one network, evaluated where somebody looks."""
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from dldna import batches as batching
+from dldna.checks import choice
+from dldna.explorer.addresses import SIDE, STRIDE, Address
+from dldna.guard import untouched
+from dldna.landscape import NoSecondDerivative
+from dldna.landscape.curvature.extremes import extremes
+from dldna.landscape.curvature.moving import MovingHessian
+from dldna.landscape.evaluate import METRICS, Subspace
+from dldna.landscape.planned import planned
+from dldna.landscape.scan.store import Store
+from dldna.landscape.space.plane import gram_matrix
+from dldna.objective import Objective
+
+KEPT = 4096  # tiles in memory
+SHAPES = ((SIDE, SIDE), (SIDE // STRIDE, SIDE // STRIDE))
+TOLERANCE = 1e-2  # of the eigenvalues of a probe
+PRODUCTS = 60
+STATISTICS = ("eval", "train", "recalibrate")
+
+
+class PlaneMap:
+    r"""The loss :math:`L(w + \alpha d_1 + \beta d_2)`, tile by tile.
+
+    What is evaluated, and how, is what :func:`dldna.landscape.surface` does:
+    the same checks, directions and ways, the centre and a point far off held
+    to the weights truly written.
+
+    Args:
+        f: model, loss and data; the model is at the centre.
+        directions: as :func:`dldna.landscape.surface` takes them.
+        extent: half width of the map as it opens.
+        seed: of random directions.
+        statistics: what batch normalisation uses: "eval", "train" or
+            "recalibrate".
+        out: folder for finished tiles, or None.
+        trajectory: of a run, for ``directions="pca"``, and to be drawn.
+        others: models or checkpoints, for ``directions="checkpoints"``.
+
+    Attributes:
+        plane: origin and directions.
+        centre: the directly evaluated loss at (0, 0).
+        way: how points are evaluated.
+
+    Raises:
+        ValueError: what was given does not fit; the message says how.
+    """
+
+    def __init__(
+        self,
+        f: Objective,
+        directions: Any = "random",
+        extent: float = 1.0,
+        seed: int = 0,
+        statistics: str = "eval",
+        out: Path | None = None,
+        trajectory: Any = None,
+        others: Any = (),
+    ):
+        self.f, self.extent, self.seed = f, extent, seed
+        self.statistics = choice("statistics", statistics, STATISTICS)
+        self.model: nn.Module = f.model
+        self.store = None if out is None else Store(out, "a map")
+        self._tiles: dict[Address, np.ndarray] = {}
+        self._moving: MovingHessian | None = None
+        whole = (-extent, extent * (1 - 2 / SIDE))
+        with untouched(f.model) as [kept]:
+            self.chosen, self.plane, self.shadow, self.run = planned(
+                f.model, f.loss_fn, f.held, directions, whole, SIDE, None,
+                out, seed, (), statistics, "auto", f.asked.get("dtype"), None,
+                None, False, "zero", trajectory, others, 2,
+                f.asked.get("params"), time.perf_counter(), kept,
+            )  # fmt: skip
+            self.run.what = "map"
+            self.evaluator = self.run.ready(self.store)
+        self.centre, self.way = self.run.centre, self.run.way
+        self.gram = gram_matrix(self.plane.vectors).numpy()
+
+    def losses(self, coords: np.ndarray) -> np.ndarray:
+        """Losses at any points.
+
+        Args:
+            coords: (P, 2).
+
+        Returns:
+            (P,) float64; NaN and inf are kept.
+        """
+        points = torch.from_numpy(np.ascontiguousarray(coords, np.float64))
+        with untouched(self.model):
+            return self.evaluator(points)["loss"]
+
+    def tile(self, at: Address, coarse: bool = False) -> np.ndarray:
+        """Losses on a tile: from memory, from the folder, or evaluated.
+
+        Args:
+            at: which.
+            coarse: only every fourth point along each side.
+
+        Returns:
+            (32, 32), or (8, 8); row i belongs to the first direction.
+        """
+        found = self._known(at)
+        if found is not None and len(found) == SIDE:
+            return found[::STRIDE, ::STRIDE] if coarse else found
+        if found is not None and coarse:
+            return found
+        made, rest = np.empty((SIDE, SIDE)), np.ones((SIDE, SIDE), bool)
+        above = self._known(at.above)
+        if above is not None and len(above) == SIDE:
+            made[::2, ::2] = above[at.quarter]
+            rest[::2, ::2] = False
+        if found is not None:
+            made[::STRIDE, ::STRIDE] = found
+            rest[::STRIDE, ::STRIDE] = False
+        step = STRIDE if coarse else 1
+        made, rest = made[::step, ::step], rest[::step, ::step]
+        if rest.any():
+            axes = [axis[::step] for axis in at.axes(self.extent)]
+            coords = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
+            made[rest] = self.losses(coords[rest])
+        self._keep(at, made)
+        return made
+
+    def _known(self, at: Address) -> np.ndarray | None:
+        stored = self.store is not None and self.store.has(at.number)
+        if at not in self._tiles and stored:
+            got = (self.store.get(at.number) or {}).get("loss")
+            if got is not None and got.shape in SHAPES:
+                self._tiles[at] = got
+        return self._tiles.get(at)
+
+    def _keep(self, at: Address, losses: np.ndarray) -> None:
+        while len(self._tiles) >= KEPT:
+            del self._tiles[next(iter(self._tiles))]
+        self._tiles[at] = losses = np.ascontiguousarray(losses)
+        if self.store is not None:
+            self.store.put(at.number, {"loss": losses})
+
+    def cut(self, start: Any, end: Any, points: int) -> dict[str, Any]:
+        """Losses along a straight line of the plane.
+
+        Args:
+            start: (2,) where it begins.
+            end: (2,) where it ends.
+            points: how many, evenly spaced, both ends among them.
+
+        Returns:
+            "distances" in parameter space from ``start``, and "losses".
+        """
+        t = np.linspace(0, 1, points)[:, None]
+        start, end = np.asarray(start, float), np.asarray(end, float)
+        losses = self.losses((1 - t) * start + t * end)
+        length = self.distance(*(end - start))
+        return {"distances": length * t[:, 0], "losses": losses}
+
+    def distance(self, a: float, b: float) -> float:
+        """Length of a step of the plane, in parameter space."""
+        step = np.array([a, b])
+        return math.sqrt(max(0.0, step @ self.gram @ step))
+
+    @property
+    def moving(self) -> MovingHessian:
+        """Loss, gradient and curvature at any point, made when asked for."""
+        if self._moving is None:
+            job = self.run.job
+            options = {k: v for k, v in job.options.items() if k != "way"}
+            given = (job.model, job.loss_fn, job.held, job.origin)
+            subspace = Subspace.of(*given, job.directions, **options)
+            more = {"params": self.f.asked.get("params"), "way": "reverse"}
+            try:
+                self._moving = MovingHessian(subspace, **more)
+            except NoSecondDerivative:
+                more["way"] = "difference"
+                self._moving = MovingHessian(subspace, **more)
+        return self._moving
+
+    def probe(self, a: float, b: float) -> dict[str, Any]:
+        r"""What lies at a point.
+
+        Args:
+            a: coordinate along the first direction.
+            b: along the second.
+
+        Returns:
+            "loss"; "gradient", the norm of its gradient; "distance" from
+            the centre in parameter space; "accuracy" and
+            "accuracy_error", its sampling error :math:`\sqrt{p(1-p)/n}`, or
+            None where the targets are no classes; "samples", their number.
+        """
+        with untouched(self.model):
+            here = self.moving
+            here.move([a, b])
+            right = self._accuracy(here)
+            found = {
+                "loss": here.loss(),
+                "gradient": float(here.gradient().double().norm()),
+            }
+        n, error = self.run.samples, None
+        if right is not None:
+            error = math.sqrt(max(0.0, right * (1 - right)) / n)
+        more = {"accuracy": right, "accuracy_error": error, "samples": n}
+        return found | more | {"distance": self.distance(a, b)}
+
+    def curvature(self, a: float, b: float) -> dict[str, Any]:
+        """The Hessian's ends at a point.
+
+        Args:
+            a: coordinate along the first direction.
+            b: along the second.
+
+        Returns:
+            "largest" and "smallest" eigenvalue, the length of each one's
+            "residuals", and the number of "products".
+        """
+        draw = torch.Generator().manual_seed(0)
+        with untouched(self.model):
+            here = self.moving
+            here.move([a, b])
+            start = torch.randn(1, here.n, generator=draw).to(**here.cast)
+            ends = extremes(
+                here.__matmul__, start, TOLERANCE, least=4,
+                max_products=PRODUCTS, generator=draw,
+            )  # fmt: skip
+        low, high = ends.values.tolist()
+        return {
+            "largest": high,
+            "smallest": low,
+            "residuals": ends.residuals.tolist()[::-1],
+            "products": ends.products,
+        }
+
+    def _accuracy(self, here: MovingHessian) -> float | None:
+        """Share of right answers, where the targets are classes."""
+        right = samples = 0.0
+        with here.placed(), torch.no_grad():
+            for batch in here.batches:
+                try:
+                    share = METRICS["accuracy"](here.output(batch), batch)
+                except (ValueError, TypeError, RuntimeError, IndexError):
+                    return None
+                right += batching.size(batch) * float(share)
+                samples += batching.size(batch)
+        return right / samples

@@ -1,0 +1,79 @@
+"""The explorer as a document, and as a module for notebooks."""
+
+import html
+from collections.abc import Mapping
+from typing import Any
+
+from dldna.export.html import in_script, read
+from dldna.pages.widget import filled
+
+SCRIPTS = (
+    "page.js",
+    "explorer_rules.js",
+    "explorer_draw.js",
+    "explorer_controls.js",
+    "explorer.js",
+    "explorer_asks.js",
+)
+START = """
+const root = document.getElementById("EX_ID");
+const data = JSON.parse(root.querySelector("script[type]").textContent);
+dldnaExplore(root, dldnaExplorerAsks.%s, data.about, true, "");
+"""
+MODULE = """
+%s
+export default { render({ model, el }) {
+  el.innerHTML = model.get("html");
+  return dldnaExplore(el.firstElementChild, dldnaExplorerAsks.kernel(model),
+    model.get("about"), false, model.get("view"));
+} };
+"""
+
+
+def explorer_document(
+    data: Mapping[str, Any], *, served: bool = False, title: str = ""
+) -> str:
+    """The explorer as one HTML document.
+
+    Args:
+        data: ``about``; and, where it is not served, ``planes`` and
+            ``tiles``, which are written into it.
+        served: whether a server answers what the page asks.
+        title: of the page.
+
+    Returns:
+        The document's text. It loads nothing; it connects to nothing but,
+        if it is served, to where it came from.
+
+    Example:
+        >>> text = explorer_document({"about": {}}, title="<b>")
+        >>> "&lt;b&gt;" in text, "connect-src 'none'" in text
+        (True, True)
+    """
+    start = START % ("server()" if served else "file(data)")
+    parts = {
+        "TITLE": html.escape(title),
+        "CONNECT": "'self'" if served else "'none'",
+        "STYLE": read("viewer.css"),
+        "WIDGET": _widget(data, f"(function () {{\n{_scripts()}{start}}})();"),
+    }
+    pieces = read("explorer_document.html").split("@@")
+    return "".join(parts[p] if i % 2 else p for i, p in enumerate(pieces))
+
+
+def explorer_module() -> tuple[str, str]:
+    """The explorer for a notebook: an ECMAScript module, and its HTML."""
+    return MODULE % _scripts(), _widget({}, "")
+
+
+def _scripts() -> str:
+    return "\n".join(map(read, SCRIPTS))
+
+
+def _widget(data: Mapping[str, Any], script: str) -> str:
+    fields = {
+        "STYLE": read("widget.css") + read("explorer.css"),
+        "SCRIPT": script,
+        "DATA": in_script(data),
+    }
+    return filled("explorer.html", "EX", fields)

@@ -1,0 +1,207 @@
+// What the explorer computes: tiles, values between them, scales, links.
+const dldnaExplorer = (function () {
+  "use strict";
+  const SIDE = 32, WIDEST = 400;
+
+  // Numbers as they travel: float32, little-endian, in base64.
+  function unpacked(text) {
+    const raw = atob(text), bytes = new Uint8Array(raw.length);
+    for (let k = 0; k < raw.length; k++) bytes[k] = raw.charCodeAt(k);
+    return new Float32Array(bytes.buffer);
+  }
+
+  // The coarsest level whose tiles are no wider than so many pixels.
+  function levelFor(view, pixels, extent, low, high) {
+    const level = Math.ceil(Math.log2(
+      pixels * 2 * extent / (view.span * WIDEST)) - 1e-9);
+    return Math.min(high, Math.max(low, level));
+  }
+
+  // The first and last tile of a level that a window touches, both ways.
+  function tilesIn(view, level, extent) {
+    const width = 2 * extent / 2 ** level, half = view.span / 2;
+    const reach = v => [Math.floor((v - half + extent) / width),
+      Math.ceil((v + half + extent) / width - 1e-9) - 1];
+    const [i0, i1] = reach(view.x), [j0, j1] = reach(view.y);
+    return { i0, i1: Math.max(i0, i1), j0, j1: Math.max(j0, j1), width };
+  }
+
+  // Tiles still to be asked for: all coarse ones first, the middle first.
+  function wanted(view, level, extent, stride) {
+    const box = tilesIn(view, level, extent), found = [];
+    for (let i = box.i0; i <= box.i1; i++) {
+      for (let j = box.j0; j <= box.j1; j++) {
+        const have = stride(level, i, j);
+        if (have === 1) continue;
+        const x = (i + 0.5) * box.width - extent - view.x;
+        const y = (j + 0.5) * box.width - extent - view.y;
+        found.push({ level, i, j, coarse: have ? 0 : 1, far: x * x + y * y });
+      }
+    }
+    return found.sort((a, b) => b.coarse - a.coarse || a.far - b.far);
+  }
+
+  // The tiles of one plane. A tile's numbers: row i along the first
+  // direction; a coarse one has every fourth point.
+  function tileStore() {
+    const tiles = new Map();
+    const key = (level, i, j) => level + "/" + i + "/" + j;
+    const get = (level, i, j) => tiles.get(key(level, i, j));
+    return {
+      size: () => tiles.size,
+      stride(level, i, j) {
+        const tile = get(level, i, j);
+        return tile ? tile.stride : 0;
+      },
+      put(level, i, j, stride, z) {
+        tiles.set(key(level, i, j), { stride, z });
+      },
+      // The value at a point of a level's lattice; undefined: not known.
+      at(level, p, q) {
+        const i = Math.floor(p / SIDE), j = Math.floor(q / SIDE);
+        const tile = get(level, i, j);
+        if (!tile) return undefined;
+        const s = tile.stride, n = SIDE / s;
+        const r = (p - SIDE * i) / s, c = (q - SIDE * j) / s;
+        if (!Number.isInteger(r) || !Number.isInteger(c)) return undefined;
+        return tile.z[r * n + c];
+      },
+    };
+  }
+
+  // Between the four points around, on a lattice of a stride; points that
+  // are not known are left out; undefined where most are.
+  function bilinear(store, level, p, q, stride) {
+    const p0 = Math.floor(p / stride) * stride;
+    const q0 = Math.floor(q / stride) * stride;
+    const s = (p - p0) / stride, t = (q - q0) / stride;
+    let sum = 0, weight = 0;
+    for (const [dp, dq] of [[0, 0], [1, 0], [0, 1], [1, 1]]) {
+      const w = (dp ? s : 1 - s) * (dq ? t : 1 - t);
+      if (w === 0) continue;
+      const v = store.at(level, p0 + dp * stride, q0 + dq * stride);
+      if (v === undefined) continue;
+      sum += w * v;
+      weight += w;
+    }
+    return weight > 0.2 ? sum / weight : undefined;
+  }
+
+  // The finest value that is known at a place of a level's lattice.
+  function sample(store, level, p, q, lowest) {
+    for (let l = level; l >= lowest; l--, p /= 2, q /= 2) {
+      for (const stride of [1, 4]) {
+        const v = bilinear(store, l, p, q, stride);
+        if (v !== undefined) return v;
+      }
+    }
+    return undefined;
+  }
+
+  // A place of the plane on a level's lattice.
+  function lattice(a, level, extent) {
+    return (a / extent + 1) * (SIDE / 2) * 2 ** level;
+  }
+
+  function valueAt(store, level, a, b, extent, lowest) {
+    return sample(store, level, lattice(a, level, extent),
+      lattice(b, level, extent), lowest);
+  }
+
+  // All points of a window as one picture: rows along the second direction,
+  // from below. NaN where nothing is known, and where the loss is none. The
+  // last row and column are of the next tiles, or as those before them.
+  function mosaic(store, view, level, extent, lowest) {
+    const box = tilesIn(view, level, extent);
+    const w = SIDE * (box.i1 - box.i0 + 1) + 1;
+    const h = SIDE * (box.j1 - box.j0 + 1) + 1;
+    const rows = [];
+    let known = 0;
+    for (let r = 0; r < h; r++) {
+      const row = new Float64Array(w);
+      for (let c = 0; c < w; c++) {
+        const p = SIDE * box.i0 + c, q = SIDE * box.j0 + r;
+        let v = store.at(level, p, q);
+        if (v === undefined) v = sample(store, level, p, q, lowest);
+        if (v === undefined && c === w - 1) v = row[c - 1];
+        if (v === undefined && r === h - 1) v = rows[r - 1][c];
+        if (v === undefined) v = NaN;
+        else known++;
+        row[c] = Number.isFinite(v) ? v : NaN;
+      }
+      rows.push(row);
+    }
+    const step = box.width / SIDE;
+    return { rows, w, h, known, step, a0: box.i0 * box.width - extent,
+      b0: box.j0 * box.width - extent };
+  }
+
+  // Losses as heights from 0 to 1, and in words how.
+  function scaleOf(values, kind, say) {
+    const flat = Float64Array.from(values).filter(Number.isFinite).sort();
+    let low = flat.length ? flat[0] : 0;
+    let high = flat.length ? flat[flat.length - 1] : 1;
+    let log = false, words = "Linear";
+    if (kind === "log") {
+      const above = flat.filter(v => v > 0);
+      if (above.length) {
+        low = above[0];
+        log = true;
+        words = "Log scale";
+      } else words = "Linear (no loss is above 0, so no logarithm)";
+    } else if (kind === "clip") {
+      const cut = flat[Math.floor(0.9 * (flat.length - 1))];
+      if (cut > low) high = cut;
+      words = "Clipped: a tenth of the points lie above";
+    }
+    if (!(high > low)) high = low + 1e-9 * Math.max(Math.abs(low), 1);
+    const span = log ? Math.log(high / low) : high - low;
+    const height = v => Math.min(1, Math.max(0,
+      (log ? Math.log(Math.max(v, low) / low) : v - low) / span));
+    const at = t => (log ? low * Math.exp(t * span) : low + t * span);
+    return { low, high, log, height, at,
+      words: words + ", " + say(low) + " to " + say(high) };
+  }
+
+  // A wide range asks for logarithms, as elsewhere in the package.
+  function usualScale(values) {
+    const flat = Float64Array.from(values).filter(Number.isFinite);
+    const low = flat.reduce((s, v) => Math.min(s, v), Infinity);
+    const high = flat.reduce((s, v) => Math.max(s, v), -Infinity);
+    return low > 0 && high / low > 20 ? "log" : "linear";
+  }
+
+  const NUMBERS = { x: [-1e9, 1e9], y: [-1e9, 1e9], span: [1e-12, 1e9],
+    seed: [0, 2 ** 31 - 1] };
+
+  // A view in an address, and back; what makes no sense there is left out.
+  function toLink(view) {
+    return "#" + Object.entries(view).map(([k, v]) =>
+      k + "=" + encodeURIComponent(typeof v === "number"
+        ? String(Number(v.toPrecision(12))) : v)).join("&");
+  }
+  function fromLink(text, choices) {
+    const found = {};
+    for (const part of text.replace(/^#/, "").split("&")) {
+      const at = part.indexOf("=");
+      if (at < 0) continue;
+      const name = part.slice(0, at);
+      let word = "";
+      try {
+        word = decodeURIComponent(part.slice(at + 1));
+      } catch {
+        continue;
+      }
+      if (Object.hasOwn(NUMBERS, name)) {
+        const v = Number(word), [low, high] = NUMBERS[name];
+        const whole = name !== "seed" || Number.isInteger(v);
+        if (word && v >= low && v <= high && whole) found[name] = v;
+      } else if (Object.hasOwn(choices, name)
+          && choices[name].includes(word)) found[name] = word;
+    }
+    return found;
+  }
+
+  return { SIDE, fromLink, lattice, levelFor, mosaic, sample, scaleOf,
+    tileStore, tilesIn, toLink, unpacked, usualScale, valueAt, wanted };
+})();

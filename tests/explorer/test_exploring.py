@@ -1,0 +1,75 @@
+"""One call for a notebook and for a file; what is missing says its extra."""
+
+import json
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+import dldna
+from dldna.explorer import Explorer, explore
+from dldna.explorer.offline import write_map
+from dldna.explorer.served import application
+from dldna.objective import Objective
+
+X = torch.eye(3)
+CALL = nn.Linear(3, 1), nn.MSELoss(), (X, X[:, :1])
+
+
+def test_a_widget_answers_what_its_page_asks(monkeypatch):
+    made, sent = dldna.explore(*CALL, view="#span=0.5"), []
+    monkeypatch.setattr(made, "send", sent.append)
+    made._handle_custom_msg({"id": 3, "message": {"ask": "about"}}, [])
+    made._handle_custom_msg({"id": 4, "message": {"ask": "quit"}}, [])
+    for bad in (None, {}, {"id": "x"}, {"id": True}, []):
+        made._handle_custom_msg(bad, [])
+    assert [s["id"] for s in sent] == [3, 4]
+    assert sent[0]["answer"]["model"] == "Linear"
+    assert set(sent[1]["answer"]) == {"error"}
+    assert made.view == "#span=0.5"
+    json.dumps(sent, allow_nan=False)
+
+
+def test_a_file_holds_the_tiles_to_its_depth(tmp_path):
+    path = explore(*CALL, export=tmp_path / "map.html", depth=2)
+    text = path.read_text()
+    data = json.loads(
+        text.partition('"application/json">')[2].partition("</script>")[0]
+    )
+    assert len(data["tiles"][0]) == 1 + 4 + 16
+    assert data["about"]["live"] is False
+    assert "http:" not in text
+    assert "https:" not in text
+    with pytest.raises(ValueError, match="from 0 to 6"):
+        write_map(Explorer(*CALL), tmp_path / "deep.html", depth=7)
+
+
+def test_an_objective_stands_for_model_loss_and_data():
+    f = Objective(*CALL, names="weight")
+    one = Explorer(f).map().probe(0.5, 0.5)
+    other = Explorer(*CALL, params="weight").map().probe(0.5, 0.5)
+    assert one == pytest.approx(other)
+    with pytest.raises(TypeError, match="give them where"):
+        Explorer(f, params="bias")
+    with pytest.raises(TypeError, match="data are missing"):
+        Explorer(CALL[0], CALL[1])
+
+
+@pytest.mark.parametrize("module", ["anywidget", "starlette", "uvicorn"])
+def test_what_is_missing_names_its_extra(module, monkeypatch):
+    here = Explorer(*CALL)
+    for name in [m for m in sys.modules if m.split(".")[0] == module]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    if module == "starlette":
+        monkeypatch.setitem(sys.modules, "starlette.applications", None)
+    calls = {
+        "anywidget": lambda: explore(*CALL),
+        "starlette": lambda: application(here, "secret", 1),
+        "uvicorn": lambda: __import__(
+            "dldna.explorer.served", fromlist=["serve"]
+        ).serve(here, browser=False),
+    }
+    with pytest.raises(ImportError, match=r"dldna\[explore\]"):
+        calls[module]()

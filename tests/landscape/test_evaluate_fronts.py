@@ -1,0 +1,121 @@
+"""Networks of which a part stands still: it is computed once, and rightly."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from dldna import params
+from dldna.landscape.evaluate import choose
+from tests.landscape.test_evaluate_paths import Residual, grid, relative
+
+CALLS = []
+
+
+class Noted(nn.Linear):
+    def forward(self, x):
+        CALLS.append(len(x))
+        return super().forward(x)
+
+
+class Untraced(nn.Module):
+    """A forward that branches on values, and writes in place."""
+
+    def __init__(self):
+        super().__init__()
+        self.front = nn.Sequential(Noted(6, 8), nn.ReLU(inplace=True))
+        self.middle = nn.ModuleList([nn.Linear(8, 8), nn.BatchNorm1d(8)])
+        self.side = nn.Linear(8, 8)
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, x):
+        x = self.front(x)
+        if x.abs().max() < 0:
+            return x
+        for layer in self.middle:
+            x = x + layer(x)
+        y = self.head[0](x) if isinstance(self.head, list) else self.side(x)
+        y += x
+        return self.head(F.gelu(y))
+
+
+def setting(model, shape, names, dtype=torch.float64):
+    torch.manual_seed(3)
+    model = model.to(dtype).eval()
+    for module in model.modules():
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+            module.weight.data.uniform_(0.5, 2)
+    data = [
+        (torch.randn(n, *shape, dtype=dtype), torch.randint(4, (n,)))
+        for n in (9, 6)
+    ]
+    origin = {k: v + 0.05 for k, v in params.of(model).items()}
+    g = torch.Generator().manual_seed(0)
+    directions = []
+    for _ in range(2):
+        d = params.scale(params.randn_like(origin, g), 0.2)
+        moves = [k for k in d if k.startswith(names)]
+        assert moves
+        directions.append(
+            {k: v if k in moves else v * 0 for k, v in d.items()}
+        )
+    return model, F.cross_entropy, data, origin, directions
+
+
+@pytest.mark.parametrize(
+    "names",
+    ["head", "deep.1.conv2", "deep.1.bn1", "deep.1.bn2.bias", "stem", "bn."],
+)
+def test_a_traced_front_is_computed_once(names):
+    given = setting(Residual(), (3, 16, 16), (names,))
+    fast = choose(*given, way="layered")
+    slow = choose(*given, way="slow")
+    assert relative(fast(grid())["loss"], slow(grid())["loss"]) < 1e-12
+    layers = {n.target for n in fast.plan.fixed if n.op == "call_module"}
+    assert ("stem" in layers) == (names != "stem")
+    assert ("deep.0.conv1" in layers) == (names[:4] in ("deep", "head"))
+    kept = fast.shared[0]
+    assert len(kept) <= 6  # what the front is made of is forgotten
+
+
+@pytest.mark.parametrize("names", [("head",), ("middle.1", "head.bias")])
+def test_an_untraced_front_is_computed_once(names):
+    given = setting(Untraced(), (6,), names)
+    slow = choose(*given, way="slow")
+    true = slow(grid())["loss"]
+    before = params.copy(params.of(given[0]))
+    fast = choose(*given)
+    assert fast.name == "frozen"
+    CALLS.clear()
+    assert relative(fast(grid())["loss"], true) < 1e-12
+    assert CALLS == [9, 6]
+    assert params.norm(params.sub(before, params.of(given[0]))) == 0
+    assert "forward" not in vars(given[0].front)
+
+
+def test_where_all_moves_nothing_is_remembered():
+    given = setting(Untraced(), (6,), ("",))
+    assert choose(*given).name == "slow"
+    with pytest.raises(ValueError, match="all parameters move"):
+        choose(*given, way="frozen")
+
+
+def test_what_comes_after_is_not_remembered():
+    given = setting(Untraced(), (6,), ("front",))
+    found = choose(*given)
+    assert found.name == "slow"
+    assert "nothing stands still" in found.notes["passed over"]["frozen"]
+
+
+@pytest.mark.parametrize("names", [("4.weight",), ("2", "4"), ("0.bias",)])
+def test_a_perceptron_s_front_is_computed_once(names):
+    net = nn.Sequential(
+        nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 7), nn.ReLU(), nn.Linear(7, 4)
+    )
+    given = setting(net, (6,), names)
+    fast, slow = (choose(*given, way=way) for way in ("mlp", "slow"))
+    assert relative(fast(grid())["loss"], slow(grid())["loss"]) < 1e-12
+    layers = {s.node.target for s in fast.program.steps if s.kind == "first"}
+    assert layers == {names[0][0]}
