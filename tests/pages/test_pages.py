@@ -270,7 +270,8 @@ def test_folds_are_gathered_and_long_descriptions_wait(offline):
     silent = ".cell.tag_hide-input:not(:has(> .cell_output)):has(> details)"
     assert page.locator(f"{silent} + .cell.tag_hide-input").count() == 0
     more = page.locator(".dldna-more")
-    waiting, rule = more.count(), more.first.locator("xpath=ancestor::pre")
+    waiting = more.count()
+    rule = page.locator("pre:has(.dldna-more)").first.element_handle()
     assert waiting and "Args:" not in rule.inner_text()
     more.first.click()
     assert "Args:" in rule.inner_text()
