@@ -71,7 +71,11 @@
     });
     ["xaxis", "yaxis", "zaxis"].forEach(function (axis) {
       var title = scene[axis] && scene[axis].title;
-      if (title) title.font = { size: 11 };
+      if (!title) return;
+      title.font = { size: 11 };
+      // Which direction it is stands in the caption; here it would be cut off.
+      title.text = (title.text || "")
+        .replace(/^alpha .*/, "α").replace(/^beta .*/, "β");
     });
   }
 

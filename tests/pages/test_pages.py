@@ -264,6 +264,22 @@ def test_an_old_anchor_leads_to_where_its_text_stands(old, offline):
     page.close()
 
 
+def test_folds_are_gathered_and_long_descriptions_wait(offline):
+    page = offline.new_page()
+    page.goto((HTML / "notebooks" / "initialization.html").as_uri())
+    silent = ".cell.tag_hide-input:not(:has(> .cell_output)):has(> details)"
+    assert page.locator(f"{silent} + .cell.tag_hide-input").count() == 0
+    more = page.locator(".dldna-more")
+    waiting = more.count()
+    rule = page.locator("pre:has(.dldna-more)").first.element_handle()
+    assert waiting
+    assert "Args:" not in rule.inner_text()
+    more.first.click()
+    assert "Args:" in rule.inner_text()
+    assert more.count() == waiting - 1
+    page.close()
+
+
 def test_a_chapter_turns_into_slides(offline):
     chapters = [page for page in PAGES if page.startswith("notebooks/")]
     if not chapters:
