@@ -81,6 +81,11 @@ def table(found, two, seconds) -> str:
             f"| {name} | {products:.1f} | {products / each:.2f} | "
             f"{gap.mean():.1e} | {gap.max():.1e} | {took:.1f} |"
         )
+    lines += [
+        "",
+        "One cold search for both ends may stop early at eigenvectors of "
+        "others: few products, and a wrong ratio.",
+    ]
     return "\n".join(lines)
 
 
