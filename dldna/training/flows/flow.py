@@ -68,9 +68,10 @@ def central_flow(
     It fails where the oscillation is so large that the loss is no cubic
     along it, and it does not know the bursts of single runs, whose means
     it predicts. The first one is the largest: a run passes the edge with
-    next to no oscillation, and its sharpness rises on until that has grown. The sharpness is that of the run's averaged Hessian; the
-    mean over the run's own points is larger, since the largest eigenvalue
-    is convex: more so, the more directions are critical.
+    next to no oscillation, and its sharpness rises on until that has
+    grown. The sharpness is that of the run's averaged Hessian; the mean over
+    the run's own points is larger, since the largest eigenvalue is convex:
+    more so, the more directions are critical.
 
     Args:
         model: any ``nn.Module`` with smooth activations; it is not written
