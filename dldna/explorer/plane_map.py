@@ -21,6 +21,7 @@ from dldna.landscape.planned import planned
 from dldna.landscape.scan.store import Store
 from dldna.landscape.space.plane import gram_matrix
 from dldna.objective import Objective
+from dldna.params import exact
 
 KEPT = 4096  # tiles in memory
 SHAPES = ((SIDE, SIDE), (SIDE // STRIDE, SIDE // STRIDE))
@@ -206,7 +207,7 @@ class PlaneMap:
             right = self._accuracy(here)
             found = {
                 "loss": here.loss(),
-                "gradient": float(here.gradient().double().norm()),
+                "gradient": float(exact(here.gradient()).norm()),
             }
         n, error = self.run.samples, None
         if right is not None:
