@@ -27,7 +27,8 @@ QUIZZES = {
             ),
             Option(
                 "Training diverges",
-                "It diverges where the sharpness is far above 2 / rate.",
+                "The sharpness is now at half of the threshold: further "
+                "from diverging than before.",
             ),
         ),
     ),

@@ -37,7 +37,8 @@ QUIZZES = {
         (
             Option(
                 "A wall, as between networks from different seeds",
-                "They share a start that was far along; that decides.",
+                "Strangers begin apart; copies share a start, and a short "
+                "tuning does not leave its valley.",
             ),
             Option(
                 "Nothing: they end in the same weights",
@@ -46,7 +47,7 @@ QUIZZES = {
             ),
             Option(
                 "Level ground, although they lie apart",
-                "Tuning from one network stays in one valley.",
+                "So short a tuning stays in the valley of its start.",
                 right=True,
             ),
         ),
@@ -78,8 +79,9 @@ QUIZZES = {
         "follows?",
         (
             Option(
-                "The step is stable, for 500 is far from infinite",
-                "The bound at this rate is 380.",
+                "It is stable, for Adam adapts its step to the curvature",
+                "It divides by the size of gradients, and has a bound: 380 "
+                "at this rate.",
             ),
             Option(
                 "The run must diverge",
