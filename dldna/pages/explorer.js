@@ -65,17 +65,18 @@ function dldnaExplore(root, ask, about, link, opening) {
       for (;;) {
         const at = level();
         const todo = networks.flatMap(n => E.wanted(view, at, about.extent,
-          (l, i, j) => stores[n].stride(l, i, j)).map(t => ({ ...t, n })));
-        todo.sort((a, b) => b.coarse - a.coarse);
+          stores[n], planes[n].strides).map(t => ({ ...t, n })));
+        todo.sort((a, b) => b.stride - a.stride);
         const next = todo.find(t => about.live
           || !stores[t.n].missing.has([t.level, t.i, t.j].join()));
         if (!next || now !== era) break;
-        const { level: l, i, j, coarse, n } = next;
+        const { level: l, i, j, stride, first, n } = next;
         const found = await answered({ ask: "tile", ...plane(n), level: l, i,
-          j, coarse });
+          j, stride, first });
         if (now !== era) break;
         if (found.losses) {
-          stores[n].put(l, i, j, found.stride, E.unpacked(found.losses));
+          stores[n].put(l, i, j, found.stride, found.first,
+            E.unpacked(found.losses));
           stale = true;
           draw();
         } else stores[n].missing.add([l, i, j].join());
@@ -170,9 +171,9 @@ function dldnaExplore(root, ask, about, link, opening) {
       k.startsWith(at + ",")));
     $("state").textContent = (scale ? scale.words + ". " : "") + tiles +
       " tiles, zoom level " + at + (planes[0] ? ", way: " + planes[0].way
-        : "") + (about.live && planes[0] && planes[0].tile_seconds > 1
-      ? ", about " + dldnaPage.number(planes[0].tile_seconds, 2, 1) +
-        " s a tile" : "") + (lacking ? "; finer or further tiles are not in this file"
+        : "") + (about.live && planes[0] && planes[0].strides.length > 2
+      ? ", about " + dldnaPage.number(planes[0].seconds, 2, 1) +
+        " s a point" : "") + (lacking ? "; finer or further tiles are not in this file"
       : "") + ".";
   }
   // What need not follow each frame: words, and the link.
