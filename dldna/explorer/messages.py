@@ -17,7 +17,7 @@ import numpy as np
 from dldna import checks
 from dldna.explorer.addresses import LEVELS, SIDE, Address
 from dldna.explorer.kept_views import keep
-from dldna.explorer.session import Explorer
+from dldna.explorer.session import SEEDS, Explorer
 from dldna.explorer.tiles import STRIDES
 from dldna.explorer.walkers import STEPS, WALKERS, walk
 
@@ -80,7 +80,7 @@ def stride(name: str, value: Any, here: Explorer) -> int:
 PLANE = {
     "side": side,
     "directions": one_of(lambda e: e.directions),
-    "seed": count(0, 2**31 - 1),
+    "seed": count(0, SEEDS - 1),
     "statistics": one_of(lambda e: e.ways),
 }
 POINT = {"a": number(-FAR, FAR), "b": number(-FAR, FAR)}

@@ -54,6 +54,8 @@ const dldnaExplorer = (function () {
       first(tile, s) === (SIDE / s) ** 2);
     return {
       size: () => tiles.size,
+      has: (level, p, q) => tiles.has(key(level, Math.floor(p / SIDE),
+        Math.floor(q / SIDE))),
       first: (level, i, j, stride) => first(get(level, i, j), stride),
       whole: (level, i, j, stride) => whole(get(level, i, j), stride),
       put(level, i, j, stride, from, z) {
@@ -83,8 +85,8 @@ const dldnaExplorer = (function () {
     };
   }
 
-  // Between the four points around, on a lattice of a stride; points that
-  // are not known are left out; undefined where most are.
+  // Between the four points around, on a lattice of a stride: the mean of
+  // those that are known, and the share of the weights that these have.
   function bilinear(store, level, p, q, stride) {
     const p0 = Math.floor(p / stride) * stride;
     const q0 = Math.floor(q / stride) * stride;
@@ -98,18 +100,22 @@ const dldnaExplorer = (function () {
       sum += w * v;
       weight += w;
     }
-    return weight > 0.2 ? sum / weight : undefined;
+    return [sum / weight, weight];
   }
 
-  // The finest value that is known at a place of a level's lattice.
+  // The finest value that is known at a place of a level's lattice: between
+  // known points, or else beside those that say most.
   function sample(store, level, p, q, lowest) {
+    let most = 0, best;
     for (let l = level; l >= lowest; l--, p /= 2, q /= 2) {
+      if (!store.has(l, p, q)) continue;
       for (const stride of [1, 4, 8, 16]) {
-        const v = bilinear(store, l, p, q, stride);
-        if (v !== undefined) return v;
+        const [v, weight] = bilinear(store, l, p, q, stride);
+        if (weight > 1 - 1e-9) return v;
+        if (weight > most) [best, most] = [v, weight];
       }
     }
-    return undefined;
+    return best;
   }
 
   // A place of the plane on a level's lattice.
