@@ -7,7 +7,6 @@ import numpy as np
 from dldna.checks import whole
 
 SIDE = 32  # points along a tile
-STRIDE = 4  # of the points that come first
 LEVELS = (-4, 24)  # a level is twice as fine as the one before it
 REACH = 2**27  # tiles from the first one, to either side
 

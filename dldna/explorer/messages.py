@@ -15,13 +15,16 @@ from typing import Any
 import numpy as np
 
 from dldna import checks
-from dldna.explorer.addresses import LEVELS, STRIDE, Address
+from dldna.explorer.addresses import LEVELS, SIDE, Address
 from dldna.explorer.kept_views import keep
-from dldna.explorer.session import Explorer
+from dldna.explorer.session import SEEDS, Explorer
+from dldna.explorer.tiles import STRIDES
 from dldna.explorer.walkers import STEPS, WALKERS, walk
 
 FAR = 1e9  # coordinates
 CUT = 513  # points of a cut
+PIECE = 0.5  # seconds that others wait for a part of a tile, about
+COARSE = 64  # points that need no coarser ones if they take no longer
 
 
 def number(low: float, high: float) -> Callable:
@@ -67,10 +70,17 @@ def side(name: str, value: Any, here: Explorer) -> int:
     return count(0, here.maps - 1)(name, value, here)
 
 
+def stride(name: str, value: Any, here: Explorer) -> int:
+    """The field that names a stage of a tile."""
+    if count(1, SIDE)(name, value, here) not in STRIDES:
+        raise ValueError(f"{name} must be one of: {STRIDES}")
+    return value
+
+
 PLANE = {
     "side": side,
     "directions": one_of(lambda e: e.directions),
-    "seed": count(0, 2**31 - 1),
+    "seed": count(0, SEEDS - 1),
     "statistics": one_of(lambda e: e.ways),
 }
 POINT = {"a": number(-FAR, FAR), "b": number(-FAR, FAR)}
@@ -82,7 +92,8 @@ ASKS: dict[str, dict[str, Callable]] = {
         "level": count(-99, 99),
         "i": count(-(2**31), 2**31),
         "j": count(-(2**31), 2**31),
-        "coarse": count(0, 1),
+        "stride": stride,
+        "first": count(0, SIDE * SIDE - 1),
     },
     "probe": PLANE | POINT,
     "curvature": PLANE | POINT,
@@ -201,14 +212,15 @@ def about(here: Explorer) -> dict[str, Any]:
 
 def _plane(here: Explorer, **plane: Any) -> dict[str, Any]:
     found = here.map(**plane)
-    shadow = found.shadow
+    shadow, slow = found.shadow, found.seconds * COARSE > PIECE
     return plain(
         {
             "axes": [d.name for d in found.chosen],
             "done": [d.done for d in found.chosen],
             "centre": found.centre,
             "way": found.way,
-            "tile_seconds": found.tile_seconds,
+            "seconds": found.seconds,
+            "strides": STRIDES if slow else STRIDES[2:],
             "lengths": np.sqrt(np.diag(found.gram)),
             "product": float(found.gram[0, 1]),
             "path": [] if shadow is None else shadow.coords,
@@ -217,10 +229,13 @@ def _plane(here: Explorer, **plane: Any) -> dict[str, Any]:
     )
 
 
-def _tile(here: Explorer, level, i, j, coarse, **plane) -> dict[str, Any]:
-    at = Address.checked(level, i, j)
-    losses = here.map(**plane).tile(at, coarse=bool(coarse))
-    return {"stride": STRIDE if coarse else 1, "losses": packed(losses)}
+def _tile(here: Explorer, level, i, j, stride, first, **plane) -> dict:
+    """A stage of a tile, from its first point on as far as is soon told."""
+    at, found = Address.checked(level, i, j), here.map(**plane)
+    most = max(1, PIECE / max(found.seconds, 1e-9))
+    losses, last = found.piece(at, stride, first, most)
+    losses = packed(losses.ravel()[first:last])
+    return {"stride": stride, "first": first, "losses": losses}
 
 
 def _probe(here: Explorer, a, b, **plane) -> dict[str, Any]:

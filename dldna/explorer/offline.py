@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from dldna.checks import whole
-from dldna.explorer.addresses import Address
+from dldna.explorer.addresses import SIDE, Address
 from dldna.explorer.messages import about, answer, packed
 from dldna.explorer.session import Explorer
 from dldna.files import write_atomic
 from dldna.pages import explorer_document
-from dldna.progress import track
+from dldna.progress import announce, track
 
 DEEPEST = 6  # 5461 tiles, 40 MB
 
@@ -28,7 +28,10 @@ def write_map(here: Explorer, path: str | Path, depth: int = 2) -> Path:
 
     Raises:
         ValueError: too deep.
+        IsADirectoryError: a folder is there.
     """
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"{path} is a folder; name a file in it")
     if not 0 <= whole("depth", depth) <= DEEPEST:
         raise ValueError(
             f"depth must lie from 0 to {DEEPEST}, not {depth}: each level "
@@ -54,6 +57,8 @@ def write_map(here: Explorer, path: str | Path, depth: int = 2) -> Path:
 def _tiles(here: Explorer, side: int, depth: int) -> dict[str, Any]:
     """All tiles of the map as it opens, as the page reads them."""
     plane = here.map(side)
+    points = (SIDE * 2**depth) ** 2
+    announce(f"map of {points} points ({plane.way})", points * plane.seconds)
     addresses = [
         Address(level, i, j)
         for level in range(depth + 1)

@@ -11,7 +11,8 @@ from torch import nn
 
 from dldna import batches as batching
 from dldna.checks import choice
-from dldna.explorer.addresses import SIDE, STRIDE, Address
+from dldna.explorer.addresses import SIDE, Address
+from dldna.explorer.tiles import Tile
 from dldna.guard import untouched
 from dldna.landscape import NoSecondDerivative
 from dldna.landscape.curvature.extremes import extremes
@@ -24,7 +25,6 @@ from dldna.objective import Objective
 from dldna.params import exact
 
 KEPT = 4096  # tiles in memory
-SHAPES = ((SIDE, SIDE), (SIDE // STRIDE, SIDE // STRIDE))
 TOLERANCE = 1e-2  # of the eigenvalues of a probe
 PRODUCTS = 60
 STATISTICS = ("eval", "train", "recalibrate")
@@ -52,7 +52,7 @@ class PlaneMap:
         plane: origin and directions.
         centre: the directly evaluated loss at (0, 0).
         way: how points are evaluated.
-        tile_seconds: how long a whole tile takes, about.
+        seconds: how long a point takes, about.
 
     Raises:
         ValueError: what was given does not fit; the message says how.
@@ -73,7 +73,7 @@ class PlaneMap:
         self.statistics = choice("statistics", statistics, STATISTICS)
         self.model: nn.Module = f.model
         self.store = None if out is None else Store(out, "a map")
-        self._tiles: dict[Address, np.ndarray] = {}
+        self._tiles: dict[Address, Tile] = {}
         self._moving: MovingHessian | None = None
         whole = (-extent, extent * (1 - 2 / SIDE))
         with untouched(f.model) as [kept]:
@@ -82,12 +82,16 @@ class PlaneMap:
                 out, seed, (), statistics, "auto", f.asked.get("dtype"), None,
                 None, False, "zero", trajectory, others, 2,
                 f.asked.get("params"), time.perf_counter(), kept,
+                called=True,
             )  # fmt: skip
             self.run.what = "map"
+            self.run.steady = True  # as the objective saw when it was made
             self.evaluator = self.run.ready(self.store)
         self.centre, self.way = self.run.centre, self.run.way
-        each = self.run.notes["seconds_per_point_estimated"]
-        self.tile_seconds = SIDE * SIDE * each
+        self.seconds = self.run.notes["seconds_per_point_estimated"]
+        at = np.array([SIDE // 2 * (SIDE + 1)])
+        centre = self.run.notes["centre"]["evaluated"]
+        self._known(Address(0, 0, 0)).put(1, at, centre)
         self.gram = gram_matrix(self.plane.vectors).numpy()
 
     def losses(self, coords: np.ndarray) -> np.ndarray:
@@ -103,52 +107,66 @@ class PlaneMap:
         with untouched(self.model):
             return self.evaluator(points)["loss"]
 
-    def tile(self, at: Address, coarse: bool = False) -> np.ndarray:
+    def tile(self, at: Address, stride: int = 1) -> np.ndarray:
         """Losses on a tile: from memory, from the folder, or evaluated.
 
         Args:
             at: which.
-            coarse: only every fourth point along each side.
+            stride: only every so many points along each side, of
+                :data:`STRIDES`.
 
         Returns:
-            (32, 32), or (8, 8); row i belongs to the first direction.
+            (32 / stride, 32 / stride); row i belongs to the first direction.
         """
-        found = self._known(at)
-        if found is not None and len(found) == SIDE:
-            return found[::STRIDE, ::STRIDE] if coarse else found
-        if found is not None and coarse:
-            return found
-        made, rest = np.empty((SIDE, SIDE)), np.ones((SIDE, SIDE), bool)
-        above = self._known(at.above)
-        if above is not None and len(above) == SIDE:
-            made[::2, ::2] = above[at.quarter]
-            rest[::2, ::2] = False
-        if found is not None:
-            made[::STRIDE, ::STRIDE] = found
-            rest[::STRIDE, ::STRIDE] = False
-        step = STRIDE if coarse else 1
-        made, rest = made[::step, ::step], rest[::step, ::step]
-        if rest.any():
-            axes = [axis[::step] for axis in at.axes(self.extent)]
+        return self.piece(at, stride)[0]
+
+    def piece(
+        self, at: Address, stride: int, first: int = 0, most: float = math.inf
+    ) -> tuple[np.ndarray, int]:
+        """A part of a tile, so that others need not wait for all of it.
+
+        Args:
+            at: which tile.
+            stride: of the stage, of :data:`STRIDES`.
+            first: where in the stage to begin, row by row.
+            most: how many points may be evaluated.
+
+        Returns:
+            Losses of the stage, of which those before the second number are
+            known.
+        """
+        tile = self._known(at)
+        places, last = tile.lacking(stride, first, most)
+        if len(places):
+            axes = [axis[::stride] for axis in at.axes(self.extent)]
             coords = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
-            made[rest] = self.losses(coords[rest])
-        self._keep(at, made)
-        return made
+            losses = self.losses(coords.reshape(-1, 2)[places])
+            tile.put(stride, places, losses)
+            if self.store is not None:
+                got = {"loss": tile.losses, "known": tile.known}
+                self.store.put(at.number, got)
+        return tile.stage(stride), last
 
-    def _known(self, at: Address) -> np.ndarray | None:
-        stored = self.store is not None and self.store.has(at.number)
-        if at not in self._tiles and stored:
-            got = (self.store.get(at.number) or {}).get("loss")
-            if got is not None and got.shape in SHAPES:
-                self._tiles[at] = got
-        return self._tiles.get(at)
+    def _known(self, at: Address) -> Tile:
+        """A tile as far as it is known: by itself, or by the one above."""
+        if at not in self._tiles:
+            while len(self._tiles) >= KEPT:
+                del self._tiles[next(iter(self._tiles))]
+            self._tiles[at] = self._stored(at)
+        tile = self._tiles[at]
+        if at.above in self._tiles or self._has(at.above):
+            above = self._tiles.get(at.above) or self._stored(at.above)
+            tile.take(above, at.quarter)
+        return tile
 
-    def _keep(self, at: Address, losses: np.ndarray) -> None:
-        while len(self._tiles) >= KEPT:
-            del self._tiles[next(iter(self._tiles))]
-        self._tiles[at] = losses = np.ascontiguousarray(losses)
-        if self.store is not None:
-            self.store.put(at.number, {"loss": losses})
+    def _has(self, at: Address) -> bool:
+        return self.store is not None and self.store.has(at.number)
+
+    def _stored(self, at: Address) -> Tile:
+        got = (self.store.get(at.number) or {}) if self._has(at) else {}
+        parts = got.get("loss"), got.get("known")
+        whole = all(p is not None and p.shape == (SIDE, SIDE) for p in parts)
+        return Tile(*parts) if whole else Tile()
 
     def cut(self, start: Any, end: Any, points: int) -> dict[str, Any]:
         """Losses along a straight line of the plane.

@@ -20,6 +20,7 @@ from dldna.objective import Objective, norms
 from dldna.objective.opening import opened
 from dldna.records import Surface
 
+SEEDS = 2**31
 MAPS = 6  # that are kept ready
 GRADIENT = ("gradient", "random")
 
@@ -89,6 +90,10 @@ class Explorer:
     ):
         self.extent = float(positive("extent", extent))
         self.seed, self.data_name = whole("seed", seed), data_name
+        if not 0 <= self.seed < SEEDS:
+            raise ValueError(
+                f"seed must lie from 0 to {SEEDS - 1}, not {seed}"
+            )
         self.out = None if out is None else folder("out", out)
         self.given, self.others = directions, list(others)
         self.trajectory = trajectories.opened(trajectory)
@@ -229,6 +234,17 @@ def _objective(model: Any, loss_fn: Any, data: Any, own: dict) -> Objective:
 def _network(model: nn.Module, beside: Any) -> nn.Module:
     """A second network: itself, or a copy with a checkpoint's tensors."""
     if isinstance(beside, nn.Module):
+        own, other = (
+            {k: tuple(p.shape) for k, p in m.named_parameters()}
+            for m in (model, beside)
+        )
+        differ = [k for k in own | other if own.get(k) != other.get(k)]
+        if differ:
+            raise ValueError(
+                f"beside must be the same network with other weights: "
+                f"{differ[0]!r} is {other.get(differ[0], 'not in it')} and "
+                f"in the first {own.get(differ[0], 'missing')}"
+            )
         return beside
     copy = copy_of(model)
     load_into(copy, state_of(beside), "beside")

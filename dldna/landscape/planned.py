@@ -22,11 +22,12 @@ def planned(
     model, loss_fn, data, directions, extent, resolution, budget_s, out,
     seed, metrics, statistics, way, dtype, limit, budget_points,
     orthogonal, vectors, trajectory, others, pairs, params, start, kept,
+    called=False,
 ):  # fmt: skip
     """Check everything; choose directions and grid.
 
     Args as :func:`dldna.landscape.surface`'s, and ``kept``, the guard of
-    the model.
+    the model, and ``called``, whether an objective has called it already.
 
     Returns:
         The directions, the plane, the trajectory's shadow on it (or None),
@@ -42,7 +43,8 @@ def planned(
         for batch in held:
             batching.check_sliced(batch, f"budget_s={budget_s}")
     check_limit(model, loss_fn, held)
-    check_call(model, loss_fn, held, data)
+    if not called:
+        check_call(model, loss_fn, held, data)
     towards = isinstance(directions, str) and directions == "checkpoints"
     moving = towards and any(b.is_floating_point() for b in model.buffers())
     if statistics is None:

@@ -20,7 +20,7 @@ function dldnaExplore(root, ask, about, link, opening) {
   let cursor = [view.x, view.y], cut = null, walks = [], drawing = false;
   let planes = [], stores = [], pictures = [], scale = null, size = 320;
   let turn = 0.7, tilt = 0.6, dirty = false, stale = true, busy = false;
-  let era = 0, shown = null;
+  let era = 0, shown = null, usual = "linear", asked = null;
   const readings = new Map();
 
   const plane = n => ({ side: n, directions: view.directions,
@@ -30,23 +30,13 @@ function dldnaExplore(root, ask, about, link, opening) {
     if (found.error) throw new Error(found.error);
     return found;
   }
+  const slow = () => planes.length && planes[0].strides.length > 2;
   function says(text) {
     $("says").textContent = text;
   }
 
   // Canvases, one for each network, and one for the surface in 3-D.
-  const maps = networks.map(n => {
-    const figure = document.createElement("figure");
-    const canvas = document.createElement("canvas");
-    canvas.className = "ex-map";
-    canvas.tabIndex = 0;
-    canvas.setAttribute("role", "application");
-    canvas.setAttribute("aria-roledescription", "map");
-    const caption = document.createElement("figcaption");
-    figure.append(canvas, caption);
-    $("maps").append(figure);
-    return { canvas, caption, n };
-  });
+  const maps = D.canvases($("maps"), networks);
   const deep = document.createElement("figure");
   deep.innerHTML = "<canvas tabindex='0' role='img'></canvas>" +
     "<figcaption>The window's surface. Drag or arrow keys turn it." +
@@ -65,17 +55,19 @@ function dldnaExplore(root, ask, about, link, opening) {
       for (;;) {
         const at = level();
         const todo = networks.flatMap(n => E.wanted(view, at, about.extent,
-          (l, i, j) => stores[n].stride(l, i, j)).map(t => ({ ...t, n })));
-        todo.sort((a, b) => b.coarse - a.coarse);
+          stores[n], planes[n].strides).map(t => ({ ...t, n })));
+        todo.sort((a, b) => b.stride - a.stride);
         const next = todo.find(t => about.live
           || !stores[t.n].missing.has([t.level, t.i, t.j].join()));
+        if (!next && !stale) view.scale = view.scale || usual;
         if (!next || now !== era) break;
-        const { level: l, i, j, coarse, n } = next;
+        const { level: l, i, j, stride, first, n } = next;
         const found = await answered({ ask: "tile", ...plane(n), level: l, i,
-          j, coarse });
+          j, stride, first });
         if (now !== era) break;
         if (found.losses) {
-          stores[n].put(l, i, j, found.stride, E.unpacked(found.losses));
+          stores[n].put(l, i, j, found.stride, found.first,
+            E.unpacked(found.losses));
           stale = true;
           draw();
         } else stores[n].missing.add([l, i, j].join());
@@ -127,13 +119,13 @@ function dldnaExplore(root, ask, about, link, opening) {
       about.extent, about.lowest));
     const values = made.flatMap(m => m.rows).flatMap(row => [...row]);
     const known = made.some(m => m.known);
-    if (known && !view.scale) view.scale = E.usualScale(values);
-    scale = E.scaleOf(values, view.scale, say);
+    usual = known ? E.usualScale(values) : "linear";
+    scale = E.scaleOf(values, view.scale || usual, say);
     pictures = known ? made.map(m => D.painted(m, scale,
       view.lines === "yes")) : [];
     const box = E.tilesIn(view, at, about.extent);
     shown = [at, box.i0, box.i1, box.j0, box.j1].join();
-    $("scale").value = view.scale || "linear";
+    $("scale").value = view.scale || usual;
     D.legend($("legend"), room(), scale);
     tellState();
     stale = false;
@@ -170,9 +162,9 @@ function dldnaExplore(root, ask, about, link, opening) {
       k.startsWith(at + ",")));
     $("state").textContent = (scale ? scale.words + ". " : "") + tiles +
       " tiles, zoom level " + at + (planes[0] ? ", way: " + planes[0].way
-        : "") + (about.live && planes[0] && planes[0].tile_seconds > 1
-      ? ", about " + dldnaPage.number(planes[0].tile_seconds, 2, 1) +
-        " s a tile" : "") + (lacking ? "; finer or further tiles are not in this file"
+        : "") + (about.live && slow()
+      ? ", about " + dldnaPage.number(planes[0].seconds, 2, 1) +
+        " s a point" : "") + (lacking ? "; finer or further tiles are not in this file"
       : "") + ".";
   }
   // What need not follow each frame: words, and the link.
@@ -185,7 +177,7 @@ function dldnaExplore(root, ask, about, link, opening) {
       point([view.x, view.y]) + ", " + say(view.span) +
       " wide. Cursor at " + point(cursor)));
     const { x, y, span, ...rest } = view, text = E.toLink({ x, y, span,
-      ...rest, scale: view.scale || "linear" });
+      ...rest, scale: view.scale || usual });
     $("link").setAttribute("href", text);
     $("link").dataset.view = text;
     if (link) history.replaceState(null, "", text);
@@ -227,6 +219,10 @@ function dldnaExplore(root, ask, about, link, opening) {
       return;
     }
     draw();
+    const again = asked && asked.join() === [era, ...here].join();
+    const later = slow() && !again;
+    if (slow()) says("Probing at " + point(here) + " …");
+    asked = [era, ...here];
     try {
       for (const n of networks) {
         readings.set(n, await answered({ ask: "probe", ...plane(n), a, b }));
@@ -235,8 +231,10 @@ function dldnaExplore(root, ask, about, link, opening) {
       }
       says("At " + point(here) + ": loss " + networks.map(n =>
         say(readings.get(n).loss)).join(" and ") + ", on " +
-        readings.get(0).samples + " samples.");
-      for (const n of networks) {
+        readings.get(0).samples + " samples." + (later ? " Probe here again " +
+        "for the largest eigenvalue, which takes long on this network." :
+        ""));
+      for (const n of later ? [] : networks) {
         const found = await answered({ ask: "curvature", ...plane(n), a, b });
         if (now !== era || here !== cursor) return;
         readings.get(n).curvature = found;

@@ -7,7 +7,7 @@ const dldnaExplorerAsks = {
       if (message.ask === "tile") {
         const losses = data.tiles[message.side][
           [message.level, message.i, message.j].join("/")];
-        return losses ? { stride: 1, losses } : {};
+        return losses ? { stride: 1, first: 0, losses } : {};
       }
       return { error: "not in this file" };
     };

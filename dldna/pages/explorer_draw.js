@@ -260,5 +260,21 @@ const dldnaExplorerDraw = (function () {
     w.away]));
   }
 
-  return { cut, legend, map, painted, solid, tables };
+  // A canvas with its caption for each network.
+  function canvases(home, networks) {
+    return networks.map(n => {
+      const figure = document.createElement("figure");
+      const canvas = document.createElement("canvas");
+      canvas.className = "ex-map";
+      canvas.tabIndex = 0;
+      canvas.setAttribute("role", "application");
+      canvas.setAttribute("aria-roledescription", "map");
+      const caption = document.createElement("figcaption");
+      figure.append(canvas, caption);
+      home.append(figure);
+      return { canvas, caption, n };
+    });
+  }
+
+  return { canvases, cut, legend, map, painted, solid, tables };
 })();

@@ -26,51 +26,67 @@ const dldnaExplorer = (function () {
     return { i0, i1: Math.max(i0, i1), j0, j1: Math.max(j0, j1), width };
   }
 
-  // Tiles still to be asked for: all coarse ones first, the middle first.
-  function wanted(view, level, extent, stride) {
+  // Parts still to be asked for: a coarse stage of all tiles before the next
+  // one, the middle first.
+  function wanted(view, level, extent, store, strides) {
     const box = tilesIn(view, level, extent), found = [];
     for (let i = box.i0; i <= box.i1; i++) {
       for (let j = box.j0; j <= box.j1; j++) {
-        const have = stride(level, i, j);
-        if (have === 1) continue;
+        const stride = strides.find(s => !store.whole(level, i, j, s));
+        if (!stride) continue;
         const x = (i + 0.5) * box.width - extent - view.x;
         const y = (j + 0.5) * box.width - extent - view.y;
-        found.push({ level, i, j, coarse: have ? 0 : 1, far: x * x + y * y });
+        found.push({ level, i, j, stride, far: x * x + y * y,
+          first: store.first(level, i, j, stride) });
       }
     }
-    return found.sort((a, b) => b.coarse - a.coarse || a.far - b.far);
+    return found.sort((a, b) => b.stride - a.stride || a.far - b.far);
   }
 
   // The tiles of one plane. A tile's numbers: row i along the first
-  // direction; a coarse one has every fourth point.
+  // direction. A stage has every fourth point, say, row by row.
   function tileStore() {
     const tiles = new Map();
     const key = (level, i, j) => level + "/" + i + "/" + j;
     const get = (level, i, j) => tiles.get(key(level, i, j));
+    const first = (tile, stride) => (tile && tile.firsts.get(stride)) || 0;
+    const whole = (tile, stride) => [stride, 1].some(s =>
+      first(tile, s) === (SIDE / s) ** 2);
     return {
       size: () => tiles.size,
-      stride(level, i, j) {
-        const tile = get(level, i, j);
-        return tile ? tile.stride : 0;
-      },
-      put(level, i, j, stride, z) {
-        tiles.set(key(level, i, j), { stride, z });
+      has: (level, p, q) => tiles.has(key(level, Math.floor(p / SIDE),
+        Math.floor(q / SIDE))),
+      first: (level, i, j, stride) => first(get(level, i, j), stride),
+      whole: (level, i, j, stride) => whole(get(level, i, j), stride),
+      put(level, i, j, stride, from, z) {
+        const name = key(level, i, j);
+        if (!tiles.has(name)) {
+          tiles.set(name, { z: new Float64Array(SIDE * SIDE),
+            known: new Uint8Array(SIDE * SIDE), firsts: new Map() });
+        }
+        const tile = tiles.get(name), across = SIDE / stride;
+        z.forEach((v, k) => {
+          const row = Math.floor((from + k) / across);
+          const at = stride * (SIDE * row + (from + k) % across);
+          tile.z[at] = v;
+          tile.known[at] = 1;
+        });
+        tile.firsts.set(stride, from + z.length);
       },
       // The value at a point of a level's lattice; undefined: not known.
       at(level, p, q) {
+        if (!Number.isInteger(p) || !Number.isInteger(q)) return undefined;
         const i = Math.floor(p / SIDE), j = Math.floor(q / SIDE);
         const tile = get(level, i, j);
         if (!tile) return undefined;
-        const s = tile.stride, n = SIDE / s;
-        const r = (p - SIDE * i) / s, c = (q - SIDE * j) / s;
-        if (!Number.isInteger(r) || !Number.isInteger(c)) return undefined;
-        return tile.z[r * n + c];
+        const at = SIDE * (p - SIDE * i) + q - SIDE * j;
+        return tile.known[at] ? tile.z[at] : undefined;
       },
     };
   }
 
-  // Between the four points around, on a lattice of a stride; points that
-  // are not known are left out; undefined where most are.
+  // Between the four points around, on a lattice of a stride: the mean of
+  // those that are known, and the share of the weights that these have.
   function bilinear(store, level, p, q, stride) {
     const p0 = Math.floor(p / stride) * stride;
     const q0 = Math.floor(q / stride) * stride;
@@ -84,18 +100,22 @@ const dldnaExplorer = (function () {
       sum += w * v;
       weight += w;
     }
-    return weight > 0.2 ? sum / weight : undefined;
+    return [sum / weight, weight];
   }
 
-  // The finest value that is known at a place of a level's lattice.
+  // The finest value that is known at a place of a level's lattice: between
+  // known points, or else beside those that say most.
   function sample(store, level, p, q, lowest) {
+    let most = 0, best;
     for (let l = level; l >= lowest; l--, p /= 2, q /= 2) {
-      for (const stride of [1, 4]) {
-        const v = bilinear(store, l, p, q, stride);
-        if (v !== undefined) return v;
+      if (!store.has(l, p, q)) continue;
+      for (const stride of [1, 4, 8, 16]) {
+        const [v, weight] = bilinear(store, l, p, q, stride);
+        if (weight > 1 - 1e-9) return v;
+        if (weight > most) [best, most] = [v, weight];
       }
     }
-    return undefined;
+    return best;
   }
 
   // A place of the plane on a level's lattice.

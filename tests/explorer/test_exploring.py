@@ -73,3 +73,17 @@ def test_what_is_missing_names_its_extra(module, monkeypatch):
     }
     with pytest.raises(ImportError, match=r"dldna\[explore\]"):
         calls[module]()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"seed": -1}, "seed must lie from 0"),
+        ({"seed": 2**40}, "seed must lie from 0"),
+        ({"beside": nn.Linear(4, 1)}, "the same network with other weights"),
+        ({"export": "."}, "is a folder"),
+    ],
+)
+def test_what_a_page_could_not_show_is_refused_at_once(options, said):
+    with pytest.raises((ValueError, OSError), match=said):
+        explore(*CALL, **options)

@@ -1,6 +1,11 @@
 """Maps: tiles, probes, cuts and walks, each beside a plain loop."""
 
+import base64
 import copy
+import os
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,7 +13,8 @@ import torch
 from torch import nn
 
 from dldna.explorer import Explorer, walk
-from dldna.explorer.addresses import SIDE, STRIDE, Address
+from dldna.explorer.addresses import SIDE, Address
+from dldna.explorer.messages import answer
 from dldna.explorer.plane_map import PlaneMap
 from dldna.explorer.walkers import WALKERS
 
@@ -72,9 +78,9 @@ def test_tiles_side_by_side_have_no_point_twice_and_leave_no_gap():
 
 def test_a_tile_is_what_the_weights_give_that_are_written(explorer, data):
     here, at = explorer.map(), Address(1, 1, 0)
-    coarse = here.tile(at, coarse=True).copy()
+    coarse = here.tile(at, stride=4).copy()
     losses = here.tile(at)
-    np.testing.assert_array_equal(losses[::STRIDE, ::STRIDE], coarse)
+    np.testing.assert_array_equal(losses[::4, ::4], coarse)
     a, b = at.axes(explorer.extent)
     rows, columns = [0, 3, 17, 31], [0, 2, 30]
     for i in rows:
@@ -96,7 +102,7 @@ def test_a_map_goes_on_where_it_stopped_and_no_other_map_does(
     data, tmp_path, monkeypatch
 ):
     first = Explorer(network(), LOSS, data, out=tmp_path).map()
-    coarse = first.tile(Address(2, 0, 1), coarse=True)
+    coarse = first.tile(Address(2, 0, 1), stride=4)
     whole = first.tile(Address(3, 1, 1))
     again = Explorer(network(), LOSS, data, out=tmp_path).map()
 
@@ -105,7 +111,7 @@ def test_a_map_goes_on_where_it_stopped_and_no_other_map_does(
 
     monkeypatch.setattr(PlaneMap, "losses", refuse)
     np.testing.assert_array_equal(again.tile(Address(3, 1, 1)), whole)
-    np.testing.assert_array_equal(again.tile(Address(2, 0, 1), True), coarse)
+    np.testing.assert_array_equal(again.tile(Address(2, 0, 1), 4), coarse)
     with pytest.raises(ValueError, match="other weights"):
         Explorer(network(seed=1), LOSS, data, out=tmp_path)
 
@@ -241,3 +247,85 @@ def test_a_window_is_a_record(explorer, data):
         written(explorer.map(), corner, data)[0], rel=1e-5
     )
     assert record.centre_loss == pytest.approx(explorer.map().centre)
+
+
+@pytest.mark.parametrize("most", [1, 7])
+def test_a_tile_in_pieces_is_the_tile(data, most, tmp_path):
+    at, pieces = Address(1, 0, 1), Explorer(
+        network(), LOSS, data, out=tmp_path
+    ).map()  # fmt: skip
+    whole = Explorer(network(), LOSS, data).map().tile(at)
+    for stride in (16, 8):
+        first = 0
+        while first < (SIDE // stride) ** 2:
+            found, last = pieces.piece(at, stride, first, most)
+            assert first < last
+            np.testing.assert_allclose(
+                found.ravel()[:last],
+                whole[::stride, ::stride].ravel()[:last],
+                rtol=1e-6,
+            )
+            first = last
+    np.testing.assert_allclose(pieces.tile(at), whole, rtol=1e-6)
+
+
+def test_a_probe_s_turn_comes_after_a_few_points_of_a_slow_tile(data):
+    """No more is evaluated at once than takes about half a second."""
+    here = Explorer(network(), LOSS, data)
+    plane = {"side": 0, "directions": "random", "seed": 0,
+             "statistics": "eval"}  # fmt: skip
+    tile = {"ask": "tile", **plane, "level": 2, "i": 1, "j": 1}
+    quick = answer(here, {"ask": "plane", **plane})["strides"]
+    here.map().seconds = 0.15  # as if
+    slow = answer(here, {"ask": "plane", **plane})["strides"]
+    assert (list(quick), list(slow)) == ([4, 1], [16, 8, 4, 1])
+    asked = []
+    losses = here.map().losses
+    here.map().losses = lambda c: asked.append(len(c)) or losses(c)
+    first = 0
+    while first < 16:
+        found = answer(here, {**tile, "stride": 8, "first": first})
+        first += len(base64.b64decode(found["losses"])) // 4
+    assert asked == [3, 3, 3, 3, 3, 1]
+
+
+KILLED = """
+import os, sys, torch
+from torch import nn
+from dldna.explorer import Explorer
+from dldna.explorer.addresses import Address
+torch.manual_seed(0)
+x = torch.eye(3)
+maps = Explorer(nn.Linear(3, 1), nn.MSELoss(), (x, x[:, :1]), out=sys.argv[1])
+maps.map().tile(Address(0, 0, 0), 4)
+print(maps.map().piece(Address(1, 0, 0), 1, 0, 500)[1], flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.full
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_what_a_killed_process_has_found_is_shown_again(tmp_path, monkeypatch):
+    call = [sys.executable, "-c", KILLED, str(tmp_path)]
+    ran = subprocess.run(call, capture_output=True, text=True, check=False)
+    assert ran.returncode == -signal.SIGKILL, ran.stderr
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net, x = nn.Linear(3, 1), torch.eye(3)
+    call = net, nn.MSELoss(), (x, x[:, :1])
+    true = Explorer(*call).map()
+    here = Explorer(*call, out=tmp_path).map()
+
+    def refuse(*_):
+        raise AssertionError("evaluated again")
+
+    monkeypatch.setattr(here, "losses", refuse)
+    np.testing.assert_allclose(
+        here.tile(Address(0, 0, 0), 4), true.tile(Address(0, 0, 0), 4), 1e-6
+    )
+    last = int(ran.stdout)
+    found, known = here.piece(Address(1, 0, 0), 1, 0, 0)
+    assert known == last >= 500
+    np.testing.assert_allclose(
+        found.ravel()[:last], true.tile(Address(1, 0, 0)).ravel()[:last], 1e-6
+    )

@@ -23,7 +23,7 @@ POINT = PLANE | {"a": 0.25, "b": -0.5}
 GOOD = {
     "about": {},
     "plane": PLANE,
-    "tile": PLANE | {"level": 1, "i": 0, "j": 1, "coarse": 1},
+    "tile": PLANE | {"level": 1, "i": 0, "j": 1, "stride": 4, "first": 0},
     "probe": POINT,
     "curvature": POINT,
     "cut": POINT | {"c": 1.0, "d": 1.0, "points": 5},
@@ -62,7 +62,7 @@ def test_a_tile_travels_as_float32(explorer):
     losses = np.frombuffer(base64.b64decode(found["losses"]), "<f4")
     from dldna.explorer.addresses import Address
 
-    own = explorer.map().tile(Address(1, 0, 1), coarse=True)
+    own = explorer.map().tile(Address(1, 0, 1), stride=4)
     np.testing.assert_array_equal(losses, own.ravel().astype("f4"))
 
 

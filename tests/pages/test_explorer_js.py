@@ -43,7 +43,7 @@ def stored(tiles):
     lines = ["const S = E.tileStore();"]
     for at, step in tiles:
         z = json.dumps(tile(at, step).ravel().tolist())
-        lines.append(f"S.put({at.level},{at.i},{at.j},{step},{z});")
+        lines.append(f"S.put({at.level},{at.i},{at.j},{step},0,{z});")
     return "".join(lines)
 
 
@@ -86,10 +86,10 @@ def test_coarse_tiles_are_asked_for_first_and_the_middle_first(js):
     code = stored([(Address(2, 1, 1), 4), (Address(2, 2, 2), 1)])
     view = "{x: 0, y: 0, span: 1.4}"
     found = js(
-        f"{code} return JSON.stringify(E.wanted({view}, 2, 0.7, S.stride))"
+        f"{code} return JSON.stringify(E.wanted({view}, 2, 0.7, S, [4, 1]))"
     )
     assert len(found) == 15
-    assert [t["coarse"] for t in found] == [1] * 14 + [0]
+    assert [t["stride"] for t in found] == [4] * 14 + [1]
     far = [t["far"] for t in found[:-1]]
     assert far == sorted(far)
     assert (found[-1]["i"], found[-1]["j"]) == (1, 1)
@@ -169,7 +169,7 @@ def test_a_mosaic_has_each_point_in_its_place(js):
 
 def test_a_loss_that_is_no_number_stays_one_in_a_mosaic(js):
     code = ("const S = E.tileStore(); const z = new Float32Array(1024);"
-            "z[0] = NaN; z[1] = Infinity; S.put(0, 0, 0, 1, z);")  # fmt: skip
+            "z[0] = NaN; z[1] = Infinity; S.put(0, 0, 0, 1, 0, z);")  # fmt: skip
     view = "{x: 0, y: 0, span: 1.4}"
     rows = js(
         f"{code} const m = E.mosaic(S, {view}, 0, 0.7, 0);"

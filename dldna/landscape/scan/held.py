@@ -1,6 +1,7 @@
 """The values of a scan held to the model's own losses, where known."""
 
 import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,10 +25,13 @@ from dldna.objective import norms
 def hold(scan: Any) -> None:
     """Hold the values to the model's own, where these are known."""
     job = scan.job
-    given = job.model, job.loss_fn, job.held[:1]
-    own = [direct_loss(*given, known=job.origin) for _ in "ab"]
-    scan.steady = same_twice(*own)
-    scan.notes["probe"] = probe((own[0], own[1]), scan.data, scan.given)
+    said = []
+    if scan.steady is None:
+        given = job.model, job.loss_fn, job.held[:1]
+        own = [direct_loss(*given, known=job.origin) for _ in "ab"]
+        scan.steady = same_twice(*own)
+        said = probe((own[0], own[1]), scan.data, scan.given)
+    scan.notes["probe"] = said
     scan.notes["batch_norm_layers"] = len(norms(job.model))
     _off_the_centre(scan)
     if scan.grid:
@@ -90,7 +94,9 @@ def _centre(scan: Any) -> None:
     """Hold the centre to the model's own loss."""
     job = scan.job
     zero = torch.zeros(1, len(job.directions), dtype=torch.float64)
+    began = time.perf_counter()
     got = float(scan.evaluator(zero)["loss"][0])
+    scan.centre_seconds = time.perf_counter() - began
     scan.centre = direct_loss(
         job.model, job.loss_fn, job.held, known=job.origin
     )

@@ -28,6 +28,7 @@ from dldna.landscape.scan.pool import (
 from dldna.landscape.scan.store import Store, thin
 from dldna.landscape.scan.timing import (
     LEAST_SAMPLES,
+    TIMING_SECONDS,
     seconds_for_a_point,
     timed,
 )
@@ -61,6 +62,8 @@ class Scan:
         done: (A * B,) which points have values.
         centre: the directly evaluated loss.
         way: how points are evaluated.
+        steady: whether the loss is a function of the weights; None as long
+            as it is not known.
         samples: number of samples that were used.
         notes: for the record.
     """
@@ -91,6 +94,8 @@ class Scan:
         self.done = np.zeros(len(self.coords), dtype=bool)
         self.given = job.held  # a budget may thin the data later
         self.centre = math.nan
+        self.centre_seconds = math.nan
+        self.steady: bool | None = None
         self.way = ""
         self.notes: dict[str, Any] = {}
 
@@ -153,17 +158,20 @@ class Scan:
     def ready(self, store: Store | None) -> Evaluator:
         """What evaluates points that are asked for one by one.
 
-        Folder and values are checked as for :meth:`all`.
+        Folder and values are checked as for :meth:`all`. Where a point
+        takes long, the one at the centre tells how long.
 
         Args:
             store: the folder, or None.
         """
-        self._settle(store, None)
+        self._settle(store, None, at_once=True)
         return self.evaluator
 
     # What will be done
 
-    def _settle(self, store: Store | None, n_jobs: int | None) -> dict:
+    def _settle(
+        self, store: Store | None, n_jobs: int | None, at_once: bool = False
+    ) -> dict:
         identity = {} if store is None else scan_identity(self)
         before = None if store is None else store.plan()
         if before is not None:
@@ -179,9 +187,12 @@ class Scan:
             self._fit_samples()
         self.evaluator = self.job.evaluator()
         self.way = self.evaluator.name
-        seconds = self._seconds()
-        self._announce(seconds, n_jobs)
-        hold(self)
+        if at_once:
+            seconds = self._held_first()
+        else:
+            seconds = self._seconds()
+            self._announce(seconds, n_jobs)
+            hold(self)
         if before is not None:
             return before
         plan = {
@@ -191,6 +202,15 @@ class Scan:
             "tile": self._tile_size(seconds, n_jobs),
         }
         return plan if store is None else store.agree(identity, plan)
+
+    def _held_first(self) -> float:
+        """Seconds for a point, timed only where that is quick."""
+        hold(self)
+        seconds = self.centre_seconds
+        if 4 * seconds < TIMING_SECONDS:
+            seconds = self._seconds()
+        self.notes["seconds_per_point_estimated"] = seconds
+        return seconds
 
     def _seconds(self) -> float:
         most = 4 * LEAST_SAMPLES  # above it, a part is timed
