@@ -7,6 +7,8 @@ const dldnaViewer = (function () {
   const TILT = [3, 89], ZOOM = [0.3, 8];
   const clamp = (v, [low, high]) => Math.min(high, Math.max(low, v));
 
+  const many = (n, one, more) => n + " " + (n === 1 ? one : more);
+
   // Values as heights from 0 to 1, a height's value, and in words what was
   // done. rows[i][j] is a number, or a word where there is none.
   function scaled(rows, evaluated, kind, say) {
@@ -25,18 +27,26 @@ const dldnaViewer = (function () {
       const first = flat.findIndex((v) => v > 0);
       if (first >= 0) {
         [low, log, words] = [flat[first], true, "Log scale"];
-        if (first) words += `, ${first} values of 0 or less at its foot`;
+        if (first) {
+          words += ", " + many(first, "value", "values") +
+            " of 0 or less at its foot";
+        }
       } else words = "Linear scale (no value is above 0, so no logarithm)";
     } else if (kind === "clip") {
       const cut = flat[Math.floor(0.9 * (flat.length - 1))];
       const above = flat.filter((v) => v > cut).length;
       if (cut > low) high = cut;
-      words = `Clipped at ${say(high)}: ${above} values above stand there`;
+      words = `Clipped at ${say(high)}, where ` +
+        many(above, "value above stands", "values above stand");
     }
     if (!(high > low)) high = low + Math.max(Math.abs(low), 1) * 1e-9;
     words += `, from ${say(low)} to ${say(high)}.`;
-    if (bad) words += ` ${bad} points are NaN or infinite (grey).`;
-    if (missing) words += ` ${missing} points not evaluated (crossed).`;
+    if (bad) {
+      words += ` ${many(bad, "point is", "points are")} NaN or infinite (grey).`;
+    }
+    if (missing) {
+      words += ` ${many(missing, "point", "points")} not evaluated (crossed).`;
+    }
     const span = log ? Math.log(high / low) : high - low;
     const height = (v) => (typeof v !== "number" ? NaN : clamp(
       (log ? Math.log(Math.max(v, low) / low) : v - low) / span, [0, 1]));

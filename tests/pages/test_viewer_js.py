@@ -49,9 +49,9 @@ def test_what_has_no_height_is_told(js):
     found = scaled(js, rows, "log", seen=[[1, 1, 1], [1, 1, 0]])
     assert found["z"][0] == ["NaN", 0, 0]
     assert (found["low"], found["high"]) == (1, 4)
-    assert "1 values of 0 or less" in found["words"]
+    assert "1 value of 0 or less" in found["words"]
     assert "2 points are NaN or infinite" in found["words"]
-    assert "1 points not evaluated" in found["words"]
+    assert "1 point not evaluated" in found["words"]
 
 
 @pytest.mark.parametrize(
