@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+SCRIPTS = ("page.js", "drawing.js", "viewer_rules.js", "viewer.js")
+
 
 def page(
     alphas: np.ndarray,
@@ -67,13 +69,12 @@ def page(
         "pathProjected": _list(
             [] if path_projected is None else path_projected
         ),
-        "colours": _viridis(),
     }
     parts = {
         "TITLE": html.escape(title),
-        "STYLE": read("viewer.css"),
+        "STYLE": read("widget.css") + read("viewer.css"),
         "DATA": in_script(data),
-        "SCRIPT": read("page.js") + "\n" + read("viewer.js"),
+        "SCRIPT": "\n".join(map(read, SCRIPTS)),
         "WORDS": html.escape(words),
     }
     pieces = read("viewer.html").split("@@")
@@ -110,10 +111,3 @@ def _list(values: Any) -> list:
     return [
         float(f"{v:.9g}") if np.isfinite(v) else str(float(v)) for v in array
     ]
-
-
-def _viridis() -> list[list[int]]:
-    from matplotlib import colormaps
-
-    table = colormaps["viridis"](np.linspace(0, 1, 256), bytes=True)
-    return np.asarray(table)[:, :3].astype(int).tolist()

@@ -138,8 +138,8 @@ const dldnaPage = (function () {
         if (written(get()) !== last) keep();
       }, 400);
     }
-    ["change", "click", "input", "keyup", "pointerup"].forEach((type) =>
-      root.addEventListener(type, touched));
+    ["change", "click", "input", "keyup", "pointerup", "wheel"].forEach(
+      (type) => root.addEventListener(type, touched, { passive: true }));
     const button = document.createElement("button");
     const said = document.createElement("output");
     button.type = "button";
