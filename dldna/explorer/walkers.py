@@ -30,7 +30,7 @@ def walk(
     r"""Let an optimizer walk from a point of a plane.
 
     It moves all parameters that may move, on the gradient over all data
-    (each step is :func:`dldna.training.accumulated_step`'s). What is seen of
+    (each step is one of the training loop's). What is seen of
     it is the nearest point of the plane; :math:`r_t`, the rest, is said.
 
     .. math:: w_t - w = \alpha_t d_1 + \beta_t d_2 + r_t,
