@@ -126,6 +126,36 @@ def test_a_file_is_probed_cut_and_moved_without_a_network(opened, written):
     )
 
 
+def test_two_fingers_move_the_map_and_zoom(opened):
+    """What lies under the fingers stays under them."""
+    watched = opened()
+    page = watched.page
+    (x, y), (right, _) = watched.at(0.5, 0.5), watched.at(1, 0.5)
+    one = 1 / (right - x)  # half a window is 1 of the plane
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind, *places):
+        fingers = [{"x": a, "y": b, "id": n} for n, (a, b) in
+                   enumerate(places)]  # fmt: skip
+        session.send(
+            "Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers}
+        )
+
+    touch("touchStart", (x - 40, y))
+    touch("touchStart", (x - 40, y), (x + 40, y))
+    for k in range(5):
+        touch("touchMove", (x - 40 + 10 * k, y), (x + 40 + 10 * k, y))
+    for k in range(5):
+        touch("touchMove", (x - 10 * k, y), (x + 80 + 10 * k, y))
+    touch("touchEnd")
+    found = re.search(r"around \((\S+), 0\), (\S+) wide", watched.label())
+    middle, span = map(float, found.groups())
+    assert span == pytest.approx(1, rel=0.05)
+    # (0, 0) was between the fingers, and now lies 40 pixels to the right
+    assert middle == pytest.approx(-40 * one * span / 2, abs=0.02)
+    session.detach()
+
+
 def test_keys_do_all_of_it(opened):
     watched = opened()
     page = watched.page
