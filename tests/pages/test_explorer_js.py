@@ -168,8 +168,10 @@ def test_a_mosaic_has_each_point_in_its_place(js):
 
 
 def test_a_loss_that_is_no_number_stays_one_in_a_mosaic(js):
-    code = ("const S = E.tileStore(); const z = new Float32Array(1024);"
-            "z[0] = NaN; z[1] = Infinity; S.put(0, 0, 0, 1, 0, z);")  # fmt: skip
+    code = (
+        "const S = E.tileStore(); const z = new Float32Array(1024);"
+        "z[0] = NaN; z[1] = Infinity; S.put(0, 0, 0, 1, 0, z);"
+    )
     view = "{x: 0, y: 0, span: 1.4}"
     rows = js(
         f"{code} const m = E.mosaic(S, {view}, 0, 0.7, 0);"
