@@ -38,7 +38,8 @@ function dldnaExplore(root, ask, about, link, opening) {
   // Canvases, one for each network, and one for the surface in 3-D.
   const maps = D.canvases($("maps"), networks);
   const deep = document.createElement("figure");
-  deep.innerHTML = "<canvas tabindex='0' role='img'></canvas>" +
+  deep.innerHTML = "<canvas tabindex='0' role='img' " +
+    "aria-label='Surface in three dimensions'></canvas>" +
     "<figcaption>The window's surface. Drag or arrow keys turn it." +
     "</figcaption>";
   $("maps").append(deep);

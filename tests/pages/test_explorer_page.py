@@ -243,10 +243,14 @@ def test_a_served_map_is_computed_where_one_looks(browser, tmp_path):
         page.click("[data-ex=other]")
         watched.says("random")
         page.wait_for_function("() => location.hash.includes('seed=1')")
-        context.close()
+        page.wait_for_load_state("networkidle")
+        assert not watched.wrong
         server.should_exit = True
         thread.join()
-    assert not watched.wrong
+        listening.close()
+        page.click("[data-ex=probe]")
+        watched.says("Not probed: the explorer has ended. Start it again")
+        context.close()
     known = {address, f"{address}ask"}
     asked = {u.partition("#")[0] for u in watched.requests}
     assert {u for u in asked if not u.startswith("data:")} == known
@@ -283,9 +287,7 @@ def test_a_notebook_s_view_asks_its_kernel(browser):
     page.on("pageerror", lambda e: wrong.append(str(e)))
     page.expose_function("reply", reply)
     page.evaluate(FAKE, given)
-    page.wait_for_function(
-        "() => document.querySelector('[data-ex=state]').textContent"
-    )
+    page.wait_for_function("() => document.querySelector('.ex-map').ariaLabel")
     label = page.get_attribute(".ex-map", "aria-label")
     assert "around (0.5, 0), 1 wide" in label
     page.focus(".ex-map")
