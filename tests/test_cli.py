@@ -1,5 +1,6 @@
 """The command line: results, resuming, and errors without tracebacks."""
 
+import argparse
 import re
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from dldna import __version__
-from dldna.cli import main
+from dldna.cli import main, shared_words
 from dldna.data import load
 from dldna.models import make
 from dldna.records import Surface
@@ -295,3 +296,17 @@ def test_a_network_with_its_own_loss(tmp_path, monkeypatch, capsys):
     assert found.metrics == {}
     assert main([*call, "--loss", "mode"]) == 1
     assert "did you mean 'model'" in capsys.readouterr().err
+
+
+def test_a_named_network_takes_the_shape_of_batches_of_one_s_own(tmp_path):
+    file = tmp_path / "own_batches.py"
+    file.write_text(
+        "import torch\n"
+        "batches = [(torch.zeros(2, 3, 8, 8), torch.zeros(2).long())]\n"
+    )
+    given = argparse.Namespace(
+        model="cnn", data=f"{file}:batches", loss="cross_entropy",
+        threads=None, seed=0, limit=None, split="test",
+    )  # fmt: skip
+    model, data, *_ = shared_words.opened(given)
+    assert model(data[0][0]).shape == (2, 10)

@@ -69,7 +69,10 @@ def opened(given: argparse.Namespace):
     if given.threads:
         torch.set_num_threads(given.threads)
     data, name, shape, classes = data_of(given)
-    model = model_of(given, shape, classes)
+    seen = shape
+    if shape is None and not library_models.is_library(given.model):
+        seen = shape_in(data)
+    model = model_of(given, seen, classes)
     if shape is not None:
         data = library_models.batches_for(model, data, given.loss)
     return model, data, name, shape
@@ -90,6 +93,20 @@ def data_of(given: argparse.Namespace):
     return batches, name, dataset.shape, len(dataset.classes)
 
 
+def shape_in(data: Any) -> tuple[int, ...] | None:
+    """The shape of a sample in batches of one's own, if it is plain to see.
+
+    Example:
+        >>> x = torch.zeros(8, 3, 32, 32)
+        >>> shape_in([(x, x)]), shape_in((x, x)), shape_in(iter([]))
+        ((3, 32, 32), (3, 32, 32), None)
+    """
+    batch = data[0] if isinstance(data, list) and data else data
+    x = batch[0] if isinstance(batch, (list, tuple)) and batch else None
+    plain = isinstance(x, torch.Tensor) and x.ndim > 1
+    return tuple(x.shape[1:]) if plain else None
+
+
 def model_of(given: argparse.Namespace, shape, classes) -> nn.Module:
     if library_models.is_library(given.model):
         made = library_models.library_model
@@ -105,9 +122,8 @@ def model_of(given: argparse.Namespace, shape, classes) -> nn.Module:
         return made
     from dldna.models import make
 
-    options = {}
-    if shape is not None:
-        options = {"in_shape": shape, "num_classes": classes}
+    known = {"in_shape": shape, "num_classes": classes}
+    options = {k: v for k, v in known.items() if v is not None}
     return make(given.model, seed=given.seed, **options)
 
 

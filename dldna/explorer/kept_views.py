@@ -41,13 +41,13 @@ def keep(
     Raises:
         ValueError: the explorer has no folder.
     """
+    if here.out is None:
+        raise ValueError("nothing is kept without a folder: give out=...")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     from dldna.plotting import contour
 
-    if here.out is None:
-        raise ValueError("nothing is kept without a folder: give out=...")
     record = here.surface(centre, span, **plane)
     number = 1
     while (here.out / f"view-{number}").exists():

@@ -38,7 +38,8 @@ function dldnaExplore(root, ask, about, link, opening) {
   // Canvases, one for each network, and one for the surface in 3-D.
   const maps = D.canvases($("maps"), networks);
   const deep = document.createElement("figure");
-  deep.innerHTML = "<canvas tabindex='0' role='img'></canvas>" +
+  deep.innerHTML = "<canvas tabindex='0' role='img' " +
+    "aria-label='Surface in three dimensions'></canvas>" +
     "<figcaption>The window's surface. Drag or arrow keys turn it." +
     "</figcaption>";
   $("maps").append(deep);
@@ -158,10 +159,11 @@ function dldnaExplore(root, ask, about, link, opening) {
   }
   function tellState() {
     const at = level(), tiles = stores.reduce((s, x) => s + x.size(), 0);
-    const lacking = stores.some(s => [...s.missing].some(k =>
+    const ended = at === about.deepest && view.span < about.extent / 2 ** at;
+    const lacking = ended || stores.some(s => [...s.missing].some(k =>
       k.startsWith(at + ",")));
     $("state").textContent = (scale ? scale.words + ". " : "") + tiles +
-      " tiles, zoom level " + at + (planes[0] ? ", way: " + planes[0].way
+      (tiles === 1 ? " tile" : " tiles") + ", zoom level " + at + (planes[0] ? ", way: " + planes[0].way
         : "") + (about.live && slow()
       ? ", about " + dldnaPage.number(planes[0].seconds, 2, 1) +
         " s a point" : "") + (lacking ? "; finer or further tiles are not in this file"

@@ -15,12 +15,17 @@ const dldnaExplorerAsks = {
 
   // The process that served the page.
   server() {
+    const ended = { error: "the explorer has ended. Start it again: what it " +
+      "has computed is in its folder" };
     return async message => {
-      const found = await fetch("ask", { method: "POST",
-        headers: { "Content-Type": "application/json" },
-        body: JSON.stringify(message) });
-      if (!found.ok) return { error: "the explorer has ended" };
-      return found.json();
+      try {
+        const found = await fetch("ask", { method: "POST",
+          headers: { "Content-Type": "application/json" },
+          body: JSON.stringify(message) });
+        return found.ok ? await found.json() : ended;
+      } catch {
+        return ended;
+      }
     };
   },
 

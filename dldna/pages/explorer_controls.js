@@ -25,7 +25,7 @@ function dldnaExplorerControls(X) {
   for (const part of asks) part.hidden = !about.live;
   $("save").hidden = !about.saves;
   $("about").textContent = about.model + ", " + about.parameters +
-    " parameters; " + about.data + ", " + about.samples + " samples; " +
+    " parameters; " + (about.data ? about.data + ", " : "") + about.samples + " samples; " +
     about.loss + (about.live ? "" : ". A file: what is not in it is not " +
     "computed, and what lies between its points is interpolated") + ".";
 
@@ -86,13 +86,18 @@ function dldnaExplorerControls(X) {
   }
   for (const { canvas } of X.maps) {
     const fingers = new Map();
-    let went = 0, from = null, apart = 0;
+    let went = 0, from = null, two = null;
+    const pair = () => {
+      const [p, q] = [...fingers.values()];
+      return { clientX: (p[0] + q[0]) / 2, clientY: (p[1] + q[1]) / 2,
+        apart: Math.hypot(p[0] - q[0], p[1] - q[1]) };
+    };
     canvas.onpointerdown = e => {
       canvas.setPointerCapture(e.pointerId);
       fingers.set(e.pointerId, [e.clientX, e.clientY]);
       went = fingers.size > 1 ? Infinity : 0;
       from = where(canvas, e);
-      apart = 0;
+      two = fingers.size === 2 ? pair() : null;
     };
     canvas.onpointermove = e => {
       const last = fingers.get(e.pointerId);
@@ -101,12 +106,13 @@ function dldnaExplorerControls(X) {
       fingers.set(e.pointerId, [e.clientX, e.clientY]);
       went += Math.hypot(dx, dy);
       if (fingers.size === 2) {
-        const [p, q] = [...fingers.values()];
-        const now = Math.hypot(p[0] - q[0], p[1] - q[1]);
-        const mid = { clientX: (p[0] + q[0]) / 2,
-          clientY: (p[1] + q[1]) / 2 };
-        if (apart > 0 && now > 0) X.zoom(now / apart, where(canvas, mid));
-        apart = now;
+        const now = pair(), one = view.span / X.size();
+        X.pan(view.x - (now.clientX - two.clientX) * one,
+          view.y + (now.clientY - two.clientY) * one);
+        if (two.apart > 0 && now.apart > 0) {
+          X.zoom(now.apart / two.apart, where(canvas, now));
+        }
+        two = now;
       } else if (went > 4 && X.drawing()) {
         X.cutTo([from, where(canvas, e)]);
       } else if (went > 4) {
@@ -116,6 +122,7 @@ function dldnaExplorerControls(X) {
     };
     canvas.onpointerup = e => {
       if (!fingers.delete(e.pointerId)) return;
+      two = fingers.size === 2 ? pair() : null;
       if (fingers.size || went === Infinity) return;
       if (went <= 4) {
         X.place(where(canvas, e));
@@ -126,7 +133,10 @@ function dldnaExplorerControls(X) {
         X.takeCut();
       }
     };
-    canvas.onpointercancel = e => fingers.delete(e.pointerId);
+    canvas.onpointercancel = e => {
+      fingers.delete(e.pointerId);
+      two = fingers.size === 2 ? pair() : null;
+    };
     canvas.addEventListener("wheel", e => {
       e.preventDefault();
       X.zoom(Math.exp(-Math.max(-200, Math.min(200, e.deltaY)) * 0.002),

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 
 import dldna
 from dldna.explorer import Explorer, explore
+from dldna.explorer.notebook import _reply
 from dldna.explorer.offline import write_map
 from dldna.explorer.served import application
 from dldna.objective import Objective
@@ -17,18 +19,32 @@ X = torch.eye(3)
 CALL = nn.Linear(3, 1), nn.MSELoss(), (X, X[:, :1])
 
 
+BAD = (None, {}, {"id": "x"}, {"id": True}, [])
+
+
+def test_a_message_is_answered_under_its_number():
+    sent = []
+    page = SimpleNamespace(explorer=Explorer(*CALL), send=sent.append)
+    _reply(page, {"id": 3, "message": {"ask": "about"}}, [])
+    _reply(page, {"id": 4, "message": {"ask": "quit"}}, [])
+    for bad in BAD:
+        _reply(page, bad, [])
+    assert [s["id"] for s in sent] == [3, 4]
+    assert sent[0]["answer"]["model"] == "Linear"
+    assert set(sent[1]["answer"]) == {"error"}
+    json.dumps(sent, allow_nan=False)
+
+
+@pytest.mark.full
 def test_a_widget_answers_what_its_page_asks(monkeypatch):
     made, sent = dldna.explore(*CALL, view="#span=0.5"), []
     monkeypatch.setattr(made, "send", sent.append)
     made._handle_custom_msg({"id": 3, "message": {"ask": "about"}}, [])
-    made._handle_custom_msg({"id": 4, "message": {"ask": "quit"}}, [])
-    for bad in (None, {}, {"id": "x"}, {"id": True}, []):
+    for bad in BAD:
         made._handle_custom_msg(bad, [])
-    assert [s["id"] for s in sent] == [3, 4]
+    assert [s["id"] for s in sent] == [3]
     assert sent[0]["answer"]["model"] == "Linear"
-    assert set(sent[1]["answer"]) == {"error"}
     assert made.view == "#span=0.5"
-    json.dumps(sent, allow_nan=False)
 
 
 def test_a_file_holds_the_tiles_to_its_depth(tmp_path):

@@ -249,7 +249,7 @@ def test_a_window_is_a_record(explorer, data):
     assert record.centre_loss == pytest.approx(explorer.map().centre)
 
 
-@pytest.mark.parametrize("most", [1, 7])
+@pytest.mark.parametrize("most", [7, pytest.param(1, marks=pytest.mark.full)])
 def test_a_tile_in_pieces_is_the_tile(data, most, tmp_path):
     at, pieces = Address(1, 0, 1), Explorer(
         network(), LOSS, data, out=tmp_path

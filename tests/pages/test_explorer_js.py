@@ -233,3 +233,25 @@ def test_what_makes_no_sense_in_a_link_is_left_out(js):
     found = js(f"return JSON.stringify(E.fromLink({json.dumps(bad)}, "
                f"{json.dumps(choices)}))")  # fmt: skip
     assert found == {}
+
+
+def test_between_the_points_of_a_first_stage_the_map_has_no_steps(js):
+    """A plane through four tiles' first points is that plane again."""
+    code = "const S = E.tileStore(), f = (p, q) => 1 + 2 * p - 3 * q;"
+    for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        code += (
+            f"S.put(1,{i},{j},16,0,[0,1,2,3].map(k => f({32 * i} + 16 * "
+            f"Math.floor(k / 2), {32 * j} + 16 * (k % 2))));"
+        )
+    code += "S.put(1,0,0,4,0,[f(0, 0), f(0, 4), f(0, 8)]);"
+    found = js(
+        f"{code} const rows = [];"
+        "for (let p = 0; p <= 48; p++) for (let q = 0; q <= 48; q += 3) "
+        "rows.push(E.sample(S, 1, p, q, 0) - f(p, q));"
+        "return JSON.stringify([rows, E.sample(S, 1, 63, 63, 0), "
+        "E.sample(S, 1, 64, 5, 0) === undefined, "
+        "S.first(1, 0, 0, 4), S.whole(1, 0, 0, 4), S.whole(1, 0, 0, 16)])"
+    )
+    np.testing.assert_allclose(found[0], 0, atol=1e-9)
+    assert found[1] == 1 + 2 * 48 - 3 * 48
+    assert found[2:] == [True, 3, False, True]

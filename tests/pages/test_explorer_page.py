@@ -126,6 +126,36 @@ def test_a_file_is_probed_cut_and_moved_without_a_network(opened, written):
     )
 
 
+def test_two_fingers_move_the_map_and_zoom(opened):
+    """What lies under the fingers stays under them."""
+    watched = opened()
+    page = watched.page
+    (x, y), (right, _) = watched.at(0.5, 0.5), watched.at(1, 0.5)
+    one = 1 / (right - x)  # half a window is 1 of the plane
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind, *places):
+        fingers = [{"x": a, "y": b, "id": n} for n, (a, b) in
+                   enumerate(places)]  # fmt: skip
+        session.send(
+            "Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers}
+        )
+
+    touch("touchStart", (x - 40, y))
+    touch("touchStart", (x - 40, y), (x + 40, y))
+    for k in range(5):
+        touch("touchMove", (x - 40 + 10 * k, y), (x + 40 + 10 * k, y))
+    for k in range(5):
+        touch("touchMove", (x - 10 * k, y), (x + 80 + 10 * k, y))
+    touch("touchEnd")
+    found = re.search(r"around \((\S+), 0\), (\S+) wide", watched.label())
+    middle, span = map(float, found.groups())
+    assert span == pytest.approx(1, rel=0.05)
+    # (0, 0) was between the fingers, and now lies 40 pixels to the right
+    assert middle == pytest.approx(-40 * one * span / 2, abs=0.02)
+    session.detach()
+
+
 def test_keys_do_all_of_it(opened):
     watched = opened()
     page = watched.page
@@ -213,10 +243,14 @@ def test_a_served_map_is_computed_where_one_looks(browser, tmp_path):
         page.click("[data-ex=other]")
         watched.says("random")
         page.wait_for_function("() => location.hash.includes('seed=1')")
-        context.close()
+        page.wait_for_load_state("networkidle")
+        assert not watched.wrong
         server.should_exit = True
         thread.join()
-    assert not watched.wrong
+        listening.close()
+        page.click("[data-ex=probe]")
+        watched.says("Not probed: the explorer has ended. Start it again")
+        context.close()
     known = {address, f"{address}ask"}
     asked = {u.partition("#")[0] for u in watched.requests}
     assert {u for u in asked if not u.startswith("data:")} == known
@@ -253,9 +287,7 @@ def test_a_notebook_s_view_asks_its_kernel(browser):
     page.on("pageerror", lambda e: wrong.append(str(e)))
     page.expose_function("reply", reply)
     page.evaluate(FAKE, given)
-    page.wait_for_function(
-        "() => document.querySelector('[data-ex=state]').textContent"
-    )
+    page.wait_for_function("() => document.querySelector('.ex-map').ariaLabel")
     label = page.get_attribute(".ex-map", "aria-label")
     assert "around (0.5, 0), 1 wide" in label
     page.focus(".ex-map")
