@@ -12,7 +12,7 @@ from torch import nn
 from dldna import batches as batching
 from dldna.checks import choice
 from dldna.explorer.addresses import SIDE, Address
-from dldna.explorer.tiles import Tile
+from dldna.explorer.tiles import MapTile
 from dldna.guard import untouched
 from dldna.landscape import NoSecondDerivative
 from dldna.landscape.curvature.extremes import extremes
@@ -73,7 +73,7 @@ class PlaneMap:
         self.statistics = choice("statistics", statistics, STATISTICS)
         self.model: nn.Module = f.model
         self.store = None if out is None else Store(out, "a map")
-        self._tiles: dict[Address, Tile] = {}
+        self._tiles: dict[Address, MapTile] = {}
         self._moving: MovingHessian | None = None
         whole = (-extent, extent * (1 - 2 / SIDE))
         with untouched(f.model) as [kept]:
@@ -147,7 +147,7 @@ class PlaneMap:
                 self.store.put(at.number, got)
         return tile.stage(stride), last
 
-    def _known(self, at: Address) -> Tile:
+    def _known(self, at: Address) -> MapTile:
         """A tile as far as it is known: by itself, or by the one above."""
         if at not in self._tiles:
             while len(self._tiles) >= KEPT:
@@ -162,11 +162,11 @@ class PlaneMap:
     def _has(self, at: Address) -> bool:
         return self.store is not None and self.store.has(at.number)
 
-    def _stored(self, at: Address) -> Tile:
+    def _stored(self, at: Address) -> MapTile:
         got = (self.store.get(at.number) or {}) if self._has(at) else {}
         parts = got.get("loss"), got.get("known")
         whole = all(p is not None and p.shape == (SIDE, SIDE) for p in parts)
-        return Tile(*parts) if whole else Tile()
+        return MapTile(*parts) if whole else MapTile()
 
     def cut(self, start: Any, end: Any, points: int) -> dict[str, Any]:
         """Losses along a straight line of the plane.

@@ -9,7 +9,7 @@ from dldna.explorer.addresses import SIDE
 STRIDES = (16, 8, 4, 1)  # of the stages of a tile, coarse to fine
 
 
-class Tile:
+class MapTile:
     r"""Losses on 32 x 32 points, of which those of a stage come first.
 
     The stage of stride :math:`s` is every :math:`s`-th point along each
@@ -20,7 +20,7 @@ class Tile:
         known: (32, 32) which of them are known, or None.
 
     Example:
-        >>> tile = Tile()
+        >>> tile = MapTile()
         >>> tile.lacking(16, first=1, most=2)
         (array([1, 2]), 3)
     """
@@ -65,7 +65,7 @@ class Tile:
         self.losses[rows * stride, columns * stride] = losses
         self.known[rows * stride, columns * stride] = True
 
-    def take(self, above: "Tile", quarter: tuple[slice, slice]) -> None:
+    def take(self, above: "MapTile", quarter: tuple[slice, slice]) -> None:
         """Take every second point from the tile above, as far as known."""
         more = above.known[quarter] & ~self.known[::2, ::2]
         self.losses[::2, ::2][more] = above.losses[quarter][more]

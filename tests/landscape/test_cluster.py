@@ -14,9 +14,9 @@ SCRIPT = textwrap.dedent(
     from distributed import Client, LocalCluster
     from torch import nn
     from dldna.landscape import surface
-    from dldna.landscape.scan import scan as running
+    from dldna.landscape.scan import timing
 
-    running.TILE_SECONDS = 0.1
+    timing.TILE_SECONDS = 0.1
 
     class Slow(nn.CrossEntropyLoss):
         def forward(self, output, target):

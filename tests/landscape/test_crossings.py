@@ -288,9 +288,9 @@ def test_numbers_that_are_not_tame_go_the_plain_way(value, used):
 
 def test_a_surface_says_so_and_is_resumed_to_the_bit(tmp_path, monkeypatch):
     from dldna.landscape import surface
-    from dldna.landscape.scan import scan as running
+    from dldna.landscape.scan import timing
 
-    monkeypatch.setattr(running, "TILE_MOST", 3 * 41)
+    monkeypatch.setattr(timing, "TILE_MOST", 3 * 41)
     model, loss, [data], _, _ = setting(NETWORKS["bias"])
     first = surface(model, loss, data, out=tmp_path)
     notes = first.provenance.notes["evaluation"]
@@ -306,9 +306,9 @@ def test_a_surface_says_so_and_is_resumed_to_the_bit(tmp_path, monkeypatch):
 
 def test_a_tile_is_whole_rows_on_a_slow_machine_too(monkeypatch):
     from dldna.landscape import surface
-    from dldna.landscape.scan import scan as running
+    from dldna.landscape.scan import timing
 
-    monkeypatch.setattr(running, "TILE_SECONDS", 1e-9)
+    monkeypatch.setattr(timing, "TILE_SECONDS", 1e-9)
     model, loss, [data], _, _ = setting(NETWORKS["bias"])
     slow = surface(model, loss, data, resolution=45)
     monkeypatch.undo()

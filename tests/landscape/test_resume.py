@@ -29,10 +29,10 @@ SCRIPT = textwrap.dedent(
     import os, sys, threading, torch
     from torch import nn
     from dldna.landscape import surface
-    from dldna.landscape.scan import scan as running, timing
+    from dldna.landscape.scan import timing
 
     # Small tiles, and one look at the clock, however slow the machine is.
-    running.TILE_SECONDS, timing.QUICK = 0.0, float("inf")
+    timing.TILE_SECONDS, timing.QUICK = 0.0, float("inf")
     torch.set_num_threads(1)
     calls = open(sys.argv[3], "a")
 
@@ -77,7 +77,7 @@ def held(folder, calls, made):
 
 def run_here(folder, calls, monkeypatch):
     """What the same job prints in this process."""
-    monkeypatch.setattr(running, "TILE_SECONDS", running.TILE_SECONDS)
+    monkeypatch.setattr(timing, "TILE_SECONDS", timing.TILE_SECONDS)
     monkeypatch.setattr(timing, "QUICK", timing.QUICK)
     monkeypatch.setattr(sys, "argv", ["job", str(folder), "-1", str(calls)])
     said, names = io.StringIO(), {"__name__": "__main__"}
@@ -302,7 +302,7 @@ def test_a_budget_goes_on_where_it_stopped(tmp_path):
 
 
 def test_ctrl_c_keeps_what_is_finished(tmp_path, monkeypatch):
-    monkeypatch.setattr(running, "TILE_SECONDS", 1e-4)
+    monkeypatch.setattr(timing, "TILE_SECONDS", 1e-4)
     net, data = net_and_data()
 
     class Interrupted(nn.CrossEntropyLoss):

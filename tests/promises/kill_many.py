@@ -32,7 +32,7 @@ from torch import nn
 from dldna.data import Loader, download, load
 from dldna.files import write_atomic
 from dldna.landscape import Recorder, Trajectory, surface
-from dldna.landscape.scan import scan as running
+from dldna.landscape.scan import timing
 from dldna.records import Surface
 from dldna.training import load_checkpoint, train
 
@@ -120,7 +120,7 @@ class Landscape(Job):
     """A surface whose tiles are kept in a folder."""
 
     def work(self, folder):
-        running.TILE_SECONDS = 0.01
+        timing.TILE_SECONDS = 0.01
         torch.manual_seed(0)
         net = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
         data = torch.randn(24, 6), torch.arange(24) % 3

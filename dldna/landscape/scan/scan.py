@@ -30,16 +30,13 @@ from dldna.landscape.scan.timing import (
     LEAST_SAMPLES,
     TIMING_SECONDS,
     seconds_for_a_point,
+    tile_size,
     timed,
 )
 from dldna.landscape.scan.truth import arithmetic, finite_counts
 from dldna.objective import CLOSE, gap, loss_name, name_of
 from dldna.progress import announce, duration, track
 from dldna.records import Provenance
-
-TILE_SECONDS = 2.0
-TILE_MOST = 4096
-ROW_SECONDS = 30.0
 
 
 class Scan:
@@ -198,8 +195,8 @@ class Scan:
         plan = {
             "samples": self.samples,
             "way": self.way,
-            "order": "levels" if self._limited else "rows",
-            "tile": self._tile_size(seconds, n_jobs),
+            "order": "levels" if self.limited else "rows",
+            "tile": tile_size(self, seconds, n_jobs),
         }
         return plan if store is None else store.agree(identity, plan)
 
@@ -226,7 +223,8 @@ class Scan:
         return gap(job.model, job.loss_fn, job.held[0]) > CLOSE
 
     @property
-    def _limited(self) -> bool:
+    def limited(self) -> bool:
+        """Whether a budget may end it early."""
         return self.budget_s is not None or self.budget_points is not None
 
     def _use(self, samples: int) -> None:
@@ -255,24 +253,6 @@ class Scan:
         fits = int(left / (each * points))
         if fits < total:
             self._use(max(LEAST_SAMPLES, fits))
-
-    def _tile_size(self, seconds: float, n_jobs: int | None) -> int:
-        points = len(self.coords)
-        hands = workers(n_jobs)
-        wish = TILE_SECONDS
-        if self.budget_s is not None:
-            wish = min(wish, self.budget_s / 20)
-        size = max(1, min(TILE_MOST, int(wish / max(seconds, 1e-9))))
-        if hands > 1:
-            size = min(size, math.ceil(points / (4 * hands)))
-        if self.budget_points is not None:
-            size = min(size, max(1, self.budget_points // 8))
-        # Fast ways share work along rows. Whole ones also keep the last
-        # digits from depending on how fast the machine was just now.
-        row = len(self.axes[-1])
-        if size < row and (self._limited or row * seconds > ROW_SECONDS):
-            return size
-        return max(row, size - size % row)
 
     def _announce(self, seconds: float, n_jobs: int | None) -> None:
         self.notes["seconds_per_point_estimated"] = seconds
