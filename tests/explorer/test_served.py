@@ -163,4 +163,4 @@ def test_the_command_serves_on_this_machine_alone_until_ctrl_c(tmp_path):
         # Where Ctrl-C is ignored from the start, as behind an &, it ends well.
         deaf = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
         assert running.wait() == (0 if deaf else 130)
-        assert "stopped" in running.stderr.read()
+        assert deaf or "stopped" in running.stderr.read()
