@@ -1,8 +1,9 @@
 """A surface's page in a browser: by link, keyboard and fingers, on a phone."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-from conftest import AXE
 
 from dldna import export
 
@@ -11,6 +12,7 @@ LINK = (
     "#view1:scale=clip&show=accuracy&checkpoint=2&turn=30&tilt=50&zoom=1.2"
     "&alpha=0.5&beta=-1"
 )
+AXE = Path(__file__).parent / "vendor" / "axe" / "axe.min.js"
 AXE_ALL = """() => axe.run(document, {resultTypes: ['violations']})
   .then(r => r.violations.map(v => v.id + ': ' + v.help))"""
 
@@ -91,7 +93,7 @@ def test_it_is_accessible_and_fits_a_phone(opened, still, theme):
     page.emulate_media(color_scheme=theme)
     page.set_viewport_size({"width": 390, "height": 800})
     still(page)
-    page.evaluate(AXE)
+    page.evaluate(AXE.read_text())
     assert page.evaluate(AXE_ALL) == []
     wide = "() => document.documentElement.scrollWidth"
     assert page.evaluate(wide) <= 390
