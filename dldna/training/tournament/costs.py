@@ -84,9 +84,10 @@ def measured(
     make_model, batch, who: Contestant, steps, lr=1e-8,
     loss_fn=F.cross_entropy, device=None,
 ) -> StepCost:  # fmt: skip
-    """The same, with a peak that counts no memory that was free before.
+    """The same without giving free memory back first, a fifth of a second.
 
-    Giving that back takes a fifth of a second; time and state need it not.
+    Seconds and state are the same; the peak misses what the process had
+    kept free before and takes again.
     """
     start = _resident()
     with untouched():
