@@ -119,3 +119,13 @@ def test_a_perceptron_s_front_is_computed_once(names):
     assert relative(fast(grid())["loss"], slow(grid())["loss"]) < 1e-12
     layers = {s.node.target for s in fast.program.steps if s.kind == "first"}
     assert layers == {names[0][0]}
+
+
+def test_a_front_too_large_to_remember_just_runs():
+    model, loss_fn, data, *plane = setting(Untraced(), (6,), ("head",))
+    data = [(x.repeat(20, 1), y.repeat(20)) for x, y in data]
+    given = model, loss_fn, data, *plane
+    short = choose(*given, way="frozen", memory=8000)
+    true = choose(*given, way="slow")(grid())["loss"]
+    assert relative(short(grid())["loss"], true) < 1e-12
+    assert not short.hits

@@ -267,11 +267,14 @@ class Truth:
                 if not insisted:  # vmap warns where it maps one by one
                     slowly = "There is a performance drop"
                     warnings.filterwarnings("error", slowly)
-                fast = FAST[name](self.small, memory)(self.points)
+                candidate = FAST[name](self.small, memory)
+                fast = candidate(self.points)
         except Unsupported:
             raise
         except Exception as error:  # the user's model inside a rearrangement
             raise Unsupported(f"{type(error).__name__}: {error}") from error
+        if isinstance(candidate, Frozen) and not candidate.hits:
+            raise Unsupported("nothing stands still before what moves")
         worst = max(_difference(fast[m], slow[m]) for m in slow)
         own = {v.dtype for v in self.given.origin.values()}
         limit = ROUGH if own & HALVES else TOLERANCE

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dldna.landscape.evaluate.evaluator import Unsupported, Values
+from dldna.landscape.evaluate.evaluator import Unsupported
 from dldna.landscape.evaluate.slow import Slow
 from dldna.landscape.evaluate.subspace import Subspace
 from dldna.module_state import same_bits
@@ -48,8 +48,10 @@ class Frozen(Slow):
         memory: bytes it may use.
 
     Raises:
-        Unsupported: all parameters move; or, after a few points, no
-            submodule was ever given the same again.
+        Unsupported: all parameters move.
+
+    Attributes:
+        hits: how many calls were answered from what is remembered.
     """
 
     name = "frozen"
@@ -71,13 +73,6 @@ class Frozen(Slow):
         self.watched = {
             id(m): m for m in subspace.model.modules() if _stands(m, known)
         }
-
-    def __call__(self, coords: Tensor) -> Values:
-        """Loss and metrics at (P, K) coordinates; each (P,) float64."""
-        values = super().__call__(coords)
-        if len(coords) > 1 and not self.hits:
-            raise Unsupported("nothing stands still before what moves")
-        return values
 
     def forward(self, i: int, batch: Any) -> Any:
         """The model's output on batch i."""
