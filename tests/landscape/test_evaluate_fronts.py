@@ -39,6 +39,29 @@ class Untraced(nn.Module):
         return self.head(F.gelu(y))
 
 
+class Overheard(nn.Module):
+    """What a hook saw inside the front is added after it."""
+
+    def __init__(self):
+        super().__init__()
+        self.front = nn.Sequential(nn.Linear(6, 8), nn.Tanh())
+        self.front[0].register_forward_hook(self.note)
+        self.head = nn.Linear(8, 4)
+
+    def note(self, module, inputs, output):
+        CALLS[:] = [output]
+
+    def forward(self, x):
+        return self.head(self.front(x) + CALLS[0])
+
+
+class Bound(Overheard):
+    """The same for batches of three."""
+
+    def forward(self, x):
+        return super().forward(x.view(3, 6))
+
+
 def setting(model, shape, names, dtype=torch.float64):
     torch.manual_seed(3)
     model = model.to(dtype).eval()
@@ -129,3 +152,11 @@ def test_a_front_too_large_to_remember_just_runs():
     true = choose(*given, way="slow")(grid())["loss"]
     assert relative(short(grid())["loss"], true) < 1e-12
     assert not short.hits
+
+
+@pytest.mark.parametrize(("kind", "size"), [(Overheard, 1), (Bound, 3)])
+def test_what_comes_from_the_last_batch_is_found_out(kind, size):
+    model, loss_fn, data, *plane = setting(kind(), (6,), ("head",))
+    data = [(x[:size], y[:size]) for x, y in data]
+    with pytest.raises(ValueError, match="differs from the slow way"):
+        choose(model, loss_fn, data, *plane, way="frozen")
