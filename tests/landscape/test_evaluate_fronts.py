@@ -1,5 +1,7 @@
 """Networks of which a part stands still: it is computed once, and rightly."""
 
+from collections import OrderedDict
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -39,6 +41,37 @@ class Untraced(nn.Module):
         return self.head(F.gelu(y))
 
 
+class Levels(nn.Module):
+    """A front with several outputs."""
+
+    def __init__(self, form):
+        super().__init__()
+        self.below, self.above = Noted(6, 8), nn.Linear(8, 8)
+        self.form = form
+
+    def forward(self, x):
+        x = self.below(x)
+        return self.form({"low": x, "high": self.above(x.relu())})
+
+
+class Emptied(nn.Module):
+    """A head that takes things out of the front's output, and adds some."""
+
+    def __init__(self, form):
+        super().__init__()
+        self.front, self.head = Levels(form), nn.Linear(8, 4)
+
+    def forward(self, x):
+        if x.abs().max() < 0:
+            return x
+        levels = self.front(x)
+        assert len(levels) == 2
+        if isinstance(levels, dict):
+            return self.head(levels.pop("low")) + self.head(levels["high"])
+        levels.append(self.head(levels.pop()))
+        return levels[1] + self.head(levels[0])
+
+
 class Overheard(nn.Module):
     """What a hook saw inside the front is added after it."""
 
@@ -60,6 +93,10 @@ class Bound(Overheard):
 
     def forward(self, x):
         return super().forward(x.view(3, 6))
+
+
+def listed(levels):
+    return [*levels.values()]
 
 
 def setting(model, shape, names, dtype=torch.float64):
@@ -160,3 +197,13 @@ def test_what_comes_from_the_last_batch_is_found_out(kind, size):
     data = [(x[:size], y[:size]) for x, y in data]
     with pytest.raises(ValueError, match="differs from the slow way"):
         choose(model, loss_fn, data, *plane, way="frozen")
+
+
+@pytest.mark.parametrize("form", [dict, OrderedDict, listed])
+def test_a_front_s_containers_are_each_point_s_own(form):
+    given = setting(Emptied(form), (6,), ("head",))
+    fast, slow = (choose(*given, way=way) for way in ("frozen", "slow"))
+    CALLS.clear()
+    made = fast(grid())["loss"]
+    assert CALLS == [9, 6]
+    assert relative(made, slow(grid())["loss"]) < 1e-12

@@ -19,7 +19,7 @@ from dldna.landscape.evaluate.evaluator import Unsupported
 from dldna.landscape.evaluate.slow import Slow
 from dldna.landscape.evaluate.subspace import Subspace
 from dldna.module_state import same_bits
-from dldna.torch_internals import tree_flatten
+from dldna.torch_internals import tree_flatten, tree_unflatten
 
 PLAIN = (int, float, bool, str, type(None), torch.dtype, torch.device)
 
@@ -30,14 +30,14 @@ class Call(NamedTuple):
     Args:
         given: its arguments, flat, with the versions of tensors.
         form: how they are nested.
-        output: what came out.
-        made: its tensors, with their versions.
+        made: what came out, flat, with the versions of tensors.
+        shape: how that is nested; each point gets containers of its own.
     """
 
     given: list[tuple[Any, int]]
     form: Any
-    output: Any
     made: list[tuple[Any, int]]
+    shape: Any
 
 
 class Frozen(Slow):
@@ -113,31 +113,29 @@ class Frozen(Slow):
             self.hits += 1
             for inner in module.modules():
                 if inner is not module:
-                    self._give_up(inner)
-            return before.output
-        self._give_up(module)
+                    self._give_up(id(inner))
+            return tree_unflatten([t for t, _ in before.made], before.shape)
+        self._give_up(own)
         return plain(*args, **kwargs)
 
     def _first(self, key, given: list, form: Any, output: Any) -> Any:
-        made = tree_flatten(output)[0]
+        made, shape = tree_flatten(output)
         tensors = [t for t in (*given, *made) if torch.is_tensor(t)]
         size = sum(t.nbytes for t in made if torch.is_tensor(t))
         plain = all(isinstance(t, (Tensor, *PLAIN)) for t in (*given, *made))
         if not plain or any(t.is_inference() for t in tensors):
-            self.watched.pop(key[0])
+            self._give_up(key[0])
         elif size < self.room:
             self.room -= size
-            marked = ([(t, _version(t)) for t in ts] for ts in (given, made))
-            before, after = marked
-            self.calls[key] = Call(before, form, output, after)
+            self.calls[key] = Call(_marked(given), form, _marked(made), shape)
         return output
 
-    def _give_up(self, module: nn.Module) -> None:
-        if self.watched.pop(id(module), None) is None:
+    def _give_up(self, own: int) -> None:
+        if self.watched.pop(own, None) is None:
             return
-        for key in [k for k in self.calls if k[0] == id(module)]:
-            call = self.calls.pop(key)
-            self.room += sum(t.nbytes for t, _ in call.made if _is(t))
+        for key in [k for k in self.calls if k[0] == own]:
+            made = self.calls.pop(key).made
+            self.room += sum(t.nbytes for t, _ in made if torch.is_tensor(t))
 
 
 def _stands(module: nn.Module, still: set[int]) -> bool:
@@ -146,28 +144,25 @@ def _stands(module: nn.Module, still: set[int]) -> bool:
     return bool(ours) and all(id(p) in still for p in ours)
 
 
-def _is(value: Any) -> bool:
-    return isinstance(value, Tensor)
+def _marked(values: list) -> list[tuple[Any, int]]:
+    return [(value, _version(value)) for value in values]
 
 
 def _version(value: Any) -> int:
-    return value._version if _is(value) else 0
+    return value._version if torch.is_tensor(value) else 0
 
 
 def _same(given: list, before: Call) -> bool:
     """Whether a call is given what it was given, and its output is whole."""
-    if any(_version(t) != v for t, v in before.made):
+    known = (*before.given, *before.made)
+    if any(_version(value) != version for value, version in known):
         return False
-    for new, (old, version) in zip(given, before.given, strict=True):
-        if _version(old) != version or _is(new) != _is(old):
-            return False
-        if new is not old and not _equal(new, old):
-            return False
-    return True
+    pairs = zip(given, before.given, strict=True)
+    return all(new is old or _equal(new, old) for new, (old, _) in pairs)
 
 
 def _equal(new: Any, old: Any) -> bool:
-    if not _is(new):
+    if not torch.is_tensor(new):
         return type(new) is type(old) and new == old
-    alike = new.shape == old.shape and new.dtype == old.dtype
-    return alike and new.device == old.device and same_bits(new, old)
+    alike = torch.is_tensor(old) and new.dtype == old.dtype
+    return alike and same_bits(new, old)
