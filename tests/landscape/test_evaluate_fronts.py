@@ -1,6 +1,8 @@
 """Networks of which a part stands still: it is computed once, and rightly."""
 
 from collections import OrderedDict
+from functools import partial
+from logging import WARNING
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ from dldna import params
 from dldna.landscape.evaluate import choose
 from tests.landscape.test_evaluate_paths import Residual, grid, relative
 
-CALLS = []
+CALLS, FULL = [], pytest.mark.full
 
 
 class Noted(nn.Linear):
@@ -207,3 +209,38 @@ def test_a_front_s_containers_are_each_point_s_own(form):
     made = fast(grid())["loss"]
     assert CALLS == [9, 6]
     assert relative(made, slow(grid())["loss"]) < 1e-12
+
+
+def wrapped(front):
+    front.forward = partial(front.forward)  # as libraries do
+    return front
+
+
+def compiled(front):
+    return torch.compile(front, backend="eager")
+
+
+@pytest.mark.parametrize("by", [wrapped, pytest.param(compiled, marks=FULL)])
+def test_a_front_with_a_forward_of_its_own_is_computed_once(by):
+    model = Untraced()
+    model.front = front = by(nn.Sequential(nn.Linear(6, 8), nn.Tanh()))
+    before = front.forward
+    given = setting(model, (6,), ("head",))
+    fast, slow = (choose(*given, way=way) for way in ("frozen", "slow"))
+    true = slow(grid())["loss"]
+    assert relative(fast(grid())["loss"], true) < 1e-12
+    assert id(front) in {own for own, *_ in fast.calls}
+    assert front.forward is before
+    assert not any("forward" in vars(m) for m in front.modules() if m != front)
+
+
+@pytest.mark.full
+def test_what_compiles_itself_is_not_traced_with_the_memory(caplog):
+    model = Untraced()
+    model.front = nn.Sequential(nn.Linear(6, 8), nn.Tanh())
+    model.front.compile(backend="eager")
+    given = setting(model, (6,), ("head",))
+    fast, slow = (choose(*given, way=way) for way in ("frozen", "slow"))
+    true = slow(grid())["loss"]
+    assert relative(fast(grid())["loss"], true) < 1e-12
+    assert not [r for r in caplog.records if r.levelno >= WARNING]

@@ -70,8 +70,11 @@ class Frozen(Slow):
         self.batch = 0
         named = dict(subspace.model.named_parameters())
         known = {id(named[k]) for k in still if k in named}
+        compiled = _inside_compiled(subspace.model)
         self.watched = {
-            id(m): m for m in subspace.model.modules() if _stands(m, known)
+            id(m): m
+            for m in subspace.model.modules()
+            if _stands(m, known) and id(m) not in compiled
         }
 
     def forward(self, i: int, batch: Any) -> Any:
@@ -85,19 +88,18 @@ class Frozen(Slow):
     def ready(self) -> Iterator[None]:
         """Submodules that stand still remember what they did."""
         self.origin = self.subspace.origin
-        patched = [
-            m
-            for m in self.watched.values()
-            if "forward" not in vars(m)
-            and not isinstance(m, torch.jit.ScriptModule)
-        ]
-        for module in patched:
-            module.forward = partial(self._run, module, module.forward)
+        homes = [(vars(m), m) for m in self.watched.values()]
+        before = [home.get("forward") for home, _ in homes]
+        for home, module in homes:
+            home["forward"] = partial(self._run, module, module.forward)
         try:
             yield
         finally:
-            for module in patched:
-                vars(module).pop("forward", None)
+            for (home, _), own in zip(homes, before, strict=True):
+                if own is None:
+                    home.pop("forward", None)
+                else:
+                    home["forward"] = own
 
     def _run(self, module: nn.Module, plain: Any, *args, **kwargs) -> Any:
         own = id(module)
@@ -141,7 +143,20 @@ class Frozen(Slow):
 def _stands(module: nn.Module, still: set[int]) -> bool:
     """Whether a module has parameters, and none of them moves."""
     ours = [*module.parameters()]
-    return bool(ours) and all(id(p) in still for p in ours)
+    scripted = isinstance(module, torch.jit.ScriptModule)
+    return bool(ours) and not scripted and all(id(p) in still for p in ours)
+
+
+def _inside_compiled(model: nn.Module) -> set[int]:
+    """Modules that torch.compile would trace with what is put into them."""
+    inside = set()
+    for module in model.modules():
+        traced = getattr(module, "_orig_mod", None)
+        if module._compiled_call_impl is not None:
+            traced = module
+        if isinstance(traced, nn.Module):
+            inside |= {id(m) for m in traced.modules()}
+    return inside
 
 
 def _marked(values: list) -> list[tuple[Any, int]]:
