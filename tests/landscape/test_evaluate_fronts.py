@@ -74,6 +74,23 @@ class Emptied(nn.Module):
         return levels[1] + self.head(levels[0])
 
 
+class Sparse(nn.Linear):
+    def forward(self, x):
+        return super().forward(x).relu().to_sparse()
+
+
+class Gathered(nn.Module):
+    """One part of the front gives a sparse matrix."""
+
+    def __init__(self):
+        super().__init__()
+        self.front, self.side = Noted(6, 8), Sparse(6, 8)
+        self.head = nn.Linear(8, 4)
+
+    def forward(self, x):
+        return self.head(self.front(x) + self.side(x).to_dense())
+
+
 class Overheard(nn.Module):
     """What a hook saw inside the front is added after it."""
 
@@ -244,3 +261,12 @@ def test_what_compiles_itself_is_not_traced_with_the_memory(caplog):
     true = slow(grid())["loss"]
     assert relative(fast(grid())["loss"], true) < 1e-12
     assert not [r for r in caplog.records if r.levelno >= WARNING]
+
+
+def test_what_cannot_be_remembered_hinders_no_other_part():
+    given = setting(Gathered(), (6,), ("head",))
+    fast, slow = (choose(*given, way=way) for way in ("frozen", "slow"))
+    CALLS.clear()
+    made = fast(grid())["loss"]
+    assert CALLS == [9, 6]
+    assert relative(made, slow(grid())["loss"]) < 1e-12

@@ -122,12 +122,13 @@ class Frozen(Slow):
 
     def _first(self, key, given: list, form: Any, output: Any) -> Any:
         made, shape = tree_flatten(output)
-        tensors = [t for t in (*given, *made) if torch.is_tensor(t)]
-        size = sum(t.nbytes for t in made if torch.is_tensor(t))
-        plain = all(isinstance(t, (Tensor, *PLAIN)) for t in (*given, *made))
-        if not plain or any(t.is_inference() for t in tensors):
+        tensors = [t for t in made if torch.is_tensor(t)]
+        dense = all(t.layout == torch.strided for t in tensors)
+        if not (dense and _plain((*given, *made))):
             self._give_up(key[0])
-        elif size < self.room:
+            return output
+        size = sum(t.nbytes for t in tensors)
+        if size < self.room:
             self.room -= size
             self.calls[key] = Call(_marked(given), form, _marked(made), shape)
         return output
@@ -157,6 +158,13 @@ def _inside_compiled(model: nn.Module) -> set[int]:
         if isinstance(traced, nn.Module):
             inside |= {id(m) for m in traced.modules()}
     return inside
+
+
+def _plain(values: tuple) -> bool:
+    """Whether all can be compared, and writing to them would be noticed."""
+    tensors = [t for t in values if torch.is_tensor(t)]
+    known = all(isinstance(v, (Tensor, *PLAIN)) for v in values)
+    return known and not any(t.is_inference() for t in tensors)
 
 
 def _marked(values: list) -> list[tuple[Any, int]]:
