@@ -270,3 +270,40 @@ def test_what_cannot_be_remembered_hinders_no_other_part():
     made = fast(grid())["loss"]
     assert CALLS == [9, 6]
     assert relative(made, slow(grid())["loss"]) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "way"),
+    [(Residual, (3, 16, 16), "layered"), (Untraced, (6,), "frozen")],
+)
+@pytest.mark.parametrize("buffers", ["nothing", "bn.", "middle.1"])
+def test_buffers_that_stand_still_are_part_of_the_front(
+    kind, shape, way, buffers
+):
+    given = setting(kind(), shape, ("head",))
+    own = dict(given[0].named_buffers())
+    step = {
+        k: b * (0.1 if k.startswith(buffers) else 0.0)
+        for k, b in own.items()
+        if b.is_floating_point()
+    }
+    fast, slow = (
+        choose(
+            *given, way=way, statistics="interpolate",
+            buffer_directions=[step, step],
+        )
+        for way in (way, "slow")
+    )  # fmt: skip
+    CALLS.clear()
+    made = fast(grid())["loss"]
+    runs = [9, 6] if way == "frozen" else []
+    assert runs == CALLS
+    assert relative(made, slow(grid())["loss"]) < 1e-12
+    if way == "frozen":
+        kept = {own for own, *_ in fast.calls}
+        assert (id(given[0].middle[1]) in kept) == (buffers != "middle.1")
+    else:
+        layers = {n.target for n in fast.plan.fixed if n.op == "call_module"}
+        assert "stem" in layers
+        for behind in ("bn", "deep.0.conv1"):
+            assert (behind in layers) == (buffers != "bn.")

@@ -1,7 +1,7 @@
 """The way for networks of which a part stands still: that part runs once.
 
 As the slow way, in the model itself, and for any module. A submodule whose
-parameters no direction moves gives the same output for the same input; it is
+tensors no direction moves gives the same output for the same input; it is
 remembered with that input, bit by bit, and the submodule runs no more. So of
 a network of which only the last layers move the front is computed once for
 each batch. A submodule whose input moves is given up at its second call.
@@ -59,7 +59,7 @@ class Frozen(Slow):
     def __init__(self, subspace: Subspace, memory: float):
         if not subspace.still:
             raise Unsupported("all parameters move")
-        if subspace.statistics != "eval":
+        if subspace.statistics not in ("eval", "interpolate"):
             raise Unsupported(f"statistics={subspace.statistics!r}")
         super().__init__(subspace, exact=True)
         self.room, self.hits = memory / 4, 0
@@ -68,13 +68,15 @@ class Frozen(Slow):
         self.calls: dict[tuple[int, int, int], Call] = {}
         self.counts: dict[int, int] = {}
         self.batch = 0
-        named = dict(subspace.model.named_parameters())
-        known = {id(named[k]) for k in still if k in named}
-        compiled = _inside_compiled(subspace.model)
+        model, moves = subspace.model, [self.moving]
+        moves += subspace.buffer_directions[:1]
+        named = [*model.named_parameters(), *model.named_buffers()]
+        moving = {id(t) for k, t in named if any(k in m for m in moves)}
+        compiled = _inside_compiled(model)
         self.watched = {
             id(m): m
-            for m in subspace.model.modules()
-            if _stands(m, known) and id(m) not in compiled
+            for m in model.modules()
+            if _stands(m, moving) and id(m) not in compiled
         }
 
     def forward(self, i: int, batch: Any) -> Any:
@@ -141,11 +143,13 @@ class Frozen(Slow):
             self.room += sum(t.nbytes for t, _ in made if torch.is_tensor(t))
 
 
-def _stands(module: nn.Module, still: set[int]) -> bool:
-    """Whether a module has parameters, and none of them moves."""
-    ours = [*module.parameters()]
-    scripted = isinstance(module, torch.jit.ScriptModule)
-    return bool(ours) and not scripted and all(id(p) in still for p in ours)
+def _stands(module: nn.Module, moving: set[int]) -> bool:
+    """Whether a module has parameters, and none of its tensors moves."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return False
+    tensors = [*module.parameters(), *module.buffers()]
+    some = next(module.parameters(), None) is not None
+    return some and not any(id(t) in moving for t in tensors)
 
 
 def _inside_compiled(model: nn.Module) -> set[int]:
