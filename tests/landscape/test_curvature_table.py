@@ -120,15 +120,25 @@ def test_copies_are_found_among_any_eigenvalues(which):
     a = q @ torch.diag(values) @ q.T
     start = torch.randn(40, generator=g).double()
     one = lanczos(lambda v: a @ v, start, 6, 1e-8, which=which)
-    found = multiple(
-        lambda v: a @ v, one, 1e-8, which=which, generator=g
-    ).values
+    found = multiple(lambda v: a @ v, one, 1e-8, which=which, generator=g)
     order = {
         "magnitude": values.abs().argsort(descending=True, stable=True),
         "largest": values.argsort(descending=True),
         "smallest": values.argsort(),
     }[which]
-    torch.testing.assert_close(found, values[order][:6])
+    torch.testing.assert_close(found.values, values[order][:6])
+
+
+def test_the_space_of_a_search_is_let_go():
+    diagonal = torch.linspace(0, 1, 60).double()
+    diagonal[-1] = 9
+    start = torch.ones(60).double()
+    one = lanczos(diagonal.mul, start, 1, 1e-3)
+    assert one.basis is not None  # it is large, and pairs are kept
+    g = torch.Generator().manual_seed(0)
+    found = multiple(diagonal.mul, one, 1e-3, generator=g)
+    assert found.basis is None
+    assert float(found.values) == pytest.approx(9)
 
 
 def test_gradients_switched_off_outside_change_nothing():

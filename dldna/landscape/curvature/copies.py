@@ -80,7 +80,7 @@ def multiple(
         new = _outside(_outside(more.vectors, rows), rows)
         rows = torch.cat([rows, new / new.norm()])
         found = _merged(found, more, which)
-    return found
+    return replace(found, basis=None)
 
 
 def _outside(v: Tensor, rows: Tensor) -> Tensor:

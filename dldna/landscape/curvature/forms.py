@@ -63,8 +63,8 @@ def checked(operator: Any, found: Ritz, parts: int) -> tuple | None:
         return None
     cuts = pieces(operator, parts)
     if len(cuts) == 1:
-        one = torch.ones(1, dtype=torch.float64)
-        return values, found.residuals, values[None], one
+        whole = torch.ones(1, dtype=torch.float64)
+        return values, found.residuals, values[None], whole
     forms = _forms(operator, found.vectors, cuts)
     shares = torch.tensor(operator.shares(cuts)).double()
     if forms is None or not torch.allclose(

@@ -1,7 +1,7 @@
 """The way for networks of which a part stands still: that part runs once.
 
 As the slow way, in the model itself, and for any module. A submodule whose
-parameters no direction moves gives the same output for the same input; it is
+tensors no direction moves gives the same output for the same input; it is
 remembered with that input, bit by bit, and the submodule runs no more. So of
 a network of which only the last layers move the front is computed once for
 each batch. A submodule whose input moves is given up at its second call.
@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dldna.landscape.evaluate.evaluator import Unsupported, Values
+from dldna.landscape.evaluate.evaluator import Unsupported
 from dldna.landscape.evaluate.slow import Slow
 from dldna.landscape.evaluate.subspace import Subspace
 from dldna.module_state import same_bits
-from dldna.torch_internals import tree_flatten
+from dldna.torch_internals import tree_flatten, tree_unflatten
 
 PLAIN = (int, float, bool, str, type(None), torch.dtype, torch.device)
 
@@ -30,14 +30,14 @@ class Call(NamedTuple):
     Args:
         given: its arguments, flat, with the versions of tensors.
         form: how they are nested.
-        output: what came out.
-        made: its tensors, with their versions.
+        made: what came out, flat, with the versions of tensors.
+        shape: how that is nested; each point gets containers of its own.
     """
 
     given: list[tuple[Any, int]]
     form: Any
-    output: Any
     made: list[tuple[Any, int]]
+    shape: Any
 
 
 class Frozen(Slow):
@@ -48,8 +48,10 @@ class Frozen(Slow):
         memory: bytes it may use.
 
     Raises:
-        Unsupported: all parameters move; or, after a few points, no
-            submodule was ever given the same again.
+        Unsupported: all parameters move.
+
+    Attributes:
+        hits: how many calls were answered from what is remembered.
     """
 
     name = "frozen"
@@ -57,7 +59,7 @@ class Frozen(Slow):
     def __init__(self, subspace: Subspace, memory: float):
         if not subspace.still:
             raise Unsupported("all parameters move")
-        if subspace.statistics != "eval":
+        if subspace.statistics not in ("eval", "interpolate"):
             raise Unsupported(f"statistics={subspace.statistics!r}")
         super().__init__(subspace, exact=True)
         self.room, self.hits = memory / 4, 0
@@ -66,18 +68,16 @@ class Frozen(Slow):
         self.calls: dict[tuple[int, int, int], Call] = {}
         self.counts: dict[int, int] = {}
         self.batch = 0
-        named = dict(subspace.model.named_parameters())
-        known = {id(named[k]) for k in still if k in named}
+        model, moves = subspace.model, [self.moving]
+        moves += subspace.buffer_directions[:1]
+        named = [*model.named_parameters(), *model.named_buffers()]
+        moving = {id(t) for k, t in named if any(k in m for m in moves)}
+        compiled = _inside_compiled(model)
         self.watched = {
-            id(m): m for m in subspace.model.modules() if _stands(m, known)
+            id(m): m
+            for m in model.modules()
+            if _stands(m, moving) and id(m) not in compiled
         }
-
-    def __call__(self, coords: Tensor) -> Values:
-        """Loss and metrics at (P, K) coordinates; each (P,) float64."""
-        values = super().__call__(coords)
-        if len(coords) > 1 and not self.hits:
-            raise Unsupported("nothing stands still before what moves")
-        return values
 
     def forward(self, i: int, batch: Any) -> Any:
         """The model's output on batch i."""
@@ -90,19 +90,18 @@ class Frozen(Slow):
     def ready(self) -> Iterator[None]:
         """Submodules that stand still remember what they did."""
         self.origin = self.subspace.origin
-        patched = [
-            m
-            for m in self.watched.values()
-            if "forward" not in vars(m)
-            and not isinstance(m, torch.jit.ScriptModule)
-        ]
-        for module in patched:
-            module.forward = partial(self._run, module, module.forward)
+        homes = [(vars(m), m) for m in self.watched.values()]
+        before = [home.get("forward") for home, _ in homes]
+        for home, module in homes:
+            home["forward"] = partial(self._run, module, module.forward)
         try:
             yield
         finally:
-            for module in patched:
-                vars(module).pop("forward", None)
+            for (home, _), own in zip(homes, before, strict=True):
+                if own is None:
+                    home.pop("forward", None)
+                else:
+                    home["forward"] = own
 
     def _run(self, module: nn.Module, plain: Any, *args, **kwargs) -> Any:
         own = id(module)
@@ -118,61 +117,79 @@ class Frozen(Slow):
             self.hits += 1
             for inner in module.modules():
                 if inner is not module:
-                    self._give_up(inner)
-            return before.output
-        self._give_up(module)
+                    self._give_up(id(inner))
+            return tree_unflatten([t for t, _ in before.made], before.shape)
+        self._give_up(own)
         return plain(*args, **kwargs)
 
     def _first(self, key, given: list, form: Any, output: Any) -> Any:
-        made = tree_flatten(output)[0]
-        tensors = [t for t in (*given, *made) if torch.is_tensor(t)]
-        size = sum(t.nbytes for t in made if torch.is_tensor(t))
-        plain = all(isinstance(t, (Tensor, *PLAIN)) for t in (*given, *made))
-        if not plain or any(t.is_inference() for t in tensors):
-            self.watched.pop(key[0])
-        elif size < self.room:
+        made, shape = tree_flatten(output)
+        tensors = [t for t in made if torch.is_tensor(t)]
+        dense = all(t.layout == torch.strided for t in tensors)
+        if not (dense and _plain((*given, *made))):
+            self._give_up(key[0])
+            return output
+        size = sum(t.nbytes for t in tensors)
+        if size < self.room:
             self.room -= size
-            marked = ([(t, _version(t)) for t in ts] for ts in (given, made))
-            before, after = marked
-            self.calls[key] = Call(before, form, output, after)
+            self.calls[key] = Call(_marked(given), form, _marked(made), shape)
         return output
 
-    def _give_up(self, module: nn.Module) -> None:
-        if self.watched.pop(id(module), None) is None:
+    def _give_up(self, own: int) -> None:
+        if self.watched.pop(own, None) is None:
             return
-        for key in [k for k in self.calls if k[0] == id(module)]:
-            call = self.calls.pop(key)
-            self.room += sum(t.nbytes for t, _ in call.made if _is(t))
+        for key in [k for k in self.calls if k[0] == own]:
+            made = self.calls.pop(key).made
+            self.room += sum(t.nbytes for t, _ in made if torch.is_tensor(t))
 
 
-def _stands(module: nn.Module, still: set[int]) -> bool:
-    """Whether a module has parameters, and none of them moves."""
-    ours = [*module.parameters()]
-    return bool(ours) and all(id(p) in still for p in ours)
+def _stands(module: nn.Module, moving: set[int]) -> bool:
+    """Whether a module has parameters, and none of its tensors moves."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return False
+    tensors = [*module.parameters(), *module.buffers()]
+    some = next(module.parameters(), None) is not None
+    return some and not any(id(t) in moving for t in tensors)
 
 
-def _is(value: Any) -> bool:
-    return isinstance(value, Tensor)
+def _inside_compiled(model: nn.Module) -> set[int]:
+    """Modules that torch.compile would trace with what is put into them."""
+    inside = set()
+    for module in model.modules():
+        traced = getattr(module, "_orig_mod", None)
+        if module._compiled_call_impl is not None:
+            traced = module
+        if isinstance(traced, nn.Module):
+            inside |= {id(m) for m in traced.modules()}
+    return inside
+
+
+def _plain(values: tuple) -> bool:
+    """Whether all can be compared, and writing to them would be noticed."""
+    tensors = [t for t in values if torch.is_tensor(t)]
+    known = all(isinstance(v, (Tensor, *PLAIN)) for v in values)
+    return known and not any(t.is_inference() for t in tensors)
+
+
+def _marked(values: list) -> list[tuple[Any, int]]:
+    return [(value, _version(value)) for value in values]
 
 
 def _version(value: Any) -> int:
-    return value._version if _is(value) else 0
+    return value._version if torch.is_tensor(value) else 0
 
 
 def _same(given: list, before: Call) -> bool:
     """Whether a call is given what it was given, and its output is whole."""
-    if any(_version(t) != v for t, v in before.made):
+    known = (*before.given, *before.made)
+    if any(_version(value) != version for value, version in known):
         return False
-    for new, (old, version) in zip(given, before.given, strict=True):
-        if _version(old) != version or _is(new) != _is(old):
-            return False
-        if new is not old and not _equal(new, old):
-            return False
-    return True
+    pairs = zip(given, before.given, strict=True)
+    return all(new is old or _equal(new, old) for new, (old, _) in pairs)
 
 
 def _equal(new: Any, old: Any) -> bool:
-    if not _is(new):
+    if not torch.is_tensor(new):
         return type(new) is type(old) and new == old
-    alike = new.shape == old.shape and new.dtype == old.dtype
-    return alike and new.device == old.device and same_bits(new, old)
+    alike = torch.is_tensor(old) and new.dtype == old.dtype
+    return alike and same_bits(new, old)

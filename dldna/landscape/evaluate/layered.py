@@ -120,7 +120,7 @@ class Layered:
                 if node.target in given:
                     values[node] = self._laid_out(given[node.target])
             elif node in plan.fixed:
-                values[node] = origin.fixed(node, values)
+                values[node] = origin.plain(node, values)
                 for source in node.all_input_nodes:
                     left[source] -= 1
                     if not left[source] and source not in plan.outside:

@@ -43,8 +43,8 @@ class Point:
         still = [0.0] * len(way.subspace.directions)
         return cls(way, way.plan, still, Row((), still, 0, []), 0.0, {})
 
-    def fixed(self, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
-        """The value of a node that no point changes."""
+    def plain(self, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
+        """The value of a node as it stands in the graph."""
         if node.op == "get_attr":
             return self._attribute(node)
         if node.op == "call_module":
@@ -98,8 +98,6 @@ class Point:
             return values[origin], self._last(origin, node, owned)
         if node in plan.layers:
             return self._layer(node, values, b), True
-        if node.op == "get_attr":
-            return self._attribute(node), False
         if gr.is_relu(graph, node):
             x = values[node.args[0]]
             if self._last(node.args[0], node, owned):
@@ -126,11 +124,7 @@ class Point:
         size = plan.pools.get(node)
         if size is not None and values[node.args[0]].ndim == 4:
             return max_pool(values[node.args[0]], size), size != (1, 1)
-        if node.op == "call_module":
-            module = graph.modules[node.target]
-            if has_tensors(module):
-                return self._module(node, module, values), False
-        return self.way.call(node, values), False
+        return self.plain(node, values), False
 
     def _last(self, source: fx.Node, node: fx.Node, owned) -> bool:
         return source in owned and source in self.plan.dead[node]

@@ -35,8 +35,8 @@ class Subspace:
         origin: parameters at coordinates 0.
         directions: one point per coordinate.
         buffers: the buffers at coordinates 0.
-        buffer_directions: how floating buffers move, one per coordinate,
-            or empty.
+        buffer_directions: how the buffers that move do so, one per
+            coordinate, or empty.
         metrics: ``f(output, batch) -> mean over the batch``, by name.
         loss_fn: the loss as it was given.
         dtype: "float32", "float64" or "bfloat16"; None for the tensors'
@@ -147,7 +147,7 @@ class Subspace:
             origin=move(origin),
             directions=[move(d) for d in directions],
             buffers=move(dict(model.named_buffers())),
-            buffer_directions=[move(b) for b in buffer_directions or ()],
+            buffer_directions=[move(b) for b in _moving(buffer_directions)],
             metrics=dict(metrics or {}),
             loss_fn=loss_fn,
             dtype=dtype,
@@ -307,6 +307,14 @@ def _twin(model: nn.Module, statistics: str) -> nn.Module:
     for module in twin.modules():
         module.training = module in moved
     return twin
+
+
+def _moving(steps: Sequence[Mapping[str, Tensor]] | None) -> list[dict]:
+    """The steps of the buffers that some direction moves; empty if none."""
+    steps = steps or ()
+    names = {k for step in steps for k, v in step.items() if bool(v.any())}
+    kept = [{k: v for k, v in step.items() if k in names} for step in steps]
+    return kept if names else []
 
 
 def _moves(directions, coords) -> list[tuple[float, Params]]:
