@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from dldna.cli import arguments, library_models, shared_words
+from dldna.cli import arguments, shared_words
 
 EPILOG = """
 examples:
@@ -50,7 +50,7 @@ def run(given: argparse.Namespace) -> int:
     from dldna.explorer import Explorer
     from dldna.explorer.offline import write_map
     from dldna.explorer.served import serve
-    from dldna.landscape.space.checkpoints import load_into, read_checkpoint
+    from dldna.landscape.space.checkpoints import read_checkpoint
 
     shared_words.check_words(given)
     files = given.checkpoints
@@ -59,11 +59,7 @@ def run(given: argparse.Namespace) -> int:
     if not 0 <= given.port < 2**16:
         raise ValueError(f"--port must lie from 0 to 65535, not {given.port}")
     model, data, name, _ = shared_words.opened(given)
-    if files:
-        load_into(model, read_checkpoint(files[0], given.key), files[0])
-    else:
-        kind = library_models.weights_of(given.model)
-        print(f"no checkpoint given: {given.model} at its {kind} weights")
+    shared_words.load_checkpoint(model, files[0] if files else None, given)
     beside = read_checkpoint(files[1], given.key) if files[1:] else None
     here = Explorer(
         model.to(given.device),
