@@ -17,7 +17,7 @@ from dldna.guard import untouched
 from dldna.landscape import NoSecondDerivative
 from dldna.landscape.curvature.extremes import extremes
 from dldna.landscape.curvature.moving import MovingHessian
-from dldna.landscape.evaluate import METRICS, Subspace
+from dldna.landscape.evaluate import METRICS
 from dldna.landscape.planned import planned
 from dldna.landscape.scan.store import Store
 from dldna.landscape.space.plane import gram_matrix
@@ -194,10 +194,7 @@ class PlaneMap:
     def moving(self) -> MovingHessian:
         """Loss, gradient and curvature at any point, made when asked for."""
         if self._moving is None:
-            job = self.run.job
-            options = {k: v for k, v in job.options.items() if k != "way"}
-            given = (job.model, job.loss_fn, job.held, job.origin)
-            subspace = Subspace.of(*given, job.directions, **options)
+            subspace = self.run.job.subspace()
             more = {"params": self.f.asked.get("params"), "way": "reverse"}
             try:
                 self._moving = MovingHessian(subspace, **more)
