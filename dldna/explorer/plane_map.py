@@ -15,7 +15,6 @@ from dldna.explorer.addresses import SIDE, Address
 from dldna.explorer.tiles import MapTile
 from dldna.guard import untouched
 from dldna.landscape import NoSecondDerivative
-from dldna.landscape.curvature.extremes import extremes
 from dldna.landscape.curvature.moving import MovingHessian
 from dldna.landscape.evaluate import METRICS
 from dldna.landscape.planned import planned
@@ -245,11 +244,7 @@ class PlaneMap:
         with untouched(self.model):
             here = self.moving
             here.move([a, b])
-            start = torch.randn(1, here.n, generator=draw).to(**here.cast)
-            ends = extremes(
-                here.__matmul__, start, TOLERANCE, least=4,
-                max_products=PRODUCTS, generator=draw,
-            )  # fmt: skip
+            ends = here.ends(TOLERANCE, PRODUCTS, draw)
         low, high = ends.values.tolist()
         return {
             "largest": high,

@@ -17,6 +17,8 @@ from dldna.explorer.addresses import SIDE, Address
 from dldna.explorer.messages import answer
 from dldna.explorer.plane_map import PlaneMap
 from dldna.explorer.walkers import WALKERS
+from dldna.landscape.curvature import moving
+from dldna.landscape.curvature.extremes import extremes
 
 
 def network(seed=0, norm=False):
@@ -148,6 +150,23 @@ def test_a_probe_is_what_autograd_says_there(explorer, data):
     assert found["distance"] == pytest.approx(length, rel=1e-5)
     for name, k in (("largest", -1), ("smallest", 0)):
         assert ends[name] == pytest.approx(float(spectrum[k]), rel=1e-3)
+
+
+def test_a_probe_of_a_large_network_keeps_few_vectors(explorer, monkeypatch):
+    here, kept = explorer.map(), []
+
+    def counted(*given, basis, **more):
+        kept.append(basis)
+        return extremes(*given, basis=basis, **more)
+
+    monkeypatch.setattr(moving, "extremes", counted)
+    monkeypatch.setattr(moving, "BASIS_BYTES", 2 * 4 * explorer.f.n * 7)
+    few = here.curvature(0.4, -0.7)
+    monkeypatch.undo()
+    assert kept == [7]
+    assert few["largest"] == pytest.approx(
+        here.curvature(0.4, -0.7)["largest"], rel=1e-2
+    )
 
 
 def test_a_cut_is_even_and_true(explorer, data):
