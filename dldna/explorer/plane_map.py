@@ -21,6 +21,7 @@ from dldna.landscape.planned import planned
 from dldna.landscape.scan.store import Store
 from dldna.landscape.space.plane import gram_matrix
 from dldna.objective import Objective
+from dldna.objective.derivative import over_data
 from dldna.params import exact
 
 KEPT = 4096  # tiles in memory
@@ -194,12 +195,12 @@ class PlaneMap:
         """Loss, gradient and curvature at any point, made when asked for."""
         if self._moving is None:
             subspace = self.run.job.subspace()
-            more = {"params": self.f.asked.get("params"), "way": "reverse"}
+            own = {k: self.f.asked.get(k) for k in ("params", "dtype")}
             try:
-                self._moving = MovingHessian(subspace, **more)
+                made = MovingHessian(subspace, way="reverse", **own)
             except NoSecondDerivative:
-                more["way"] = "difference"
-                self._moving = MovingHessian(subspace, **more)
+                made = MovingHessian(subspace, way="difference", **own)
+            self._moving = made
         return self._moving
 
     def probe(self, a: float, b: float) -> dict[str, Any]:
@@ -219,15 +220,18 @@ class PlaneMap:
             here = self.moving
             here.move([a, b])
             right = self._accuracy(here)
-            found = {
-                "loss": here.loss(),
-                "gradient": float(exact(here.gradient()).norm()),
-            }
+            loss, slope = over_data(here, here.slope)
         n, error = self.run.samples, None
         if right is not None:
             error = math.sqrt(max(0.0, right * (1 - right)) / n)
-        more = {"accuracy": right, "accuracy_error": error, "samples": n}
-        return found | more | {"distance": self.distance(a, b)}
+        return {
+            "loss": loss,
+            "gradient": float(exact(slope).norm()),
+            "accuracy": right,
+            "accuracy_error": error,
+            "samples": n,
+            "distance": self.distance(a, b),
+        }
 
     def curvature(self, a: float, b: float) -> dict[str, Any]:
         """The Hessian's ends at a point.
