@@ -216,6 +216,24 @@ def test_a_walk_is_torch_s_and_its_shadow_the_nearest_point(explorer, data):
     assert all(p.grad is None for p in explorer.f.model.parameters())
 
 
+@pytest.mark.parametrize(
+    ("made", "options", "rel"),
+    [(torch.float32, {"dtype": "float64"}, 1e-12),
+     (torch.float64, {"dtype": "float32"}, 1e-5),
+     (torch.bfloat16, {}, 0.02),
+     (torch.float32, {"statistics": "recalibrate"}, 1e-5)],
+)  # fmt: skip
+def test_probes_and_walks_are_in_the_map_s_arithmetic(
+    data, made, options, rel
+):
+    norm = "statistics" in options
+    net, place = network(norm=norm).to(made), (0.3, 0.1)
+    here = Explorer(net, LOSS, (data[0].to(made), data[1]), **options).map()
+    height = pytest.approx(here.losses([place])[0], rel=rel)
+    assert here.probe(*place)["loss"] == height
+    assert walk(here, "SGD", place, 2, lr=1e-3)["losses"][0] == height
+
+
 def test_a_walk_that_diverges_says_so(explorer):
     found = walk(explorer.map(), "SGD", (0.0, 0.0), 40, lr=1e38)
     assert found["ended"].startswith("diverged at step")
