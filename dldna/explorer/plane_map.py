@@ -85,7 +85,6 @@ class PlaneMap:
                 called=True,
             )  # fmt: skip
             self.run.what = "map"
-            self.run.steady = True  # as the objective saw when it was made
             self.evaluator = self.run.ready(self.store)
         self.centre, self.way = self.run.centre, self.run.way
         self.seconds = self.run.notes["seconds_per_point_estimated"]
