@@ -29,7 +29,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     put(
         "--directions", default="random",
-        help="as of dldna landscape (default: %(default)s)",
+        help="as of dldna landscape, without pca and checkpoints "
+        "(default: %(default)s)",
     )  # fmt: skip
     put("--extent", type=float, default=1.0, help="half width at first")
     put("--statistics", help="batch norm: eval, train, recalibrate")
