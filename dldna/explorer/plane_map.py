@@ -2,6 +2,8 @@
 
 import math
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from dldna import batches as batching
 from dldna.checks import choice
 from dldna.explorer.addresses import SIDE, Address
 from dldna.explorer.tiles import MapTile
-from dldna.guard import untouched
+from dldna.guard import differentiable, untouched
 from dldna.landscape import NoSecondDerivative
 from dldna.landscape.curvature.moving import MovingHessian
 from dldna.landscape.evaluate import METRICS
@@ -202,6 +204,13 @@ class PlaneMap:
             self._moving = made
         return self._moving
 
+    @contextmanager
+    def at(self, coords: Sequence[float]) -> Iterator[MovingHessian]:
+        """Loss, gradient and curvature at a point; the model is guarded."""
+        with untouched(self.model), differentiable():
+            self.moving.move([*coords])
+            yield self.moving
+
     def probe(self, a: float, b: float) -> dict[str, Any]:
         r"""What lies at a point.
 
@@ -215,9 +224,7 @@ class PlaneMap:
             "accuracy_error", its sampling error :math:`\sqrt{p(1-p)/n}`, or
             None where the targets are no classes; "samples", their number.
         """
-        with untouched(self.model):
-            here = self.moving
-            here.move([a, b])
+        with self.at([a, b]) as here:
             right = self._accuracy(here)
             loss, slope = over_data(here, here.slope)
         n, error = self.run.samples, None
@@ -244,9 +251,7 @@ class PlaneMap:
             "residuals", and the number of "products".
         """
         draw = torch.Generator().manual_seed(0)
-        with untouched(self.model):
-            here = self.moving
-            here.move([a, b])
+        with self.at([a, b]) as here:
             ends = here.ends(TOLERANCE, PRODUCTS, draw)
         low, high = ends.values.tolist()
         return {

@@ -8,7 +8,6 @@ import torch
 
 from dldna import params
 from dldna.explorer.plane_map import PlaneMap
-from dldna.guard import differentiable, untouched
 from dldna.optim import OPTIMIZERS, VARIANTS
 from dldna.training import Contestant
 from dldna.training.stepping import (
@@ -59,13 +58,10 @@ def walk(
     Raises:
         ValueError: the optimizer does not serve this network.
     """
-    with untouched(here.model), differentiable():
-        f = here.moving
-        f.move(list(start))
-        with f.placed(params.copy(f.point)):
-            torch.manual_seed(seed)
-            walker = Contestant(optimizer, optimizer, lr).build(f.model, lr)
-            seen, ended = _walked(here, walker, steps)
+    with here.at(start) as f, f.placed(params.copy(f.point)):
+        torch.manual_seed(seed)
+        walker = Contestant(optimizer, optimizer, lr).build(f.model, lr)
+        seen, ended = _walked(here, walker, steps)
     at, coords, off, losses = zip(*seen, strict=True)
     return {
         "steps": list(at),

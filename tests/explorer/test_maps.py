@@ -234,6 +234,19 @@ def test_probes_and_walks_are_in_the_map_s_arithmetic(
     assert walk(here, "SGD", place, 2, lr=1e-3)["losses"][0] == height
 
 
+def test_inference_mode_around_a_map_changes_nothing(explorer, data):
+    net, place, true = network(), (0.3, 0.1), explorer.map()
+    with torch.inference_mode():
+        here = Explorer(net, LOSS, data).map()
+        found, ends = here.probe(*place), here.curvature(*place)
+        walked = walk(here, "SGD", place, 2)
+    assert found == pytest.approx(true.probe(*place))
+    assert ends["largest"] == pytest.approx(true.curvature(*place)["largest"])
+    np.testing.assert_allclose(
+        walked["losses"], walk(true, "SGD", place, 2)["losses"], rtol=1e-6
+    )
+
+
 def test_a_walk_that_diverges_says_so(explorer):
     found = walk(explorer.map(), "SGD", (0.0, 0.0), 40, lr=1e38)
     assert found["ended"].startswith("diverged at step")
