@@ -49,11 +49,13 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> int:
     """Open the maps, and serve or write them."""
     from dldna.explorer import Explorer
-    from dldna.explorer.offline import write_map
+    from dldna.explorer.offline import check_file, write_map
     from dldna.explorer.served import serve
     from dldna.landscape.space.checkpoints import read_checkpoint
 
     shared_words.check_words(given)
+    if given.export is not None:
+        check_file(given.export, given.depth)
     files = given.checkpoints
     if len(files) > 2:
         raise ValueError(f"one checkpoint or two, not {len(files)}")
