@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from dldna.cli import arguments, library_models, shared_words
+from dldna.cli import arguments, shared_words
 
 EPILOG = """
 examples:
@@ -29,7 +29,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     put(
         "--directions", default="random",
-        help="as of dldna landscape (default: %(default)s)",
+        help="as of dldna landscape, without pca and checkpoints "
+        "(default: %(default)s)",
     )  # fmt: skip
     put("--extent", type=float, default=1.0, help="half width at first")
     put("--statistics", help="batch norm: eval, train, recalibrate")
@@ -48,22 +49,20 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> int:
     """Open the maps, and serve or write them."""
     from dldna.explorer import Explorer
-    from dldna.explorer.offline import write_map
+    from dldna.explorer.offline import check_file, write_map
     from dldna.explorer.served import serve
-    from dldna.landscape.space.checkpoints import load_into, read_checkpoint
+    from dldna.landscape.space.checkpoints import read_checkpoint
 
     shared_words.check_words(given)
+    if given.export is not None:
+        check_file(given.export, given.depth)
     files = given.checkpoints
     if len(files) > 2:
         raise ValueError(f"one checkpoint or two, not {len(files)}")
     if not 0 <= given.port < 2**16:
         raise ValueError(f"--port must lie from 0 to 65535, not {given.port}")
     model, data, name, _ = shared_words.opened(given)
-    if files:
-        load_into(model, read_checkpoint(files[0], given.key), files[0])
-    else:
-        kind = library_models.weights_of(given.model)
-        print(f"no checkpoint given: {given.model} at its {kind} weights")
+    shared_words.load_checkpoint(model, files[0] if files else None, given)
     beside = read_checkpoint(files[1], given.key) if files[1:] else None
     here = Explorer(
         model.to(given.device),

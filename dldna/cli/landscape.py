@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from dldna.checks import choice, need
-from dldna.cli import arguments, library_models, shared_words
+from dldna.cli import arguments, shared_words
 
 EXPORTS = ("html", "ply", "vtp", "vti", "csv", "vtk")
 EPILOG = """
@@ -148,7 +148,7 @@ def _check(given: argparse.Namespace) -> None:
 
 def _place(model: nn.Module, given) -> tuple[nn.Module, dict[str, Any]]:
     """Load what was given; say where the centre is and what is around."""
-    from dldna.landscape.space.checkpoints import load_into, read_checkpoint
+    from dldna.landscape.space.checkpoints import read_checkpoint
 
     ways = arguments.directions(given.directions)
     ways = [ways] if isinstance(ways, str) else list(ways)
@@ -163,11 +163,7 @@ def _place(model: nn.Module, given) -> tuple[nn.Module, dict[str, Any]]:
             raise ValueError(
                 f"{file} is a recorded run: give --directions pca"
             )
-    if files:
-        load_into(model, read_checkpoint(files[0], given.key), files[0])
-    else:
-        kind = library_models.weights_of(given.model)
-        print(f"no checkpoint given: {given.model} at its {kind} weights")
+    shared_words.load_checkpoint(model, files[0] if files else None, given)
     others = []
     if "checkpoints" in ways:
         if len(files) != 3:

@@ -90,18 +90,10 @@ def run(given: argparse.Namespace) -> int:
 
 def _load(model: torch.nn.Module, given: argparse.Namespace) -> Any:
     """Load the last checkpoint; the series, where there is one."""
-    from dldna.landscape.space.checkpoints import (
-        checkpoints_in,
-        load_into,
-        read_checkpoint,
-    )
+    from dldna.landscape.space.checkpoints import checkpoints_in
 
-    if not given.checkpoints:
-        kind = library_models.weights_of(given.model)
-        print(f"no checkpoint given: {given.model} at its {kind} weights")
-        return None
     files = checkpoints_in(given.checkpoints)
-    load_into(model, read_checkpoint(files[-1], given.key), files[-1])
+    shared_words.load_checkpoint(model, files[-1] if files else None, given)
     return files if len(files) > 1 else None
 
 

@@ -1,6 +1,7 @@
 """Model, loss and data, by the words of a command line."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -76,6 +77,19 @@ def opened(given: argparse.Namespace):
     if shape is not None:
         data = library_models.batches_for(model, data, given.loss)
     return model, data, name, shape
+
+
+def load_checkpoint(
+    model: nn.Module, file: Path | None, given: argparse.Namespace
+) -> None:
+    """Load a file's weights into the model, or say whose it keeps."""
+    from dldna.landscape.space.checkpoints import load_into, read_checkpoint
+
+    if file is None:
+        kind = library_models.weights_of(given.model)
+        print(f"no checkpoint given: {given.model} at its {kind} weights")
+    else:
+        load_into(model, read_checkpoint(file, given.key), file)
 
 
 def data_of(given: argparse.Namespace):

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from dldna.explorer.notebook import widget
-from dldna.explorer.offline import write_map
+from dldna.explorer.offline import check_file, write_map
 from dldna.explorer.session import Explorer
 from dldna.objective import Objective
 
@@ -66,6 +66,8 @@ def explore(
         Li, Xu, Taylor, Studer, Goldstein, "Visualizing the Loss Landscape
         of Neural Nets", NeurIPS 2018, arXiv 1712.09913.
     """
+    if export is not None:
+        check_file(export, depth)
     here = Explorer(model, loss_fn, data, directions, **options)
     if export is not None:
         return write_map(here, export, depth)

@@ -14,6 +14,22 @@ from dldna.progress import announce, track
 DEEPEST = 6  # 5461 tiles, 40 MB
 
 
+def check_file(path: str | Path, depth: int) -> None:
+    """Refuse a file or a depth before anything is evaluated.
+
+    Raises:
+        ValueError: too deep.
+        IsADirectoryError: a folder is there.
+    """
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"{path} is a folder; name a file in it")
+    if not 0 <= whole("depth", depth) <= DEEPEST:
+        raise ValueError(
+            f"depth must lie from 0 to {DEEPEST}, not {depth}: each level "
+            "has four times the tiles of the one before"
+        )
+
+
 def write_map(here: Explorer, path: str | Path, depth: int = 2) -> Path:
     """Write the map as it opens, with its tiles, as one HTML file.
 
@@ -30,13 +46,7 @@ def write_map(here: Explorer, path: str | Path, depth: int = 2) -> Path:
         ValueError: too deep.
         IsADirectoryError: a folder is there.
     """
-    if Path(path).is_dir():
-        raise IsADirectoryError(f"{path} is a folder; name a file in it")
-    if not 0 <= whole("depth", depth) <= DEEPEST:
-        raise ValueError(
-            f"depth must lie from 0 to {DEEPEST}, not {depth}: each level "
-            "has four times the tiles of the one before"
-        )
+    check_file(path, depth)
     still = {"live": False, "saves": False, "lowest": 0, "deepest": depth}
     own = about(here) | still
     own["directions"] = [here.first]

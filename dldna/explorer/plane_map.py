@@ -2,6 +2,8 @@
 
 import math
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +15,15 @@ from dldna import batches as batching
 from dldna.checks import choice
 from dldna.explorer.addresses import SIDE, Address
 from dldna.explorer.tiles import MapTile
-from dldna.guard import untouched
+from dldna.guard import differentiable, untouched
 from dldna.landscape import NoSecondDerivative
-from dldna.landscape.curvature.extremes import extremes
 from dldna.landscape.curvature.moving import MovingHessian
-from dldna.landscape.evaluate import METRICS, Subspace
+from dldna.landscape.evaluate import METRICS
 from dldna.landscape.planned import planned
 from dldna.landscape.scan.store import Store
 from dldna.landscape.space.plane import gram_matrix
 from dldna.objective import Objective
+from dldna.objective.derivative import over_data
 from dldna.params import exact
 
 KEPT = 4096  # tiles in memory
@@ -85,7 +87,6 @@ class PlaneMap:
                 called=True,
             )  # fmt: skip
             self.run.what = "map"
-            self.run.steady = True  # as the objective saw when it was made
             self.evaluator = self.run.ready(self.store)
         self.centre, self.way = self.run.centre, self.run.way
         self.seconds = self.run.notes["seconds_per_point_estimated"]
@@ -194,17 +195,21 @@ class PlaneMap:
     def moving(self) -> MovingHessian:
         """Loss, gradient and curvature at any point, made when asked for."""
         if self._moving is None:
-            job = self.run.job
-            options = {k: v for k, v in job.options.items() if k != "way"}
-            given = (job.model, job.loss_fn, job.held, job.origin)
-            subspace = Subspace.of(*given, job.directions, **options)
-            more = {"params": self.f.asked.get("params"), "way": "reverse"}
+            subspace = self.run.job.subspace()
+            own = {k: self.f.asked.get(k) for k in ("params", "dtype")}
             try:
-                self._moving = MovingHessian(subspace, **more)
+                made = MovingHessian(subspace, way="reverse", **own)
             except NoSecondDerivative:
-                more["way"] = "difference"
-                self._moving = MovingHessian(subspace, **more)
+                made = MovingHessian(subspace, way="difference", **own)
+            self._moving = made
         return self._moving
+
+    @contextmanager
+    def at(self, coords: Sequence[float]) -> Iterator[MovingHessian]:
+        """Loss, gradient and curvature at a point; the model is guarded."""
+        with untouched(self.model), differentiable():
+            self.moving.move([*coords])
+            yield self.moving
 
     def probe(self, a: float, b: float) -> dict[str, Any]:
         r"""What lies at a point.
@@ -219,19 +224,20 @@ class PlaneMap:
             "accuracy_error", its sampling error :math:`\sqrt{p(1-p)/n}`, or
             None where the targets are no classes; "samples", their number.
         """
-        with untouched(self.model):
-            here = self.moving
-            here.move([a, b])
+        with self.at([a, b]) as here:
             right = self._accuracy(here)
-            found = {
-                "loss": here.loss(),
-                "gradient": float(exact(here.gradient()).norm()),
-            }
+            loss, slope = over_data(here, here.slope)
         n, error = self.run.samples, None
         if right is not None:
             error = math.sqrt(max(0.0, right * (1 - right)) / n)
-        more = {"accuracy": right, "accuracy_error": error, "samples": n}
-        return found | more | {"distance": self.distance(a, b)}
+        return {
+            "loss": loss,
+            "gradient": float(exact(slope).norm()),
+            "accuracy": right,
+            "accuracy_error": error,
+            "samples": n,
+            "distance": self.distance(a, b),
+        }
 
     def curvature(self, a: float, b: float) -> dict[str, Any]:
         """The Hessian's ends at a point.
@@ -245,14 +251,8 @@ class PlaneMap:
             "residuals", and the number of "products".
         """
         draw = torch.Generator().manual_seed(0)
-        with untouched(self.model):
-            here = self.moving
-            here.move([a, b])
-            start = torch.randn(1, here.n, generator=draw).to(**here.cast)
-            ends = extremes(
-                here.__matmul__, start, TOLERANCE, least=4,
-                max_products=PRODUCTS, generator=draw,
-            )  # fmt: skip
+        with self.at([a, b]) as here:
+            ends = here.ends(TOLERANCE, PRODUCTS, draw)
         low, high = ends.values.tolist()
         return {
             "largest": high,

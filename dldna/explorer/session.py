@@ -220,9 +220,9 @@ class Explorer:
 
 def _objective(model: Any, loss_fn: Any, data: Any, own: dict) -> Objective:
     """What is looked at, made or as it was given."""
-    opened(model, loss_fn, data)  # or an error that says what is missing
     if not isinstance(model, Objective):
         return Objective(model, loss_fn, data, **own)
+    opened(model, loss_fn, data)  # or an error: it holds its own
     if any(v is not None for v in own.values()):
         raise TypeError(
             "an Objective holds its params, dtype and limit: give them where "

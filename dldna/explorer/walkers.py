@@ -8,11 +8,13 @@ import torch
 
 from dldna import params
 from dldna.explorer.plane_map import PlaneMap
-from dldna.guard import differentiable, untouched
-from dldna.objective import in_place, norms
 from dldna.optim import OPTIMIZERS, VARIANTS
 from dldna.training import Contestant
-from dldna.training.stepping import Diverged, accumulated_step
+from dldna.training.stepping import (
+    Diverged,
+    accumulated_step,
+    evaluation_weights,
+)
 
 WALKERS = tuple(sorted((*OPTIMIZERS, *VARIANTS), key=str.lower))
 STEPS = 500  # at most, in one walk
@@ -37,7 +39,7 @@ def walk(
         \qquad r_t \perp d_1, d_2
 
     Batch normalisation uses each batch's own statistics on a map of
-    ``statistics="train"``, and the running ones on all others.
+    ``statistics="train"``, and on all others those of the start.
 
     Args:
         here: the plane.
@@ -56,60 +58,43 @@ def walk(
     Raises:
         ValueError: the optimizer does not serve this network.
     """
-    f = here.f
-    train = norms(f.model) if here.statistics == "train" else ()
-    point = params.copy(here.plane.point(start))
-    found: dict[str, list] = {k: [] for k in ("at", "coords", "off", "loss")}
-    every, ended = max(1, math.ceil(steps / SHOWN)), ""
-
-    def note(t: int, loss: float) -> None:
-        weights = {k: point[k] for k in here.plane.origin}
-        coords, off = here.plane.project(weights)
-        found["at"].append(t)
-        found["coords"].append(coords.tolist())
-        found["off"].append(off)
-        found["loss"].append(loss)
-
-    with (
-        untouched(f.model),
-        in_place(f.model, training=train, needs=f.names) as put,
-        differentiable(),
-    ):
-        put(point)
+    with here.at(start) as f, f.placed(params.copy(f.point)):
         torch.manual_seed(seed)
         walker = Contestant(optimizer, optimizer, lr).build(f.model, lr)
-        batches = f.batches
-        for t in range(steps + 1):
-            if t % every == 0 or t == steps:
-                _to_the_point(walker, "eval")
-                with torch.no_grad():
-                    loss = _loss(f)
-                note(t, loss)
-                _to_the_point(walker, "train")
-                if not math.isfinite(loss):
-                    ended = f"diverged at step {t}"
-            if t == steps or ended:
-                break
-            try:
-                accumulated_step(f.model, walker, batches, f.run_loss)
-            except Diverged:
-                ended = f"diverged at step {t}"
-                break
+        seen, ended = _walked(here, walker, steps)
+    at, coords, off, losses = zip(*seen, strict=True)
     return {
-        "steps": found["at"],
-        "coords": np.array(found["coords"]),
-        "losses": np.array(found["loss"]),
-        "off": np.array(found["off"]),
+        "steps": list(at),
+        "coords": np.array(coords),
+        "losses": np.array(losses),
+        "off": np.array(off),
         "ended": ended,
     }
 
 
-def _to_the_point(walker: Any, mode: str) -> None:
-    """Weights that are trained or, of schedule-free ones, their mean."""
-    if hasattr(walker, mode):
-        getattr(walker, mode)()
+def _walked(here: PlaneMap, walker: Any, steps: int) -> tuple[list, str]:
+    """What is seen on the way, and why it ended early."""
+    f, seen = here.moving, []
+    every = max(1, math.ceil(steps / SHOWN))
+    for t in range(steps + 1):
+        if t % every == 0 or t == steps:
+            seen.append((t, *_seen(here, walker)))
+            if not math.isfinite(seen[-1][-1]):
+                return seen, f"diverged at step {t}"
+        if t < steps:
+            try:
+                accumulated_step(f.model, walker, f.batches, f.run_loss)
+            except Diverged:
+                return seen, f"diverged at step {t}"
+    return seen, ""
 
 
-def _loss(f: Any) -> float:
-    each = [float(f.batch_loss(piece).detach()) for piece in f.batches]
-    return sum(w * x for w, x in zip(f.weights, each, strict=True))
+def _seen(here: PlaneMap, walker: Any) -> tuple[list, float, float]:
+    """The nearest point of the plane, how far it is, and the loss."""
+    f = here.moving
+    with evaluation_weights(walker):
+        now = {k: p.detach() for k, p in f.model.named_parameters()}
+        coords, off = here.plane.project(
+            {k: now[k] for k in here.plane.origin}
+        )
+        return coords.tolist(), off, f.mean_loss(now, f.batches)

@@ -14,7 +14,6 @@ from dldna.guard import untouched
 from dldna.landscape.curvature.call import watch
 from dldna.landscape.curvature.moving import MovingHessian
 from dldna.landscape.curvature.serpentine import Serpentine
-from dldna.landscape.evaluate import Subspace
 from dldna.landscape.paths.trajectory import opened
 from dldna.landscape.planned import planned
 from dldna.landscape.scan.fingerprint import digest, scan_identity
@@ -178,16 +177,12 @@ def convexity_map(
 
 
 def _hessian(job: Any, way: str, dtype: Any, params: Any) -> MovingHessian:
-    options = {k: v for k, v in job.options.items() if k != "way"}
-    if options["dtype"] == "bfloat16":
+    if job.options["dtype"] == "bfloat16":
         raise ValueError(
             "dtype='bfloat16' has too few digits for a Hessian: take "
             "'float32' or 'float64'"
         )
-    subspace = Subspace.of(
-        job.model, job.loss_fn, job.held, job.origin, job.directions, **options
-    )
-    return MovingHessian(subspace, way=way, dtype=dtype, params=params)
+    return MovingHessian(job.subspace(), way=way, dtype=dtype, params=params)
 
 
 def _fill(walk: Serpentine, run: Any, store: Store | None) -> None:

@@ -27,7 +27,8 @@ def planned(
     """Check everything; choose directions and grid.
 
     Args as :func:`dldna.landscape.surface`'s, and ``kept``, the guard of
-    the model, and ``called``, whether an objective has called it already.
+    the model, and ``called``, whether an objective has called it already
+    and seen that its loss is a function of the weights.
 
     Returns:
         The directions, the plane, the trajectory's shadow on it (or None),
@@ -82,4 +83,6 @@ def planned(
         budget_s=budget_s,
         budget_points=budget_points,
     )
+    if called:
+        run.steady = True
     return chosen, plane, shadow, run

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import dldna
-from dldna.explorer import Explorer, explore
+from dldna.explorer import Explorer, explore, exploring
 from dldna.explorer.notebook import _reply
 from dldna.explorer.offline import write_map
 from dldna.explorer.served import application
@@ -59,6 +59,19 @@ def test_a_file_holds_the_tiles_to_its_depth(tmp_path):
     assert "https:" not in text
     with pytest.raises(ValueError, match="from 0 to 6"):
         write_map(Explorer(*CALL), tmp_path / "deep.html", depth=7)
+
+
+def test_a_file_that_cannot_be_is_refused_before_anything_is_evaluated(
+    tmp_path, monkeypatch
+):
+    def refuse(*_, **__):
+        raise AssertionError("evaluated")
+
+    monkeypatch.setattr(exploring, "Explorer", refuse)
+    with pytest.raises(ValueError, match="from 0 to 6"):
+        explore(*CALL, export=tmp_path / "deep.html", depth=7)
+    with pytest.raises(IsADirectoryError, match="name a file in it"):
+        explore(*CALL, export=tmp_path)
 
 
 def test_an_objective_stands_for_model_loss_and_data():

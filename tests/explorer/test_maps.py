@@ -17,6 +17,8 @@ from dldna.explorer.addresses import SIDE, Address
 from dldna.explorer.messages import answer
 from dldna.explorer.plane_map import PlaneMap
 from dldna.explorer.walkers import WALKERS
+from dldna.landscape.curvature import moving
+from dldna.landscape.curvature.extremes import extremes
 
 
 def network(seed=0, norm=False):
@@ -150,6 +152,23 @@ def test_a_probe_is_what_autograd_says_there(explorer, data):
         assert ends[name] == pytest.approx(float(spectrum[k]), rel=1e-3)
 
 
+def test_a_probe_of_a_large_network_keeps_few_vectors(explorer, monkeypatch):
+    here, kept = explorer.map(), []
+
+    def counted(*given, basis, **more):
+        kept.append(basis)
+        return extremes(*given, basis=basis, **more)
+
+    monkeypatch.setattr(moving, "extremes", counted)
+    monkeypatch.setattr(moving, "BASIS_BYTES", 2 * 4 * explorer.f.n * 7)
+    few = here.curvature(0.4, -0.7)
+    monkeypatch.undo()
+    assert kept == [7]
+    assert few["largest"] == pytest.approx(
+        here.curvature(0.4, -0.7)["largest"], rel=1e-2
+    )
+
+
 def test_a_cut_is_even_and_true(explorer, data):
     here = explorer.map()
     cut = here.cut((-0.5, 0.2), (0.7, -1.5), 4)
@@ -195,6 +214,37 @@ def test_a_walk_is_torch_s_and_its_shadow_the_nearest_point(explorer, data):
     after = explorer.f.model.state_dict()
     assert all(torch.equal(before[k], after[k]) for k in before)
     assert all(p.grad is None for p in explorer.f.model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("made", "options", "rel"),
+    [(torch.float32, {"dtype": "float64"}, 1e-12),
+     (torch.float64, {"dtype": "float32"}, 1e-5),
+     (torch.bfloat16, {}, 0.02),
+     (torch.float32, {"statistics": "recalibrate"}, 1e-5)],
+)  # fmt: skip
+def test_probes_and_walks_are_in_the_map_s_arithmetic(
+    data, made, options, rel
+):
+    norm = "statistics" in options
+    net, place = network(norm=norm).to(made), (0.3, 0.1)
+    here = Explorer(net, LOSS, (data[0].to(made), data[1]), **options).map()
+    height = pytest.approx(here.losses([place])[0], rel=rel)
+    assert here.probe(*place)["loss"] == height
+    assert walk(here, "SGD", place, 2, lr=1e-3)["losses"][0] == height
+
+
+def test_inference_mode_around_a_map_changes_nothing(explorer, data):
+    net, place, true = network(), (0.3, 0.1), explorer.map()
+    with torch.inference_mode():
+        here = Explorer(net, LOSS, data).map()
+        found, ends = here.probe(*place), here.curvature(*place)
+        walked = walk(here, "SGD", place, 2)
+    assert found == pytest.approx(true.probe(*place))
+    assert ends["largest"] == pytest.approx(true.curvature(*place)["largest"])
+    np.testing.assert_allclose(
+        walked["losses"], walk(true, "SGD", place, 2)["losses"], rtol=1e-6
+    )
 
 
 def test_a_walk_that_diverges_says_so(explorer):

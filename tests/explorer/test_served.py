@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -55,7 +56,8 @@ def send(app, method, path, headers=(), body=b"", host=HOST, kind="http"):
     async def note(message):
         got.append(message)
 
-    asyncio.run(app(scope, receive, note))
+    with ThreadPoolExecutor(1) as apart:  # here a browser's loop may run
+        apart.submit(asyncio.run, app(scope, receive, note)).result()
     text = b"".join(m.get("body", b"") for m in got)
     return got[0].get("status", got[0]["type"]), text
 

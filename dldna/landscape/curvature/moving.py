@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from dldna.landscape.curvature.extremes import LEAST, Ends, extremes
 from dldna.landscape.curvature.operator import Operator
 from dldna.landscape.evaluate import Subspace
 from dldna.landscape.evaluate.slow import placed, recalibrate
+
+BASIS_BYTES = 2**32  # of vectors and products that one search keeps
 
 
 class MovingHessian(Operator):
@@ -57,6 +61,35 @@ class MovingHessian(Operator):
             k: self._typed(found[k]) for k in self._rest if k in found
         }
         self._kept.clear()
+
+    def ends(
+        self,
+        tol: float,
+        limit: int,
+        generator: torch.Generator,
+        begin: Tensor | None = None,
+    ) -> Ends:
+        """Both ends of the spectrum here, as :func:`extremes` finds them.
+
+        Args:
+            tol: see there.
+            limit: most products of the search.
+            generator: of what is drawn.
+            begin: (p, n) where it begins; a random vector by default.
+        """
+        cold = begin is None
+        if cold:
+            begin = torch.randn(1, self.n, generator=generator)
+        size = torch.finfo(self.dtype).bits // 8
+        return extremes(
+            self.__matmul__,
+            begin.to(**self.cast),
+            tol,
+            least=LEAST if cold else 2,
+            max_products=limit,
+            basis=min(BASIS_BYTES // (2 * size * self.n), 100),
+            generator=generator,
+        )
 
     def _statistics(
         self, point: Mapping[str, Tensor], coords: list[float]

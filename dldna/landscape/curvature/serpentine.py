@@ -8,17 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dldna.landscape.curvature.extremes import (
-    LEAST,
-    Ends,
-    extremes,
-    predicted,
-)
+from dldna.landscape.curvature.extremes import Ends, predicted
 from dldna.landscape.curvature.moving import MovingHessian
 from dldna.landscape.scan.store import Store
 from dldna.objective import NotFinite
 
-BASIS_BYTES = 2**32  # of vectors and products that one search keeps
 EVERY = 25  # points from one cold start that looks again to the next
 VALUES = ("smallest", "largest", "residuals", "products")
 
@@ -111,16 +105,16 @@ class Serpentine:
     ) -> Ends | None:
         at = [float(self.axes[0][i]), float(self.axes[1][j])]
         generator = torch.Generator().manual_seed(self.seed + number)
-        before = self.hessian.products
+        before, ends = self.hessian.products, self.hessian.ends
         try:
             self.hessian.move(at)
             if begin is None or not self.warm:
                 finer = self.tol / 10 if self.warm else self.tol
-                found = self._search(None, finer, generator)
+                found = ends(finer, self.limit, generator)
             else:
-                found = self._search(begin, self.tol, generator)
+                found = ends(self.tol, self.limit, generator, begin)
                 if number % EVERY == 0:
-                    other = self._search(None, self.tol, generator)
+                    other = ends(self.tol, self.limit, generator)
                     found, better = _outer(found, other)
                     self.again[i, j] = better
         except NotFinite:
@@ -131,23 +125,6 @@ class Serpentine:
             v["smallest"][i, j], v["largest"][i, j] = found.values
             v["residuals"][i, j] = found.residuals
         return found
-
-    def _search(
-        self, begin: Tensor | None, tol: float, generator: torch.Generator
-    ) -> Ends:
-        h, cold = self.hessian, begin is None
-        if cold:
-            begin = torch.randn(1, h.n, generator=generator).to(**h.cast)
-        size = torch.finfo(h.dtype).bits // 8
-        return extremes(
-            h.__matmul__,
-            begin,
-            tol,
-            least=LEAST if cold else 2,
-            max_products=self.limit,
-            basis=min(BASIS_BYTES // (2 * size * h.n), 100),
-            generator=generator,
-        )
 
     def notes(self) -> dict[str, Any]:
         """What the record says of the search."""

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from dldna.checks import warn
-from dldna.landscape.evaluate import Slow, Subspace
+from dldna.landscape.evaluate import Slow
 from dldna.landscape.scan.store import Store
 from dldna.landscape.scan.truth import (
     direct_loss,
@@ -51,10 +51,7 @@ def hold(scan: Any) -> None:
 
 
 def _slow(scan: Any) -> Slow:
-    plain = {k: v for k, v in scan.job.options.items() if k != "way"}
-    job = scan.job
-    given = (job.model, job.loss_fn, job.held, job.origin, job.directions)
-    return Slow(Subspace.of(*given, **plain), exact=True)
+    return Slow(scan.job.subspace(), exact=True)
 
 
 def _off_the_centre(scan: Any) -> None:

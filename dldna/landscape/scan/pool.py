@@ -30,7 +30,7 @@ import torch
 from torch import nn
 
 from dldna.checks import need
-from dldna.landscape.evaluate import Evaluator, choose
+from dldna.landscape.evaluate import Evaluator, Subspace, choose
 from dldna.params import Params
 
 TRIES = 3
@@ -66,6 +66,17 @@ class Job:
             self.origin,
             self.directions,
             **self.options,
+        )
+
+    def subspace(self) -> Subspace:
+        """What is evaluated, whatever the way."""
+        return Subspace.of(
+            self.model,
+            self.loss_fn,
+            self.held,
+            self.origin,
+            self.directions,
+            **{k: v for k, v in self.options.items() if k != "way"},
         )
 
 
