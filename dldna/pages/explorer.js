@@ -120,7 +120,7 @@ function dldnaExplore(root, ask, about, link, opening) {
       about.extent, about.lowest));
     const values = made.flatMap(m => m.rows).flatMap(row => [...row]);
     const known = made.some(m => m.known);
-    usual = known ? E.usualScale(values) : "linear";
+    usual = known ? dldnaPage.usualScale(values) : "linear";
     scale = E.scaleOf(values, view.scale || usual, say);
     pictures = known ? made.map(m => D.painted(m, scale,
       view.lines === "yes")) : [];

@@ -68,6 +68,34 @@ const dldnaPage = (function () {
     return [0, 1, 2].map(c => RAMP[k][c] + s * (RAMP[k + 1][c] - RAMP[k][c]));
   }
 
+  // Sorted finite values as heights from 0 to 1, and a height's value. "log"
+  // begins at the first value above 0, and is linear where there is none;
+  // "clip" ends at the cut, which a tenth of the values exceed, if that is
+  // above the lowest. `top` is where it ends before a flat range is widened.
+  function scale(sorted, kind) {
+    const last = sorted.length - 1;
+    const log = kind === "log" && sorted[last] > 0;
+    const low = log ? sorted.find((v) => v > 0) : last < 0 ? 0 : sorted[0];
+    const cut = kind === "clip" ? sorted[Math.floor(0.9 * last)] : undefined;
+    const top = cut > low ? cut : last < 0 ? 1 : sorted[last];
+    const high = top > low ? top : low + Math.max(Math.abs(low), 1) * 1e-9;
+    const span = log ? Math.log(high / low) : high - low;
+    const height = (v) => (typeof v !== "number" ? NaN : Math.min(1, Math.max(0,
+      (log ? Math.log(Math.max(v, low) / low) : v - low) / span)));
+    const at = (t) => (log ? low * Math.exp(t * span) : low + t * span);
+    return { low, high, top, cut, log, height, at };
+  }
+  // A wide range asks for logarithms, as elsewhere in the package.
+  function usualScale(values) {
+    let low = Infinity, high = -Infinity;
+    for (const v of values) {
+      if (!Number.isFinite(v)) continue;
+      low = Math.min(low, v);
+      high = Math.max(high, v);
+    }
+    return low > 0 && high / low > 20 ? "log" : "linear";
+  }
+
   // --- settings in the address ------------------------------------------
   // #play1:steps=50&lr=0.1~map1:mu=0.9 : each figure has its own part.
   function unpacked(hash) {
@@ -203,6 +231,6 @@ const dldnaPage = (function () {
     };
   }
 
-  return { address, between, colour, contour, missions, number, oneOf, packed, read,
-    sharp, unpacked, within, written };
+  return { address, between, colour, contour, missions, number, oneOf, packed,
+    read, scale, sharp, unpacked, usualScale, within, written };
 })();

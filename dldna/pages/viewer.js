@@ -6,7 +6,7 @@
   const A = D.alphas, B = D.betas, n = A.length, m = B.length;
   const layers = { loss: D.losses, ...D.metrics };
   const path = D.path, T = path.length;
-  const s = { ...V.START, scale: V.usual(D.losses), show: "loss",
+  const s = { ...V.START, scale: dldnaPage.usualScale(D.losses.flat()), show: "loss",
     step: T - 1, spot: null };
   let S; // the scale of what is shown
 
