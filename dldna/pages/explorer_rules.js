@@ -185,28 +185,20 @@ const dldnaExplorer = (function () {
 
   // A view in an address, and back; what makes no sense there is left out.
   function toLink(view) {
-    return "#" + Object.entries(view).map(([k, v]) =>
-      k + "=" + encodeURIComponent(typeof v === "number"
-        ? String(Number(v.toPrecision(12))) : v)).join("&");
+    return "#" + dldnaPage.written(Object.fromEntries(Object.entries(view)
+      .map(([k, v]) => [k, typeof v === "number"
+        ? String(Number(v.toPrecision(12))) : v])));
   }
   function fromLink(text, choices) {
-    const found = {};
-    for (const part of text.replace(/^#/, "").split("&")) {
-      const at = part.indexOf("=");
-      if (at < 0) continue;
-      const name = part.slice(0, at);
-      let word = "";
-      try {
-        word = decodeURIComponent(part.slice(at + 1));
-      } catch {
-        continue;
-      }
-      if (Object.hasOwn(NUMBERS, name)) {
-        const v = Number(word), [low, high] = NUMBERS[name];
-        const whole = name !== "seed" || Number.isInteger(v);
-        if (word && v >= low && v <= high && whole) found[name] = v;
-      } else if (Object.hasOwn(choices, name)
-          && choices[name].includes(word)) found[name] = word;
+    const got = dldnaPage.read(text.replace(/^#/, "")), found = {};
+    for (const [name, [low, high]] of Object.entries(NUMBERS)) {
+      const v = dldnaPage.within(got[name], low, high, undefined);
+      const whole = name !== "seed" || Number.isInteger(v);
+      if (v !== undefined && whole) found[name] = v;
+    }
+    for (const [name, list] of Object.entries(choices)) {
+      const word = dldnaPage.oneOf(got[name], list, undefined);
+      if (word !== undefined) found[name] = word;
     }
     return found;
   }
