@@ -31,7 +31,7 @@
   };
   const ANEW = ["data", "depth", "width", "activation", "start"];
 
-  let s = { ...given.settings }, run, colours, scheduled = false;
+  let s = { ...given.settings }, run, colours;
   let playing = false, visible = true, picture = null, rates = [], shown = 0;
   let note = "";
   const asked = {}; // the rate that each optimizer had
@@ -53,10 +53,7 @@
     show();
     again();
   }
-  function again() {
-    if (!scheduled) requestAnimationFrame(frame);
-    scheduled = true;
-  }
+  const again = dldnaPage.framed(root, frame);
   function learn(until) {
     for (let k = 0; k < s.speed && run.over === null; k++) {
       run.step(lr());
@@ -64,8 +61,7 @@
     }
   }
   function frame(at) {
-    scheduled = false;
-    if (!root.isConnected || !visible) return;
+    if (!visible) return;
     // Of each picture's time, most goes to learning and to looking.
     const begun = performance.now(), before = run.t;
     const share = Math.min(Math.max(0.4 * (at - shown), 7), 60);

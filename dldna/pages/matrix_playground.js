@@ -19,7 +19,7 @@
   const s = { problem: given.problem, steps: given.steps, seed: given.seed,
     chosen: given.optimizers.slice(), lr: { ...given.lr }, who: null };
   let walks = {}, seen = {}, plane = null, ground = null, colours, at;
-  let playing = 0, dirty = false, told = 0;
+  let playing = 0, told = 0;
   const problem = () => PROBLEMS[s.problem];
 
   // --- walks ---------------------------------------------
@@ -48,13 +48,8 @@
   }
 
   // --- drawing -------------------------------------------
-  function redraw() {
-    if (!dirty) requestAnimationFrame(frame);
-    dirty = true;
-  }
+  const redraw = dldnaPage.framed(root, frame);
   function frame(now) {
-    dirty = false;
-    if (!root.isConnected) return;
     if (playing) {
       at = Math.min(s.steps, Math.round(((now - playing) / 5000) * s.steps));
       if (at >= s.steps) stop();

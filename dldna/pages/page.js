@@ -25,6 +25,20 @@ const dldnaPage = (function () {
     return [pen, changed];
   }
 
+  // What draws at most once a frame, however often it is asked to, and no
+  // more when its root has left the page.
+  function framed(root, draw) {
+    let waiting = false;
+    return () => {
+      if (waiting) return;
+      waiting = true;
+      requestAnimationFrame((now) => {
+        waiting = false;
+        if (root.isConnected) draw(now);
+      });
+    };
+  }
+
   // Marching squares: straight pieces within each cell of the rows u, from
   // px(column) and py(row). A cell with a corner that is no number has none.
   function contour(pen, u, level, px, py) {
@@ -231,6 +245,6 @@ const dldnaPage = (function () {
     };
   }
 
-  return { address, between, colour, contour, missions, number, oneOf, packed,
-    read, scale, sharp, unpacked, usualScale, within, written };
+  return { address, between, colour, contour, framed, missions, number, oneOf,
+    packed, read, scale, sharp, unpacked, usualScale, within, written };
 })();

@@ -22,7 +22,7 @@
   let slot = 0; // which surface
   let surface, start, walks = {}, colours = {}, background = null;
   let chosen = given.optimizers.slice(), steps = given.steps, at = steps;
-  let dirty = false, dragging = false, playing = 0, last = 0, told = 0;
+  let dragging = false, playing = 0, last = 0, told = 0;
   let settings = given.surfaces.map(() => ({}));
 
   const show = (v) => {
@@ -166,13 +166,8 @@
       if (!busy) return true;
     }
   }
-  function redraw() {
-    if (!dirty) requestAnimationFrame(frame);
-    dirty = true;
-  }
+  const redraw = dldnaPage.framed(root, frame);
   function frame(now) {
-    dirty = false;
-    if (!root.isConnected) return;
     const begun = performance.now(), until = begun + 9;
     if (playing) {
       at = Math.min(steps, ((now - playing) / 4000) * steps);

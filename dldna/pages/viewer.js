@@ -239,15 +239,9 @@
       "Arrow keys move the reading point.");
   }
 
-  let waiting = false;
-  function draw() {
-    if (waiting) return;
-    waiting = true;
-    requestAnimationFrame(() => {
-      waiting = false;
-      solid(); flat(); bar(); reading();
-    });
-  }
+  const draw = dldnaPage.framed(root, () => {
+    solid(); flat(); bar(); reading();
+  });
 
   // Controls.
   function update() {
