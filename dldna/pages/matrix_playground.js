@@ -8,7 +8,6 @@
   const { chart, line, make, options, palette, relief } = dldnaDrawing;
   const { PROBLEMS, shadow, spectra, steps: stepsOf, tune, walk } =
     dldnaMatrixPlay;
-  const still = window.matchMedia("(prefers-reduced-motion: reduce)");
   const label = (name) => dldnaMatrixRules.table[name].label;
   const say = (v) => (Number.isFinite(v) ? dldnaPage.number(v, 3, 1)
     : "no number");
@@ -18,8 +17,8 @@
 
   const s = { problem: given.problem, steps: given.steps, seed: given.seed,
     chosen: given.optimizers.slice(), lr: { ...given.lr }, who: null };
-  let walks = {}, seen = {}, plane = null, ground = null, colours, at;
-  let playing = 0, told = 0;
+  let walks = {}, seen = {}, plane = null, ground = null, colours;
+  let told = 0;
   const problem = () => PROBLEMS[s.problem];
 
   // --- walks ---------------------------------------------
@@ -39,8 +38,7 @@
     plane = s.chosen.length ? shadow(s.chosen.map((n) => walks[n].points))
       : null;
     ground = null;
-    at = s.steps;
-    part("at").max = s.steps;
+    clock.renew();
     options(part("who"), s.chosen.map((n) => [n, label(n)]), s.who);
     redraw();
     clearTimeout(told);
@@ -50,17 +48,14 @@
   // --- drawing -------------------------------------------
   const redraw = dldnaPage.framed(root, frame);
   function frame(now) {
-    if (playing) {
-      at = Math.min(s.steps, Math.round(((now - playing) / 5000) * s.steps));
-      if (at >= s.steps) stop();
-    }
+    clock.tick(now);
     draw();
-    if (playing) redraw();
+    if (clock.playing()) redraw();
   }
-  const until = (list) => list.slice(0, at + 1);
+  const until = (list) => list.slice(0, clock.at() + 1);
   const count = (list, from) => list.map((_, t) => t + from);
   function bundle(list, from, log) {
-    const shown = list.slice(0, Math.max(at + 1 - from, 0));
+    const shown = list.slice(0, Math.max(clock.at() + 1 - from, 0));
     return (list[0] || []).map((_, k) => ({ colour: k,
       x: count(shown, from), y: shown.map((v) => (log && v[k] < EXACT * v[0] ? NaN
         : v[k])) }));
@@ -78,8 +73,7 @@
       yName: who + ": singular values of each step",
       series: bundle(seen[s.who].updates, 1, true) });
     drawMap();
-    part("at").value = at;
-    part("at-shown").textContent = at;
+    clock.show();
   }
   const PAD = 10;
   function drawMap() {
@@ -204,11 +198,7 @@
     cards();
     walkAll();
   }
-  function stop() {
-    playing = 0;
-    part("play").textContent = "Play";
-    part("play").setAttribute("aria-pressed", "false");
-  }
+  const clock = dldnaPlayback.open(part, 5, () => s.steps, redraw);
   const on = (name, type, act) => part(name).addEventListener(type, act);
   on("problem", "change", () => {
     s.problem = part("problem").value;
@@ -230,22 +220,6 @@
   on("reseed", "click", () => {
     s.seed = (s.seed + 1) % 1000;
     walkAll();
-  });
-  on("at", "input", () => {
-    stop();
-    at = Number(part("at").value);
-    redraw();
-  });
-  on("play", "click", () => {
-    if (playing) return stop();
-    if (still.matches) { // without motion: a tenth at each press
-      at = at >= s.steps ? 0 : Math.min(s.steps, at + s.steps / 10);
-      return redraw();
-    }
-    playing = performance.now() - (at >= s.steps ? 0 : (at / s.steps) * 5000);
-    part("play").textContent = "Pause";
-    part("play").setAttribute("aria-pressed", "true");
-    redraw();
   });
   dldnaSound.listen(part("listen"), () => s.chosen.map((name) => ({
     losses: walks[name].losses, over: walks[name].over !== null,

@@ -21,8 +21,8 @@ MATRIX_PROBLEMS = ("regression", "target", "factors")
 LENGTHS = (50, 100, 200, 400)
 SCRIPTS = (
     *FIGURE_SCRIPTS,
-    *("matrix_math.js", "matrix_rules.js", "matrix_playground_rules.js"),
-    "matrix_playground.js",
+    *("playback.js", "matrix_math.js", "matrix_rules.js"),
+    *("matrix_playground_rules.js", "matrix_playground.js"),
 )
 
 

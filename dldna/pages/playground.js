@@ -9,7 +9,6 @@
   const map = part("map"), curves = part("curves");
   const { DIALS, MISSIONS, dials } = dldnaPlayShare;
   const { DASHES, MARKS, line, make, mark, options, ticks } = dldnaDrawing;
-  const still = window.matchMedia("(prefers-reduced-motion: reduce)");
   // Where tuning at once would take too long.
   const RATES = { adagrad: 0.3, adafactor: 0.1, dadapt_adam: 1, lamb: 0.03,
     lars: 3, lion: 0.03, momentum: 0.003, nesterov: 0.003, pal: 0.1,
@@ -21,8 +20,8 @@
 
   let slot = 0; // which surface
   let surface, start, walks = {}, colours = {}, background = null;
-  let chosen = given.optimizers.slice(), steps = given.steps, at = steps;
-  let dragging = false, playing = 0, last = 0, told = 0;
+  let chosen = given.optimizers.slice(), steps = given.steps;
+  let dragging = false, last = 0, told = 0;
   let settings = given.surfaces.map(() => ({}));
 
   const show = (v) => {
@@ -147,8 +146,7 @@
       walks[name] = dldnaRules.walker(
         name, surface, start, steps, setting(name), given.seed);
     });
-    part("at").max = steps;
-    if (!playing) at = steps;
+    clock.renew();
     redraw();
     clearTimeout(told);
     told = setTimeout(tell, 500);
@@ -169,15 +167,11 @@
   const redraw = dldnaPage.framed(root, frame);
   function frame(now) {
     const begun = performance.now(), until = begun + 9;
-    if (playing) {
-      at = Math.min(steps, ((now - playing) / 4000) * steps);
-      if (at >= steps) stopPlaying();
-      at = Math.round(at);
-    }
+    clock.tick(now);
     const walked = advance(until);
     const painted = paint(until);
     draw();
-    if (!walked || !painted || playing || dragging) redraw();
+    if (!walked || !painted || clock.playing() || dragging) redraw();
     if (dragging) {
       if (last && now - last < 1000) keep(shared.frames, now - last);
       keep(shared.work, performance.now() - begun);
@@ -241,7 +235,7 @@
       mark(pen, "plus", f.x(a), f.y(b), 5);
     });
     chosen.forEach((name, i) => {
-      const dots = walks[name].points.slice(0, at + 1).map((p) =>
+      const dots = walks[name].points.slice(0, clock.at() + 1).map((p) =>
         [bounded(f.x(p[0])), bounded(f.y(p[1]))]);
       line(pen, colours, dots, i, Math.max(1, Math.round(steps / 12)));
     });
@@ -315,25 +309,23 @@
     pen.rect(PAD.left + 1, 0, w - PAD.left, PAD.top + ih + 4);
     pen.clip();
     chosen.forEach((name, i) => {
-      const dots = walks[name].losses.slice(0, at + 1)
+      const dots = walks[name].losses.slice(0, clock.at() + 1)
         .map((v, t) => [X(t), Y(height(v))]);
       line(pen, colours, dots, i, Math.max(1, Math.round(steps / 6)));
     });
     pen.strokeStyle = colours.ink;
     pen.lineWidth = 1;
     pen.beginPath();
-    pen.moveTo(X(at), PAD.top);
-    pen.lineTo(X(at), PAD.top + ih);
+    pen.moveTo(X(clock.at()), PAD.top);
+    pen.lineTo(X(clock.at()), PAD.top + ih);
     pen.stroke();
     pen.restore();
   }
   function draw() {
     if (!map.clientWidth) return;
-    at = Math.min(at, steps);
     drawMap();
     drawCurves();
-    part("at").value = at;
-    part("at-shown").textContent = at;
+    clock.show();
     if (document.activeElement !== part("x")) part("x").value = near(start[0]);
     if (document.activeElement !== part("y")) part("y").value = near(start[1]);
   }
@@ -382,7 +374,8 @@
     MISSIONS.filter((m) => !m.needs || given.surfaces.some(m.needs)));
   function numbers() {
     root.querySelector("tbody").replaceChildren(...chosen.map((name) => {
-      const path = walks[name], n = Math.min(at, path.points.length - 1);
+      const path = walks[name];
+      const n = Math.min(clock.at(), path.points.length - 1);
       const p = path.points[n], g = surface.gradient(p);
       return make("tr", {}, make("th", { scope: "row" }, label(name)),
         ...[setting(name).lr, n, p[0], p[1], path.losses[n],
@@ -507,7 +500,7 @@
   map.addEventListener("pointerdown", (event) => {
     if (event.button) return;
     if (event.pointerType === "touch" && !close(event)) return;
-    stopPlaying();
+    clock.stop();
     dragging = true;
     last = 0;
     map.setPointerCapture(event.pointerId);
@@ -540,31 +533,7 @@
   }));
 
   // --- time -------------------------------------------------------------
-  function stopPlaying() {
-    playing = 0;
-    part("play").textContent = "Play";
-    part("play").setAttribute("aria-pressed", "false");
-  }
-  part("play").addEventListener("click", () => {
-    if (playing) return stopPlaying();
-    if (still.matches) {
-      // Without motion: a tenth of the way at each press.
-      at = at >= steps ? 0 : Math.min(steps, at + Math.ceil(steps / 10));
-      numbers();
-      return redraw();
-    }
-    playing = performance.now() - (at >= steps ? 0 : (at / steps) * 4000);
-    part("play").textContent = "Pause";
-    part("play").setAttribute("aria-pressed", "true");
-    redraw();
-  });
-  part("at").addEventListener("input", () => {
-    stopPlaying();
-    at = Number(part("at").value);
-    numbers();
-    redraw();
-  });
-
+  const clock = dldnaPlayback.open(part, 4, () => steps, redraw, numbers);
   dldnaSound.listen(part("listen"), () => chosen.map((name) => ({
     losses: walks[name].losses, over: walks[name].over !== null,
     share: walks[name].losses.length / (steps + 1) })),
@@ -623,7 +592,6 @@
     open(Number(part("surface").value)));
   part("steps").addEventListener("change", () => {
     steps = Number(part("steps").value);
-    at = steps;
     walkAll();
   });
   ["free0", "free1", "batch"].forEach((n) =>
@@ -644,14 +612,13 @@
     })();
   });
   part("reset").addEventListener("click", () => {
-    stopPlaying();
+    clock.stop();
     settings = given.surfaces.map(() => ({}));
     chosen = given.optimizers.slice();
     root.querySelectorAll("fieldset input").forEach((box) => {
       box.checked = chosen.includes(box.value);
     });
     start = begin();
-    at = steps;
     cards();
     walkAll();
   });
@@ -661,6 +628,6 @@
   if ("ResizeObserver" in window) new ResizeObserver(redraw).observe(root);
   dldnaDrawing.onTheme(retheme);
   dldnaPage.address(root, "play", part("share"), shown, take);
-  shared[id] = { walks: () => walks, start: () => start, at: () => at,
+  shared[id] = { walks: () => walks, start: () => start, at: clock.at,
     told: () => !told };
 })("PLAY_ID");

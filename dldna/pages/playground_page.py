@@ -31,7 +31,8 @@ for one layer; Sophia has the Hessian's exact diagonal."""
 
 SCRIPTS = (
     *FIGURE_SCRIPTS,
-    *("playground_surfaces.js", "playground_share.js", "playground.js"),
+    *("playback.js", "playground_surfaces.js", "playground_share.js"),
+    "playground.js",
 )
 """The playground's script, in its pieces."""
 
