@@ -20,6 +20,42 @@ const dldnaDrawing = (function () {
     }));
   }
 
+  // A labelled slider: changed(v) tells what it is now, words(v) says it.
+  function slider(text, [min, max, step], now, words, changed) {
+    const out = make("output", {}, words(now));
+    const input = make("input", { type: "range", min, max, step,
+      "aria-valuetext": words(now) });
+    input.value = now;
+    input.addEventListener("input", () => {
+      const v = Number(input.value);
+      changed(v);
+      out.textContent = words(v);
+      input.setAttribute("aria-valuetext", words(v));
+    });
+    return make("label", { style: "display:block" }, text + " ", out, input);
+  }
+  // Boxes in `place` for at most so many of the names, [[name, text]]. now()
+  // gives those chosen, changed(names, added) takes others, full() says that
+  // there are enough. Gives what ticks the boxes of those chosen.
+  function chooser(place, names, most, now, changed, full) {
+    const boxes = names.map(([name, text]) => {
+      const box = make("input", { type: "checkbox", value: name });
+      box.addEventListener("change", () => {
+        if (!box.checked) {
+          return changed(now().filter((n) => n !== name));
+        }
+        if (now().length < most) return changed([...now(), name], name);
+        box.checked = false;
+        full();
+      });
+      place.append(make("label", {}, box, " " + text));
+      return box;
+    });
+    return () => boxes.forEach((box) => {
+      box.checked = now().includes(box.value);
+    });
+  }
+
   // The colours of the page's theme, by their names in palette.css.
   function palette(root) {
     const style = getComputedStyle(root), colours = {};
@@ -229,6 +265,6 @@ const dldnaDrawing = (function () {
     pen.fillText(yName, 4, 13);
   }
 
-  return { DASHES, MARKS, chart, line, make, mark, onTheme, options, palette,
-    relief, ticks };
+  return { DASHES, MARKS, chart, chooser, line, make, mark, onTheme, options,
+    palette, relief, slider, ticks };
 })();

@@ -5,7 +5,8 @@
   if (!root) return;
   const given = JSON.parse(root.querySelector("script[type]").textContent);
   const part = (name) => root.querySelector("[data-matrix='" + name + "']");
-  const { chart, line, make, options, palette, relief } = dldnaDrawing;
+  const { chart, chooser, line, make, options, palette, relief, slider } =
+    dldnaDrawing;
   const { PROBLEMS, shadow, spectra, steps: stepsOf, tune, walk } =
     dldnaMatrixPlay;
   const label = (name) => dldnaMatrixRules.table[name].label;
@@ -166,19 +167,14 @@
   function cards() {
     const lr = (v) => Number((10 ** v).toPrecision(2));
     part("cards").replaceChildren(...s.chosen.map((name, k) => {
-      const out = make("output", {}, say(rate(name)));
-      const input = make("input", { type: "range", min: -5, max: 1.5,
-        step: 0.05, "aria-valuetext": say(rate(name)) });
-      input.value = Math.log10(rate(name));
-      input.addEventListener("input", () => {
-        s.lr[name] = lr(Number(input.value));
-        out.textContent = say(s.lr[name]);
-        input.setAttribute("aria-valuetext", say(s.lr[name]));
-        walkAll();
-      });
+      const input = slider("learning rate", [-5, 1.5, 0.05],
+        Math.log10(rate(name)), () => say(rate(name)), (v) => {
+          s.lr[name] = lr(v);
+          walkAll();
+        });
       return make("div", { class: "play-card", "data-rule": name,
         style: "--play-mine:" + colours[k] }, make("b", {}, label(name)),
-      make("label", { style: "display:block" }, "learning rate ", out, input));
+      input);
     }));
   }
   function anew() {
@@ -192,9 +188,7 @@
     options(part("problem"), Object.entries(PROBLEMS).map(([k, p]) =>
       [k, p.title]), s.problem);
     options(part("steps"), LENGTHS.map((n) => [n, n]), s.steps);
-    part("choose").querySelectorAll("input").forEach((box) => {
-      box.checked = s.chosen.includes(box.value);
-    });
+    tick();
     cards();
     walkAll();
   }
@@ -226,22 +220,15 @@
     share: walks[name].losses.length / (s.steps + 1) })),
   (text) => { part("says").textContent = text; },
   () => s.chosen.map(label).join(", "));
-  given.all.forEach((name) => {
-    const box = make("input", { type: "checkbox", value: name });
-    box.addEventListener("change", () => {
-      if (box.checked && s.chosen.length === MOST) {
-        box.checked = false;
-        part("says").textContent = "Four walks are the most that are drawn.";
-        return;
-      }
-      s.chosen = box.checked ? [...s.chosen, name]
-        : s.chosen.filter((n) => n !== name);
-      if (box.checked) s.who = name;
+  const tick = chooser(part("choose"), given.all.map((n) => [n, label(n)]),
+    MOST, () => s.chosen, (names, added) => {
+      s.chosen = names;
+      if (added) s.who = added;
       cards();
       walkAll();
+    }, () => {
+      part("says").textContent = "Four walks are the most that are drawn.";
     });
-    part("choose").append(make("label", {}, box, " " + label(name)));
-  });
 
   // --- begin ---------------------------------------------
   function settings() {

@@ -8,7 +8,8 @@
   const part = (name) => root.querySelector("[data-play='" + name + "']");
   const map = part("map"), curves = part("curves");
   const { DIALS, MISSIONS, dials } = dldnaPlayShare;
-  const { DASHES, MARKS, line, make, mark, options, ticks } = dldnaDrawing;
+  const { DASHES, MARKS, chooser, line, make, mark, options, slider, ticks } =
+    dldnaDrawing;
   // Where tuning at once would take too long.
   const RATES = { adagrad: 0.3, adafactor: 0.1, dadapt_adam: 1, lamb: 0.03,
     lars: 3, lion: 0.03, momentum: 0.003, nesterov: 0.003, pal: 0.1,
@@ -401,19 +402,11 @@
     mark(pen, MARKS[i], 22, 7, 4.5);
     return box;
   }
-  function slider(text, low, high, step, now, words, changed) {
-    const out = make("output", {}, words(now));
-    const input = make("input", { type: "range", min: low, max: high, step,
-      "aria-valuetext": words(now) });
-    input.value = now;
-    input.addEventListener("input", () => {
-      const v = Number(input.value);
-      out.textContent = words(v);
-      input.setAttribute("aria-valuetext", words(v));
+  function dial(text, range, now, words, changed) {
+    return slider(text, range, now, words, (v) => {
       changed(v);
       walkAll();
     });
-    return make("label", { style: "display:block" }, text + " ", out, input);
   }
   function cards() {
     part("cards").replaceChildren(...chosen.map((name, i) => {
@@ -421,14 +414,14 @@
       const card = make("div", { class: "play-card",
         style: "--play-mine:" + colour(i), "data-rule": name },
         make("b", {}, key(i), label(name)),
-        slider("learning rate", -6, 1.5, 0.05, Math.log10(setting(name).lr),
+        dial("learning rate", [-6, 1.5, 0.05], Math.log10(setting(name).lr),
           (v) => show(lr(v)), (v) => put(name, "lr", lr(v))));
       const rest = dials(name).map((k) => {
         const [text, known] = DIALS[k], now = value(name, k);
         const list = [...new Set([...known, now])].sort((p, q) => p - q)
           .filter((v) => v > 0 || !/^schedule/.test(name) || k !==
             (name.endsWith("sgd") ? "momentum" : "betas/0"));
-        return slider(text, 0, list.length - 1, 1, list.indexOf(now),
+        return dial(text, [0, list.length - 1, 1], list.indexOf(now),
           (v) => show(list[v]), (v) => put(name, k, list[v]));
       });
       if (rest.length) {
@@ -438,25 +431,12 @@
       return card;
     }));
   }
-  function chooser() {
-    const box = part("choose");
-    Object.values(dldnaRules.table).forEach((rule) => {
-      const input = make("input", { type: "checkbox", value: rule.name });
-      input.checked = chosen.includes(rule.name);
-      input.addEventListener("change", () => {
-        if (input.checked && chosen.length === 8) {
-          input.checked = false;
-          say(["Eight paths are the most that can be told apart."]);
-          return;
-        }
-        chosen = input.checked ? [...chosen, rule.name]
-          : chosen.filter((n) => n !== rule.name);
-        cards();
-        walkAll();
-      });
-      box.append(make("label", {}, input, " " + rule.label));
-    });
-  }
+  const tick = chooser(part("choose"), Object.values(dldnaRules.table)
+    .map((rule) => [rule.name, rule.label]), 8, () => chosen, (names) => {
+    chosen = names;
+    cards();
+    walkAll();
+  }, () => say(["Eight paths are the most that can be told apart."]));
   function theme() {
     colours = dldnaDrawing.palette(root);
     background = null;
@@ -562,9 +542,7 @@
       Object.keys(mine).filter((k) => k !== "lr" && mine[k] !== usual(name, k))
         .forEach((k) => put(name, k, mine[k]));
     });
-    root.querySelectorAll("fieldset input").forEach((box) => {
-      box.checked = chosen.includes(box.value);
-    });
+    tick();
     part("surface").value = slot;
     part("steps").value = steps;
     start = null;
@@ -615,15 +593,13 @@
     clock.stop();
     settings = given.surfaces.map(() => ({}));
     chosen = given.optimizers.slice();
-    root.querySelectorAll("fieldset input").forEach((box) => {
-      box.checked = chosen.includes(box.value);
-    });
+    tick();
     start = begin();
     cards();
     walkAll();
   });
   theme();
-  chooser();
+  tick();
   open(0);
   if ("ResizeObserver" in window) new ResizeObserver(redraw).observe(root);
   dldnaDrawing.onTheme(retheme);
