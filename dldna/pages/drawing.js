@@ -65,13 +65,6 @@ const dldnaDrawing = (function () {
     });
     return colours;
   }
-  // Call on every change of the theme.
-  function onTheme(changed) {
-    new MutationObserver(changed).observe(document.documentElement,
-      { attributes: true, attributeFilter: ["data-theme", "theme"] });
-    window.matchMedia("(prefers-color-scheme: dark)")
-      .addEventListener("change", changed);
-  }
 
   function ticks(low, high, most) {
     const raw = (high - low) / most, ten = 10 ** Math.floor(Math.log10(raw));
@@ -265,6 +258,6 @@ const dldnaDrawing = (function () {
     pen.fillText(yName, 4, 13);
   }
 
-  return { DASHES, MARKS, chart, chooser, line, make, mark, onTheme, options,
-    palette, relief, slider, ticks };
+  return { DASHES, MARKS, chart, chooser, line, make, mark, options, palette,
+    relief, slider, ticks };
 })();

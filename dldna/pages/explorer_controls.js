@@ -205,10 +205,7 @@ function dldnaExplorerControls(X) {
     X.resize();
   });
   resized.observe(X.root);
-  new MutationObserver(() => X.again()).observe(document.documentElement,
-    { attributes: true, attributeFilter: ["data-theme", "theme"] });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change",
-    () => X.again());
+  dldnaPage.onTheme(() => X.again());
   X.tables();
   X.resize();
   X.newPlane();

@@ -308,7 +308,7 @@
   restart();
   dldnaPage.address(root, "live", part("share"),
     () => ({ ...s, lr: Number(s.lr.toFixed(2)) }), take);
-  dldnaDrawing.onTheme(() => {
+  dldnaPage.onTheme(() => {
     colours = palette(root);
     picture = null;
     draw();

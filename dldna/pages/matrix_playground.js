@@ -255,7 +255,7 @@
   show();
   dldnaPage.address(root, "matrix", part("share"), settings, take);
   if ("ResizeObserver" in window) new ResizeObserver(redraw).observe(root);
-  dldnaDrawing.onTheme(() => {
+  dldnaPage.onTheme(() => {
     colours = palette(root);
     ground = null;
     cards();

@@ -39,6 +39,14 @@ const dldnaPage = (function () {
     };
   }
 
+  // Call on every change of the theme.
+  function onTheme(changed) {
+    new MutationObserver(changed).observe(document.documentElement,
+      { attributes: true, attributeFilter: ["data-theme", "theme"] });
+    window.matchMedia("(prefers-color-scheme: dark)")
+      .addEventListener("change", changed);
+  }
+
   // Marching squares: straight pieces within each cell of the rows u, from
   // px(column) and py(row). A cell with a corner that is no number has none.
   function contour(pen, u, level, px, py) {
@@ -245,6 +253,6 @@ const dldnaPage = (function () {
     };
   }
 
-  return { address, between, colour, contour, framed, missions, number, oneOf,
-    packed, read, scale, sharp, unpacked, usualScale, within, written };
+  return { address, between, colour, contour, framed, missions, number, onTheme,
+    oneOf, packed, read, scale, sharp, unpacked, usualScale, within, written };
 })();

@@ -602,7 +602,7 @@
   tick();
   open(0);
   if ("ResizeObserver" in window) new ResizeObserver(redraw).observe(root);
-  dldnaDrawing.onTheme(retheme);
+  dldnaPage.onTheme(retheme);
   dldnaPage.address(root, "play", part("share"), shown, take);
   shared[id] = { walks: () => walks, start: () => start, at: clock.at,
     told: () => !told };

@@ -317,7 +317,7 @@
     draw();
   };
   addEventListener("resize", draw);
-  dldnaDrawing.onTheme(draw);
+  dldnaPage.onTheme(draw);
   update();
   dldnaPage.address(root, "view", $("share"), () => V.shown(s, A, B),
     (got) => set(V.taken(got, s, A, B, Object.keys(layers), T)));
