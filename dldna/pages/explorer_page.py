@@ -9,6 +9,7 @@ from dldna.pages.widget import enclosed, filled, joined
 
 SCRIPTS = (
     "page.js",
+    "solid.js",
     "explorer_rules.js",
     "explorer_draw.js",
     "explorer_controls.js",

@@ -14,7 +14,7 @@
     getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const short = (v) => (typeof v === "number" ? dldnaPage.number(v, 5, 3)
     : String(v));
-  const colour = (t) => "rgb(" + dldnaPage.colour(t).join() + ")";
+  const { paint, seen, shade } = dldnaSolid;
 
   function measure() {
     S = V.scaled(layers[s.show], D.evaluated, s.scale, short);
@@ -35,17 +35,9 @@
 
   function solid() {
     const [c, w, h] = sized($("solid"));
-    const turn = s.turn * Math.PI / 180, tilt = s.tilt * Math.PI / 180;
-    const ct = Math.cos(turn), st = Math.sin(turn);
-    const cl = Math.cos(tilt), sl = Math.sin(tilt);
-    const size = 0.36 * Math.min(w, h) * s.zoom;
-    const put = (a, b, t) => {
-      const x = (a - midA) / reach, y = (b - midB) / reach;
-      const u = x * ct - y * st, v = x * st + y * ct;
-      const z = t - 0.5;
-      return [w / 2 + size * u, h / 2 + size * (v * sl - z * cl),
-        v * cl + z * sl];
-    };
+    const at = seen(w, h, 0.36 * Math.min(w, h) * s.zoom,
+      s.turn * Math.PI / 180, s.tilt * Math.PI / 180);
+    const put = (a, b, t) => at((a - midA) / reach, (b - midB) / reach, t);
     const Z = layers[s.show];
     const cells = [];
     const skip = Math.max(1, Math.ceil(Math.sqrt((n * m) / 40000)));
@@ -59,9 +51,7 @@
         const bad = t.some((v) => !(v >= 0));
         const pts = ids.map(([k, l], o) =>
           put(A[k], B[l], t[o] >= 0 ? t[o] : 1));
-        const depth = (pts[0][2] + pts[1][2] + pts[2][2] + pts[3][2]) / 4;
-        const mean = bad ? NaN : (t[0] + t[1] + t[2] + t[3]) / 4;
-        cells.push([depth, pts, mean]);
+        cells.push([pts, bad ? NaN : (t[0] + t[1] + t[2] + t[3]) / 4]);
       }
     }
     const floor = [[A[0], B[0]], [A[n - 1], B[0]], [A[n - 1], B[m - 1]],
@@ -73,17 +63,7 @@
       : c.moveTo(p[0], p[1])));
     c.closePath();
     c.stroke();
-    cells.sort((a, b) => a[0] - b[0]);
-    c.lineWidth = 0.6;
-    for (const [, p, mean] of cells) {
-      c.beginPath();
-      c.moveTo(p[0][0], p[0][1]);
-      for (let k = 1; k < 4; k += 1) c.lineTo(p[k][0], p[k][1]);
-      c.closePath();
-      c.fillStyle = c.strokeStyle = colour(mean);
-      c.fill();
-      c.stroke();
-    }
+    paint(c, cells);
     c.fillStyle = css("--ink");
     c.font = "13px system-ui, sans-serif";
     c.textAlign = "center";
@@ -102,16 +82,7 @@
     }
   }
 
-  // A black line on a white one is seen on every colour.
-  function outlined(c, lines) {
-    for (const [ink, width] of [["#fff", 4], ["#000", 2]]) {
-      c.strokeStyle = ink;
-      c.lineWidth = width;
-      c.beginPath();
-      lines();
-      c.stroke();
-    }
-  }
+  const outlined = (c, lines) => dldnaSolid.outlined(c, 4, 2, lines);
   function trace(c, dots) {
     outlined(c, () => dots.forEach((p) => c.lineTo(p[0], p[1])));
     if (!dots.length) return;
@@ -153,7 +124,7 @@
           c.moveTo(l, b); c.lineTo(r, t); c.stroke();
           continue;
         }
-        c.fillStyle = colour(S.height(Z[i][j]));
+        c.fillStyle = shade(S.height(Z[i][j]));
         c.fillRect(l, t, r - l + 0.6, b - t + 0.6);
       }
     }
@@ -202,7 +173,7 @@
   function bar() {
     const [c, w] = sized($("bar"));
     for (let k = 0; k < 256; k += 1) {
-      c.fillStyle = colour(k / 255);
+      c.fillStyle = shade(k / 255);
       c.fillRect(edge + ((w - 2 * edge) * k) / 256, 4,
         (w - 2 * edge) / 256 + 1, 16);
     }
