@@ -66,6 +66,14 @@ const dldnaDrawing = (function () {
     return colours;
   }
 
+  // Between coordinates of a map and pixels, both ways.
+  function frameOf([a0, a1, b0, b1], w, h, pad) {
+    const iw = w - pad.left - pad.right, ih = h - pad.top - pad.bottom;
+    return { x: (a) => pad.left + ((a - a0) / (a1 - a0)) * iw,
+      y: (b) => pad.top + ((b1 - b) / (b1 - b0)) * ih,
+      a: (x) => a0 + ((x - pad.left) / iw) * (a1 - a0),
+      b: (y) => b1 - ((y - pad.top) / ih) * (b1 - b0), iw, ih };
+  }
   function ticks(low, high, most) {
     const raw = (high - low) / most, ten = 10 ** Math.floor(Math.log10(raw));
     const step = [1, 2, 5, 10].map((k) => k * ten).find((k) => k >= raw);
@@ -258,6 +266,6 @@ const dldnaDrawing = (function () {
     pen.fillText(yName, 4, 13);
   }
 
-  return { DASHES, MARKS, chart, chooser, line, make, mark, options, palette,
-    relief, slider, ticks };
+  return { DASHES, MARKS, chart, chooser, frameOf, line, make, mark, options,
+    palette, relief, slider, ticks };
 })();

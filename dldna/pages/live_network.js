@@ -15,8 +15,7 @@
     adam: 0.02, adamw: 0.02, lion: 0.003, muon: 0.02 };
   const words = (name) => name.replace(/_/g, " ");
   const label = (name) => dldnaMatrixRules.table[name].label;
-  const say = (v) => (Number.isFinite(v) ? dldnaPage.number(v, 3, 1)
-    : "no number");
+  const say = dldnaPage.brief;
   const CHOICES = {
     data: sets.map((d, i) => [i, d.title]),
     depth: [0, 1, 2, 3, 4, 6, 8].map((n) => [n, n]),
@@ -283,11 +282,8 @@
     jump([f.a(event.clientX - box.left), f.b(event.clientY - box.top)]);
   });
   part("map").addEventListener("keydown", (event) => {
-    const to = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1],
-      ArrowDown: [0, -1] }[event.key];
-    if (!to || !run.look || event.altKey || event.ctrlKey || event.metaKey) {
-      return;
-    }
+    const to = dldnaPage.arrow(event);
+    if (!to || !run.look) return;
     event.preventDefault();
     event.stopPropagation();
     const [a0, a1, b0, b1] = run.look.window, k = event.shiftKey ? 0.1 : 0.02;

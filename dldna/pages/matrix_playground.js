@@ -10,8 +10,7 @@
   const { PROBLEMS, shadow, spectra, steps: stepsOf, tune, walk } =
     dldnaMatrixPlay;
   const label = (name) => dldnaMatrixRules.table[name].label;
-  const say = (v) => (Number.isFinite(v) ? dldnaPage.number(v, 3, 1)
-    : "no number");
+  const say = dldnaPage.brief;
   const LENGTHS = [50, 100, 200, 400];
   const MOST = 4;
   const EXACT = 1e-7; // below it a singular value is rounding

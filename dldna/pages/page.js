@@ -10,6 +10,20 @@ const dldnaPage = (function () {
       ? v.toExponential(decimals) : String(Number(v.toPrecision(digits)));
   }
 
+  // In three digits; or that it is none.
+  function brief(v) {
+    return Number.isFinite(v) ? number(v, 3, 1) : "no number";
+  }
+
+  // Where an arrow key points, to the right and up. Nowhere, if it is another
+  // key, or one that the browser or the system is meant to hear.
+  const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1],
+    ArrowDown: [0, -1] };
+  function arrow(event) {
+    const theirs = event.altKey || event.ctrlKey || event.metaKey;
+    return theirs ? undefined : ARROWS[event.key];
+  }
+
   // The pen of a canvas that is w x h on the page and as sharp as the
   // screen, and whether it became another size, which empties it.
   function sharp(canvas, w, h) {
@@ -253,6 +267,7 @@ const dldnaPage = (function () {
     };
   }
 
-  return { address, between, colour, contour, framed, missions, number, onTheme,
-    oneOf, packed, read, scale, sharp, unpacked, usualScale, within, written };
+  return { address, arrow, between, brief, colour, contour, framed, missions,
+    number, onTheme, oneOf, packed, read, scale, sharp, unpacked, usualScale,
+    within, written };
 })();

@@ -25,10 +25,7 @@
   let dragging = false, last = 0, told = 0;
   let settings = given.surfaces.map(() => ({}));
 
-  const show = (v) => {
-    if (!Number.isFinite(v)) return "no number";
-    return dldnaPage.number(v, 3, 1);
-  };
+  const show = dldnaPage.brief;
   const colour = (i) => colours[i];
   const label = (name) => dldnaRules.table[name].label;
   const names = () => given.surfaces[slot].names || ["x", "y"];
@@ -194,17 +191,8 @@
     pen.lineJoin = "round";
     return [pen, w, h];
   }
-  function frameOf(w, h) {
-    const [a0, a1, b0, b1] = given.surfaces[slot].extent;
-    const iw = w - PAD.left - PAD.right, ih = h - PAD.top - PAD.bottom;
-    return {
-      x: (a) => PAD.left + ((a - a0) / (a1 - a0)) * iw,
-      y: (b) => PAD.top + ((b1 - b) / (b1 - b0)) * ih,
-      a: (x) => a0 + ((x - PAD.left) / iw) * (a1 - a0),
-      b: (y) => b1 - ((y - PAD.top) / ih) * (b1 - b0),
-      iw, ih,
-    };
-  }
+  const frameOf = (w, h) => dldnaDrawing.frameOf(given.surfaces[slot].extent,
+    w, h, PAD);
   const bounded = (v) => Math.min(Math.max(v, -1e4), 1e4);
 
   function drawMap() {
@@ -497,9 +485,8 @@
     }));
   map.addEventListener("click", (event) => moveTo(pointed(event)));
   map.addEventListener("keydown", (event) => {
-    const to = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1],
-      ArrowDown: [0, -1] }[event.key];
-    if (!to || event.altKey || event.ctrlKey || event.metaKey) return;
+    const to = dldnaPage.arrow(event);
+    if (!to) return;
     event.preventDefault();
     event.stopPropagation();
     const [a0, a1, b0, b1] = given.surfaces[slot].extent;

@@ -260,13 +260,14 @@
     e.preventDefault();
     move(0, 0, Math.exp(-e.deltaY * 0.001));
   }, { passive: false });
-  const keys = { ArrowLeft: [-5, 0], ArrowRight: [5, 0], ArrowUp: [0, -5],
-    ArrowDown: [0, 5], "+": [0, 0, 1.15], "=": [0, 0, 1.15],
-    "-": [0, 0, 1 / 1.15] };
+  const nearer = { "+": 1.15, "=": 1.15, "-": 1 / 1.15 };
   solidCanvas.onkeydown = (e) => {
-    if (!keys[e.key]) return;
+    if (e.altKey || e.ctrlKey || e.metaKey) return;
+    const to = dldnaPage.arrow(e);
+    if (to) move(5 * to[0], -5 * to[1]);
+    else if (nearer[e.key]) move(0, 0, nearer[e.key]);
+    else return;
     e.preventDefault();
-    move(...keys[e.key]);
   };
   flatCanvas.onpointerdown = flatCanvas.onpointermove = (e) => {
     const box = flatCanvas.getBoundingClientRect();
@@ -277,14 +278,13 @@
       V.nearest(B, B[0] + fy * (B[m - 1] - B[0]))];
     draw();
   };
-  const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0],
-    ArrowUp: [0, 1], ArrowDown: [0, -1] };
   flatCanvas.onkeydown = (e) => {
-    if (!moves[e.key]) return;
+    const to = dldnaPage.arrow(e);
+    if (!to) return;
     e.preventDefault();
     const [i, j] = s.spot || [V.nearest(A, 0), V.nearest(B, 0)];
-    s.spot = [V.clamp(i + moves[e.key][0], [0, n - 1]),
-      V.clamp(j + moves[e.key][1], [0, m - 1])];
+    s.spot = [V.clamp(i + to[0], [0, n - 1]),
+      V.clamp(j + to[1], [0, m - 1])];
     draw();
   };
   addEventListener("resize", draw);
