@@ -10,7 +10,10 @@ from typing import Any
 
 import numpy as np
 
-SCRIPTS = ("page.js", "drawing.js", "viewer_rules.js", "viewer.js")
+SCRIPTS = (
+    *("page.js", "drawing.js", "solid.js"),
+    *("viewer_rules.js", "viewer.js"),
+)
 
 
 def page(

@@ -20,6 +20,42 @@ const dldnaDrawing = (function () {
     }));
   }
 
+  // A labelled slider: changed(v) tells what it is now, words(v) says it.
+  function slider(text, [min, max, step], now, words, changed) {
+    const out = make("output", {}, words(now));
+    const input = make("input", { type: "range", min, max, step,
+      "aria-valuetext": words(now) });
+    input.value = now;
+    input.addEventListener("input", () => {
+      const v = Number(input.value);
+      changed(v);
+      out.textContent = words(v);
+      input.setAttribute("aria-valuetext", words(v));
+    });
+    return make("label", { style: "display:block" }, text + " ", out, input);
+  }
+  // Boxes in `place` for at most so many of the names, [[name, text]]. now()
+  // gives those chosen, changed(names, added) takes others, full() says that
+  // there are enough. Gives what ticks the boxes of those chosen.
+  function chooser(place, names, most, now, changed, full) {
+    const boxes = names.map(([name, text]) => {
+      const box = make("input", { type: "checkbox", value: name });
+      box.addEventListener("change", () => {
+        if (!box.checked) {
+          return changed(now().filter((n) => n !== name));
+        }
+        if (now().length < most) return changed([...now(), name], name);
+        box.checked = false;
+        full();
+      });
+      place.append(make("label", {}, box, " " + text));
+      return box;
+    });
+    return () => boxes.forEach((box) => {
+      box.checked = now().includes(box.value);
+    });
+  }
+
   // The colours of the page's theme, by their names in palette.css.
   function palette(root) {
     const style = getComputedStyle(root), colours = {};
@@ -29,14 +65,15 @@ const dldnaDrawing = (function () {
     });
     return colours;
   }
-  // Call on every change of the theme.
-  function onTheme(changed) {
-    new MutationObserver(changed).observe(document.documentElement,
-      { attributes: true, attributeFilter: ["data-theme", "theme"] });
-    window.matchMedia("(prefers-color-scheme: dark)")
-      .addEventListener("change", changed);
-  }
 
+  // Between coordinates of a map and pixels, both ways.
+  function frameOf([a0, a1, b0, b1], w, h, pad) {
+    const iw = w - pad.left - pad.right, ih = h - pad.top - pad.bottom;
+    return { x: (a) => pad.left + ((a - a0) / (a1 - a0)) * iw,
+      y: (b) => pad.top + ((b1 - b) / (b1 - b0)) * ih,
+      a: (x) => a0 + ((x - pad.left) / iw) * (a1 - a0),
+      b: (y) => b1 - ((y - pad.top) / ih) * (b1 - b0), iw, ih };
+  }
   function ticks(low, high, most) {
     const raw = (high - low) / most, ten = 10 ** Math.floor(Math.log10(raw));
     const step = [1, 2, 5, 10].map((k) => k * ten).find((k) => k >= raw);
@@ -229,6 +266,6 @@ const dldnaDrawing = (function () {
     pen.fillText(yName, 4, 13);
   }
 
-  return { DASHES, MARKS, chart, line, make, mark, onTheme, options, palette,
-    relief, ticks };
+  return { DASHES, MARKS, chart, chooser, frameOf, line, make, mark, options,
+    palette, relief, slider, ticks };
 })();

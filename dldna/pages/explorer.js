@@ -19,7 +19,7 @@ function dldnaExplore(root, ask, about, link, opening) {
   const names = about.networks > 1 ? ["first", "beside"] : [about.model];
   let cursor = [view.x, view.y], cut = null, walks = [], drawing = false;
   let planes = [], stores = [], pictures = [], scale = null, size = 320;
-  let turn = 0.7, tilt = 0.6, dirty = false, stale = true, busy = false;
+  let turn = 0.7, tilt = 0.6, stale = true, busy = false;
   let era = 0, shown = null, usual = "linear", asked = null;
   const readings = new Map();
 
@@ -120,7 +120,7 @@ function dldnaExplore(root, ask, about, link, opening) {
       about.extent, about.lowest));
     const values = made.flatMap(m => m.rows).flatMap(row => [...row]);
     const known = made.some(m => m.known);
-    usual = known ? E.usualScale(values) : "linear";
+    usual = known ? dldnaPage.usualScale(values) : "linear";
     scale = E.scaleOf(values, view.scale || usual, say);
     pictures = known ? made.map(m => D.painted(m, scale,
       view.lines === "yes")) : [];
@@ -135,8 +135,7 @@ function dldnaExplore(root, ask, about, link, opening) {
     - parseFloat(getComputedStyle(root).paddingLeft) * 2 - 2);
 
   function paint() {
-    dirty = false;
-    if (!root.isConnected || !planes.length) return;
+    if (!planes.length) return;
     const at = level(), box = E.tilesIn(view, at, about.extent);
     const here = [at, box.i0, box.i1, box.j0, box.j1].join();
     if (stale || here !== shown) repaint(at);
@@ -152,11 +151,7 @@ function dldnaExplore(root, ask, about, link, opening) {
     }
     if (!waiting) waiting = setTimeout(tellView, 150);
   }
-  function draw() {
-    if (dirty) return;
-    dirty = true;
-    requestAnimationFrame(paint);
-  }
+  const draw = dldnaPage.framed(root, paint);
   function tellState() {
     const at = level(), tiles = stores.reduce((s, x) => s + x.size(), 0);
     const ended = at === about.deepest && view.span < about.extent / 2 ** at;

@@ -148,11 +148,9 @@ function dldnaExplorerControls(X) {
   }
 
   // A map: keys.
-  const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1],
-    ArrowDown: [0, -1] };
   let begun = null;
   function key(e) {
-    const arrow = ARROWS[e.key], [a, b] = X.cursor();
+    const arrow = dldnaPage.arrow(e), [a, b] = X.cursor();
     if (arrow && e.shiftKey) {
       X.pan(view.x + arrow[0] * view.span / 8,
         view.y + arrow[1] * view.span / 8);
@@ -192,7 +190,7 @@ function dldnaExplorerControls(X) {
   };
   X.solid.style.touchAction = "none";
   X.solid.onkeydown = e => {
-    const arrow = ARROWS[e.key];
+    const arrow = dldnaPage.arrow(e);
     if (!arrow) return;
     e.preventDefault();
     X.spin(-0.1 * arrow[0], -0.1 * arrow[1]);
@@ -205,10 +203,7 @@ function dldnaExplorerControls(X) {
     X.resize();
   });
   resized.observe(X.root);
-  new MutationObserver(() => X.again()).observe(document.documentElement,
-    { attributes: true, attributeFilter: ["data-theme", "theme"] });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change",
-    () => X.again());
+  dldnaPage.onTheme(() => X.again());
   X.tables();
   X.resize();
   X.newPlane();

@@ -13,16 +13,8 @@ const dldnaExplorerDraw = (function () {
   }
   const inkOf = element => getComputedStyle(element).color;
 
-  // Black on white, seen on every colour below.
-  function twice(pen, width, path) {
-    for (const [ink, w] of [["#fff", width + 2.5], ["#000", width]]) {
-      pen.strokeStyle = ink;
-      pen.lineWidth = w;
-      pen.beginPath();
-      path();
-      pen.stroke();
-    }
-  }
+  const twice = (pen, width, path) =>
+    dldnaSolid.outlined(pen, width + 2.5, width, path);
 
   // A mosaic's colours and contours, so many dots for each point. It is made
   // where tiles come; a map that is moved only lays it elsewhere.
@@ -139,7 +131,7 @@ const dldnaExplorerDraw = (function () {
   function legend(canvas, width, scale) {
     const pen = sized(canvas, width, 42), edge = 24, room = width - 2 * edge;
     for (let k = 0; k < room; k++) {
-      pen.fillStyle = "rgb(" + dldnaPage.colour(k / room).join() + ")";
+      pen.fillStyle = dldnaSolid.shade(k / room);
       pen.fillRect(edge + k, 2, 1.5, 16);
     }
     pen.fillStyle = inkOf(canvas);
@@ -192,37 +184,20 @@ const dldnaExplorerDraw = (function () {
     const pen = sized(canvas, size, size), Z = picture.heights;
     const h = Z.length, w = Z[0].length;
     const skip = Math.max(1, Math.ceil(Math.max(w, h) / 64));
-    const ct = Math.cos(turn), st = Math.sin(turn);
-    const cl = Math.cos(tilt), sl = Math.sin(tilt), unit = 0.36 * size;
-    const put = (c, r, t) => {
-      const a = 2 * c / (w - 1) - 1, b = 2 * r / (h - 1) - 1, z = t - 0.5;
-      const u = a * ct - b * st, v = a * st + b * ct;
-      return [size / 2 + unit * u, size / 2 - unit * (v * sl + z * cl),
-        v * cl - z * sl];
-    };
+    const at = dldnaSolid.seen(size, size, 0.36 * size, -turn, tilt);
+    const put = (c, r, t) => at(2 * c / (w - 1) - 1, 1 - 2 * r / (h - 1), t);
     const cells = [];
     for (let r = 0; r + skip < h; r += skip) {
       for (let c = 0; c + skip < w; c += skip) {
-        const at = [[c, r], [c + skip, r], [c + skip, r + skip],
+        const ids = [[c, r], [c + skip, r], [c + skip, r + skip],
           [c, r + skip]];
-        const t = at.map(([k, l]) => Z[l][k]);
+        const t = ids.map(([k, l]) => Z[l][k]);
         if (t.some(Number.isNaN)) continue;
-        const p = at.map(([k, l], n) => put(k, l, t[n]));
-        cells.push([p.reduce((s, q) => s + q[2], 0), p,
+        cells.push([ids.map(([k, l], n) => put(k, l, t[n])),
           (t[0] + t[1] + t[2] + t[3]) / 4]);
       }
     }
-    cells.sort((a, b) => b[0] - a[0]);
-    pen.lineWidth = 0.6;
-    for (const [, p, mean] of cells) {
-      pen.fillStyle = pen.strokeStyle =
-        "rgb(" + dldnaPage.colour(mean).join() + ")";
-      pen.beginPath();
-      p.forEach((q, k) => pen[k ? "lineTo" : "moveTo"](q[0], q[1]));
-      pen.closePath();
-      pen.fill();
-      pen.stroke();
-    }
+    dldnaSolid.paint(pen, cells);
     pen.fillStyle = inkOf(canvas);
     pen.textAlign = "center";
     pen.fillText("α", ...put((w - 1) / 2, -0.1 * h, 0).slice(0, 2));

@@ -4,11 +4,12 @@ import html
 from collections.abc import Mapping
 from typing import Any
 
-from dldna.export.html import in_script, read
-from dldna.pages.widget import filled
+from dldna.export.html import read
+from dldna.pages.widget import enclosed, filled, joined
 
 SCRIPTS = (
     "page.js",
+    "solid.js",
     "explorer_rules.js",
     "explorer_draw.js",
     "explorer_controls.js",
@@ -18,8 +19,7 @@ SCRIPTS = (
 START = """
 const root = document.getElementById("EX_ID");
 const data = JSON.parse(root.querySelector("script[type]").textContent);
-dldnaExplore(root, dldnaExplorerAsks.%s, data.about, true, "");
-"""
+dldnaExplore(root, dldnaExplorerAsks.%s, data.about, true, "");"""
 MODULE = """
 %s
 export default { render({ model, el }) {
@@ -55,7 +55,7 @@ def explorer_document(
         "TITLE": html.escape(title),
         "CONNECT": "'self'" if served else "'none'",
         "STYLE": read("viewer.css"),
-        "WIDGET": _widget(data, f"(function () {{\n{_scripts()}{start}}})();"),
+        "WIDGET": _widget(data, enclosed(joined(SCRIPTS) + start)),
     }
     pieces = read("explorer_document.html").split("@@")
     return "".join(parts[p] if i % 2 else p for i, p in enumerate(pieces))
@@ -63,17 +63,9 @@ def explorer_document(
 
 def explorer_module() -> tuple[str, str]:
     """The explorer for a notebook: an ECMAScript module, and its HTML."""
-    return MODULE % _scripts(), _widget({}, "")
-
-
-def _scripts() -> str:
-    return "\n".join(map(read, SCRIPTS))
+    return MODULE % joined(SCRIPTS), _widget({}, "")
 
 
 def _widget(data: Mapping[str, Any], script: str) -> str:
-    fields = {
-        "STYLE": read("widget.css") + read("explorer.css"),
-        "SCRIPT": script,
-        "DATA": in_script(data),
-    }
-    return filled("explorer.html", "EX", fields)
+    styles = ("widget.css", "explorer.css")
+    return filled("explorer.html", "EX", styles, script, data)

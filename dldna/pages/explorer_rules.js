@@ -172,36 +172,12 @@ const dldnaExplorer = (function () {
   // Losses as heights from 0 to 1, and in words how.
   function scaleOf(values, kind, say) {
     const flat = Float64Array.from(values).filter(Number.isFinite).sort();
-    let low = flat.length ? flat[0] : 0;
-    let high = flat.length ? flat[flat.length - 1] : 1;
-    let log = false, words = "Linear";
-    if (kind === "log") {
-      const above = flat.filter(v => v > 0);
-      if (above.length) {
-        low = above[0];
-        log = true;
-        words = "Log scale";
-      } else words = "Linear (no loss is above 0, so no logarithm)";
-    } else if (kind === "clip") {
-      const cut = flat[Math.floor(0.9 * (flat.length - 1))];
-      if (cut > low) high = cut;
-      words = "Clipped: a tenth of the points lie above";
-    }
-    if (!(high > low)) high = low + 1e-9 * Math.max(Math.abs(low), 1);
-    const span = log ? Math.log(high / low) : high - low;
-    const height = v => Math.min(1, Math.max(0,
-      (log ? Math.log(Math.max(v, low) / low) : v - low) / span));
-    const at = t => (log ? low * Math.exp(t * span) : low + t * span);
-    return { low, high, log, height, at,
-      words: words + ", " + say(low) + " to " + say(high) };
-  }
-
-  // A wide range asks for logarithms, as elsewhere in the package.
-  function usualScale(values) {
-    const flat = Float64Array.from(values).filter(Number.isFinite);
-    const low = flat.reduce((s, v) => Math.min(s, v), Infinity);
-    const high = flat.reduce((s, v) => Math.max(s, v), -Infinity);
-    return low > 0 && high / low > 20 ? "log" : "linear";
+    const scale = dldnaPage.scale(flat, kind);
+    const words = { log: scale.log ? "Log scale"
+      : "Linear (no loss is above 0, so no logarithm)",
+    clip: "Clipped: a tenth of the points lie above" }[kind] || "Linear";
+    return { ...scale,
+      words: words + ", " + say(scale.low) + " to " + say(scale.high) };
   }
 
   const NUMBERS = { x: [-1e9, 1e9], y: [-1e9, 1e9], span: [1e-12, 1e9],
@@ -209,32 +185,24 @@ const dldnaExplorer = (function () {
 
   // A view in an address, and back; what makes no sense there is left out.
   function toLink(view) {
-    return "#" + Object.entries(view).map(([k, v]) =>
-      k + "=" + encodeURIComponent(typeof v === "number"
-        ? String(Number(v.toPrecision(12))) : v)).join("&");
+    return "#" + dldnaPage.written(Object.fromEntries(Object.entries(view)
+      .map(([k, v]) => [k, typeof v === "number"
+        ? String(Number(v.toPrecision(12))) : v])));
   }
   function fromLink(text, choices) {
-    const found = {};
-    for (const part of text.replace(/^#/, "").split("&")) {
-      const at = part.indexOf("=");
-      if (at < 0) continue;
-      const name = part.slice(0, at);
-      let word = "";
-      try {
-        word = decodeURIComponent(part.slice(at + 1));
-      } catch {
-        continue;
-      }
-      if (Object.hasOwn(NUMBERS, name)) {
-        const v = Number(word), [low, high] = NUMBERS[name];
-        const whole = name !== "seed" || Number.isInteger(v);
-        if (word && v >= low && v <= high && whole) found[name] = v;
-      } else if (Object.hasOwn(choices, name)
-          && choices[name].includes(word)) found[name] = word;
+    const got = dldnaPage.read(text.replace(/^#/, "")), found = {};
+    for (const [name, [low, high]] of Object.entries(NUMBERS)) {
+      const v = dldnaPage.within(got[name], low, high, undefined);
+      const whole = name !== "seed" || Number.isInteger(v);
+      if (v !== undefined && whole) found[name] = v;
+    }
+    for (const [name, list] of Object.entries(choices)) {
+      const word = dldnaPage.oneOf(got[name], list, undefined);
+      if (word !== undefined) found[name] = word;
     }
     return found;
   }
 
-  return { SIDE, cutBetween, fromLink, lattice, levelFor, mosaic, sample, scaleOf,
-    tileStore, tilesIn, toLink, unpacked, usualScale, valueAt, wanted };
+  return { cutBetween, fromLink, levelFor, mosaic, sample, scaleOf, tileStore,
+    tilesIn, toLink, unpacked, valueAt, wanted };
 })();

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dldna import checks
-from dldna.export.html import in_script, read
-from dldna.pages.widget import Widget, filled
+from dldna.pages.widget import Widget, widget
 
 # What each scheme does to an n x n matrix.
 _ABOUT = {
@@ -65,21 +64,19 @@ def init_lab(
         "about": {k: v for k, v in _ABOUT.items() if k in names},
         "cells": _finite(grid["cells"]),
     }
-    scripts = "\n".join(map(read, ("page.js", "init_lab.js")))
-    fields = {
-        "STYLE": read("widget.css") + read("init_lab.css"),
-        "SCRIPT": f"(function () {{\n{scripts}\n}})();",
-        "DATA": in_script(content),
-        "DEPTHS": len(depths) - 1,
-        "DEPTH": depths.index(depth),
-        "ACTIVATIONS": len(acts) - 1,
-        "ACTIVATION": acts.index(activation),
-        "SCHEMES": len(names) - 1,
-        "SCHEME": names.index(scheme),
-        "SEEDS": int(grid["seeds"]),
-        "WIDTH": int(grid["width"]),
-    }
-    return Widget(filled("init_lab.html", "LAB", fields))
+    return widget(
+        *("init_lab.html", "LAB", ("widget.css", "init_lab.css")),
+        ("page.js", "init_lab.js"),
+        content,
+        DEPTHS=len(depths) - 1,
+        DEPTH=depths.index(depth),
+        ACTIVATIONS=len(acts) - 1,
+        ACTIVATION=acts.index(activation),
+        SCHEMES=len(names) - 1,
+        SCHEME=names.index(scheme),
+        SEEDS=int(grid["seeds"]),
+        WIDTH=int(grid["width"]),
+    )
 
 
 def _finite(value: Any) -> Any:

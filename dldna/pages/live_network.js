@@ -15,8 +15,7 @@
     adam: 0.02, adamw: 0.02, lion: 0.003, muon: 0.02 };
   const words = (name) => name.replace(/_/g, " ");
   const label = (name) => dldnaMatrixRules.table[name].label;
-  const say = (v) => (Number.isFinite(v) ? dldnaPage.number(v, 3, 1)
-    : "no number");
+  const say = dldnaPage.brief;
   const CHOICES = {
     data: sets.map((d, i) => [i, d.title]),
     depth: [0, 1, 2, 3, 4, 6, 8].map((n) => [n, n]),
@@ -31,7 +30,7 @@
   };
   const ANEW = ["data", "depth", "width", "activation", "start"];
 
-  let s = { ...given.settings }, run, colours, scheduled = false;
+  let s = { ...given.settings }, run, colours;
   let playing = false, visible = true, picture = null, rates = [], shown = 0;
   let note = "";
   const asked = {}; // the rate that each optimizer had
@@ -53,10 +52,7 @@
     show();
     again();
   }
-  function again() {
-    if (!scheduled) requestAnimationFrame(frame);
-    scheduled = true;
-  }
+  const again = dldnaPage.framed(root, frame);
   function learn(until) {
     for (let k = 0; k < s.speed && run.over === null; k++) {
       run.step(lr());
@@ -64,8 +60,7 @@
     }
   }
   function frame(at) {
-    scheduled = false;
-    if (!root.isConnected || !visible) return;
+    if (!visible) return;
     // Of each picture's time, most goes to learning and to looking.
     const begun = performance.now(), before = run.t;
     const share = Math.min(Math.max(0.4 * (at - shown), 7), 60);
@@ -287,11 +282,8 @@
     jump([f.a(event.clientX - box.left), f.b(event.clientY - box.top)]);
   });
   part("map").addEventListener("keydown", (event) => {
-    const to = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1],
-      ArrowDown: [0, -1] }[event.key];
-    if (!to || !run.look || event.altKey || event.ctrlKey || event.metaKey) {
-      return;
-    }
+    const to = dldnaPage.arrow(event);
+    if (!to || !run.look) return;
     event.preventDefault();
     event.stopPropagation();
     const [a0, a1, b0, b1] = run.look.window, k = event.shiftKey ? 0.1 : 0.02;
@@ -312,7 +304,7 @@
   restart();
   dldnaPage.address(root, "live", part("share"),
     () => ({ ...s, lr: Number(s.lr.toFixed(2)) }), take);
-  dldnaDrawing.onTheme(() => {
+  dldnaPage.onTheme(() => {
     colours = palette(root);
     picture = null;
     draw();

@@ -15,9 +15,8 @@ from torch.nn import functional as F
 
 from dldna import checks
 from dldna.data import Dataset, load
-from dldna.export.html import in_script, read
 from dldna.init.propagation_grid import LAB_NEGATIVE, LAB_SCHEMES
-from dldna.pages.widget import Widget, filled
+from dldna.pages.widget import FIGURE_SCRIPTS, FIGURE_STYLES, Widget, widget
 
 LEARNERS = (
     *("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"),
@@ -34,8 +33,7 @@ ALL = 100_000  # samples: more than any set here has
 MOST_SAMPLES = {"train": 240, "test": 120}
 SIDE = 8  # images are shrunk to so many pixels a side
 SCRIPTS = (
-    *("page.js", "drawing.js", "sound.js", "random.js"),
-    "playground_rules.js",
+    *FIGURE_SCRIPTS,
     *("matrix_math.js", "matrix_rules.js", "live_network_rules.js"),
     *("live_network_planes.js", "live_network_run.js"),
     *("live_network_views.js", "live_network.js"),
@@ -122,17 +120,13 @@ def live_network(
         "plane": checks.choice("plane", plane, PLANES),
         "seed": int(seed),
     }
-    scripts = "\n".join(map(read, SCRIPTS))
-    style = ("palette.css", "figure.css", "widget.css", "live_network.css")
-    fields = {
-        "STYLE": "".join(map(read, style)),
-        "SCRIPT": f"(function () {{\n{scripts}\n}})();",
-        "DATA": in_script(
-            {"data": [_described(d) for d in sets], "settings": settings}
-        ),
-        "HEIGHT": checks.count("height", height),
-    }
-    return Widget(filled("live_network.html", "LIVE", fields))
+    return widget(
+        *("live_network.html", "LIVE"),
+        (*FIGURE_STYLES, "live_network.css"),
+        SCRIPTS,
+        {"data": [_described(d) for d in sets], "settings": settings},
+        HEIGHT=checks.count("height", height),
+    )
 
 
 def _offered(name: str, value: int, offered: Sequence[int]) -> int:

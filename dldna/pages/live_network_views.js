@@ -4,14 +4,7 @@ const dldnaViews = (function () {
   "use strict";
   const PAD = { left: 46, right: 10, top: 8, bottom: 24 };
 
-  // Between coordinates of the plane and pixels, both ways.
-  function frameOf([a0, a1, b0, b1], w, h) {
-    const iw = w - PAD.left - PAD.right, ih = h - PAD.top - PAD.bottom;
-    return { x: (a) => PAD.left + ((a - a0) / (a1 - a0)) * iw,
-      y: (b) => PAD.top + ((b1 - b) / (b1 - b0)) * ih,
-      a: (x) => a0 + ((x - PAD.left) / iw) * (a1 - a0),
-      b: (y) => b1 - ((y - PAD.top) / ih) * (b1 - b0), iw, ih };
-  }
+  const frameOf = (extent, w, h) => dldnaDrawing.frameOf(extent, w, h, PAD);
 
   // Draws the plane and the way on it; gives back the relief, to be used
   // again until there is a new one.

@@ -5,21 +5,20 @@
   if (!root) return;
   const given = JSON.parse(root.querySelector("script[type]").textContent);
   const part = (name) => root.querySelector("[data-matrix='" + name + "']");
-  const { chart, line, make, options, palette, relief } = dldnaDrawing;
+  const { chart, chooser, line, make, options, palette, relief, slider } =
+    dldnaDrawing;
   const { PROBLEMS, shadow, spectra, steps: stepsOf, tune, walk } =
     dldnaMatrixPlay;
-  const still = window.matchMedia("(prefers-reduced-motion: reduce)");
   const label = (name) => dldnaMatrixRules.table[name].label;
-  const say = (v) => (Number.isFinite(v) ? dldnaPage.number(v, 3, 1)
-    : "no number");
+  const say = dldnaPage.brief;
   const LENGTHS = [50, 100, 200, 400];
   const MOST = 4;
   const EXACT = 1e-7; // below it a singular value is rounding
 
   const s = { problem: given.problem, steps: given.steps, seed: given.seed,
     chosen: given.optimizers.slice(), lr: { ...given.lr }, who: null };
-  let walks = {}, seen = {}, plane = null, ground = null, colours, at;
-  let playing = 0, dirty = false, told = 0;
+  let walks = {}, seen = {}, plane = null, ground = null, colours;
+  let told = 0;
   const problem = () => PROBLEMS[s.problem];
 
   // --- walks ---------------------------------------------
@@ -39,8 +38,7 @@
     plane = s.chosen.length ? shadow(s.chosen.map((n) => walks[n].points))
       : null;
     ground = null;
-    at = s.steps;
-    part("at").max = s.steps;
+    clock.renew();
     options(part("who"), s.chosen.map((n) => [n, label(n)]), s.who);
     redraw();
     clearTimeout(told);
@@ -48,24 +46,16 @@
   }
 
   // --- drawing -------------------------------------------
-  function redraw() {
-    if (!dirty) requestAnimationFrame(frame);
-    dirty = true;
-  }
+  const redraw = dldnaPage.framed(root, frame);
   function frame(now) {
-    dirty = false;
-    if (!root.isConnected) return;
-    if (playing) {
-      at = Math.min(s.steps, Math.round(((now - playing) / 5000) * s.steps));
-      if (at >= s.steps) stop();
-    }
+    clock.tick(now);
     draw();
-    if (playing) redraw();
+    if (clock.playing()) redraw();
   }
-  const until = (list) => list.slice(0, at + 1);
+  const until = (list) => list.slice(0, clock.at() + 1);
   const count = (list, from) => list.map((_, t) => t + from);
   function bundle(list, from, log) {
-    const shown = list.slice(0, Math.max(at + 1 - from, 0));
+    const shown = list.slice(0, Math.max(clock.at() + 1 - from, 0));
     return (list[0] || []).map((_, k) => ({ colour: k,
       x: count(shown, from), y: shown.map((v) => (log && v[k] < EXACT * v[0] ? NaN
         : v[k])) }));
@@ -83,8 +73,7 @@
       yName: who + ": singular values of each step",
       series: bundle(seen[s.who].updates, 1, true) });
     drawMap();
-    part("at").value = at;
-    part("at-shown").textContent = at;
+    clock.show();
   }
   const PAD = 10;
   function drawMap() {
@@ -177,19 +166,14 @@
   function cards() {
     const lr = (v) => Number((10 ** v).toPrecision(2));
     part("cards").replaceChildren(...s.chosen.map((name, k) => {
-      const out = make("output", {}, say(rate(name)));
-      const input = make("input", { type: "range", min: -5, max: 1.5,
-        step: 0.05, "aria-valuetext": say(rate(name)) });
-      input.value = Math.log10(rate(name));
-      input.addEventListener("input", () => {
-        s.lr[name] = lr(Number(input.value));
-        out.textContent = say(s.lr[name]);
-        input.setAttribute("aria-valuetext", say(s.lr[name]));
-        walkAll();
-      });
+      const input = slider("learning rate", [-5, 1.5, 0.05],
+        Math.log10(rate(name)), () => say(rate(name)), (v) => {
+          s.lr[name] = lr(v);
+          walkAll();
+        });
       return make("div", { class: "play-card", "data-rule": name,
         style: "--play-mine:" + colours[k] }, make("b", {}, label(name)),
-      make("label", { style: "display:block" }, "learning rate ", out, input));
+      input);
     }));
   }
   function anew() {
@@ -203,17 +187,11 @@
     options(part("problem"), Object.entries(PROBLEMS).map(([k, p]) =>
       [k, p.title]), s.problem);
     options(part("steps"), LENGTHS.map((n) => [n, n]), s.steps);
-    part("choose").querySelectorAll("input").forEach((box) => {
-      box.checked = s.chosen.includes(box.value);
-    });
+    tick();
     cards();
     walkAll();
   }
-  function stop() {
-    playing = 0;
-    part("play").textContent = "Play";
-    part("play").setAttribute("aria-pressed", "false");
-  }
+  const clock = dldnaPlayback.open(part, 5, () => s.steps, redraw);
   const on = (name, type, act) => part(name).addEventListener(type, act);
   on("problem", "change", () => {
     s.problem = part("problem").value;
@@ -236,43 +214,20 @@
     s.seed = (s.seed + 1) % 1000;
     walkAll();
   });
-  on("at", "input", () => {
-    stop();
-    at = Number(part("at").value);
-    redraw();
-  });
-  on("play", "click", () => {
-    if (playing) return stop();
-    if (still.matches) { // without motion: a tenth at each press
-      at = at >= s.steps ? 0 : Math.min(s.steps, at + s.steps / 10);
-      return redraw();
-    }
-    playing = performance.now() - (at >= s.steps ? 0 : (at / s.steps) * 5000);
-    part("play").textContent = "Pause";
-    part("play").setAttribute("aria-pressed", "true");
-    redraw();
-  });
   dldnaSound.listen(part("listen"), () => s.chosen.map((name) => ({
     losses: walks[name].losses, over: walks[name].over !== null,
     share: walks[name].losses.length / (s.steps + 1) })),
   (text) => { part("says").textContent = text; },
   () => s.chosen.map(label).join(", "));
-  given.all.forEach((name) => {
-    const box = make("input", { type: "checkbox", value: name });
-    box.addEventListener("change", () => {
-      if (box.checked && s.chosen.length === MOST) {
-        box.checked = false;
-        part("says").textContent = "Four walks are the most that are drawn.";
-        return;
-      }
-      s.chosen = box.checked ? [...s.chosen, name]
-        : s.chosen.filter((n) => n !== name);
-      if (box.checked) s.who = name;
+  const tick = chooser(part("choose"), given.all.map((n) => [n, label(n)]),
+    MOST, () => s.chosen, (names, added) => {
+      s.chosen = names;
+      if (added) s.who = added;
       cards();
       walkAll();
+    }, () => {
+      part("says").textContent = "Four walks are the most that are drawn.";
     });
-    part("choose").append(make("label", {}, box, " " + label(name)));
-  });
 
   // --- begin ---------------------------------------------
   function settings() {
@@ -299,7 +254,7 @@
   show();
   dldnaPage.address(root, "matrix", part("share"), settings, take);
   if ("ResizeObserver" in window) new ResizeObserver(redraw).observe(root);
-  dldnaDrawing.onTheme(() => {
+  dldnaPage.onTheme(() => {
     colours = palette(root);
     ground = null;
     cards();

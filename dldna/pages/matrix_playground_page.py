@@ -7,9 +7,8 @@ Problems and rules stand in ``matrix_playground_rules.js`` and
 from collections.abc import Mapping, Sequence
 
 from dldna import checks
-from dldna.export.html import in_script, read
 from dldna.optim import find
-from dldna.pages.widget import Widget, filled
+from dldna.pages.widget import FIGURE_SCRIPTS, FIGURE_STYLES, Widget, widget
 
 MATRIX_PLAYERS = (
     *("sgd", "momentum", "nesterov", "rmsprop", "adam", "lion"),
@@ -21,10 +20,9 @@ and columns, the others at each number by itself."""
 MATRIX_PROBLEMS = ("regression", "target", "factors")
 LENGTHS = (50, 100, 200, 400)
 SCRIPTS = (
-    *("page.js", "drawing.js", "sound.js", "random.js"),
-    "playground_rules.js",
-    *("matrix_math.js", "matrix_rules.js", "matrix_playground_rules.js"),
-    "matrix_playground.js",
+    *FIGURE_SCRIPTS,
+    *("playback.js", "matrix_math.js", "matrix_rules.js"),
+    *("matrix_playground_rules.js", "matrix_playground.js"),
 )
 
 
@@ -90,15 +88,13 @@ def matrix_playground(
         "steps": int(checks.choice("steps", str(steps), [*map(str, LENGTHS)])),
         "seed": int(seed),
     }
-    style = ("palette.css", "figure.css", "widget.css")
-    scripts = "\n".join(map(read, SCRIPTS))
-    fields = {
-        "STYLE": "".join(map(read, (*style, "matrix_playground.css"))),
-        "SCRIPT": f"(function () {{\n{scripts}\n}})();",
-        "DATA": in_script(content),
-        "HEIGHT": checks.count("height", height),
-    }
-    return Widget(filled("matrix_playground.html", "MATRIX", fields))
+    return widget(
+        *("matrix_playground.html", "MATRIX"),
+        (*FIGURE_STYLES, "matrix_playground.css"),
+        SCRIPTS,
+        content,
+        HEIGHT=checks.count("height", height),
+    )
 
 
 def _player(name: str) -> str:

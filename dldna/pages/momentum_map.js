@@ -255,8 +255,7 @@
     if (map.hasPointerCapture(event.pointerId)) drag(event);
   });
   window.addEventListener("resize", show);
-  new MutationObserver(show).observe(document.documentElement,
-    { attributes: true, attributeFilter: ["data-theme", "theme"] });
+  dldnaPage.onTheme(show);
   show();
   window.addEventListener("load", show);
   dldnaPage.address(root, "map", part("share"),

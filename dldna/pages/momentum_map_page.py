@@ -2,8 +2,7 @@
 
 import math
 
-from dldna.export.html import in_script, read
-from dldna.pages.widget import Widget, filled
+from dldna.pages.widget import Widget, widget
 
 MOST_RATE, MOST_MOMENTUM, MOST_SPAN = 4.2, 0.99, 1000.0
 SCRIPTS = ("page.js", "momentum_map_rules.js", "momentum_map.js")
@@ -48,13 +47,11 @@ def momentum_map(
         "mu": _within("momentum", momentum, 0.0, MOST_MOMENTUM),
         "kappa": _within("kappa", kappa, 1.0, MOST_SPAN),
     }
-    scripts = "\n".join(map(read, SCRIPTS))
-    fields = {
-        "STYLE": read("widget.css") + read("momentum_map.css"),
-        "SCRIPT": f"(function () {{\n{scripts}\n}})();",
-        "DATA": in_script(start),
-    }
-    return Widget(filled("momentum_map.html", "MAP", fields))
+    return widget(
+        *("momentum_map.html", "MAP", ("widget.css", "momentum_map.css")),
+        SCRIPTS,
+        start,
+    )
 
 
 def _within(name: str, value: float, low: float, high: float) -> float:

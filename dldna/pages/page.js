@@ -10,6 +10,20 @@ const dldnaPage = (function () {
       ? v.toExponential(decimals) : String(Number(v.toPrecision(digits)));
   }
 
+  // In three digits; or that it is none.
+  function brief(v) {
+    return Number.isFinite(v) ? number(v, 3, 1) : "no number";
+  }
+
+  // Where an arrow key points, to the right and up. Nowhere, if it is another
+  // key, or one that the browser or the system is meant to hear.
+  const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1],
+    ArrowDown: [0, -1] };
+  function arrow(event) {
+    const theirs = event.altKey || event.ctrlKey || event.metaKey;
+    return theirs ? undefined : ARROWS[event.key];
+  }
+
   // The pen of a canvas that is w x h on the page and as sharp as the
   // screen, and whether it became another size, which empties it.
   function sharp(canvas, w, h) {
@@ -23,6 +37,28 @@ const dldnaPage = (function () {
     const pen = canvas.getContext("2d");
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     return [pen, changed];
+  }
+
+  // What draws at most once a frame, however often it is asked to, and no
+  // more when its root has left the page.
+  function framed(root, draw) {
+    let waiting = false;
+    return () => {
+      if (waiting) return;
+      waiting = true;
+      requestAnimationFrame((now) => {
+        waiting = false;
+        if (root.isConnected) draw(now);
+      });
+    };
+  }
+
+  // Call on every change of the theme.
+  function onTheme(changed) {
+    new MutationObserver(changed).observe(document.documentElement,
+      { attributes: true, attributeFilter: ["data-theme", "theme"] });
+    window.matchMedia("(prefers-color-scheme: dark)")
+      .addEventListener("change", changed);
   }
 
   // Marching squares: straight pieces within each cell of the rows u, from
@@ -66,6 +102,34 @@ const dldnaPage = (function () {
     if (!(t >= 0 && t <= 1)) return [128, 128, 128];
     const k = Math.min(Math.floor(t * 5), 4), s = t * 5 - k;
     return [0, 1, 2].map(c => RAMP[k][c] + s * (RAMP[k + 1][c] - RAMP[k][c]));
+  }
+
+  // Sorted finite values as heights from 0 to 1, and a height's value. "log"
+  // begins at the first value above 0, and is linear where there is none;
+  // "clip" ends at the cut, which a tenth of the values exceed, if that is
+  // above the lowest. `top` is where it ends before a flat range is widened.
+  function scale(sorted, kind) {
+    const last = sorted.length - 1;
+    const log = kind === "log" && sorted[last] > 0;
+    const low = log ? sorted.find((v) => v > 0) : last < 0 ? 0 : sorted[0];
+    const cut = kind === "clip" ? sorted[Math.floor(0.9 * last)] : undefined;
+    const top = cut > low ? cut : last < 0 ? 1 : sorted[last];
+    const high = top > low ? top : low + Math.max(Math.abs(low), 1) * 1e-9;
+    const span = log ? Math.log(high / low) : high - low;
+    const height = (v) => (typeof v !== "number" ? NaN : Math.min(1, Math.max(0,
+      (log ? Math.log(Math.max(v, low) / low) : v - low) / span)));
+    const at = (t) => (log ? low * Math.exp(t * span) : low + t * span);
+    return { low, high, top, cut, log, height, at };
+  }
+  // A wide range asks for logarithms, as elsewhere in the package.
+  function usualScale(values) {
+    let low = Infinity, high = -Infinity;
+    for (const v of values) {
+      if (!Number.isFinite(v)) continue;
+      low = Math.min(low, v);
+      high = Math.max(high, v);
+    }
+    return low > 0 && high / low > 20 ? "log" : "linear";
   }
 
   // --- settings in the address ------------------------------------------
@@ -203,6 +267,7 @@ const dldnaPage = (function () {
     };
   }
 
-  return { address, between, colour, contour, missions, number, oneOf, packed, read,
-    sharp, unpacked, within, written };
+  return { address, arrow, between, brief, colour, contour, framed, missions,
+    number, onTheme, oneOf, packed, read, scale, sharp, unpacked, usualScale,
+    within, written };
 })();

@@ -8,8 +8,8 @@
   const part = (name) => root.querySelector("[data-play='" + name + "']");
   const map = part("map"), curves = part("curves");
   const { DIALS, MISSIONS, dials } = dldnaPlayShare;
-  const { DASHES, MARKS, line, make, mark, options, ticks } = dldnaDrawing;
-  const still = window.matchMedia("(prefers-reduced-motion: reduce)");
+  const { DASHES, MARKS, chooser, line, make, mark, options, slider, ticks } =
+    dldnaDrawing;
   // Where tuning at once would take too long.
   const RATES = { adagrad: 0.3, adafactor: 0.1, dadapt_adam: 1, lamb: 0.03,
     lars: 3, lion: 0.03, momentum: 0.003, nesterov: 0.003, pal: 0.1,
@@ -21,14 +21,11 @@
 
   let slot = 0; // which surface
   let surface, start, walks = {}, colours = {}, background = null;
-  let chosen = given.optimizers.slice(), steps = given.steps, at = steps;
-  let dirty = false, dragging = false, playing = 0, last = 0, told = 0;
+  let chosen = given.optimizers.slice(), steps = given.steps;
+  let dragging = false, last = 0, told = 0;
   let settings = given.surfaces.map(() => ({}));
 
-  const show = (v) => {
-    if (!Number.isFinite(v)) return "no number";
-    return dldnaPage.number(v, 3, 1);
-  };
+  const show = dldnaPage.brief;
   const colour = (i) => colours[i];
   const label = (name) => dldnaRules.table[name].label;
   const names = () => given.surfaces[slot].names || ["x", "y"];
@@ -147,8 +144,7 @@
       walks[name] = dldnaRules.walker(
         name, surface, start, steps, setting(name), given.seed);
     });
-    part("at").max = steps;
-    if (!playing) at = steps;
+    clock.renew();
     redraw();
     clearTimeout(told);
     told = setTimeout(tell, 500);
@@ -166,23 +162,14 @@
       if (!busy) return true;
     }
   }
-  function redraw() {
-    if (!dirty) requestAnimationFrame(frame);
-    dirty = true;
-  }
+  const redraw = dldnaPage.framed(root, frame);
   function frame(now) {
-    dirty = false;
-    if (!root.isConnected) return;
     const begun = performance.now(), until = begun + 9;
-    if (playing) {
-      at = Math.min(steps, ((now - playing) / 4000) * steps);
-      if (at >= steps) stopPlaying();
-      at = Math.round(at);
-    }
+    clock.tick(now);
     const walked = advance(until);
     const painted = paint(until);
     draw();
-    if (!walked || !painted || playing || dragging) redraw();
+    if (!walked || !painted || clock.playing() || dragging) redraw();
     if (dragging) {
       if (last && now - last < 1000) keep(shared.frames, now - last);
       keep(shared.work, performance.now() - begun);
@@ -204,17 +191,8 @@
     pen.lineJoin = "round";
     return [pen, w, h];
   }
-  function frameOf(w, h) {
-    const [a0, a1, b0, b1] = given.surfaces[slot].extent;
-    const iw = w - PAD.left - PAD.right, ih = h - PAD.top - PAD.bottom;
-    return {
-      x: (a) => PAD.left + ((a - a0) / (a1 - a0)) * iw,
-      y: (b) => PAD.top + ((b1 - b) / (b1 - b0)) * ih,
-      a: (x) => a0 + ((x - PAD.left) / iw) * (a1 - a0),
-      b: (y) => b1 - ((y - PAD.top) / ih) * (b1 - b0),
-      iw, ih,
-    };
-  }
+  const frameOf = (w, h) => dldnaDrawing.frameOf(given.surfaces[slot].extent,
+    w, h, PAD);
   const bounded = (v) => Math.min(Math.max(v, -1e4), 1e4);
 
   function drawMap() {
@@ -246,7 +224,7 @@
       mark(pen, "plus", f.x(a), f.y(b), 5);
     });
     chosen.forEach((name, i) => {
-      const dots = walks[name].points.slice(0, at + 1).map((p) =>
+      const dots = walks[name].points.slice(0, clock.at() + 1).map((p) =>
         [bounded(f.x(p[0])), bounded(f.y(p[1]))]);
       line(pen, colours, dots, i, Math.max(1, Math.round(steps / 12)));
     });
@@ -320,25 +298,23 @@
     pen.rect(PAD.left + 1, 0, w - PAD.left, PAD.top + ih + 4);
     pen.clip();
     chosen.forEach((name, i) => {
-      const dots = walks[name].losses.slice(0, at + 1)
+      const dots = walks[name].losses.slice(0, clock.at() + 1)
         .map((v, t) => [X(t), Y(height(v))]);
       line(pen, colours, dots, i, Math.max(1, Math.round(steps / 6)));
     });
     pen.strokeStyle = colours.ink;
     pen.lineWidth = 1;
     pen.beginPath();
-    pen.moveTo(X(at), PAD.top);
-    pen.lineTo(X(at), PAD.top + ih);
+    pen.moveTo(X(clock.at()), PAD.top);
+    pen.lineTo(X(clock.at()), PAD.top + ih);
     pen.stroke();
     pen.restore();
   }
   function draw() {
     if (!map.clientWidth) return;
-    at = Math.min(at, steps);
     drawMap();
     drawCurves();
-    part("at").value = at;
-    part("at-shown").textContent = at;
+    clock.show();
     if (document.activeElement !== part("x")) part("x").value = near(start[0]);
     if (document.activeElement !== part("y")) part("y").value = near(start[1]);
   }
@@ -387,7 +363,8 @@
     MISSIONS.filter((m) => !m.needs || given.surfaces.some(m.needs)));
   function numbers() {
     root.querySelector("tbody").replaceChildren(...chosen.map((name) => {
-      const path = walks[name], n = Math.min(at, path.points.length - 1);
+      const path = walks[name];
+      const n = Math.min(clock.at(), path.points.length - 1);
       const p = path.points[n], g = surface.gradient(p);
       return make("tr", {}, make("th", { scope: "row" }, label(name)),
         ...[setting(name).lr, n, p[0], p[1], path.losses[n],
@@ -413,19 +390,11 @@
     mark(pen, MARKS[i], 22, 7, 4.5);
     return box;
   }
-  function slider(text, low, high, step, now, words, changed) {
-    const out = make("output", {}, words(now));
-    const input = make("input", { type: "range", min: low, max: high, step,
-      "aria-valuetext": words(now) });
-    input.value = now;
-    input.addEventListener("input", () => {
-      const v = Number(input.value);
-      out.textContent = words(v);
-      input.setAttribute("aria-valuetext", words(v));
+  function dial(text, range, now, words, changed) {
+    return slider(text, range, now, words, (v) => {
       changed(v);
       walkAll();
     });
-    return make("label", { style: "display:block" }, text + " ", out, input);
   }
   function cards() {
     part("cards").replaceChildren(...chosen.map((name, i) => {
@@ -433,14 +402,14 @@
       const card = make("div", { class: "play-card",
         style: "--play-mine:" + colour(i), "data-rule": name },
         make("b", {}, key(i), label(name)),
-        slider("learning rate", -6, 1.5, 0.05, Math.log10(setting(name).lr),
+        dial("learning rate", [-6, 1.5, 0.05], Math.log10(setting(name).lr),
           (v) => show(lr(v)), (v) => put(name, "lr", lr(v))));
       const rest = dials(name).map((k) => {
         const [text, known] = DIALS[k], now = value(name, k);
         const list = [...new Set([...known, now])].sort((p, q) => p - q)
           .filter((v) => v > 0 || !/^schedule/.test(name) || k !==
             (name.endsWith("sgd") ? "momentum" : "betas/0"));
-        return slider(text, 0, list.length - 1, 1, list.indexOf(now),
+        return dial(text, [0, list.length - 1, 1], list.indexOf(now),
           (v) => show(list[v]), (v) => put(name, k, list[v]));
       });
       if (rest.length) {
@@ -450,25 +419,12 @@
       return card;
     }));
   }
-  function chooser() {
-    const box = part("choose");
-    Object.values(dldnaRules.table).forEach((rule) => {
-      const input = make("input", { type: "checkbox", value: rule.name });
-      input.checked = chosen.includes(rule.name);
-      input.addEventListener("change", () => {
-        if (input.checked && chosen.length === 8) {
-          input.checked = false;
-          say(["Eight paths are the most that can be told apart."]);
-          return;
-        }
-        chosen = input.checked ? [...chosen, rule.name]
-          : chosen.filter((n) => n !== rule.name);
-        cards();
-        walkAll();
-      });
-      box.append(make("label", {}, input, " " + rule.label));
-    });
-  }
+  const tick = chooser(part("choose"), Object.values(dldnaRules.table)
+    .map((rule) => [rule.name, rule.label]), 8, () => chosen, (names) => {
+    chosen = names;
+    cards();
+    walkAll();
+  }, () => say(["Eight paths are the most that can be told apart."]));
   function theme() {
     colours = dldnaDrawing.palette(root);
     background = null;
@@ -512,7 +468,7 @@
   map.addEventListener("pointerdown", (event) => {
     if (event.button) return;
     if (event.pointerType === "touch" && !close(event)) return;
-    stopPlaying();
+    clock.stop();
     dragging = true;
     last = 0;
     map.setPointerCapture(event.pointerId);
@@ -529,9 +485,8 @@
     }));
   map.addEventListener("click", (event) => moveTo(pointed(event)));
   map.addEventListener("keydown", (event) => {
-    const to = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1],
-      ArrowDown: [0, -1] }[event.key];
-    if (!to || event.altKey || event.ctrlKey || event.metaKey) return;
+    const to = dldnaPage.arrow(event);
+    if (!to) return;
     event.preventDefault();
     event.stopPropagation();
     const [a0, a1, b0, b1] = given.surfaces[slot].extent;
@@ -545,31 +500,7 @@
   }));
 
   // --- time -------------------------------------------------------------
-  function stopPlaying() {
-    playing = 0;
-    part("play").textContent = "Play";
-    part("play").setAttribute("aria-pressed", "false");
-  }
-  part("play").addEventListener("click", () => {
-    if (playing) return stopPlaying();
-    if (still.matches) {
-      // Without motion: a tenth of the way at each press.
-      at = at >= steps ? 0 : Math.min(steps, at + Math.ceil(steps / 10));
-      numbers();
-      return redraw();
-    }
-    playing = performance.now() - (at >= steps ? 0 : (at / steps) * 4000);
-    part("play").textContent = "Pause";
-    part("play").setAttribute("aria-pressed", "true");
-    redraw();
-  });
-  part("at").addEventListener("input", () => {
-    stopPlaying();
-    at = Number(part("at").value);
-    numbers();
-    redraw();
-  });
-
+  const clock = dldnaPlayback.open(part, 4, () => steps, redraw, numbers);
   dldnaSound.listen(part("listen"), () => chosen.map((name) => ({
     losses: walks[name].losses, over: walks[name].over !== null,
     share: walks[name].losses.length / (steps + 1) })),
@@ -598,9 +529,7 @@
       Object.keys(mine).filter((k) => k !== "lr" && mine[k] !== usual(name, k))
         .forEach((k) => put(name, k, mine[k]));
     });
-    root.querySelectorAll("fieldset input").forEach((box) => {
-      box.checked = chosen.includes(box.value);
-    });
+    tick();
     part("surface").value = slot;
     part("steps").value = steps;
     start = null;
@@ -628,7 +557,6 @@
     open(Number(part("surface").value)));
   part("steps").addEventListener("change", () => {
     steps = Number(part("steps").value);
-    at = steps;
     walkAll();
   });
   ["free0", "free1", "batch"].forEach((n) =>
@@ -649,23 +577,20 @@
     })();
   });
   part("reset").addEventListener("click", () => {
-    stopPlaying();
+    clock.stop();
     settings = given.surfaces.map(() => ({}));
     chosen = given.optimizers.slice();
-    root.querySelectorAll("fieldset input").forEach((box) => {
-      box.checked = chosen.includes(box.value);
-    });
+    tick();
     start = begin();
-    at = steps;
     cards();
     walkAll();
   });
   theme();
-  chooser();
+  tick();
   open(0);
   if ("ResizeObserver" in window) new ResizeObserver(redraw).observe(root);
-  dldnaDrawing.onTheme(retheme);
+  dldnaPage.onTheme(retheme);
   dldnaPage.address(root, "play", part("share"), shown, take);
-  shared[id] = { walks: () => walks, start: () => start, at: () => at,
+  shared[id] = { walks: () => walks, start: () => start, at: clock.at,
     told: () => !told };
 })("PLAY_ID");

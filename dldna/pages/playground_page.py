@@ -12,9 +12,8 @@ import numpy as np
 import torch
 
 from dldna import checks
-from dldna.export.html import in_script, read
 from dldna.optim import find
-from dldna.pages.widget import Widget, filled
+from dldna.pages.widget import FIGURE_SCRIPTS, FIGURE_STYLES, Widget, widget
 from dldna.problems import PROBLEMS, Problem, problem
 from dldna.records import Surface
 
@@ -31,13 +30,11 @@ left out; so is Entropy-SGD, whose walker is random. LARS takes the two weights
 for one layer; Sophia has the Hessian's exact diagonal."""
 
 SCRIPTS = (
-    *("page.js", "drawing.js", "sound.js", "random.js"),
-    "playground_rules.js",
-    *("playground_surfaces.js", "playground_share.js", "playground.js"),
+    *FIGURE_SCRIPTS,
+    *("playback.js", "playground_surfaces.js", "playground_share.js"),
+    "playground.js",
 )
 """The playground's script, in its pieces."""
-
-STYLES = ("palette.css", "figure.css", "widget.css")
 
 What = str | Problem | Surface | Mapping[str, Any]
 
@@ -144,14 +141,12 @@ def playground(
         "steps": checks.count("steps", steps),
         "seed": int(seed),
     }
-    libraries = "\n".join(map(read, SCRIPTS))
-    fields = {
-        "STYLE": "".join(map(read, STYLES)),
-        "SCRIPT": f"(function () {{\n{libraries}\n}})();",
-        "DATA": in_script(content),
-        "HEIGHT": checks.count("height", height),
-    }
-    return Widget(filled("playground.html", "PLAY", fields))
+    return widget(
+        *("playground.html", "PLAY", FIGURE_STYLES),
+        SCRIPTS,
+        content,
+        HEIGHT=checks.count("height", height),
+    )
 
 
 def _describe(what: What, batch_size: int | None) -> dict[str, Any]:

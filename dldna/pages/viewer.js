@@ -6,7 +6,7 @@
   const A = D.alphas, B = D.betas, n = A.length, m = B.length;
   const layers = { loss: D.losses, ...D.metrics };
   const path = D.path, T = path.length;
-  const s = { ...V.START, scale: V.usual(D.losses), show: "loss",
+  const s = { ...V.START, scale: dldnaPage.usualScale(D.losses.flat()), show: "loss",
     step: T - 1, spot: null };
   let S; // the scale of what is shown
 
@@ -14,7 +14,7 @@
     getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const short = (v) => (typeof v === "number" ? dldnaPage.number(v, 5, 3)
     : String(v));
-  const colour = (t) => "rgb(" + dldnaPage.colour(t).join() + ")";
+  const { paint, seen, shade } = dldnaSolid;
 
   function measure() {
     S = V.scaled(layers[s.show], D.evaluated, s.scale, short);
@@ -35,17 +35,9 @@
 
   function solid() {
     const [c, w, h] = sized($("solid"));
-    const turn = s.turn * Math.PI / 180, tilt = s.tilt * Math.PI / 180;
-    const ct = Math.cos(turn), st = Math.sin(turn);
-    const cl = Math.cos(tilt), sl = Math.sin(tilt);
-    const size = 0.36 * Math.min(w, h) * s.zoom;
-    const put = (a, b, t) => {
-      const x = (a - midA) / reach, y = (b - midB) / reach;
-      const u = x * ct - y * st, v = x * st + y * ct;
-      const z = t - 0.5;
-      return [w / 2 + size * u, h / 2 + size * (v * sl - z * cl),
-        v * cl + z * sl];
-    };
+    const at = seen(w, h, 0.36 * Math.min(w, h) * s.zoom,
+      s.turn * Math.PI / 180, s.tilt * Math.PI / 180);
+    const put = (a, b, t) => at((a - midA) / reach, (b - midB) / reach, t);
     const Z = layers[s.show];
     const cells = [];
     const skip = Math.max(1, Math.ceil(Math.sqrt((n * m) / 40000)));
@@ -59,9 +51,7 @@
         const bad = t.some((v) => !(v >= 0));
         const pts = ids.map(([k, l], o) =>
           put(A[k], B[l], t[o] >= 0 ? t[o] : 1));
-        const depth = (pts[0][2] + pts[1][2] + pts[2][2] + pts[3][2]) / 4;
-        const mean = bad ? NaN : (t[0] + t[1] + t[2] + t[3]) / 4;
-        cells.push([depth, pts, mean]);
+        cells.push([pts, bad ? NaN : (t[0] + t[1] + t[2] + t[3]) / 4]);
       }
     }
     const floor = [[A[0], B[0]], [A[n - 1], B[0]], [A[n - 1], B[m - 1]],
@@ -73,17 +63,7 @@
       : c.moveTo(p[0], p[1])));
     c.closePath();
     c.stroke();
-    cells.sort((a, b) => a[0] - b[0]);
-    c.lineWidth = 0.6;
-    for (const [, p, mean] of cells) {
-      c.beginPath();
-      c.moveTo(p[0][0], p[0][1]);
-      for (let k = 1; k < 4; k += 1) c.lineTo(p[k][0], p[k][1]);
-      c.closePath();
-      c.fillStyle = c.strokeStyle = colour(mean);
-      c.fill();
-      c.stroke();
-    }
+    paint(c, cells);
     c.fillStyle = css("--ink");
     c.font = "13px system-ui, sans-serif";
     c.textAlign = "center";
@@ -102,16 +82,7 @@
     }
   }
 
-  // A black line on a white one is seen on every colour.
-  function outlined(c, lines) {
-    for (const [ink, width] of [["#fff", 4], ["#000", 2]]) {
-      c.strokeStyle = ink;
-      c.lineWidth = width;
-      c.beginPath();
-      lines();
-      c.stroke();
-    }
-  }
+  const outlined = (c, lines) => dldnaSolid.outlined(c, 4, 2, lines);
   function trace(c, dots) {
     outlined(c, () => dots.forEach((p) => c.lineTo(p[0], p[1])));
     if (!dots.length) return;
@@ -153,7 +124,7 @@
           c.moveTo(l, b); c.lineTo(r, t); c.stroke();
           continue;
         }
-        c.fillStyle = colour(S.height(Z[i][j]));
+        c.fillStyle = shade(S.height(Z[i][j]));
         c.fillRect(l, t, r - l + 0.6, b - t + 0.6);
       }
     }
@@ -202,7 +173,7 @@
   function bar() {
     const [c, w] = sized($("bar"));
     for (let k = 0; k < 256; k += 1) {
-      c.fillStyle = colour(k / 255);
+      c.fillStyle = shade(k / 255);
       c.fillRect(edge + ((w - 2 * edge) * k) / 256, 4,
         (w - 2 * edge) / 256 + 1, 16);
     }
@@ -239,15 +210,9 @@
       "Arrow keys move the reading point.");
   }
 
-  let waiting = false;
-  function draw() {
-    if (waiting) return;
-    waiting = true;
-    requestAnimationFrame(() => {
-      waiting = false;
-      solid(); flat(); bar(); reading();
-    });
-  }
+  const draw = dldnaPage.framed(root, () => {
+    solid(); flat(); bar(); reading();
+  });
 
   // Controls.
   function update() {
@@ -295,13 +260,14 @@
     e.preventDefault();
     move(0, 0, Math.exp(-e.deltaY * 0.001));
   }, { passive: false });
-  const keys = { ArrowLeft: [-5, 0], ArrowRight: [5, 0], ArrowUp: [0, -5],
-    ArrowDown: [0, 5], "+": [0, 0, 1.15], "=": [0, 0, 1.15],
-    "-": [0, 0, 1 / 1.15] };
+  const nearer = { "+": 1.15, "=": 1.15, "-": 1 / 1.15 };
   solidCanvas.onkeydown = (e) => {
-    if (!keys[e.key]) return;
+    if (e.altKey || e.ctrlKey || e.metaKey) return;
+    const to = dldnaPage.arrow(e);
+    if (to) move(5 * to[0], -5 * to[1]);
+    else if (nearer[e.key]) move(0, 0, nearer[e.key]);
+    else return;
     e.preventDefault();
-    move(...keys[e.key]);
   };
   flatCanvas.onpointerdown = flatCanvas.onpointermove = (e) => {
     const box = flatCanvas.getBoundingClientRect();
@@ -312,18 +278,17 @@
       V.nearest(B, B[0] + fy * (B[m - 1] - B[0]))];
     draw();
   };
-  const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0],
-    ArrowUp: [0, 1], ArrowDown: [0, -1] };
   flatCanvas.onkeydown = (e) => {
-    if (!moves[e.key]) return;
+    const to = dldnaPage.arrow(e);
+    if (!to) return;
     e.preventDefault();
     const [i, j] = s.spot || [V.nearest(A, 0), V.nearest(B, 0)];
-    s.spot = [V.clamp(i + moves[e.key][0], [0, n - 1]),
-      V.clamp(j + moves[e.key][1], [0, m - 1])];
+    s.spot = [V.clamp(i + to[0], [0, n - 1]),
+      V.clamp(j + to[1], [0, m - 1])];
     draw();
   };
   addEventListener("resize", draw);
-  dldnaDrawing.onTheme(draw);
+  dldnaPage.onTheme(draw);
   update();
   dldnaPage.address(root, "view", $("share"), () => V.shown(s, A, B),
     (got) => set(V.taken(got, s, A, B, Object.keys(layers), T)));

@@ -20,49 +20,30 @@ const dldnaViewer = (function () {
       else bad += 1;
     }));
     flat.sort((a, b) => a - b);
-    let low = flat.length ? flat[0] : 0;
-    let high = flat.length ? flat[flat.length - 1] : 1;
-    let words = "Linear scale", log = false;
-    if (kind === "log") {
+    const scale = dldnaPage.scale(flat, kind);
+    let words = "Linear scale";
+    if (scale.log) {
       const first = flat.findIndex((v) => v > 0);
-      if (first >= 0) {
-        [low, log, words] = [flat[first], true, "Log scale"];
-        if (first) {
-          words += ", " + many(first, "value", "values") +
-            " of 0 or less at its foot";
-        }
-      } else words = "Linear scale (no value is above 0, so no logarithm)";
+      words = "Log scale";
+      if (first) {
+        words += ", " + many(first, "value", "values") +
+          " of 0 or less at its foot";
+      }
+    } else if (kind === "log") {
+      words = "Linear scale (no value is above 0, so no logarithm)";
     } else if (kind === "clip") {
-      const cut = flat[Math.floor(0.9 * (flat.length - 1))];
-      const above = flat.filter((v) => v > cut).length;
-      if (cut > low) high = cut;
-      words = `Clipped at ${say(high)}, where ` +
+      const above = flat.filter((v) => v > scale.cut).length;
+      words = `Clipped at ${say(scale.top)}, where ` +
         many(above, "value above stands", "values above stand");
     }
-    if (!(high > low)) high = low + Math.max(Math.abs(low), 1) * 1e-9;
-    words += `, from ${say(low)} to ${say(high)}.`;
+    words += `, from ${say(scale.low)} to ${say(scale.high)}.`;
     if (bad) {
       words += ` ${many(bad, "point is", "points are")} NaN or infinite (grey).`;
     }
     if (missing) {
       words += ` ${many(missing, "point", "points")} not evaluated (crossed).`;
     }
-    const span = log ? Math.log(high / low) : high - low;
-    const height = (v) => (typeof v !== "number" ? NaN : clamp(
-      (log ? Math.log(Math.max(v, low) / low) : v - low) / span, [0, 1]));
-    const at = (t) => (log ? low * Math.exp(t * span) : low + t * span);
-    return { low, high, log, height, at, words };
-  }
-
-  // A wide range asks for logarithms, as elsewhere in the package.
-  function usual(rows) {
-    let low = Infinity, high = -Infinity;
-    rows.forEach((row) => row.forEach((v) => {
-      if (typeof v !== "number") return;
-      low = Math.min(low, v);
-      high = Math.max(high, v);
-    }));
-    return low > 0 && high / low > 20 ? "log" : "linear";
+    return { ...scale, words };
   }
 
   const nearest = (axis, v) => axis.reduce((best, a, k) =>
@@ -102,5 +83,5 @@ const dldnaViewer = (function () {
       tilt: clamp(s.tilt + up, TILT), zoom: clamp(s.zoom * nearer, ZOOM) };
   }
 
-  return { SCALES, START, clamp, moved, nearest, scaled, shown, taken, usual };
+  return { SCALES, START, clamp, moved, nearest, scaled, shown, taken };
 })();

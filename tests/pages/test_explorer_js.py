@@ -211,7 +211,8 @@ def test_a_scale_goes_from_0_to_1_and_back(js, kind):
 def test_the_usual_scale_is_that_of_figures(js):
     for values, kind in (([0.1, 3], "log"), ([1, 3], "linear"),
                          ([-1, 50], "linear")):  # fmt: skip
-        assert js(f"return JSON.stringify(E.usualScale({values}))") == kind
+        code = f"return JSON.stringify(dldnaPage.usualScale({values}))"
+        assert js(code) == kind
 
 
 def test_a_link_brings_a_view_back(js):

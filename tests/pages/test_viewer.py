@@ -54,6 +54,7 @@ def test_a_link_brings_the_view_back(opened):
     )
     page.press("#solid", "ArrowLeft")
     kept(page, LINK[1:].replace("turn=30", "turn=35"))
+    page.press("#solid", "Control+ArrowLeft")  # the browser's
     page.evaluate("location.hash = 'view1:scale=cube&tilt=60'")
     page.press("#solid", "+")
     kept(page, "scale=clip&show=accuracy&checkpoint=2&turn=35&tilt=60")

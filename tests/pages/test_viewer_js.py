@@ -64,7 +64,7 @@ def test_what_has_no_height_is_told(js):
     ],
 )
 def test_a_wide_range_asks_for_logarithms(js, rows, scale):
-    assert js("V.usual(rows)", rows=rows) == scale
+    assert js("dldnaPage.usualScale(rows.flat())", rows=rows) == scale
 
 
 def taken(js, got, now=NOW, checkpoints=5):
