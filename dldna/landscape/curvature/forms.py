@@ -12,6 +12,7 @@ from dldna import batches as bt
 from dldna import params
 from dldna.landscape.curvature.lanczos import Ritz
 from dldna.objective import Objective
+from dldna.objective.kernels import forward_kernels
 from dldna.objective.pieces import adds_up, slices
 
 MANY = 64  # batches; with more, error bars come from joined ones
@@ -104,7 +105,11 @@ def _forms(operator: Any, rows: Tensor, cuts: list[Any]) -> Tensor | None:
         rows = rows * operator.flat(operator.point).abs()
     each = [operator.cut(row) for row in rows]
     try:
-        with operator.placed(), warnings.catch_warnings():
+        with (
+            operator.placed(),
+            forward_kernels(),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore")  # of operations without a batch
             return params.exact(_over_rows(operator, form, each)).cpu()
     except Exception:  # not all operations have forward derivatives
