@@ -99,6 +99,7 @@ class Explorer:
         self.trajectory = trajectories.opened(trajectory)
         own = {"names": params, "dtype": dtype, "limit": limit}
         self.f = _objective(model, loss_fn, data, own)
+        made = self.f is not model
         self.objectives = [self.f]
         if beside is not None:
             own = {"names": self.f.names, "dtype": self.f.asked.get("dtype")}
@@ -111,7 +112,9 @@ class Explorer:
         self.first = _word(directions)
         used = statistics or self.f.statistics
         self.statistics = "eval" if used == "frozen" else used
+        self._just = self.f.own_loss if made else None
         self.map()
+        self._just = None
 
     @property
     def directions(self) -> dict[str, Any]:
@@ -161,7 +164,7 @@ class Explorer:
                 home = self.out / f"{side}-{name}"
             made = PlaneMap(
                 self.objectives[side], self.directions[word], self.extent,
-                seed, way, home, self.trajectory, self.others,
+                seed, way, home, self.trajectory, self.others, self._just,
             )  # fmt: skip
             while len(self._ready) >= MAPS:
                 del self._ready[next(iter(self._ready))]

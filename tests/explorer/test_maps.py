@@ -91,6 +91,18 @@ def test_a_tile_is_what_the_weights_give_that_are_written(explorer, data):
     assert here.tile(Address(0, 0, 0))[16, 16] == pytest.approx(here.centre)
 
 
+def test_points_met_as_checks_are_not_evaluated_again(data):
+    here, asked = Explorer(network(), LOSS, data).map(), []
+    losses = here.losses
+    here.losses = lambda c: asked.append(c) or losses(c)
+    tile = here.tile(Address(0, 0, 0), 16)
+    assert np.concatenate(asked).tolist() == [[-1.0, 0.0], [0.0, -1.0]]
+    coords = [(-1.0, -1.0), (0.0, 0.0)]
+    true = written(here, coords, data)
+    np.testing.assert_allclose([tile[0, 0], tile[1, 1]], true, rtol=1e-5)
+    assert here.centre == pytest.approx(true[1], rel=1e-6)
+
+
 def test_a_tile_begins_with_the_points_of_the_one_above(data):
     alone, at = Explorer(network(), LOSS, data).map(), Address(3, 5, -2)
     here = Explorer(network(), LOSS, data).map()

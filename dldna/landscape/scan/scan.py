@@ -59,6 +59,8 @@ class Scan:
         done: (A * B,) which points have values.
         centre: the directly evaluated loss.
         way: how points are evaluated.
+        own: the loss at the centre where it was evaluated just before.
+        met: losses of points, as pairs, that were evaluated as checks.
         steady: whether the loss is a function of the weights; None as long
             as it is not known.
         samples: number of samples that were used.
@@ -92,6 +94,8 @@ class Scan:
         self.given = job.held  # a budget may thin the data later
         self.centre = math.nan
         self.centre_seconds = math.nan
+        self.own: float | None = None
+        self.met: list[tuple[list[float], float]] = []
         self.steady: bool | None = None
         self.way = ""
         self.notes: dict[str, Any] = {}
