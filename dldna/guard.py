@@ -66,7 +66,7 @@ def untouched(*models: nn.Module) -> Iterator[list[KeptModule]]:
 
 
 def random_state() -> bytes:
-    """The random states of Python, NumPy and torch, to be compared.
+    """The random states of Python, NumPy and torch, to compare or put back.
 
     Example:
         >>> before = random_state()
@@ -81,6 +81,20 @@ def random_state() -> bytes:
     states = [torch.random.get_rng_state(), *devices]
     own = random.getstate(), np.random.get_state()  # noqa: NPY002
     return pickle.dumps((own, [s.numpy() for s in states]))
+
+
+def put_random_state(state: bytes) -> None:
+    """Put the random states back.
+
+    Args:
+        state: from :func:`random_state`, in this process.
+    """
+    (python, numpy), (cpu, *devices) = pickle.loads(state)
+    random.setstate(python)
+    np.random.set_state(numpy)  # noqa: NPY002
+    torch.random.set_rng_state(torch.from_numpy(cpu))
+    if devices:
+        torch.cuda.set_rng_state_all([torch.from_numpy(s) for s in devices])
 
 
 @contextmanager

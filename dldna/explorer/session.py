@@ -11,6 +11,7 @@ from torch import nn
 
 from dldna.checks import count, folder, positive, whole
 from dldna.explorer.plane_map import STATISTICS, PlaneMap
+from dldna.explorer.walkers import Walkers
 from dldna.guard import copy_of
 from dldna.landscape import DIRECTIONS, Plane
 from dldna.landscape.paths import trajectory as trajectories
@@ -107,6 +108,7 @@ class Explorer:
             loss_fn, held = self.f.loss_fn, self.f.held
             self.objectives.append(Objective(other, loss_fn, held, **own))
         self.maps = len(self.objectives)
+        self.walkers = Walkers()
         self.lock = threading.RLock()
         self._ready: dict[tuple, PlaneMap] = {}
         self.first = _word(directions)
