@@ -275,30 +275,9 @@ function dldnaExplore(root, ask, about, link, opening) {
       "where the cut begins and where it ends." : "");
   }
 
-  async function walk() {
-    const [a, b] = cursor, now = era, optimizer = $("optimizer").value;
-    const lr = Number($("rate").value), steps = Number($("steps").value);
-    says(optimizer + " walks from " + point(cursor) + " …");
-    try {
-      for (const n of networks) {
-        const found = await answered({ ask: "walk", ...plane(n), a, b,
-          optimizer, steps, lr });
-        if (now !== era) return;
-        const off = found.off[found.off.length - 1];
-        walks.push({ ...found, network: n, name: optimizer, rate: lr,
-          away: say(off), number: walks.length });
-        says(optimizer + " from " + point([a, b]) + ": loss " +
-          say(found.losses[0]) + " to " +
-          say(found.losses[found.losses.length - 1]) + " in " +
-          found.steps[found.steps.length - 1] + " steps; " + (found.ended ||
-          "its end lies " + say(off) + " off the plane") + ".");
-        tables();
-        draw();
-      }
-    } catch (error) {
-      says("No walk: " + error.message);
-    }
-  }
+  const { walk, halt } = dldnaExplorerWalks({ $, networks, plane, answered,
+    says, say, point, tables: () => tables(), draw: () => draw(),
+    era: () => era, cursor: () => cursor, walks: () => walks });
   async function save() {
     try {
       for (const n of networks) {
@@ -313,7 +292,7 @@ function dldnaExplore(root, ask, about, link, opening) {
 
   return dldnaExplorerControls({ $, root, about, view, maps, solid, deep,
     link, choices, whole, newPlane, moved, draw, zoom, pan, probe, takeCut,
-    drawCut, walk, save, says, tables, point,
+    drawCut, walk, halt, save, says, tables, point,
     drawing: () => drawing,
     cursor: () => cursor,
     place(at) {
@@ -323,7 +302,7 @@ function dldnaExplore(root, ask, about, link, opening) {
       draw();
     },
     cutTo(line) { cut = line; draw(); },
-    forget() { walks = []; tables(); draw(); },
+    forget() { halt(); walks = []; tables(); draw(); },
     spin(dx, dy) {
       turn += dx;
       tilt = Math.min(1.55, Math.max(0.05, tilt + dy));

@@ -13,6 +13,7 @@ SCRIPTS = (
     "explorer_rules.js",
     "explorer_draw.js",
     "explorer_controls.js",
+    "explorer_walks.js",
     "explorer.js",
     "explorer_asks.js",
 )
