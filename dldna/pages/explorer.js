@@ -21,6 +21,7 @@ function dldnaExplore(root, ask, about, link, opening) {
   let planes = [], stores = [], pictures = [], scale = null, size = 320;
   let turn = 0.7, tilt = 0.6, stale = true, busy = false;
   let era = 0, shown = null, usual = "linear", asked = null;
+  let ended = false;
   const readings = new Map();
 
   const plane = n => ({ side: n, directions: view.directions,
@@ -78,7 +79,7 @@ function dldnaExplore(root, ask, about, link, opening) {
       says("Not computed: " + error.message);
     }
     busy = false;
-    if (now !== era) fetchTiles();
+    if (now !== era && !ended) fetchTiles();
   }
 
   async function newPlane() {
@@ -275,7 +276,7 @@ function dldnaExplore(root, ask, about, link, opening) {
       "where the cut begins and where it ends." : "");
   }
 
-  const { walk, halt } = dldnaExplorerWalks({ $, networks, plane, answered,
+  const { walk, halt, leave } = dldnaExplorerWalks({ $, networks, plane, answered,
     says, say, point, tables: () => tables(), draw: () => draw(),
     era: () => era, cursor: () => cursor, walks: () => walks });
   async function save() {
@@ -309,6 +310,7 @@ function dldnaExplore(root, ask, about, link, opening) {
       draw();
     },
     again() { stale = true; draw(); },
+    end() { ended = true; leave(); era++; },
     resize() {
       const many = maps.length + (view.deep === "yes" ? 1 : 0), all = room();
       const across = Math.max(1, Math.min(many, Math.floor(all / 330)));

@@ -205,9 +205,13 @@ function dldnaExplorerControls(X) {
     X.resize();
   });
   resized.observe(X.root);
-  dldnaPage.onTheme(() => X.again());
+  const still = dldnaPage.onTheme(() => X.again());
   X.tables();
   X.resize();
   X.newPlane();
-  return () => resized.disconnect();
+  return () => {
+    resized.disconnect();
+    still();
+    X.end();
+  };
 }

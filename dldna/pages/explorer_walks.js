@@ -17,7 +17,7 @@ function dldnaExplorerWalks(X) {
     for (const name of ["steps", "coords", "losses", "off"]) {
       walk[name].push(...found[name]);
     }
-    Object.assign(walk, { at: found.at, done: found.done,
+    Object.assign(walk, { walker: found.walker, at: found.at, done: found.done,
       ended: found.ended, away: say(last(walk.off)) });
     progress();
     X.tables();
@@ -69,5 +69,10 @@ function dldnaExplorerWalks(X) {
     progress();
   }
 
-  return { walk, halt: () => { halts++; } };
+  // Nobody looks any more, nor waits for an answer.
+  function leave() {
+    X.walks().filter(w => !w.done).forEach(w =>
+      X.answered({ ask: "stop", walker: w.walker }).catch(() => {}));
+  }
+  return { walk, halt: () => { halts++; }, leave };
 }
