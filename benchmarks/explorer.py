@@ -89,9 +89,9 @@ def fresh(here: Explorer, stride: int) -> str:
     )
 
 
-def walked(here: Explorer) -> tuple[str, str, int]:
-    """A walk of 50 steps: its first piece, all of it, and its pieces."""
-    how = {**PLANE, **POINT, "optimizer": "Adam", "steps": 50, "lr": 0.01}
+def walked(here: Explorer, steps: int) -> tuple[str, str, int]:
+    """A walk: its first piece, the others, and the number of pieces."""
+    how = {**PLANE, **POINT, "optimizer": "Adam", "steps": steps, "lr": 0.01}
     answer(here, {"ask": "walk", **how, "steps": 1})  # torch loads its own
     pieces = []
 
@@ -148,14 +148,14 @@ def main() -> None:
     print("  call to first picture (8 x 8)  ", first("mlp", 4))
     print("  new tile, 8 x 8 of it          ", fresh(small, 4))
     print("  new tile, all 32 x 32          ", fresh(small, 1))
-    print("  walk of 50 steps, first piece  ", walked(small)[0])
+    print("  walk of 50 steps, first piece  ", walked(small, 50)[0])
     if given.frames:
         print("  a frame while dragged          ", frames(small))
     print("ResNet-20, 256 images")
     print("  call to 2 x 2                  ", first("resnet20", 16))
     print("  call to 4 x 4                  ", first("resnet20", 8))
-    piece, rest, pieces = walked(network("resnet20"))
-    print("  walk of 50 steps, first piece  ", piece)
+    piece, rest, pieces = walked(network("resnet20"), 10)
+    print("  walk of 10 steps, first piece  ", piece)
     print(f"  the other {pieces - 1:2} pieces            ", rest)
 
 
