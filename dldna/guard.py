@@ -1,6 +1,7 @@
 """The promise that the user's model and random state stay as they were."""
 
 import copy
+import pickle
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -62,6 +63,38 @@ def untouched(*models: nn.Module) -> Iterator[list[KeptModule]]:
         torch.random.set_rng_state(cpu)
         if cuda:
             torch.cuda.set_rng_state_all(cuda)
+
+
+def random_state() -> bytes:
+    """The random states of Python, NumPy and torch, to compare or put back.
+
+    Example:
+        >>> before = random_state()
+        >>> before == random_state()
+        True
+        >>> with untouched():
+        ...     _ = torch.rand(1)
+        ...     before == random_state()
+        False
+    """
+    devices = torch.cuda.get_rng_state_all() if _cuda_in_use() else []
+    states = [torch.random.get_rng_state(), *devices]
+    own = random.getstate(), np.random.get_state()  # noqa: NPY002
+    return pickle.dumps((own, [s.numpy() for s in states]))
+
+
+def put_random_state(state: bytes) -> None:
+    """Put the random states back.
+
+    Args:
+        state: from :func:`random_state`, in this process.
+    """
+    (python, numpy), (cpu, *devices) = pickle.loads(state)
+    random.setstate(python)
+    np.random.set_state(numpy)  # noqa: NPY002
+    torch.random.set_rng_state(torch.from_numpy(cpu))
+    if devices:
+        torch.cuda.set_rng_state_all([torch.from_numpy(s) for s in devices])
 
 
 @contextmanager

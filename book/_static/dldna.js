@@ -57,6 +57,7 @@
   }).observe(document.documentElement, { attributeFilter: ["data-theme"] });
 
   // On a phone the bar of colours lies below, and the eye steps back.
+  var FAR = 1.3;
   function narrow(figure) {
     figure.data.forEach(function (trace) {
       if (!trace.colorbar) return;
@@ -67,7 +68,7 @@
     var scene = figure.layout.scene || {};
     var eye = scene.camera && scene.camera.eye;
     Object.keys(eye || {}).forEach(function (axis) {
-      eye[axis] *= 1.3;
+      eye[axis] *= FAR;
     });
     ["xaxis", "yaxis", "zaxis"].forEach(function (axis) {
       var title = scene[axis] && scene[axis].title;
@@ -84,7 +85,8 @@
     var layout = figure.layout || {};
     layout.autosize = true;
     delete layout.width;
-    if (box.clientWidth < 500) narrow(figure);
+    var far = box.clientWidth < 500 ? FAR : 1;
+    if (far > 1) narrow(figure);
     return library()
       .then(function (Plotly) {
         box.querySelector(".dldna-waiting").remove();
@@ -97,6 +99,9 @@
         if (figure.frames) {
           return window.Plotly.addFrames(box, figure.frames);
         }
+      })
+      .then(function () {
+        return window.dldnaScene.keep(box, far);
       })
       .then(function () {
         box.dataset.drawn = "yes";
@@ -127,6 +132,7 @@
       { rootMargin: "400px" }
     );
     boxes.forEach(function (box) {
+      if (window.dldnaScene.asked(box)) box.scrollIntoView();
       seen.observe(box);
     });
     window.addEventListener("beforeprint", function () {

@@ -19,11 +19,11 @@ from dldna.explorer.addresses import LEVELS, SIDE, Address
 from dldna.explorer.kept_views import keep
 from dldna.explorer.session import SEEDS, Explorer
 from dldna.explorer.tiles import STRIDES
-from dldna.explorer.walkers import STEPS, WALKERS, walk
+from dldna.explorer.walkers import STEPS, WALKERS, Walker
 
 FAR = 1e9  # coordinates
 CUT = 513  # points of a cut
-PIECE = 0.5  # seconds that others wait for a part of a tile, about
+PIECE = 0.5  # seconds that others wait for a part of a tile or a walk, about
 COARSE = 64  # points that need no coarser ones if they take no longer
 
 
@@ -111,6 +111,8 @@ ASKS: dict[str, dict[str, Callable]] = {
         "steps": count(1, STEPS),
         "lr": number(1e-12, 1e6),
     },
+    "further": {"walker": count(0, 2**31)},
+    "stop": {"walker": count(0, 2**31)},
     "save": PLANE | POINT | {"span": number(1e-12, FAR)},
 }
 
@@ -253,8 +255,18 @@ def _cut(here: Explorer, a, b, c, d, points, **plane) -> dict[str, Any]:
 def _walk(
     here: Explorer, a, b, optimizer, steps, lr, **plane
 ) -> dict[str, Any]:
-    made = walk(here.map(**plane), optimizer, (a, b), steps, lr)
-    return plain(made)
+    """The first piece of a walk; "further" asks for each of the others."""
+    walker = Walker(here.map(**plane), optimizer, (a, b), steps, lr)
+    return plain(here.walkers.begin(walker, PIECE))
+
+
+def _further(here: Explorer, walker: int) -> dict[str, Any]:
+    return plain(here.walkers.further(walker, PIECE))
+
+
+def _stop(here: Explorer, walker: int) -> dict[str, Any]:
+    here.walkers.stop(walker)
+    return {"stopped": walker}
 
 
 def _save(here: Explorer, a, b, span, **plane) -> dict[str, Any]:
@@ -269,5 +281,7 @@ ANSWERS: dict[str, Callable[..., dict[str, Any]]] = {
     "curvature": _curvature,
     "cut": _cut,
     "walk": _walk,
+    "further": _further,
+    "stop": _stop,
     "save": _save,
 }

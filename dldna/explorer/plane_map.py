@@ -49,6 +49,7 @@ class PlaneMap:
         out: folder for finished tiles, or None.
         trajectory: of a run, for ``directions="pca"``, and to be drawn.
         others: models or checkpoints, for ``directions="checkpoints"``.
+        own: the centre's loss, if ``f`` has just evaluated it.
 
     Attributes:
         plane: origin and directions.
@@ -70,6 +71,7 @@ class PlaneMap:
         out: Path | None = None,
         trajectory: Any = None,
         others: Any = (),
+        own: float | None = None,
     ):
         self.f, self.extent, self.seed = f, extent, seed
         self.statistics = choice("statistics", statistics, STATISTICS)
@@ -77,6 +79,8 @@ class PlaneMap:
         self.store = None if out is None else Store(out, "a map")
         self._tiles: dict[Address, MapTile] = {}
         self._moving: MovingHessian | None = None
+        kinds = {p.dtype for p in f.model.parameters()}
+        own = own if kinds == {f.dtype} else None
         whole = (-extent, extent * (1 - 2 / SIDE))
         with untouched(f.model) as [kept]:
             self.chosen, self.plane, self.shadow, self.run = planned(
@@ -84,15 +88,16 @@ class PlaneMap:
                 out, seed, (), statistics, "auto", f.asked.get("dtype"), None,
                 None, False, "zero", trajectory, others, 2,
                 f.asked.get("params"), time.perf_counter(), kept,
-                called=True,
+                called=True, own=own,
             )  # fmt: skip
             self.run.what = "map"
             self.evaluator = self.run.ready(self.store)
         self.centre, self.way = self.run.centre, self.run.way
         self.seconds = self.run.notes["seconds_per_point_estimated"]
-        at = np.array([SIDE // 2 * (SIDE + 1)])
-        centre = self.run.notes["centre"]["evaluated"]
-        self._known(Address(0, 0, 0)).put(1, at, centre)
+        first = self._known(Address(0, 0, 0))
+        for at, loss in self.run.met:  # none is evaluated twice
+            places = np.rint((np.array(at) / extent + 1) * SIDE / 2)
+            first.put(1, places.astype(int) @ [[SIDE], [1]], loss)
         self.gram = gram_matrix(self.plane.vectors).numpy()
 
     def losses(self, coords: np.ndarray) -> np.ndarray:

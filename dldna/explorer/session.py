@@ -11,6 +11,7 @@ from torch import nn
 
 from dldna.checks import count, folder, positive, whole
 from dldna.explorer.plane_map import STATISTICS, PlaneMap
+from dldna.explorer.walkers import Walkers
 from dldna.guard import copy_of
 from dldna.landscape import DIRECTIONS, Plane
 from dldna.landscape.paths import trajectory as trajectories
@@ -99,6 +100,7 @@ class Explorer:
         self.trajectory = trajectories.opened(trajectory)
         own = {"names": params, "dtype": dtype, "limit": limit}
         self.f = _objective(model, loss_fn, data, own)
+        made = self.f is not model
         self.objectives = [self.f]
         if beside is not None:
             own = {"names": self.f.names, "dtype": self.f.asked.get("dtype")}
@@ -106,12 +108,15 @@ class Explorer:
             loss_fn, held = self.f.loss_fn, self.f.held
             self.objectives.append(Objective(other, loss_fn, held, **own))
         self.maps = len(self.objectives)
+        self.walkers = Walkers()
         self.lock = threading.RLock()
         self._ready: dict[tuple, PlaneMap] = {}
         self.first = _word(directions)
         used = statistics or self.f.statistics
         self.statistics = "eval" if used == "frozen" else used
+        self._just = self.f.own_loss if made else None
         self.map()
+        self._just = None
 
     @property
     def directions(self) -> dict[str, Any]:
@@ -161,7 +166,7 @@ class Explorer:
                 home = self.out / f"{side}-{name}"
             made = PlaneMap(
                 self.objectives[side], self.directions[word], self.extent,
-                seed, way, home, self.trajectory, self.others,
+                seed, way, home, self.trajectory, self.others, self._just,
             )  # fmt: skip
             while len(self._ready) >= MAPS:
                 del self._ready[next(iter(self._ready))]

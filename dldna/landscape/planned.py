@@ -22,13 +22,14 @@ def planned(
     model, loss_fn, data, directions, extent, resolution, budget_s, out,
     seed, metrics, statistics, way, dtype, limit, budget_points,
     orthogonal, vectors, trajectory, others, pairs, params, start, kept,
-    called=False,
+    called=False, own=None,
 ):  # fmt: skip
     """Check everything; choose directions and grid.
 
     Args as :func:`dldna.landscape.surface`'s, and ``kept``, the guard of
     the model, and ``called``, whether an objective has called it already
-    and seen that its loss is a function of the weights.
+    and seen that its loss is a function of the weights, and ``own``, the
+    loss at the centre if one has just evaluated it in the model's own type.
 
     Returns:
         The directions, the plane, the trajectory's shadow on it (or None),
@@ -84,5 +85,5 @@ def planned(
         budget_points=budget_points,
     )
     if called:
-        run.steady = True
+        run.steady, run.own = True, own
     return chosen, plane, shadow, run

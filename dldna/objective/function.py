@@ -1,6 +1,6 @@
 """Whether a loss is a function of the parameters that can be derived."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dldna import batches as bt
 from dldna import params
-from dldna.guard import differentiable
+from dldna.guard import differentiable, random_state
 from dldna.objective.gradients import values_only
 from dldna.objective.inputs import NotFinite
 
@@ -19,10 +19,16 @@ RANDOM = (  # what to do about a loss that is none of the parameters alone
 )
 
 
-def check_function(f: Any) -> None:
-    """Refuse an objective that is no function of its parameters alone."""
+def check_function(f: Any) -> float:
+    """Refuse an objective that is no function of its parameters alone.
+
+    Returns:
+        The mean loss at the model's own weights.
+    """
+    losses = []
     with values_only(f.model, f.loss_fn):
         for i, batch in enumerate(f.given):
+            before = random_state()
             loss = f.mean_loss(None, [batch])
             if not torch.isfinite(torch.tensor(loss)):
                 raise NotFinite(
@@ -30,25 +36,39 @@ def check_function(f: Any) -> None:
                     "defined there; look for NaN in the data and the "
                     "parameters, or lower the learning rate"
                 )
+            losses.append(loss)
             if i:
                 continue
             _check_gradient(f, batch)
-            again = f.mean_loss(None, [batch])
-            noise = 32 * torch.finfo(f.dtype).eps * abs(loss)
-            if abs(again - loss) > noise:
-                raise ValueError(
-                    "two evaluations at the same point give different "
-                    "losses, so there is no matrix of curvature; " + RANDOM
-                )
+            if random_state() == before:  # nothing was drawn: a few will do
+                on_few(lambda few: _check_steady(f, few), batch)
+            else:
+                _check_steady(f, batch, loss)
+    return sum(w * x for w, x in zip(f.shares(f.given), losses, strict=True))
+
+
+def on_few(look: Callable[[Any], Any], batch: Any) -> Any:
+    """Look at a few samples of a batch, or at all if it cannot be cut."""
+    if bt.sliced(batch) and bt.size(batch) > FEW:
+        try:
+            return look(bt.cut(batch, 0, FEW))
+        except Exception:  # bound to its size, or wrong: all of it tells
+            pass
+    return look(batch)
+
+
+def _check_steady(f: Any, batch: Any, loss: float | None = None) -> None:
+    loss = f.mean_loss(None, [batch]) if loss is None else loss
+    again = f.mean_loss(None, [batch])
+    if abs(again - loss) > 32 * torch.finfo(f.dtype).eps * abs(loss):
+        raise ValueError(
+            "two evaluations at the same point give different losses, so "
+            "there is no matrix of curvature; " + RANDOM
+        )
 
 
 def _check_gradient(f: Any, batch: Any) -> None:
-    try:
-        few = bt.cut(batch, 0, FEW) if bt.sliced(batch) else batch
-        flat = _flat(f, few)
-    except Exception:  # bound to the size of its batches
-        flat = _flat(f, batch)
-    if flat:
+    if on_few(lambda few: _flat(f, few), batch):
         raise ValueError(
             "the loss has no gradient, so there is no curvature: it "
             "returns a plain number, or a tensor without its history "

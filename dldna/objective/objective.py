@@ -13,7 +13,11 @@ from dldna import checks, params
 from dldna.guard import differentiable, keeping, untouched
 from dldna.objective.cuttable import check_limit
 from dldna.objective.derivative import over_data, slope_at
-from dldna.objective.function import check_function, name_other_tensors
+from dldna.objective.function import (
+    check_function,
+    name_other_tensors,
+    on_few,
+)
 from dldna.objective.gradients import values_only
 from dldna.objective.inputs import (
     check_call,
@@ -70,6 +74,9 @@ class Objective(Held):
             own). Dropout is off in both.
         limit: use only this many samples.
         size: ``f(batch)``, its number of samples, where nothing tells it.
+
+    Attributes:
+        own_loss: the mean loss at the model's own weights, as it was made.
 
     Raises:
         TypeError: the model is no module, or model, loss and data do not
@@ -132,7 +139,7 @@ class Objective(Held):
         with untouched(model):
             check_limit(model, loss_fn, self.held, **own)
             some = [bt.to(batch, **own) for batch in self.held[:2]]
-            self.writes = check_call(model, loss_fn, some, data)
+            self.writes = self._called(some)
         self.run_loss = cast(loss_fn, model, **to)
         self.call = bt.loss_caller(self.run_loss)
         self.point = {
@@ -148,12 +155,19 @@ class Objective(Held):
         self.n = sum(p.numel() for p in self.point.values())
         self._began = time.perf_counter()
         try:
-            check_function(self)
+            self.own_loss = check_function(self)
         except RuntimeError as error:
             name_other_tensors(error, self.dtype)
             raise
         self.batches = joined(self)
         self.weights = self.shares(self.batches)
+
+    def _called(self, some: list[Any]) -> bool:
+        """Call it once; a few samples of a single batch tell as much."""
+        given = self.model, self.loss_fn
+        if len(some) > 1:
+            return check_call(*given, some, self.data)
+        return on_few(lambda b: check_call(*given, [b], self.data), *some)
 
     def _typed(self, tensor: Tensor) -> Tensor:
         if tensor.is_inference():

@@ -21,6 +21,7 @@ function dldnaExplore(root, ask, about, link, opening) {
   let planes = [], stores = [], pictures = [], scale = null, size = 320;
   let turn = 0.7, tilt = 0.6, stale = true, busy = false;
   let era = 0, shown = null, usual = "linear", asked = null;
+  let ended = false;
   const readings = new Map();
 
   const plane = n => ({ side: n, directions: view.directions,
@@ -78,7 +79,7 @@ function dldnaExplore(root, ask, about, link, opening) {
       says("Not computed: " + error.message);
     }
     busy = false;
-    if (now !== era) fetchTiles();
+    if (now !== era && !ended) fetchTiles();
   }
 
   async function newPlane() {
@@ -275,30 +276,9 @@ function dldnaExplore(root, ask, about, link, opening) {
       "where the cut begins and where it ends." : "");
   }
 
-  async function walk() {
-    const [a, b] = cursor, now = era, optimizer = $("optimizer").value;
-    const lr = Number($("rate").value), steps = Number($("steps").value);
-    says(optimizer + " walks from " + point(cursor) + " …");
-    try {
-      for (const n of networks) {
-        const found = await answered({ ask: "walk", ...plane(n), a, b,
-          optimizer, steps, lr });
-        if (now !== era) return;
-        const off = found.off[found.off.length - 1];
-        walks.push({ ...found, network: n, name: optimizer, rate: lr,
-          away: say(off), number: walks.length });
-        says(optimizer + " from " + point([a, b]) + ": loss " +
-          say(found.losses[0]) + " to " +
-          say(found.losses[found.losses.length - 1]) + " in " +
-          found.steps[found.steps.length - 1] + " steps; " + (found.ended ||
-          "its end lies " + say(off) + " off the plane") + ".");
-        tables();
-        draw();
-      }
-    } catch (error) {
-      says("No walk: " + error.message);
-    }
-  }
+  const { walk, halt, leave } = dldnaExplorerWalks({ $, networks, plane, answered,
+    says, say, point, tables: () => tables(), draw: () => draw(),
+    era: () => era, cursor: () => cursor, walks: () => walks });
   async function save() {
     try {
       for (const n of networks) {
@@ -313,7 +293,7 @@ function dldnaExplore(root, ask, about, link, opening) {
 
   return dldnaExplorerControls({ $, root, about, view, maps, solid, deep,
     link, choices, whole, newPlane, moved, draw, zoom, pan, probe, takeCut,
-    drawCut, walk, save, says, tables, point,
+    drawCut, walk, halt, save, says, tables, point,
     drawing: () => drawing,
     cursor: () => cursor,
     place(at) {
@@ -323,13 +303,14 @@ function dldnaExplore(root, ask, about, link, opening) {
       draw();
     },
     cutTo(line) { cut = line; draw(); },
-    forget() { walks = []; tables(); draw(); },
+    forget() { halt(); walks = []; tables(); draw(); },
     spin(dx, dy) {
       turn += dx;
       tilt = Math.min(1.55, Math.max(0.05, tilt + dy));
       draw();
     },
     again() { stale = true; draw(); },
+    end() { ended = true; leave(); era++; },
     resize() {
       const many = maps.length + (view.deep === "yes" ? 1 : 0), all = room();
       const across = Math.max(1, Math.min(many, Math.floor(all / 330)));

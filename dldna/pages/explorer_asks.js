@@ -29,18 +29,26 @@ const dldnaExplorerAsks = {
     };
   },
 
-  // The kernel of a notebook.
-  kernel(model) {
+  // The kernel of a notebook. Numbers begin anywhere, since each view of a
+  // widget hears what is meant for any. `late` is called where no answer has
+  // come for long: the kernel may have ended, or there is none.
+  kernel(model, late) {
     const waiting = new Map();
-    let last = 0;
-    model.on("msg:custom", found => {
+    let last = Math.floor(Math.random() * 2 ** 50);
+    const heard = found => {
       if (!waiting.has(found.id)) return;
-      waiting.get(found.id)(found.answer);
+      const { resolve, timer } = waiting.get(found.id);
+      clearTimeout(timer);
       waiting.delete(found.id);
-    });
-    return message => new Promise(resolve => {
-      waiting.set(++last, resolve);
+      resolve(found.answer);
+    };
+    model.on("msg:custom", heard);
+    return { ask: message => new Promise(resolve => {
+      waiting.set(++last, { resolve, timer: setTimeout(late, 10000) });
       model.send({ id: last, message });
-    });
+    }), end() {
+      model.off("msg:custom", heard);
+      waiting.forEach(({ timer }) => clearTimeout(timer));
+    } };
   },
 };

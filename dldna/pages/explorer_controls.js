@@ -65,6 +65,7 @@ function dldnaExplorerControls(X) {
   $("probe").onclick = () => X.probe();
   $("drawing").onclick = () => X.drawCut(!X.drawing());
   $("walk").onclick = () => X.walk();
+  $("stop").onclick = () => X.halt();
   $("clear").onclick = () => X.forget();
   $("save").onclick = () => X.save();
   $("link").onclick = async e => {
@@ -162,6 +163,7 @@ function dldnaExplorerControls(X) {
     else if (e.key === "0") home();
     else if (e.key === "Enter") X.probe();
     else if (e.key === "w" && about.live) X.walk();
+    else if (e.key === "Escape") X.halt();
     else if (e.key === "c" && !begun) {
       begun = [a, b];
       X.says("The cut begins at " + X.point(begun) +
@@ -203,9 +205,13 @@ function dldnaExplorerControls(X) {
     X.resize();
   });
   resized.observe(X.root);
-  dldnaPage.onTheme(() => X.again());
+  const still = dldnaPage.onTheme(() => X.again());
   X.tables();
   X.resize();
   X.newPlane();
-  return () => resized.disconnect();
+  return () => {
+    resized.disconnect();
+    still();
+    X.end();
+  };
 }

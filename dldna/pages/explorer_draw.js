@@ -184,7 +184,7 @@ const dldnaExplorerDraw = (function () {
     const pen = sized(canvas, size, size), Z = picture.heights;
     const h = Z.length, w = Z[0].length;
     const skip = Math.max(1, Math.ceil(Math.max(w, h) / 64));
-    const at = dldnaSolid.seen(size, size, 0.36 * size, -turn, tilt);
+    const at = dldnaSolid.seen(size, size, 0.33 * size, -turn, tilt);
     const put = (c, r, t) => at(2 * c / (w - 1) - 1, 1 - 2 * r / (h - 1), t);
     const cells = [];
     for (let r = 0; r + skip < h; r += skip) {

@@ -13,6 +13,7 @@ SCRIPTS = (
     "explorer_rules.js",
     "explorer_draw.js",
     "explorer_controls.js",
+    "explorer_walks.js",
     "explorer.js",
     "explorer_asks.js",
 )
@@ -24,8 +25,18 @@ MODULE = """
 %s
 export default { render({ model, el }) {
   el.innerHTML = model.get("html");
-  return dldnaExplore(el.firstElementChild, dldnaExplorerAsks.kernel(model),
-    model.get("about"), false, model.get("view"));
+  const root = el.firstElementChild;
+  root.removeAttribute("id");  // one output may show it more than once
+  const kernel = dldnaExplorerAsks.kernel(model, () => {
+    root.querySelector("[data-ex='says']").textContent = "No answer yet: " +
+      "the kernel is at work, or it has ended. Then run this cell again.";
+  });
+  const end = dldnaExplore(root, kernel.ask, model.get("about"), false,
+    model.get("view"));
+  return () => {
+    end();
+    kernel.end();
+  };
 } };
 """
 

@@ -53,12 +53,17 @@ const dldnaPage = (function () {
     };
   }
 
-  // Call on every change of the theme.
+  // Call on every change of the theme, until what is returned is called.
   function onTheme(changed) {
-    new MutationObserver(changed).observe(document.documentElement,
+    const seen = new MutationObserver(changed);
+    seen.observe(document.documentElement,
       { attributes: true, attributeFilter: ["data-theme", "theme"] });
-    window.matchMedia("(prefers-color-scheme: dark)")
-      .addEventListener("change", changed);
+    const dark = window.matchMedia("(prefers-color-scheme: dark)");
+    dark.addEventListener("change", changed);
+    return () => {
+      seen.disconnect();
+      dark.removeEventListener("change", changed);
+    };
   }
 
   // Marching squares: straight pieces within each cell of the rows u, from

@@ -32,7 +32,8 @@ for one layer; Sophia has the Hessian's exact diagonal."""
 SCRIPTS = (
     *FIGURE_SCRIPTS,
     *("playback.js", "playground_surfaces.js", "playground_share.js"),
-    "playground.js",
+    *("playground_draw.js", "playground_cards.js", "playground_start.js"),
+    *("playground_network.js", "playground.js"),
 )
 """The playground's script, in its pieces."""
 

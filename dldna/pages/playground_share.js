@@ -59,6 +59,12 @@ const dldnaPlayShare = (function () {
     return [...found];
   }
 
+  // Where tuning at once would take too long.
+  const RATES = { adagrad: 0.3, adafactor: 0.1, dadapt_adam: 1, lamb: 0.03,
+    lars: 3, lion: 0.03, momentum: 0.003, nesterov: 0.003, pal: 0.1,
+    prodigy: 1, schedule_free_adamw: 0.1, schedule_free_sgd: 0.1, sgd: 0.03,
+    sam: 0.03, asam: 0.03, shampoo: 0.3, signsgd: 0.03, sophia: 0.03 };
+
   const last = (path) => path.losses[path.losses.length - 1];
   const grows = (path) => path.over !== null || last(path) > path.losses[0];
 
@@ -83,5 +89,5 @@ const dldnaPlayShare = (function () {
       .filter((k) => k >= 0)).size > 1 },
   ];
 
-  return { DIALS, MISSIONS, dials, read, usual, written };
+  return { DIALS, MISSIONS, RATES, dials, read, usual, written };
 })();

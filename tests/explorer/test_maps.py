@@ -16,9 +16,11 @@ from dldna.explorer import Explorer, walk
 from dldna.explorer.addresses import SIDE, Address
 from dldna.explorer.messages import answer
 from dldna.explorer.plane_map import PlaneMap
-from dldna.explorer.walkers import WALKERS
+from dldna.explorer.walkers import AT_ONCE, WALKERS, Walker, Walkers
 from dldna.landscape.curvature import moving
 from dldna.landscape.curvature.extremes import extremes
+from dldna.training import Contestant
+from dldna.training.stepping import accumulated_step
 
 
 def network(seed=0, norm=False):
@@ -89,6 +91,18 @@ def test_a_tile_is_what_the_weights_give_that_are_written(explorer, data):
         true = written(here, [(a[i], b[j]) for j in columns], data)
         np.testing.assert_allclose(losses[i, columns], true, rtol=1e-5)
     assert here.tile(Address(0, 0, 0))[16, 16] == pytest.approx(here.centre)
+
+
+def test_points_met_as_checks_are_not_evaluated_again(data):
+    here, asked = Explorer(network(), LOSS, data).map(), []
+    losses = here.losses
+    here.losses = lambda c: asked.append(c) or losses(c)
+    tile = here.tile(Address(0, 0, 0), 16)
+    assert np.concatenate(asked).tolist() == [[-1.0, 0.0], [0.0, -1.0]]
+    coords = [(-1.0, -1.0), (0.0, 0.0)]
+    true = written(here, coords, data)
+    np.testing.assert_allclose([tile[0, 0], tile[1, 1]], true, rtol=1e-5)
+    assert here.centre == pytest.approx(true[1], rel=1e-6)
 
 
 def test_a_tile_begins_with_the_points_of_the_one_above(data):
@@ -254,18 +268,96 @@ def test_a_walk_that_diverges_says_so(explorer):
 
 @pytest.mark.full
 @pytest.mark.parametrize("name", WALKERS)
-def test_every_optimizer_walks(data, name):
+def test_every_optimizer_walks_alike_in_pieces_and_beside_others(data, name):
+    """Bit for bit as in a plain loop, whoever else walks meanwhile."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         net = nn.Sequential(
             nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 5), nn.Tanh(),
             nn.Linear(5, 3),
         )  # fmt: skip
-    here = Explorer(net, LOSS, data).map()
-    found = walk(here, name, (0.2, 0.2), 3, lr=1e-3)
-    assert found["steps"] == [0, 1, 2, 3]
-    assert np.isfinite(found["losses"]).all()
-    assert np.ptp(found["coords"], axis=0).max() > 0 or found["off"][-1] > 0
+    maps, start = Explorer(net, LOSS, data), (0.2, 0.2)
+    here, other = maps.map(), maps.map(statistics="train")
+    whole = walk(here, name, start, 3, lr=1e-3)
+    assert whole["steps"] == [0, 1, 2, 3]
+    assert np.isfinite(whole["losses"]).all()
+    assert np.ptp(whole["coords"], axis=0).max() > 0 or whole["off"][-1] > 0
+    pieces = in_pieces(
+        Walker(here, name, start, 3, 1e-3), Walker(other, name, start, 5, 0.1)
+    )
+    assert_same(pieces, whole)
+    true = plain_run(here, name, start, 3, 1e-3)
+    walker = Walker(here, name, start, 3, 1e-3)
+    walker.go()
+    assert all(torch.equal(walker.point[k], true[k]) for k in true)
+
+
+def in_pieces(walker, *others):
+    """A walk's pieces joined, others taking a step in between."""
+    model, pieces = walker.here.model, []
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    while not walker.done:
+        pieces.append(walker.go(0.0))
+        for other in others:
+            other.go(0.0)
+        torch.rand(3)  # and the user draws
+        now = model.state_dict()
+        assert all(torch.equal(before[k], now[k]) for k in before)
+        assert all(p.grad is None for p in model.parameters())
+    names = ("steps", "coords", "losses", "off")
+    joined = {k: np.concatenate([p[k] for p in pieces]) for k in names}
+    return joined | {"ended": pieces[-1]["ended"]}
+
+
+def assert_same(found, whole):
+    assert found["ended"] == whole["ended"]
+    for k in ("steps", "coords", "losses", "off"):
+        np.testing.assert_array_equal(found[k], whole[k])
+
+
+def plain_run(here, name, start, steps, lr):
+    """Weights after an ordinary training loop from the same start."""
+    model = copy.deepcopy(here.model)
+    with here.at(start) as f, torch.no_grad():
+        for k, p in model.named_parameters():
+            p.copy_(f.point[k])
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        optimizer = Contestant(name, name, lr).build(model, lr)
+        for _ in range(steps):
+            accumulated_step(
+                model, optimizer, here.moving.batches, here.moving.run_loss
+            )
+    return {k: p.detach() for k, p in model.named_parameters()}
+
+
+def test_a_walk_in_pieces_is_the_walk(explorer):
+    here, start = explorer.map(), (0.3, 0.1)
+    walker = Walker(here, "Adam", start, 5, 0.1)
+    assert_same(in_pieces(walker), walk(here, "Adam", start, 5, 0.1))
+    true = plain_run(here, "Adam", start, 5, 0.1)
+    assert all(torch.equal(walker.point[k], true[k]) for k in true)
+
+
+def test_walks_on_their_way_are_few_and_each_its_own(explorer):
+    here, walks = explorer.map(), Walkers()
+    path = walk(here, "SGD+", (0.3, 0.1), 4, 0.1)["losses"]
+    begun = [
+        walks.begin(Walker(here, "SGD+", (0.3, 0.1), 4, 0.1), 0.0)
+        for _ in range(AT_ONCE + 1)
+    ]
+    with pytest.raises(ValueError, match="made room"):
+        walks.further(begun[0]["walker"], 0.0)
+    second, third = (b["walker"] for b in begun[1:3])
+    for t in range(1, 5):
+        found = walks.further(second, 0.0)
+        assert found["losses"] == path[t]
+        assert found["at"] == min(t + 1, 4)
+    assert found["done"]
+    walks.stop(third)
+    for gone in (second, third):
+        with pytest.raises(ValueError, match="no longer kept"):
+            walks.further(gone, 0.0)
 
 
 @pytest.mark.full

@@ -79,6 +79,30 @@ def test_the_part_that_can_be_differentiated_is_still_served():
     assert found.eigenvalues == pytest.approx(plain.eigenvalues, rel=1e-4)
 
 
+class Many(nn.Linear):
+    """Counts its samples; draws where they are many."""
+
+    noise, seen = 0.0, 0
+
+    def forward(self, x):
+        Many.seen += len(x)
+        if len(x) > 8 and self.noise:
+            x = x + self.noise * torch.randn(6)
+        return super().forward(x)
+
+
+def test_what_happens_in_large_batches_alone_is_found():
+    x = torch.randn(512, 6)
+    net, call = Many(6, 6), (F.mse_loss, (x, x))
+    Many.seen = 0
+    f = Objective(net, *call)
+    assert Many.seen < 2 * len(x)
+    assert f.own_loss == f.loss()
+    net.noise = 1e-3
+    with pytest.raises(ValueError, match="draws random numbers"):
+        Objective(net, *call)
+
+
 class Sharp(nn.Module):
     def __init__(self):
         super().__init__()

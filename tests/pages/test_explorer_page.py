@@ -1,6 +1,7 @@
 """The explorer in a browser: a file from disk, a server, a notebook's view."""
 
 import base64
+import copy
 import json
 import re
 import threading
@@ -10,7 +11,7 @@ import torch
 import uvicorn
 from torch import nn
 
-from dldna.explorer import Explorer
+from dldna.explorer import Explorer, messages
 from dldna.explorer.messages import about, answer
 from dldna.explorer.notebook import widget
 from dldna.explorer.offline import write_map
@@ -256,47 +257,157 @@ def test_a_served_map_is_computed_where_one_looks(browser, tmp_path):
     assert {u for u in asked if not u.startswith("data:")} == known
 
 
-FAKE = """async ([module, html, about]) => {
+FAKE = """async ([module, html, about, live]) => {
   const { default: view } = await import(module);
-  const el = document.createElement('main'), heard = [];
-  document.body.append(el);
+  const heard = new Set();
+  window.heard = heard;
   const model = { get: name => ({ html, about, view: '#x=0.5&span=1' })[name],
-    on: (name, f) => heard.push(f),
-    send: async ({ id, message }) => {
-      const found = await reply({ id, message });
+    on: (name, f) => heard.add(f), off: (name, f) => heard.delete(f),
+    send: async content => {
+      if (!live) return;
+      const found = await reply(content);
       heard.forEach(f => f(found));
     } };
-  window.end = view.render({ model, el });
+  window.show = () => {
+    const el = document.createElement('div');
+    document.body.append(el);
+    return view.render({ model, el });
+  };
+  const before = Object.keys(window).length;
+  window.end = show();
+  return Object.keys(window).length - before;
 }"""
 
 
-def test_a_notebook_s_view_asks_its_kernel(browser):
+class InNotebook:
+    """A page that shows a widget and asks its kernel."""
+
+    def __init__(self, browser, here, live):
+        self.made, self.sent = widget(here), []
+        self.made.send = self.sent.append
+        module = base64.b64encode(self.made._esm.encode()).decode()
+        self.context = browser.new_context()
+        self.page, self.wrong = self.context.new_page(), []
+        self.asked = []
+        self.page.on("console", lambda m: self.wrong.append(m.text))
+        self.page.on("pageerror", lambda e: self.wrong.append(str(e)))
+        self.page.expose_function("reply", self.reply)
+        module = f"data:text/javascript;base64,{module}"
+        self.page.clock.install()
+        given = [module, self.made.html, self.made.about, live]
+        self.globals = self.page.evaluate(FAKE, given)
+        if live:
+            self.page.wait_for_function(
+                "() => document.querySelector('.ex-map').ariaLabel"
+            )
+
+    def reply(self, content):
+        self.asked.append(content)
+        self.made._handle_custom_msg(content, [])
+        return self.sent.pop()
+
+    def says(self, text):
+        self.page.wait_for_function(
+            "s => document.querySelector('[data-ex=says]').textContent"
+            ".includes(s)", arg=text,
+        )  # fmt: skip
+
+
+@pytest.fixture
+def in_notebook(browser):
+    shown = []
+
+    def show(here, live=True):
+        shown.append(InNotebook(browser, here, live))
+        return shown[-1]
+
+    yield show
+    for one in shown:
+        one.context.close()
+        assert not one.wrong
+
+
+def test_a_notebook_s_view_asks_its_kernel(in_notebook):
     here = maps()
-    made, sent = widget(here), []
-    made.send = sent.append
-
-    def reply(content):
-        made._handle_custom_msg(content, [])
-        return sent.pop()
-
-    module = base64.b64encode(made._esm.encode()).decode()
-    given = [f"data:text/javascript;base64,{module}", made.html, made.about]
-    context = browser.new_context()
-    page, wrong = context.new_page(), []
-    page.on("console", lambda m: wrong.append(m.text))
-    page.on("pageerror", lambda e: wrong.append(str(e)))
-    page.expose_function("reply", reply)
-    page.evaluate(FAKE, given)
-    page.wait_for_function("() => document.querySelector('.ex-map').ariaLabel")
+    shown = in_notebook(here)
+    page, made = shown.page, shown.made
     label = page.get_attribute(".ex-map", "aria-label")
     assert "around (0.5, 0), 1 wide" in label
     page.focus(".ex-map")
     page.keyboard.press("Enter")
-    page.wait_for_function(
-        "() => document.querySelector('[data-ex=says]').textContent"
-        ".startsWith('At (0.5, 0)')"
-    )
+    shown.says("At (0.5, 0)")
     assert json.loads(json.dumps(made.about)) == about(here)
     assert "error" in answer(here, {"ask": "quit"})
-    context.close()
-    assert not wrong
+
+
+def test_a_walk_grows_and_is_stopped(in_notebook, monkeypatch):
+    monkeypatch.setattr(messages, "PIECE", 0.0)
+    here = maps(both=True)
+    before = [copy.deepcopy(f.model.state_dict()) for f in here.objectives]
+    page = in_notebook(here).page
+    page.fill("[data-ex=steps]", "500")
+    page.click("[data-ex=walk]")
+    page.wait_for_function(
+        "() => document.querySelector('[data-ex=progress]').value > 8"
+    )
+    rows = "[...document.querySelector('[data-ex=walks] tbody').rows]"
+    taken = f"() => {rows}.map(r => parseInt(r.cells[2].textContent))"
+    assert page.evaluate(f"({taken})().length") == 2
+    page.click("[data-ex=stop]")
+    page.wait_for_function(
+        f"() => {rows}.every(r => r.cells[2].textContent.endsWith('stopped'))"
+    )
+    page.wait_for_selector("[data-ex=going]", state="hidden")
+    assert all(0 < t < 500 for t in page.evaluate(taken))
+    assert not here.walkers._kept
+    for f, state in zip(here.objectives, before, strict=True):
+        now = f.model.state_dict()
+        assert all(torch.equal(now[k], state[k]) for k in state)
+    page.fill("[data-ex=steps]", "3")
+    page.click("[data-ex=walk]")
+    page.wait_for_function(
+        f"() => {rows}.length === 4 && {rows}.slice(2)"
+        ".every(r => r.cells[2].textContent === '3')"
+    )
+
+
+def test_a_widget_is_shown_twice_and_cleared(in_notebook, monkeypatch):
+    """What each view asks comes to it alone; a cleared one is silent."""
+    monkeypatch.setattr(messages, "PIECE", 0.0)
+    here = maps()
+    shown = in_notebook(here)
+    page = shown.page
+    assert shown.globals == 1  # the test's own: the module leaves none
+    page.evaluate("() => { window.other = show(); }")
+    page.wait_for_function(
+        "() => document.querySelectorAll('.ex-map')[1].ariaLabel"
+    )
+    ids = "() => [...document.querySelectorAll('[id]')].map(e => e.id)"
+    found = page.evaluate(ids)
+    assert len(found) == len(set(found))
+    for k, key in enumerate(("ArrowRight", "ArrowLeft")):
+        page.locator(".ex-map").nth(k).press(key)
+        page.locator(".ex-map").nth(k).press("Enter")
+    says = "document.querySelectorAll('[data-ex=says]')[%d].textContent"
+    for k, place in enumerate(("At (0.525, 0)", "At (0.475, 0)")):
+        page.wait_for_function(f"p => {says % k}.startsWith(p)", arg=place)
+    page.locator("[data-ex=steps]").nth(1).fill("500")
+    page.locator("[data-ex=walk]").nth(1).click()
+    page.wait_for_function(
+        "() => document.querySelectorAll('[data-ex=progress]')[1].value > 2"
+    )
+    assert page.evaluate("() => heard.size") == 2
+    page.evaluate("() => { end(); other(); document.body.replaceChildren(); }")
+    page.wait_for_timeout(300)
+    assert page.evaluate("() => heard.size") == 0
+    assert not here.walkers._kept
+    asked = len(shown.asked)
+    page.wait_for_timeout(300)
+    assert len(shown.asked) == asked
+
+
+def test_a_saved_view_without_a_kernel_says_what_to_do(in_notebook):
+    shown = in_notebook(maps(), live=False)
+    assert shown.page.is_visible("[data-ex=walk]")
+    shown.page.clock.fast_forward(11_000)
+    shown.says("run this cell again")

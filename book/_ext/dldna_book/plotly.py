@@ -67,7 +67,7 @@ def markup(figure, options) -> str:
         separators=(",", ":"),
     ).replace("</", "<\\/")
     return (
-        f'<div class="dldna-plotly" role="group" '
+        f'<div class="dldna-plotly" data-figure="scene" role="group" '
         f'aria-label="{html.escape(str(alt), quote=True)}" '
         f'style="min-height:{height}px">'
         f'<script type="application/json">{data}</script>'

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 VENDOR = Path(__file__).parents[2] / "_vendor"
+PAGE = Path(__file__).parents[3] / "dldna" / "pages" / "page.js"
 
 
 def copy(app) -> None:
@@ -16,6 +17,7 @@ def copy(app) -> None:
         return
     target = Path(app.outdir) / "_static" / "vendor"
     shutil.copytree(VENDOR, target, dirs_exist_ok=True)
+    shutil.copy(PAGE, target)
 
 
 def drop_search_index(app, exception) -> None:
@@ -54,6 +56,7 @@ def attributes(script) -> dict:
 def setup(app) -> None:
     app.add_css_file("dldna.css")
     app.add_css_file("print.css", media="print")
+    app.add_js_file("scene.js")
     app.add_js_file("dldna.js")
     app.add_js_file("slides.js")
     app.connect("builder-inited", copy)

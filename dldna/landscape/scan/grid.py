@@ -206,3 +206,30 @@ def extent_of(extent: Any, shadow: Any) -> Any:
         margin = 0.2 * (high - low) or 1.0
         ends.append((low - margin, high + margin))
     return tuple(ends)
+
+
+def in_tiles(
+    axes: Sequence[np.ndarray], points: int, plan: dict
+) -> list[np.ndarray]:
+    """Indices of each tile's points.
+
+    Args:
+        axes: of the grid, or the points' own numbers.
+        points: how many there are.
+        plan: "order", from coarse to fine ("levels") or row by row, and
+            "tile", the most points of one.
+
+    Example:
+        >>> plan = {"order": "rows", "tile": 2}
+        >>> [t.tolist() for t in in_tiles([np.arange(3)], 3, plan)]
+        [[0, 1], [2]]
+    """
+    levels = [np.arange(points)]
+    if plan["order"] == "levels":
+        levels = coarse_to_fine(*axes[:2])
+    size = plan["tile"]
+    return [
+        level[i : i + size]
+        for level in levels
+        for i in range(0, len(level), size)
+    ]

@@ -69,6 +69,7 @@ def _off_the_centre(scan: Any) -> None:
     scan.notes["off the centre"] = {"written": true, "evaluated": got}
     how = how_close(job.model, job.options["dtype"])
     if same_twice(true, got, how, slack=10):
+        scan.met.append((far[0].tolist(), got))
         return
     reason = (
         f"at {far[0].tolist()} it gives {got:.9g}, where the weights "
@@ -94,9 +95,12 @@ def _centre(scan: Any) -> None:
     began = time.perf_counter()
     got = float(scan.evaluator(zero)["loss"][0])
     scan.centre_seconds = time.perf_counter() - began
-    scan.centre = direct_loss(
-        job.model, job.loss_fn, job.held, known=job.origin
-    )
+    scan.met.append((zero[0].tolist(), got))
+    scan.centre = scan.own
+    if scan.own is None:
+        scan.centre = direct_loss(
+            job.model, job.loss_fn, job.held, known=job.origin
+        )
     if job.options["statistics"] not in {"eval", "interpolate"}:
         scan.centre = float(_slow(scan)(zero)["loss"][0])
     scan.notes["centre"] = {"direct": scan.centre, "evaluated": got}

@@ -15,7 +15,7 @@ from dldna import batches as batching
 from dldna import params
 from dldna.landscape.evaluate import Evaluator
 from dldna.landscape.scan.fingerprint import scan_identity
-from dldna.landscape.scan.grid import coarse_to_fine
+from dldna.landscape.scan.grid import in_tiles
 from dldna.landscape.scan.held import hold, stored_centre
 from dldna.landscape.scan.pool import (
     Job,
@@ -59,6 +59,8 @@ class Scan:
         done: (A * B,) which points have values.
         centre: the directly evaluated loss.
         way: how points are evaluated.
+        own: the loss at the centre where it was evaluated just before.
+        met: losses of points, as pairs, that were evaluated as checks.
         steady: whether the loss is a function of the weights; None as long
             as it is not known.
         samples: number of samples that were used.
@@ -92,6 +94,8 @@ class Scan:
         self.given = job.held  # a budget may thin the data later
         self.centre = math.nan
         self.centre_seconds = math.nan
+        self.own: float | None = None
+        self.met: list[tuple[list[float], float]] = []
         self.steady: bool | None = None
         self.way = ""
         self.notes: dict[str, Any] = {}
@@ -149,7 +153,9 @@ class Scan:
         seconds = self._seconds()
         if plan is not None:
             nowhere = {"loss": np.empty(len(self.coords))}
-            self._load(store, self._cut(plan), nowhere)
+            self._load(
+                store, in_tiles(self.axes, len(self.coords), plan), nowhere
+            )
         return seconds, int(self.done.sum())
 
     def ready(self, store: Store | None) -> Evaluator:
@@ -268,24 +274,12 @@ class Scan:
 
     # Doing it
 
-    def _cut(self, plan: dict) -> list[np.ndarray]:
-        """Indices of each tile's points."""
-        levels = [np.arange(len(self.coords))]
-        if plan["order"] == "levels":
-            levels = coarse_to_fine(*self.axes[:2])
-        size = plan["tile"]
-        return [
-            level[i : i + size]
-            for level in levels
-            for i in range(0, len(level), size)
-        ]
-
     def _tiles(
         self, store: Store | None, plan: dict, n_jobs: int | None
     ) -> dict[str, np.ndarray]:
         names = ["loss", *self.job.options["metrics"]]
         values = {k: np.full(len(self.coords), np.nan) for k in names}
-        tiles = self._cut(plan)
+        tiles = in_tiles(self.axes, len(self.coords), plan)
         before = self._load(store, tiles, values)
         stored_centre(self, store, values["loss"])
         left = [
