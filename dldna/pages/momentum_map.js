@@ -240,12 +240,11 @@
     }));
   const map = part("map");
   function drag(event) {
-    const box = map.getBoundingClientRect();
-    const zoom = box.width / BOX.w; // slides show a tall page smaller
+    const [x, y] = dldnaPage.place(map, event);
     const wide = BOX.w - BOX.left - BOX.right;
     const high = BOX.h - BOX.top - BOX.bottom;
-    go(((event.clientX - box.left) / zoom - BOX.left) / wide * HIGH.a,
-      (1 - ((event.clientY - box.top) / zoom - BOX.top) / high) * HIGH.mu);
+    go((x - BOX.left) / wide * HIGH.a,
+      (1 - (y - BOX.top) / high) * HIGH.mu);
   }
   map.addEventListener("pointerdown", function (event) {
     map.setPointerCapture(event.pointerId);
