@@ -11,7 +11,7 @@ Writes ``dldna/stored/descent_by_hand.json``.
 """
 
 import time
-from itertools import chain, islice, repeat
+from itertools import chain, islice, pairwise, repeat
 
 import numpy as np
 import torch
@@ -49,8 +49,7 @@ def torch_network(sizes, seed: int, start=None) -> nn.Sequential:
     """Layers with sigmoids; from torch's own start, or from ``start``."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        pairs = zip(sizes, sizes[1:], strict=False)
-        layers = [(nn.Linear(a, b), nn.Sigmoid()) for a, b in pairs]
+        layers = [(nn.Linear(a, b), nn.Sigmoid()) for a, b in pairwise(sizes)]
     net = nn.Sequential(*chain(*layers))
     if start is not None:  # all weights first, then all biases
         parts = [m.weight for m in net[::2]] + [m.bias for m in net[::2]]
