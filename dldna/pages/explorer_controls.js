@@ -80,9 +80,9 @@ function dldnaExplorerControls(X) {
 
   // A map: mouse and fingers.
   function where(canvas, e) {
-    const one = view.span / X.size(), [x, y] = dldnaPage.place(canvas, e);
-    return [view.x + (x - canvas.clientWidth / 2) * one,
-      view.y - (y - canvas.clientHeight / 2) * one];
+    const box = canvas.getBoundingClientRect(), one = view.span / X.size();
+    return [view.x + (e.clientX - box.left - box.width / 2) * one,
+      view.y - (e.clientY - box.top - box.height / 2) * one];
   }
   for (const { canvas } of X.maps) {
     const fingers = new Map();

@@ -40,12 +40,12 @@ const dldnaPage = (function () {
   }
 
   // Where an element is pointed at, in its own pixels from its left upper
-  // corner: slides show what is tall smaller, and a pointer stays as it is.
+  // corner inside the border: slides show what is tall smaller, and a pointer stays as it is.
   function place(element, event) {
     const box = element.getBoundingClientRect();
-    const zoom = box.width / element.clientWidth || 1;
-    return [(event.clientX - box.left) / zoom,
-      (event.clientY - box.top) / zoom];
+    const zoom = box.width / element.offsetWidth || 1;
+    return [(event.clientX - box.left) / zoom - element.clientLeft,
+      (event.clientY - box.top) / zoom - element.clientTop];
   }
 
   // What draws at most once a frame, however often it is asked to, and no
