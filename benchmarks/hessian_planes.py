@@ -1,6 +1,6 @@
 """Planes of the top eigenvectors of the studies' ResNet-50.
 
-    python -m benchmarks.hessian_planes
+    python benchmarks/hessian_planes.py
 
 The trained network of the queue (``python -m benchmarks.studies resnet50``)
 on 128 of its training images: the four largest eigenvalues of the Hessian,
@@ -9,17 +9,21 @@ the largest curvature takes to climb by 2. Writes
 ``dldna/stored/hessian_planes.json``.
 """
 
+import sys
 import time
+from pathlib import Path
 
 import torch
 from torch.nn import functional as F
 
+from dldna import data, landscape, params
+from dldna.stored import processor, store
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.studies import networks
 from benchmarks.studies.__main__ import source_of
 from benchmarks.studies.desk import chosen_images
 from benchmarks.studies.state import State, default_folder
-from dldna import data, landscape, params
-from dldna.stored import processor, store
 
 IMAGES, POINTS, TOLERANCE = 128, 11, 0.1
 
@@ -50,7 +54,7 @@ def main() -> None:
             "residuals": top.residuals,
             "planes": planes,
         },
-        "python -m benchmarks.hessian_planes",
+        "python benchmarks/hessian_planes.py",
         made="planes of the top eigenvectors",
         model="resnet50",
         n_params=params.count(params.of(net)),
