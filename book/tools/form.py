@@ -9,12 +9,15 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import notebooks
 
 # Chapters whose form is still to come; the list only gets shorter.
 UNFINISHED: frozenset[str] = frozenset()
 PART_III = {s for s, part in notebooks.chapters().items() if part == 3}
+# A number to change, first in its cell; the words before it ask what will be.
+CHANGE = re.compile(r"\A\w+ = .*# .*\btry ")
 LEVELS = ("Warm-up", "Middle", "Study")
 QUESTIONS = 6
 # What a student would not type: it stands in folded cells.
@@ -107,6 +110,13 @@ def ends(cells: list[dict], stem: str) -> list[str]:
         owes.append("no prediction before the first section")
     if not any("reveal=True" in notebooks.source(c) for c in first):
         owes.append("no section reveals the prediction")
+    if not any(
+        "*Change one number.*" in notebooks.source(words)
+        and seen(cell)
+        and CHANGE.search(notebooks.source(cell))
+        for words, cell in pairwise(cells)
+    ):
+        owes.append("no cell that begins with a number to change")
     if not any(
         re.search(r"show|playground|viewer|_lab|_map", s) for s in sources[1:]
     ):

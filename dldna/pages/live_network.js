@@ -276,10 +276,12 @@
   }
   part("map").tabIndex = 0;
   part("map").addEventListener("click", (event) => {
-    const box = part("map").getBoundingClientRect();
+    const map = part("map");
     if (!run.look) return;
-    const f = dldnaViews.frameOf(run.look.window, box.width, box.height);
-    jump([f.a(event.clientX - box.left), f.b(event.clientY - box.top)]);
+    const f = dldnaViews.frameOf(run.look.window, map.clientWidth,
+      map.clientHeight);
+    const [x, y] = dldnaPage.place(map, event);
+    jump([f.a(x), f.b(y)]);
   });
   part("map").addEventListener("keydown", (event) => {
     const to = dldnaPage.arrow(event);

@@ -156,6 +156,34 @@
     });
   }
 
+  // The two directions as one picture: along the ravine the shallowest, and
+  // across it the steepest.
+  function drawRavine([across, along]) {
+    const w = room("ravine", 460), h = Math.round(0.6 * w), reach = 1.5;
+    const svg = emptied("ravine", w, h, "The ravine with κ " +
+      say(at.kappa) + ": after " + STEPS + " steps the ball is at " +
+      say(along[STEPS]) + " along it and at " + say(across[STEPS]) +
+      " across it");
+    const x = v => (1 + v / reach) * w / 2, y = v => (1 - v / reach) * h / 2;
+    for (let k = 1; k <= 7; k++) {
+      const wide = k / 5 * Math.sqrt(at.kappa + 1); // k = 5: at the start
+      node(svg, "ellipse", { class: "mm-grid", cx: x(0), cy: y(0),
+        rx: x(wide) - x(0), ry: y(0) - y(wide / Math.sqrt(at.kappa)) });
+    }
+    // What lies outside the frame is not shown; far outside, not drawn.
+    const seen = along.map((v, t) => [v, across[t]])
+      .filter(p => p.every(v => Math.abs(v) < 100));
+    const d = seen.map((p, t) => (t ? "L" : "M") + x(p[0]) + " " + y(p[1]));
+    node(svg, "path", { class: "mm-walk mm-walk-0", d: d.join("") });
+    seen.forEach(p => node(svg, "circle", { class: "mm-dot-0", cx: x(p[0]),
+      cy: y(p[1]), r: 3 }));
+    node(svg, "circle", { class: "mm-start", cx: x(1), cy: y(1), r: 7 });
+    node(svg, "text", { x: x(0), y: y(0) + 5, "text-anchor": "middle" }, "+");
+    if (M.size(at.a, at.mu) > 1) {
+      node(svg, "text", { x: 8, y: 18 }, "leaves");
+    }
+  }
+
   function drawRoots(pairs) {
     const w = room("roots", 240), half = w / 2, unit = half / 1.6;
     const svg = emptied("roots", w, w, "Roots of the steepest direction: " +
@@ -212,6 +240,7 @@
     part("key").textContent = many > 1
       ? "Large dots: steepest direction; small ones: shallowest" : "";
     part("says").textContent = report(places.map(a => M.size(a, at.mu)));
+    drawRavine(walks);
     drawMap();
     drawPath(walks.slice(0, many));
     drawRoots(places.slice(0, many).map(a => M.roots(a, at.mu)));
@@ -240,12 +269,11 @@
     }));
   const map = part("map");
   function drag(event) {
-    const box = map.getBoundingClientRect();
-    const zoom = box.width / BOX.w; // slides show a tall page smaller
+    const [x, y] = dldnaPage.place(map, event);
     const wide = BOX.w - BOX.left - BOX.right;
     const high = BOX.h - BOX.top - BOX.bottom;
-    go(((event.clientX - box.left) / zoom - BOX.left) / wide * HIGH.a,
-      (1 - ((event.clientY - box.top) / zoom - BOX.top) / high) * HIGH.mu);
+    go((x - BOX.left) / wide * HIGH.a,
+      (1 - (y - BOX.top) / high) * HIGH.mu);
   }
   map.addEventListener("pointerdown", function (event) {
     map.setPointerCapture(event.pointerId);

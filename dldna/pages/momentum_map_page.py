@@ -18,8 +18,10 @@ def momentum_map(
 
     .. math:: z^2 - (1 + \\mu - \\eta\\lambda)\\, z + \\mu = 0.
 
-    The map is coloured by it. Beside it stand the path of the chosen point
-    and its roots in the unit circle. Sliders move the point, too.
+    The map is coloured by it. Beside it stand a ravine with the ball's way
+    through it, which is one such walk across and one along, the path of the
+    chosen point and its roots in the unit circle. Sliders move the point,
+    too.
 
     Args:
         rate: where the point starts, :math:`\\eta\\lambda`, in (0, 4.2].

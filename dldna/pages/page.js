@@ -39,6 +39,15 @@ const dldnaPage = (function () {
     return [pen, changed];
   }
 
+  // Where an element is pointed at, in its own pixels from its left upper
+  // corner inside the border: slides show what is tall smaller, and a pointer stays as it is.
+  function place(element, event) {
+    const box = element.getBoundingClientRect();
+    const zoom = box.width / element.offsetWidth || 1;
+    return [(event.clientX - box.left) / zoom - element.clientLeft,
+      (event.clientY - box.top) / zoom - element.clientTop];
+  }
+
   // What draws at most once a frame, however often it is asked to, and no
   // more when its root has left the page.
   function framed(root, draw) {
@@ -273,6 +282,6 @@ const dldnaPage = (function () {
   }
 
   return { address, arrow, between, brief, colour, contour, framed, missions,
-    number, onTheme, oneOf, packed, read, scale, sharp, unpacked, usualScale,
-    within, written };
+    number, onTheme, oneOf, packed, place, read, scale, sharp, unpacked,
+    usualScale, within, written };
 })();

@@ -2,21 +2,14 @@
 function dldnaPlayStart(map, X) {
   "use strict";
   let held = false;
-  // Where the map was pointed at; slides show a tall playground smaller.
-  function place(event) {
-    const box = map.getBoundingClientRect();
-    const zoom = box.width / map.clientWidth || 1;
-    return [(event.clientX - box.left) / zoom,
-      (event.clientY - box.top) / zoom];
-  }
   function pointed(event) {
     const f = X.frame();
-    const [x, y] = place(event);
+    const [x, y] = dldnaPage.place(map, event);
     return [f.a(x), f.b(y)];
   }
   function close(event) {
     const f = X.frame();
-    const [x, y] = place(event);
+    const [x, y] = dldnaPage.place(map, event);
     return Math.hypot(x - f.x(X.start()[0]), y - f.y(X.start()[1])) < 32;
   }
   // A finger near the start drags it; elsewhere it scrolls the page.

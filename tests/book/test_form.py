@@ -21,6 +21,7 @@ ENDS = (
     "\n## You can now\n- see\n",
     "\n## Before you use it\nA table.\n",
 )
+ASKED = "*Change one number.* What will a rate of 1 do?"
 
 
 def cell(kind, source, *tags):
@@ -43,6 +44,8 @@ def chapter(*more, quizzes=6):
             cell("markdown", f"## How it is\n{words}"),
             *(cell("code", f'quiz("planes-q{k}")') for k in range(1, quizzes)),
             cell("code", 'quiz("planes-predict", reveal=True)'),
+            cell("markdown", ASKED),
+            cell("code", "rate = 0.1  # try 1 and 3"),
             *more,
             cell("markdown", "\n" + "".join(ENDS)),
             *(
@@ -71,7 +74,7 @@ def test_a_chapter_that_is_unfinished_owes_something():
 def test_a_good_chapter_owes_nothing():
     found = tool.form(chapter(), "planes")
     assert found.owes == []
-    assert (found.questions, found.hints, found.shown) == (6, 3, 8)
+    assert (found.questions, found.hints, found.shown) == (6, 3, 9)
 
 
 @pytest.mark.parametrize(
@@ -117,6 +120,18 @@ def test_a_missing_opening_is_found(at):
     made["cells"][at]["source"] = "x = 1"
     (owes,) = tool.form(made, "planes").owes
     assert ("picture" if at == 2 else "prediction") in owes
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(ASKED, "Run it."), ("rate = 0.1  # try 1 and 3", "rate = 0.1")],
+)
+def test_a_chapter_without_a_number_to_change_is_found(old, new):
+    made = chapter()
+    for one in made["cells"]:
+        one["source"] = one["source"].replace(old, new)
+    (owes,) = tool.form(made, "planes").owes
+    assert "to change" in owes
 
 
 def test_a_guess_that_nothing_answers_is_found():

@@ -41,6 +41,29 @@ def test_the_keyboard_moves_it_and_buttons_name_the_regimes(momentum):
     assert momentum.locator("[data-mm=path] circle").count() == 41
 
 
+def test_the_ravine_is_walked_across_and_along(momentum):
+    dots = momentum.locator("[data-mm=ravine] .mm-dot-0")
+    momentum.click("[data-go=best]")
+    assert dots.count() == 41
+    momentum.click("summary")
+    row = momentum.locator("tbody tr").nth(7).locator("td")
+    start = momentum.locator("[data-mm=ravine] .mm-start")
+    goal = momentum.locator("[data-mm=ravine] ellipse").first
+    for side, column in (("cy", 1), ("cx", 2)):
+        begin, end, at = (
+            float(one.get_attribute(side))
+            for one in (start, goal, dots.nth(7))
+        )
+        share = (at - end) / (begin - end)
+        assert share == pytest.approx(
+            float(row.nth(column).inner_text()), abs=2e-3
+        )
+    told = momentum.locator("[data-mm=ravine]")
+    assert "leaves" not in told.inner_html()
+    momentum.click("[data-go=diverging]")
+    assert "leaves" in told.inner_html()
+
+
 def test_the_best_setting_makes_both_directions_critical(momentum):
     momentum.click("[data-go=best]")
     size = (10**0.5 - 1) / (10**0.5 + 1)
