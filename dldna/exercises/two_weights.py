@@ -41,7 +41,7 @@ EXERCISES = {
 
 QUIZZES = {
     "two_weights-predict": Question(
-        "Three of four optimizers arrive from that one start. What will 64 "
+        "Three of four optimizers arrive from that one start. What will 36 "
         "starts show, at the same rate?",
         (
             Option(
