@@ -65,7 +65,7 @@ def untouched(*models: nn.Module) -> Iterator[list[KeptModule]]:
 
 
 def random_state() -> tuple:
-    """The random states of Python, NumPy and torch, to compare or put back.
+    """The random states of Python, NumPy and torch, to be compared.
 
     Example:
         >>> before = random_state()
@@ -77,28 +77,10 @@ def random_state() -> tuple:
         False
     """
     devices = torch.cuda.get_rng_state_all() if _cuda_in_use() else []
-    kind, keys, *rest = np.random.get_state()  # noqa: NPY002
+    _, keys, *rest = np.random.get_state()  # noqa: NPY002
     tensors = [torch.random.get_rng_state(), *devices]
     states = [t.numpy().tobytes() for t in tensors]
-    return random.getstate(), (kind, keys.tobytes(), *rest), *states
-
-
-def put_random_state(state: tuple) -> None:
-    """Put the random states back.
-
-    Args:
-        state: from :func:`random_state`.
-    """
-    python, (kind, keys, *rest), *states = state
-    random.setstate(python)
-    numbers = np.frombuffer(keys, np.uint32)
-    np.random.set_state((kind, numbers, *rest))  # noqa: NPY002
-    cpu, *devices = (
-        torch.frombuffer(bytearray(s), dtype=torch.uint8) for s in states
-    )
-    torch.random.set_rng_state(cpu)
-    if devices:
-        torch.cuda.set_rng_state_all(devices)
+    return random.getstate(), keys.tobytes(), *rest, *states
 
 
 @contextmanager
