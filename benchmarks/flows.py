@@ -3,6 +3,7 @@
     python benchmarks/flows.py --table          # RESULTS.md from flows.csv
     python benchmarks/flows.py                  # what flows.csv lacks, too
     python benchmarks/flows.py --only tanh sgd --seeds 0
+    python benchmarks/flows.py --longer         # what missed, three times so long
 
 Three networks, gradient descent and RMSProp, three rates and three seeds,
 100 images of the embedded clothes, at 14 x 14 pixels and centred. The flow
@@ -15,6 +16,7 @@ import argparse
 import csv
 import platform
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,15 +29,16 @@ from dldna import training
 SEEDS = (0, 1, 2)
 STORE = Path(__file__).with_suffix(".csv")
 COLUMNS = (
-    "network", "loss", "optimizer", "rate", "seed", "seconds", "first",
+    "network", "loss", "optimizer", "rate", "seed", "steps", "seconds", "first",
     "most", "last", "reached", "loss_run", "loss_flow", "loss_path",
-    "sharpness_run", "sharpness_mean", "sharpness_flow", "gap",
+    "sharpness_run", "sharpness_mean", "sharpness_flow", "gap", "gap_at",
     "gap_from_start", "gap_last", "travelled", "from_start", "gradients",
     "critical", "missed",
 )  # fmt: skip
 LIMITS = {"loss": 0.05, "sharpness": 0.05, "distance": 0.1, "gradients": 20}
 
 
+LONG = 1500  # steps of what missed a limit
 SLOW, FAST = (3e-4, 4e-4, 5e-4), (0.15, 0.25, 0.4)
 PLAN = [
     Case("tanh", "shoes", "sgd", (0.18, 0.21, 0.25), 500),
@@ -58,7 +61,7 @@ def compare(case: Case, lr: float, seed: int) -> dict:
     row = {
         "network": case.network, "loss": case.loss,
         "optimizer": case.optimizer, "rate": lr, "seed": seed,
-        "seconds": time.process_time() - begin,
+        "steps": case.steps, "seconds": time.process_time() - begin,
     }  # fmt: skip
     seen = run.go(case.steps)
     sides, path = seen["sharp"] / flow.threshold, seen["path"]
@@ -79,6 +82,7 @@ def compare(case: Case, lr: float, seed: int) -> dict:
     length = torch.cat([steps.new_zeros(1), steps.cumsum(0)])
     ways = [float(length[t]) for t in smooth]
     away = [float((s - path[0]).norm()) for s in smooth.values()]
+    shares = np.array(gaps) / np.array(ways)
     return row | {
         "reached": edge,
         "loss_run": seen["losses"][edge:].mean(),
@@ -87,7 +91,8 @@ def compare(case: Case, lr: float, seed: int) -> dict:
         "sharpness_run": sides[-(-half // EVERY) :].mean(),
         "sharpness_mean": mean_curvature(run, seen, half) / flow.threshold,
         "sharpness_flow": flow.sharpness[half:].mean() / flow.threshold,
-        "gap": np.max(np.array(gaps) / np.array(ways)),
+        "gap": shares.max(),
+        "gap_at": list(smooth)[int(shares.argmax())],
         "gap_from_start": np.max(np.array(gaps) / np.array(away)),
         "gap_last": gaps[-1] / ways[-1],
         "travelled": ways[-1],
@@ -106,6 +111,22 @@ def verdict(row: dict) -> dict[str, float]:
         "distance": row["gap"],
         "gradients": row["gradients"],
     }
+
+
+def misses(row: dict) -> list[str]:
+    """Which of the measures are beyond their limit."""
+    found = verdict(row)
+    return [k for k, limit in LIMITS.items() if abs(found[k]) > limit]
+
+
+def longer(rows: list[dict]) -> list[tuple[Case, float, int]]:
+    """What missed a limit, over ``LONG`` steps."""
+    cases = {(c.network, c.loss, c.optimizer): c for c in PLAN}
+    return [
+        (replace(cases[_case(r)], steps=LONG), r["rate"], int(r["seed"]))
+        for r in rows
+        if r["steps"] < LONG and "reached" in r and misses(r)
+    ]
 
 
 def known() -> list[dict]:
@@ -129,7 +150,11 @@ def _number(text: str) -> float | str:
 def keep(rows: list[dict]) -> None:
     """All rows, in the order of the plan."""
     order = [(c.network, c.loss, c.optimizer) for c in PLAN]
-    rows.sort(key=lambda r: (order.index(_case(r)), r["rate"], r["seed"]))
+    rows.sort(
+        key=lambda r: (
+            order.index(_case(r)), r["rate"], r["seed"], r["steps"],
+        )
+    )  # fmt: skip
     with STORE.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
@@ -143,6 +168,10 @@ def _short(value) -> str:
 
 def _case(row: dict) -> tuple[str, str, str]:
     return row["network"], row["loss"], row["optimizer"]
+
+
+def _key(row: dict) -> tuple:
+    return (*_case(row), row["rate"], row["seed"], row["steps"])
 
 
 def table(rows: list[dict]) -> str:
@@ -241,6 +270,7 @@ def main() -> None:
     """Compute what is missing and write the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--table", action="store_true")
+    parser.add_argument("--longer", action="store_true")
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--rates", type=int, nargs="+", default=(1, 0, 2))
@@ -253,10 +283,12 @@ def main() -> None:
         for which in args.rates
         for case in PLAN
     ]
+    if args.longer:
+        jobs = longer(rows)
     for case, lr, seed in [] if args.table else jobs:
         labels = (case.network, case.loss, case.optimizer)
-        done = [(*_case(r), r["rate"], int(r["seed"])) for r in rows]
-        if (*labels, lr, seed) in done or not set(args.only) <= set(labels):
+        key = (*labels, lr, seed, case.steps)
+        if key in map(_key, rows) or not set(args.only) <= set(labels):
             continue
         row = compare(case, lr, seed)
         print({k: _short(v) for k, v in row.items()}, flush=True)
