@@ -3,7 +3,7 @@
     python benchmarks/flows.py --table          # RESULTS.md from flows.csv
     python benchmarks/flows.py                  # what flows.csv lacks, too
     python benchmarks/flows.py --only tanh sgd --seeds 0
-    python benchmarks/flows.py --longer         # what missed, three times so long
+    python benchmarks/flows.py --longer         # what missed, for 1,500 steps
 
 Three networks, gradient descent and RMSProp, three rates and three seeds,
 100 images of the embedded clothes, at 14 x 14 pixels and centred. The flow
@@ -29,8 +29,8 @@ from dldna import training
 SEEDS = (0, 1, 2)
 STORE = Path(__file__).with_suffix(".csv")
 COLUMNS = (
-    "network", "loss", "optimizer", "rate", "seed", "steps", "seconds", "first",
-    "most", "last", "reached", "loss_run", "loss_flow", "loss_path",
+    "network", "loss", "optimizer", "rate", "seed", "steps", "seconds",
+    "first", "most", "last", "reached", "loss_run", "loss_flow", "loss_path",
     "sharpness_run", "sharpness_mean", "sharpness_flow", "gap", "gap_at",
     "gap_from_start", "gap_last", "travelled", "from_start", "gradients",
     "critical", "missed",
