@@ -29,7 +29,7 @@ EXERCISES = {
 
 QUIZZES = {
     "reading_start-predict": Question(
-        "A small transformer reads 75,000 characters, an hour of "
+        "A small transformer reads 60,000 characters, an hour of "
         "reading for you. Its loss ends nearest to which reference?",
         (
             Option(
