@@ -12,7 +12,6 @@ CONTROL = (  # what held is run for longer, too
     ("tanh", "shoes", "sgd", 0.21, 0),
     ("gelu", "shoes", "sgd", 0.26, 0),
     ("cnn", "shoes", "sgd", 0.12, 1),
-    ("gelu", "shoes", "rmsprop", 0.0004, 0),
 )
 AFTER = "TODO"
 

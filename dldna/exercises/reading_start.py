@@ -50,7 +50,7 @@ QUIZZES = {
             Option(
                 "The 5-gram, about 2.2 bits",
                 "That model has counted the whole text; the network has "
-                "seen a sixth of it once.",
+                "seen an eighth of it once.",
             ),
         ),
         section="Three optimizers, and how far they read",
