@@ -13,7 +13,18 @@ CONTROL = (  # what held is run for longer, too
     ("gelu", "shoes", "sgd", 0.26, 0),
     ("cnn", "shoes", "sgd", 0.12, 1),
 )
-AFTER = "TODO"
+AFTER = (
+    "What bursts had done is cured: a run goes by bursts, each with a peak "
+    "that the mean path does not have, and 500 steps hold few of them. With "
+    "GELU at 0.3 (seed 1) the first 100 steps, in which the run's loss "
+    "reaches 0.124 and the flow's 0.027, hold most of the phase's loss at "
+    "either length. Ten classes hold about four directions at the edge, and "
+    "the largest of several eigenvalues that move is on average above the "
+    "largest of their mean: length halves that gap and leaves it at the "
+    "limit. Those that missed were chosen for it, and would come nearer by "
+    "chance as well: hence the control, the rows in which no number is bold "
+    "after 500 steps."
+)
 
 
 def case_of(row: dict) -> tuple[str, str, str]:
