@@ -9,7 +9,8 @@ from dldna.landscape.evaluate.affine import Affine
 from dldna.landscape.evaluate.row import Row
 
 POINTS = 8
-HOT = 2**19  # bytes of a piece's values at one point, per thread
+HOT = 2**19  # bytes of a piece's outputs at one point, per thread
+HELD = 2**25  # bytes of pooled outputs at all points
 
 
 class Front:
@@ -36,7 +37,9 @@ class Front:
     ):
         first = terms[0]
         self.way, self.row, self.rectify = way, row, rectify
-        self.several = min(POINTS if way.together else 1, len(row.steps))
+        held = min(HELD, way.room) // max(first[0].nbytes, 1)
+        several = min(POINTS, held, len(row.steps)) if way.together else 1
+        self.several = max(1, int(several))
         images = first.shape[1]
         hot = HOT * torch.get_num_threads()
         n = max(1, min(images, hot * images // max(first.nbytes, 1)))
