@@ -43,6 +43,8 @@ class Front:
         images = first.shape[1]
         hot = HOT * torch.get_num_threads()
         n = max(1, min(images, hot * images // max(first.nbytes, 1)))
+        if first.device.type != "cpu":  # where calls cost more than memory
+            n = images
         self.parts = [slice(i, i + n) for i in range(0, images, n)]
         self.pieces = [
             Affine([t[:, part] for t in terms], row, way.half)

@@ -1,6 +1,6 @@
 """The way for networks in general: layer by layer, one point at a time.
 
-The model's graph of operations is walked with five savings, none of which
+The model's graph of operations is walked with six savings, none of which
 changes a result by more than rounding:
 
 - Parameters of a point are formed layer by layer while they are needed,
@@ -10,6 +10,8 @@ changes a result by more than rounding:
   weights and directions alike where its own parameters do not move.
 - The first layer's outputs are linear in the coordinates: computed once
   for the plane, a point costs one addition.
+- A max-pooling after it, and the losses, are worked out for several points
+  at once (:mod:`dldna.landscape.evaluate.front`).
 - Images go through in tiles that stay in cache, channels last, and ReLU
   and residual additions write in place.
 """
