@@ -1,7 +1,6 @@
 """The promise that the user's model and random state stay as they were."""
 
 import copy
-import pickle
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -65,8 +64,8 @@ def untouched(*models: nn.Module) -> Iterator[list[KeptModule]]:
             torch.cuda.set_rng_state_all(cuda)
 
 
-def random_state() -> bytes:
-    """The random states of Python, NumPy and torch, to compare or put back.
+def random_state() -> tuple:
+    """The random states of Python, NumPy and torch, to be compared.
 
     Example:
         >>> before = random_state()
@@ -78,23 +77,10 @@ def random_state() -> bytes:
         False
     """
     devices = torch.cuda.get_rng_state_all() if _cuda_in_use() else []
-    states = [torch.random.get_rng_state(), *devices]
-    own = random.getstate(), np.random.get_state()  # noqa: NPY002
-    return pickle.dumps((own, [s.numpy() for s in states]))
-
-
-def put_random_state(state: bytes) -> None:
-    """Put the random states back.
-
-    Args:
-        state: from :func:`random_state`, in this process.
-    """
-    (python, numpy), (cpu, *devices) = pickle.loads(state)
-    random.setstate(python)
-    np.random.set_state(numpy)  # noqa: NPY002
-    torch.random.set_rng_state(torch.from_numpy(cpu))
-    if devices:
-        torch.cuda.set_rng_state_all([torch.from_numpy(s) for s in devices])
+    _, keys, *rest = np.random.get_state()  # noqa: NPY002
+    tensors = [torch.random.get_rng_state(), *devices]
+    states = [t.numpy().tobytes() for t in tensors]
+    return random.getstate(), keys.tobytes(), *rest, *states
 
 
 @contextmanager

@@ -29,7 +29,7 @@ EXERCISES = {
 
 QUIZZES = {
     "reading_start-predict": Question(
-        "A small transformer reads 75,000 characters, an hour of "
+        "A small transformer reads 60,000 characters, an hour of "
         "reading for you. Its loss ends nearest to which reference?",
         (
             Option(
@@ -50,7 +50,7 @@ QUIZZES = {
             Option(
                 "The 5-gram, about 2.2 bits",
                 "That model has counted the whole text; the network has "
-                "seen a sixth of it once.",
+                "seen an eighth of it once.",
             ),
         ),
         section="Three optimizers, and how far they read",

@@ -9,7 +9,6 @@ import torch
 
 from dldna import params
 from dldna.explorer.plane_map import PlaneMap
-from dldna.guard import put_random_state, random_state
 from dldna.optim import OPTIMIZERS, VARIANTS
 from dldna.training import Contestant
 from dldna.training.stepping import (
@@ -67,8 +66,8 @@ def walk(
 class Walker:
     """One walk that goes on piece by piece, the same whatever the pieces.
 
-    Between them the model is as it was: the walker keeps its own weights,
-    its optimizer's state and its random numbers.
+    Between them the model is as it was: the walker keeps its own weights
+    and its optimizer's state (which draws by a seed and the step alone).
 
     Args:
         here: as of :func:`walk`, like all the others.
@@ -101,7 +100,6 @@ class Walker:
                 torch.manual_seed(seed)
                 made = Contestant(optimizer, optimizer, lr)
                 self.optimizer = made.build(f.model, lr)
-                self.random = random_state()
 
     def go(self, seconds: float = math.inf) -> dict[str, Any]:
         """Walk on.
@@ -114,12 +112,10 @@ class Walker:
         """
         seen, late = [], time.monotonic() + seconds
         with self.here.at(self.start) as f, f.placed(self.point):
-            put_random_state(self.random)
             while not self.done:
                 self._step(f, seen)
                 if time.monotonic() >= late:
                     break
-            self.random = random_state()
             named = dict(f.model.named_parameters())
             self.point = {k: named[k].detach().clone() for k in self.point}
         return {

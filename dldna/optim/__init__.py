@@ -19,16 +19,16 @@ torch's do. Shampoo and SOAP factor in float32; they, Prodigy and
 D-Adaptation keep their state in float32.
 
 **Gradient scaler.** ``scaler.step(optimizer)`` serves every optimizer that
-steps from gradients. SAM, ASAM, PAL and Entropy-SGD evaluate the loss
-themselves: use :func:`scaled_step`.
+steps from gradients. SAM, ASAM, PAL, Entropy-SGD and exact MARS evaluate the
+loss themselves: use :func:`scaled_step`.
 
 **Distributed checkpoints.** ``get_optimizer_state_dict`` and
 ``set_optimizer_state_dict`` of ``torch.distributed.checkpoint.state_dict``
 take a step at rate 0 with gradients of 0 when an optimizer has no state
-yet. SAM, ASAM, PAL, Entropy-SGD and Sophia need a closure or a curvature
-for a step and refuse it there: let them take a step of their own first, or
-save their plain ``state_dict``. All others can be used, and no weight
-moves.
+yet. SAM, ASAM, PAL, Entropy-SGD, exact MARS and Sophia need a closure or a
+curvature for a step and refuse it there: let them take a step of their own
+first, or save their plain ``state_dict``. All others can be used, and no
+weight moves.
 """
 
 from dldna.optim.adabelief import AdaBelief, adabelief
@@ -96,7 +96,7 @@ from dldna.optim.sophia import (
     sophia,
     sophia_curvature,
 )
-from dldna.optim.variance_reduced import MARS, mars
+from dldna.optim.variance_reduced import MARS, ExactMARS, mars
 
 __all__ = [
     "ADOPT",
@@ -121,6 +121,7 @@ __all__ = [
     "CautiousAdamW",
     "DAdaptAdam",
     "EntropySGD",
+    "ExactMARS",
     "Known",
     "Lion",
     "Mixed",

@@ -39,6 +39,7 @@ SHORT = {
     "SophiaH": "sophia",
     "SophiaG": "sophia_g",
     "EntropySGD": "entropy_sgd",
+    "ExactMARS": "exact_mars",
 }
 """Names for code where they are not the rule's."""
 

@@ -36,8 +36,11 @@ def deviation(optimizer, loop, *shape, **hyper):
     optimizer = optimizer([w], **hyper)
     ours = []
     for t in range(1, STEPS + 1):
-        w.grad = torch.from_numpy(slope(w.detach().numpy(), t))
-        optimizer.step()
+
+        def closure(t=t):
+            w.grad = torch.from_numpy(slope(w.detach().numpy(), t))
+
+        optimizer.step(closure)
         ours.append(w.detach().numpy().copy())
     wanted = np.array(list(loop(start(*shape), **hyper)))
     gaps = np.abs(np.array(ours) - wanted) / (np.abs(wanted) + 1e-2)
@@ -95,11 +98,17 @@ def adopt(
         yield w
 
 
-def mars(w, lr, betas=(0.95, 0.99), gamma=0.025, eps=1e-8, weight_decay=0.0):
+def mars(
+    w, lr, betas=(0.95, 0.99), gamma=0.025, eps=1e-8, weight_decay=0.0,
+    exact=False,
+):  # fmt: skip
     b1, b2 = betas
     mean = second = last = np.zeros_like(w)
+    before = w
     for t in range(1, STEPS + 1):
         g = slope(w, t)
+        if exact:  # this batch's own, at the weights before
+            last, before = slope(before, t), w
         c = g + gamma * b1 / (1 - b1) * (g - last)
         size = np.sqrt((c**2).sum())
         c = c / size if size > 1 else c
@@ -109,6 +118,10 @@ def mars(w, lr, betas=(0.95, 0.99), gamma=0.025, eps=1e-8, weight_decay=0.0):
         w = w - lr * (mean / (1 - b1**t) / root + weight_decay * w)
         last = g
         yield w
+
+
+def exact_mars(w, lr, **hyper):
+    return mars(w, lr, exact=True, **hyper)
 
 
 def masked(u, g):
@@ -205,6 +218,10 @@ CASES = {
     "ADOPT, unclipped": (adopt, (4, 3), {"clip": False}),
     "MARS": (mars, (4, 3), {}),
     "MARS, decay": (mars, (4, 3), {"weight_decay": 0.1, "gamma": 0.5}),
+    "ExactMARS": (exact_mars, (4, 3), {}),
+    "ExactMARS, decay": (
+        exact_mars, (4, 3), {"weight_decay": 0.1, "gamma": 0.5},
+    ),
     "CautiousAdamW": (cautious_adamw, (4, 3), {}),
     "CautiousAdamW, AMSGrad": (
         cautious_adamw, (4, 3), {"weight_decay": 0.1, "amsgrad": True},

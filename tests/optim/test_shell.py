@@ -20,7 +20,7 @@ RICH = {
     "RMSprop": {"momentum": 0.9, "centered": True},
     "Adam": {"amsgrad": True, "weight_decay": 0.1},
 }
-OWN_STEP = {"SAM", "ASAM", "EntropySGD", "PAL"}
+OWN_STEP = {"SAM", "ASAM", "EntropySGD", "ExactMARS", "PAL"}
 
 
 def parameters(name, dtype=torch.float32):

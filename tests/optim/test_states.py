@@ -309,7 +309,15 @@ def test_a_pre_hook_may_translate_a_state():
         assert torch.equal(ours.state[p]["v"], buffer)
 
 
-CLOSED = {"SAM", "ASAM", "EntropySGD", "PAL", "SophiaH", "SophiaG"}
+CLOSED = {
+    "SAM",
+    "ASAM",
+    "EntropySGD",
+    "ExactMARS",
+    "PAL",
+    "SophiaH",
+    "SophiaG",
+}
 
 
 def network():

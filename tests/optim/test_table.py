@@ -302,7 +302,7 @@ def test_half_precision_stays_near_single(name, dtype):
 
 EPS = {"Adam", "AdamW", "NAdam", "RAdam", "AdaBelief", "RMSprop", "LAMB",
        "Adagrad", "ScheduleFreeAdamW", "SophiaH", "SophiaG", "AdEMAMix",
-       "MARS", "CautiousAdamW"}  # fmt: skip
+       "MARS", "ExactMARS", "CautiousAdamW"}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -358,7 +358,9 @@ def test_scaled_step_serves_every_optimizer(name):
     assert same(params, plain)
 
 
-@pytest.mark.parametrize("name", ["SAM", "ASAM", "EntropySGD", "PAL"])
+@pytest.mark.parametrize(
+    "name", ["SAM", "ASAM", "EntropySGD", "ExactMARS", "PAL"]
+)
 def test_a_scaler_s_step_on_a_closure_says_what_to_do(name):
     params = tensors(torch.float32)
     optimizer = made(name, params)

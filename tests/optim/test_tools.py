@@ -221,6 +221,7 @@ def test_state_memory_is_what_is_known():
         "AdEMAMix": 3,
         "ADOPT": 2,
         "MARS": 3,
+        "ExactMARS": 3,
         "CautiousAdamW": 2,
         "Scion": 1,
     }

@@ -12,7 +12,7 @@ from dldna.landscape.evaluate.layers import CONVS, Layer
 from dldna.landscape.evaluate.pooling import copies, fed, window
 from dldna.landscape.evaluate.subspace import Subspace
 
-CACHE = 4 * 2**20  # bytes of the largest activation of a tile
+CACHE = 8 * 2**20  # bytes of the largest activation of a tile
 WEIGHTS = 2**18  # bytes of weights that an image should pay for
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 

@@ -1,6 +1,6 @@
 """The way for networks in general: layer by layer, one point at a time.
 
-The model's graph of operations is walked with five savings, none of which
+The model's graph of operations is walked with six savings, none of which
 changes a result by more than rounding:
 
 - Parameters of a point are formed layer by layer while they are needed,
@@ -10,6 +10,8 @@ changes a result by more than rounding:
   weights and directions alike where its own parameters do not move.
 - The first layer's outputs are linear in the coordinates: computed once
   for the plane, a point costs one addition.
+- A max-pooling after it, and the losses, are worked out for several points
+  at once (:mod:`dldna.landscape.evaluate.front`).
 - Images go through in tiles that stay in cache, channels last, and ReLU
   and residual additions write in place.
 """
@@ -35,6 +37,7 @@ from dldna.landscape.evaluate.subspace import Subspace, is_large
 from dldna.landscape.evaluate.total import Total
 
 ROW = 64 * 2**20  # bytes of formed weights for a row of points
+LOGITS = 2**20  # bytes of outputs whose losses are taken together
 
 
 class Layered:
@@ -57,7 +60,6 @@ class Layered:
         self.notes: dict[str, Any] = {}
         weights = sum(v.nbytes for v in subspace.origin.values())
         self.chunk = int(max(1, min(64, ROW / weights, memory / 8 / weights)))
-        self.light = self.chunk > 1
         self.large = is_large(subspace)
         self.half = subspace.dtype == "bfloat16"
         self.plan = Plan(subspace)
@@ -67,6 +69,8 @@ class Layered:
         self.batches = subspace.batches
         if self.kind:
             self.batches = joined(self.batches, self.plan.tile())
+        # a batch for all points of a row, or a point for all batches
+        self.together = self.chunk > 1 or len(self.batches) == 1
         self.room = memory / 4
         self.shared: dict[int, dict[fx.Node, Any]] = {}
         self._scratch: dict[Any, Tensor] = {}
@@ -81,31 +85,39 @@ class Layered:
         return total.means()
 
     def _row(self, total: Total, row: Row) -> None:
-        bases: dict[tuple[int, fx.Node], Tensor] = {}
+        bases: dict[tuple[int, fx.Node], Any] = {}
         points = []
-        for s in row.steps:
+        for i, s in enumerate(row.steps):
             point = list(row.fixed)
             point[row.axis] = s
-            points.append(Point(self, self.plan, point, row, s, bases))
-        if len(self.batches) > 1 and self.light:
-            for b, batch in enumerate(self.batches):
-                for p, at in zip(row.at, points, strict=True):
-                    self._one(total, p, at, b, batch)
+            points.append(Point(self, self.plan, point, row, i, bases))
+        if self.together:
+            for b in range(len(self.batches)):
+                self._on(total, row.at, points, b)
+                bases.clear()
             return
         for p, at in zip(row.at, points, strict=True):
-            for b, batch in enumerate(self.batches):
-                self._one(total, p, at, b, batch)
+            for b in range(len(self.batches)):
+                self._on(total, [p], [at], b)
             at.formed.clear()
 
-    def _one(self, total: Total, p: int, at: Point, b: int, batch) -> None:
-        """One point on one batch."""
-        output = at.run(b, batch)
-        if self.half and isinstance(output, Tensor):
-            output = output.float()
-        if self.kind and output.ndim == 2:
-            add_losses(total, [p], output.t()[None], batch, self.kind)
-        else:
-            add_one(total, p, output, batch)
+    def _on(self, total: Total, where, points: list[Point], b: int) -> None:
+        """Some points on one batch; losses in the same call where they can."""
+        batch, waiting = self.batches[b], []
+        for p, at in zip(where, points, strict=True):
+            output = at.run(b, batch)
+            if self.half and isinstance(output, Tensor):
+                output = output.float()
+            if not self.kind or output.ndim != 2:
+                add_one(total, p, output, batch)
+                continue
+            # its memory may be written over by the next point
+            waiting.append((p, output.t().clone()))
+            if len(waiting) * output.nbytes > LOGITS or p == where[-1]:
+                which, logits = zip(*waiting, strict=True)
+                stacked = torch.stack(logits)
+                add_losses(total, list(which), stacked, batch, self.kind)
+                waiting.clear()
 
     def inputs(self, b: int, batch: Any) -> dict[fx.Node, Any]:
         """Values that no point changes, computed once per batch."""
@@ -139,11 +151,11 @@ class Layered:
             value = value.contiguous(memory_format=torch.channels_last)
         return value
 
-    def scratch(self, like: Tensor) -> Tensor:
-        """Memory shaped as a tensor, for a value that soon dies."""
-        key = like.shape, like.dtype
+    def scratch(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Memory for a value that soon dies."""
+        key = shape, like.dtype
         if key not in self._scratch:
-            self._scratch[key] = torch.empty_like(like)
+            self._scratch[key] = like.new_empty(shape)
         return self._scratch[key]
 
     def call(self, node: fx.Node, values: dict[fx.Node, Any]) -> Any:

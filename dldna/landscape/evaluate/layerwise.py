@@ -9,6 +9,7 @@ from torch import Tensor, fx, nn
 from dldna.landscape.evaluate import graph as gr
 from dldna.landscape.evaluate.analysis import Plan, has_tensors
 from dldna.landscape.evaluate.attention import encode
+from dldna.landscape.evaluate.front import Front
 from dldna.landscape.evaluate.graph import Unsupported
 from dldna.landscape.evaluate.layers import Layer
 from dldna.landscape.evaluate.pooling import max_pool
@@ -24,16 +25,17 @@ class Point:
         plan: the rearranged graph.
         point: its coordinates.
         row: the row it belongs to.
-        step: its coordinate along the row.
-        bases: first layers' outputs at the row's fixed coordinates.
+        index: its place in the row.
+        bases: what first layers keep for the row: their outputs at its
+            fixed coordinates.
     """
 
     way: Any
     plan: Plan
     point: list[float]
     row: Row
-    step: float
-    bases: dict[tuple[int, fx.Node], Tensor]
+    index: int
+    bases: dict[tuple[int, fx.Node], Any]
     formed: dict[Any, Any] = field(default_factory=dict)
     done: set[fx.Node] = field(default_factory=set)  # pools already taken
 
@@ -41,7 +43,7 @@ class Point:
     def at_origin(cls, way: Any) -> "Point":
         """The point that all else is measured from."""
         still = [0.0] * len(way.subspace.directions)
-        return cls(way, way.plan, still, Row((), still, 0, []), 0.0, {})
+        return cls(way, way.plan, still, Row((), still, 0, []), 0, {})
 
     def plain(self, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
         """The value of a node as it stands in the graph."""
@@ -79,7 +81,7 @@ class Point:
             if node.op == "output":
                 return fx.node.map_arg(node.args[0], lambda n: values[n])
             value, fresh = self._node(node, values, owned, b)
-            if node in plan.rectify:
+            if node in plan.rectify and node not in self.done:
                 value = value.relu_() if fresh else value.relu()
                 fresh = True
             values[node] = value
@@ -172,15 +174,16 @@ class Point:
         terms = layer.products(b, x, way, size)
         if terms is None:
             return layer.apply(x, *layer.at(self, x))
+        if size is not None:
+            self.done.add(pool)
+            if (b, node) not in self.bases:
+                rectify = pool in self.plan.rectify
+                self.bases[b, node] = Front(way, terms, self.row, rectify)
+            return self.bases[b, node](self.index).permute(0, 3, 1, 2)
         if (b, node) not in self.bases:
             self.bases[b, node] = combined(terms, self.row.fixed)
         base, step = self.bases[b, node], terms[1 + self.row.axis]
-        if size is None:
-            return torch.add(base, step, alpha=self.step)
-        out = way.scratch(base)
-        self.done.add(pool)
-        torch.add(base, step, alpha=self.step, out=out)
-        return out.amax(0).permute(0, 3, 1, 2)
+        return torch.add(base, step, alpha=self.row.steps[self.index])
 
     def _attribute(self, node: fx.Node) -> Any:
         name = self.plan.graph.first_name.get(node.target)
