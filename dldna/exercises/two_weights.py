@@ -127,11 +127,11 @@ QUIZZES = {
     ),
     "two_weights-q4": Question(
         "With batches of 64 the path ends farther from the lowest point than "
-        "with batches of 1, after two epochs each. Why?",
+        "with batches of 1, after one epoch each. Why?",
         (
             Option(
-                "It made 32 steps instead of 2,000",
-                "In as many steps it settles closest of all.",
+                "It made 16 steps instead of 1,000",
+                "After 320 steps it has settled closest of all.",
                 right=True,
             ),
             Option(
