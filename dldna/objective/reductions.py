@@ -103,12 +103,12 @@ def batch_weight(loss_fn: Callable, batch: Any) -> float:
     if not isinstance(target, Tensor) or target.is_floating_point():
         # probabilities: torch divides by their number
         return float(bt.size(batch))
-    counted = target[target != options.get("ignore_index", -100)]
+    counted = target != options.get("ignore_index", -100)
     weight = options.get("weight")
     if weight is None:
-        return float(counted.numel())
+        return float(counted.sum())
     weight = exact(weight)
-    return float(weight[counted.to(weight.device)].sum())
+    return float(weight[target[counted].to(weight.device)].sum())
 
 
 def class_options(loss_fn: Callable) -> dict[str, Any] | None:

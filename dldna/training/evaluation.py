@@ -173,6 +173,13 @@ def is_classes(output: Any, target: Any) -> bool:
     )
 
 
+def _within(labels: Tensor, classes: int) -> bool:
+    if labels.numel() == 0:
+        return True
+    low, high = labels.aminmax()
+    return int(low) >= 0 and int(high) < classes
+
+
 def check_labels(output: Any, target: Any, loss_fn: Callable) -> None:
     """Refuse labels that are none of the classes the model tells apart.
 
@@ -191,12 +198,12 @@ def check_labels(output: Any, target: Any, loss_fn: Callable) -> None:
             f"the labels are {kind}, and torch's losses take int64: give "
             "labels.long()"
         )
-    known = target[target != ignored(loss_fn)]
-    if known.numel() == 0:
-        return
-    low, high = (int(v) for v in known.aminmax())
     classes = output.shape[1]
-    if low < 0 or high >= classes:
+    if _within(target, classes):  # as most often, at once
+        return
+    known = target[target != ignored(loss_fn)]
+    if not _within(known, classes):
+        low, high = (int(v) for v in known.aminmax())
         raise ValueError(
             f"label {low if low < 0 else high} is outside the {classes} "
             f"classes (0 to {classes - 1}) that the model tells apart"
