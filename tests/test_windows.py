@@ -62,6 +62,7 @@ with locking.locked(folder, "computing"):
     print("free again")
 """
 WORKERS = """
+import os
 import numpy as np
 from torch import nn
 from joblib.externals.loky.backend.context import set_start_method
@@ -83,7 +84,8 @@ def main():
     np.testing.assert_allclose(two.losses, one.losses, rtol=1e-6)
     print("the same from", two.evaluated.sum(), "points")
 
-print("read by", __name__)
+# In one piece: two workers may write at the same time.
+os.write(1, f"read by {__name__}\n".encode())
 if __name__ == "__main__":
     main()
 """
