@@ -62,7 +62,6 @@ with locking.locked(folder, "computing"):
     print("free again")
 """
 WORKERS = """
-import os
 import numpy as np
 from torch import nn
 from joblib.externals.loky.backend.context import set_start_method
