@@ -84,7 +84,7 @@ def main():
     print("the same from", two.evaluated.sum(), "points")
 
 # In one piece: two workers may write at the same time.
-os.write(1, f"read by {__name__}\n".encode())
+os.write(1, f"read by {__name__}".encode() + os.linesep.encode())
 if __name__ == "__main__":
     main()
 """
