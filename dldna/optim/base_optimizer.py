@@ -156,7 +156,49 @@ class Base(torch.optim.Optimizer):
             for name, value in self.defaults.items():
                 group.setdefault(name, value)
 
-    def needed(self, closure: Callable[[], Any] | None) -> Callable[[], Any]:
+    def gradient(self, p: Tensor) -> Tensor:
+        """A parameter's gradient; refuses a sparse one."""
+        if p.grad.layout != torch.strided:
+            raise RuntimeError(
+                f"{type(self).__name__} does not support sparse gradients: "
+                "use sparse=False in the embedding, or p.grad.to_dense()"
+            )
+        return p.grad
+
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        """Have a GradScaler call the step, which then explains itself."""
+        return self.needs_closure
+
+
+class LossStepper(Base):
+    """What steps by evaluating the loss itself, more than once."""
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Take one step.
+
+        Args:
+            closure: clears the gradients, computes the loss and its
+                gradients, and returns the loss.
+
+        Returns:
+            The loss at the weights.
+
+        Raises:
+            ValueError: no closure.
+        """
+        return self.step_by(self._needed(closure))
+
+    def step_by(self, evaluate: Callable[[], Any]) -> Any:
+        """Take one step; the loss at the weights.
+
+        Args:
+            evaluate: the closure with gradients on.
+        """
+        raise NotImplementedError
+
+    def _needed(self, closure: Callable[[], Any] | None) -> Callable[[], Any]:
         """The closure with gradients on, or an error that explains it."""
         owner = type(self).__name__
         if hasattr(self, "grad_scale"):  # as a GradScaler leaves it
@@ -173,11 +215,6 @@ class Base(torch.optim.Optimizer):
                 "gradients, computes the loss, calls backward and returns it"
             )
         return torch.enable_grad()(closure)
-
-    @property
-    def _step_supports_amp_scaling(self) -> bool:
-        """Have a GradScaler call the step, which then explains itself."""
-        return self.needs_closure
 
 
 def listed(params: Any) -> list:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dldna import checks
-from dldna.optim.base_optimizer import Base, listed, refuse_unknown
+from dldna.optim.base_optimizer import LossStepper, listed, refuse_unknown
 from dldna.optim.ops import ema
 
 
@@ -37,7 +37,7 @@ def entropy_outer(x: Tensor, mu: Tensor, *, rate: float) -> Tensor:
     return x - rate * (x - mu)
 
 
-class EntropySGD(Base):
+class EntropySGD(LossStepper):
     r"""Entropy-SGD: gradient descent on the local entropy.
 
     .. math::
@@ -136,21 +136,8 @@ class EntropySGD(Base):
         """The state that this optimizer keeps for a parameter."""
         return {"step": 0}
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Take one step.
-
-        Args:
-            closure: clears the gradients, computes the loss and its
-                gradients, and returns the loss.
-
-        Returns:
-            The loss of the first evaluation, at the weights.
-
-        Raises:
-            ValueError: no closure.
-        """
-        evaluate = self.needed(closure)
+    def step_by(self, evaluate: Callable[[], Any]) -> Any:
+        """Take one step; the loss at the weights."""
         self.check_together(self.param_groups)
         params = [p for group in self.param_groups for p in group["params"]]
         x = [p.clone() for p in params]
@@ -184,7 +171,7 @@ class EntropySGD(Base):
                 z = torch.randn(p.shape, generator=draw).to(p)
                 y, mu[i] = entropy_inner(
                     p,
-                    p.grad,
+                    self.gradient(p),
                     x[i],
                     mu[i],
                     spread**0.5 * group["noise"] * z,

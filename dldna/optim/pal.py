@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dldna import checks
-from dldna.optim.base_optimizer import Base, listed, refuse_unknown
+from dldna.optim.base_optimizer import LossStepper, listed, refuse_unknown
 from dldna.optim.ops import pick
 from dldna.optim.sam import length
 
@@ -59,7 +59,7 @@ def pal(
     return s.clamp(max=s_max), a
 
 
-class PAL(Base):
+class PAL(LossStepper):
     r"""Parabolic approximation line search. Rule: :func:`pal`.
 
     A step evaluates the closure at the weights and at the distance ``lr``
@@ -127,21 +127,8 @@ class PAL(Base):
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"last": self.last}
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Take one step.
-
-        Args:
-            closure: clears the gradients, computes the loss and its
-                gradients, and returns the loss.
-
-        Returns:
-            The loss at the weights, from the first evaluation.
-
-        Raises:
-            ValueError: no closure.
-        """
-        evaluate = self.needed(closure)
+    def step_by(self, evaluate: Callable[[], Any]) -> Any:
+        """Take one step; the loss at the weights."""
         self.check_together(self.param_groups)
         group = self.param_groups[0]
         random = _random_state()

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dldna import checks
 from dldna.optim import state_dicts
-from dldna.optim.base_optimizer import Base, listed
+from dldna.optim.base_optimizer import Base, LossStepper, listed
 from dldna.optim.ops import wide
 
 
@@ -36,7 +36,7 @@ def size(w: Tensor) -> Tensor:
     return w.abs() + 0.01
 
 
-class SAM(Base):
+class SAM(LossStepper):
     r"""Sharpness-aware minimization around any optimizer. Rule: :func:`sam`.
 
     A step evaluates the closure twice, on the same batch: at the weights,
@@ -161,21 +161,8 @@ class SAM(Base):
         """What ``norm`` is the length of."""
         return g
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Take one step.
-
-        Args:
-            closure: clears the gradients, computes the loss and its
-                gradients, and returns the loss.
-
-        Returns:
-            The loss at the weights, from the first pass.
-
-        Raises:
-            ValueError: no closure.
-        """
-        evaluate = self.needed(closure)
+    def step_by(self, evaluate: Callable[[], Any]) -> Any:
+        """Take one step; the loss at the weights."""
         loss = evaluate()
         active = [
             (p, -p.grad if group.get("maximize") else p.grad, group["rho"])

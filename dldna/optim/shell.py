@@ -94,7 +94,7 @@ class RuleOptimizer(Base):
             for p in group["params"]:
                 if p.grad is None:
                     continue
-                g, state = self._gradient(p), self._state(p, hyper)
+                g, state = self.gradient(p), self._state(p, hyper)
                 state["step"] += 1
                 if self.rule.kind == "elementwise":
                     in_pieces(update, p, g, state, hyper, plans)
@@ -104,14 +104,6 @@ class RuleOptimizer(Base):
 
     def _hyper(self, group: dict[str, Any]) -> dict[str, Any]:
         return {name: group[name] for name in self.rule.defaults}
-
-    def _gradient(self, p: Tensor) -> Tensor:
-        if p.grad.layout != torch.strided:
-            raise RuntimeError(
-                f"{type(self).__name__} does not support sparse gradients: "
-                "use sparse=False in the embedding, or p.grad.to_dense()"
-            )
-        return p.grad
 
     def _state(self, p: Tensor, hyper: dict[str, Any]) -> dict[str, Any]:
         state = self.state[p]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dldna import checks
 from dldna.optim.adam import adamw
-from dldna.optim.base_optimizer import Base, listed, refuse_unknown
+from dldna.optim.base_optimizer import LossStepper, listed, refuse_unknown
 from dldna.optim.ops import Hyper, State, at_least, axpy, wide
 from dldna.optim.replay import whole
 from dldna.optim.rule import register, zeros
@@ -83,7 +83,7 @@ class MARS(RuleOptimizer):
     )
 
 
-class ExactMARS(Base):
+class ExactMARS(LossStepper):
     r"""MARS-AdamW in its exact form. Rule: :func:`mars`.
 
     A step evaluates the closure twice, on the same batch: at the weights
@@ -143,25 +143,11 @@ class ExactMARS(Base):
 
     def expected(self, p: Tensor, group: dict[str, Any]) -> dict[str, Any]:
         """The state that this optimizer keeps for a parameter."""
-        with torch.no_grad():
-            like = torch.empty_like(p, device="meta")
+        like = torch.empty_like(p, device="meta")
         return {"step": 0, **{k: like for k in ("m", "v", "before")}}
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Take one step.
-
-        Args:
-            closure: clears the gradients, computes the loss and its
-                gradients, and returns the loss.
-
-        Returns:
-            The loss at the weights, from the second pass.
-
-        Raises:
-            ValueError: no closure.
-        """
-        evaluate = self.needed(closure)
+    def step_by(self, evaluate: Callable[[], Any]) -> Any:
+        """Take one step; the loss at the weights."""
         lasts = self._lasts(evaluate)
         loss = evaluate()
         for group in self.param_groups:
@@ -173,10 +159,11 @@ class ExactMARS(Base):
                 state = self.state[p]
                 if not state:
                     kept = {k: torch.zeros_like(p) for k in ("m", "v")}
-                    state |= {"step": 0, **kept, "before": p.clone()}
+                    before = torch.empty_like(p)
+                    state |= {"step": 0, **kept, "before": before}
                 state["before"].copy_(p)
                 state["step"] += 1
-                g = sign * p.grad
+                g = sign * self.gradient(p)
                 inner = {k: state[k] for k in ("step", "m", "v")}
                 inner["last"] = sign * lasts.get(p, p.grad)
                 whole(mars, p, g, inner, hyper)

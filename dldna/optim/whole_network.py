@@ -76,7 +76,7 @@ class NetworkOptimizer(RuleOptimizer):
         full = states[0].keys() - single.keys() - {"step"}
         joint = {k: _joined([s[k] for s in states]) for k in full} | single
         g = _joined(
-            [-self._gradient(p) if group["maximize"] else self._gradient(p)
+            [-self.gradient(p) if group["maximize"] else self.gradient(p)
              for group, p in parts]
         )  # fmt: skip
         t = max(s["step"] for s in states) + 1

@@ -325,11 +325,18 @@ def test_nesterov_needs_momentum():
         optim.SGD(parameters("SGD"), nesterov=True)
 
 
-def test_sparse_gradients_are_refused():
+@pytest.mark.parametrize("name", ["Adam", "SAM", "EntropySGD", "ExactMARS"])
+def test_sparse_gradients_are_refused(name):
     table = nn.Embedding(4, 2, sparse=True)
-    table(torch.tensor([1])).sum().backward()
+    before = table.weight.detach().clone()
+    optimizer = optim.OPTIMIZERS[name](table.parameters())
+
+    def closure():
+        table(torch.tensor([1])).sum().backward()
+
     with pytest.raises(RuntimeError, match="sparse=False"):
-        optim.Adam(table.parameters()).step()
+        optimizer.step(closure)
+    assert torch.equal(table.weight, before)
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if hasattr(torch.optim, n)])
