@@ -1,6 +1,6 @@
 """Plain operations where torch's fused ones have no second derivative."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -12,29 +12,21 @@ from torch.overrides import TorchFunctionMode
 from dldna.torch_internals import fused_weight_norm
 
 
-class _PlainWeightNorm(TorchFunctionMode):
-    """Weight norm in plain operations: the second derivative of torch's own
-    kernel is wrong (2.13, about a tenth of the product)."""
+class _Instead(TorchFunctionMode):
+    """Other functions in the place of some of torch's."""
+
+    def __init__(self, others: dict[Callable, Callable]):
+        super().__init__()
+        self.others = others
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        if func is fused_weight_norm:
-            return _weight_norm(*args, **(kwargs or {}))
+        func = self.others.get(func, func)
         return func(*args, **(kwargs or {}))
 
 
 def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
     axes = [i for i in range(v.ndim) if dim == -1 or i != dim % v.ndim]
     return v * (g / torch.linalg.vector_norm(v, dim=axes, keepdim=True))
-
-
-class _PlainLayerNorm(TorchFunctionMode):
-    """Layer norm in plain operations: the forward derivative of torch's own
-    forward derivative is wrong (2.13, some hundredths of the form)."""
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        if func in (F.layer_norm, torch.layer_norm):
-            return _layer_norm(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
 
 
 def _layer_norm(
@@ -52,15 +44,22 @@ def _layer_norm(
     return z if bias is None else z + bias
 
 
-@contextmanager
-def forward_kernels() -> Iterator[None]:
-    """Plain operations where the second *forward* derivative is wrong."""
-    with _PlainLayerNorm():
-        yield
+def forward_kernels() -> _Instead:
+    """A context: layer norm in plain operations.
+
+    The forward derivative of torch's own forward derivative is wrong (2.13,
+    some hundredths of the form).
+    """
+    return _Instead({F.layer_norm: _layer_norm, torch.layer_norm: _layer_norm})
 
 
 @contextmanager
 def plain_kernels() -> Iterator[None]:
-    """Plain operations where fused kernels lack second derivatives."""
-    with sdpa_kernel(SDPBackend.MATH), _PlainWeightNorm():
+    """Plain operations where fused kernels lack second derivatives.
+
+    That of torch's own weight norm is wrong (2.13, about a tenth of the
+    product).
+    """
+    plain = _Instead({fused_weight_norm: _weight_norm})
+    with sdpa_kernel(SDPBackend.MATH), plain:
         yield
