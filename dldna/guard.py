@@ -48,39 +48,50 @@ def untouched(*models: nn.Module) -> Iterator[list[KeptModule]]:
         >>> layer.running_mean
         tensor([0., 0.])
     """
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
-    cpu = torch.random.get_rng_state()
-    cuda = torch.cuda.get_rng_state_all() if _cuda_in_use() else []
-    kept = [KeptModule(model) for model in models]
+    states, kept = RandomStates(), [KeptModule(model) for model in models]
     try:
         yield kept
     finally:
         for state in kept:
             state.put_back()
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
-        torch.random.set_rng_state(cpu)
-        if cuda:
-            torch.cuda.set_rng_state_all(cuda)
+        states.put_back()
 
 
-def random_state() -> tuple:
-    """The random states of Python, NumPy and torch, to be compared.
+class RandomStates:
+    """The global random states of Python, NumPy and torch, as they are now.
 
     Example:
-        >>> before = random_state()
-        >>> before == random_state()
+        >>> before = RandomStates()
+        >>> before == RandomStates()
         True
         >>> with untouched():
         ...     _ = torch.rand(1)
-        ...     before == random_state()
+        ...     before == RandomStates()
         False
     """
-    devices = torch.cuda.get_rng_state_all() if _cuda_in_use() else []
-    _, keys, *rest = np.random.get_state()  # noqa: NPY002
-    tensors = [torch.random.get_rng_state(), *devices]
-    states = [t.numpy().tobytes() for t in tensors]
-    return random.getstate(), keys.tobytes(), *rest, *states
+
+    def __init__(self) -> None:
+        self.python, self.numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+        self.torch = torch.random.get_rng_state()
+        self.cuda = torch.cuda.get_rng_state_all() if _cuda_in_use() else []
+
+    def put_back(self) -> None:
+        """Make them the global ones again."""
+        random.setstate(self.python)
+        np.random.set_state(self.numpy)  # noqa: NPY002
+        torch.random.set_rng_state(self.torch)
+        if self.cuda:
+            torch.cuda.set_rng_state_all(self.cuda)
+
+    def __eq__(self, other: Any) -> bool:
+        return self._bits() == other._bits()
+
+    __hash__ = None
+
+    def _bits(self) -> tuple:
+        _, keys, *rest = self.numpy
+        tensors = [t.numpy().tobytes() for t in (self.torch, *self.cuda)]
+        return self.python, keys.tobytes(), *rest, *tensors
 
 
 @contextmanager

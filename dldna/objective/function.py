@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dldna import batches as bt
 from dldna import params
-from dldna.guard import differentiable, random_state
+from dldna.guard import RandomStates, differentiable
 from dldna.objective.gradients import values_only
 from dldna.objective.inputs import NotFinite
 
@@ -28,7 +28,7 @@ def check_function(f: Any) -> float:
     losses = []
     with values_only(f.model, f.loss_fn):
         for i, batch in enumerate(f.given):
-            before = random_state()
+            before = RandomStates()
             loss = f.mean_loss(None, [batch])
             if not torch.isfinite(torch.tensor(loss)):
                 raise NotFinite(
@@ -40,7 +40,7 @@ def check_function(f: Any) -> float:
             if i:
                 continue
             _check_gradient(f, batch)
-            if random_state() == before:  # nothing was drawn: a few will do
+            if RandomStates() == before:  # nothing was drawn: a few will do
                 on_few(lambda few: _check_steady(f, few), batch)
             else:
                 _check_steady(f, batch, loss)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from dldna.files import write_atomic
+from dldna.guard import RandomStates
 
 FORMAT = "dldna checkpoint 1"
 PLAIN = (bool, int, float, str, type(None), torch.dtype, torch.device)
@@ -122,13 +123,13 @@ def check_same(here: dict[str, Any], there: dict[str, Any], path: Path):
 
 def random_states() -> dict[str, Any]:
     """The global random states of torch, NumPy and Python."""
-    kind, keys, *rest = np.random.get_state()  # noqa: NPY002
-    cuda = torch.cuda.is_available() and torch.cuda.is_initialized()
+    now = RandomStates()
+    kind, keys, *rest = now.numpy
     return {
-        "torch": torch.random.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if cuda else [],
+        "torch": now.torch,
+        "cuda": now.cuda,
         "numpy": [kind, torch.from_numpy(keys.astype(np.int64)), *rest],
-        "python": list(random.getstate()),
+        "python": list(now.python),
     }
 
 
