@@ -12,22 +12,33 @@
     DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
   }
 
-  // --- plotly: its 1.8 MB are loaded once, when a figure comes into view.
-  var plotly = null;
-  function library() {
-    plotly =
-      plotly ||
-      new Promise(function (resolve, reject) {
-        var script = document.createElement("script");
-        script.src = root + "vendor/plotly/plotly-gl3d.min.js";
-        script.onload = function () {
-          resolve(window.Plotly);
-        };
-        script.onerror = reject;
-        document.head.appendChild(script);
-      });
-    return plotly;
+  // --- scripts that are loaded once, when they are first wanted.
+  function once(path, made) {
+    var loading = null;
+    return function () {
+      loading =
+        loading ||
+        new Promise(function (resolve, reject) {
+          var script = document.createElement("script");
+          script.src = root + path;
+          script.onload = function () {
+            resolve(made());
+          };
+          script.onerror = reject;
+          document.head.appendChild(script);
+        });
+      return loading;
+    };
   }
+
+  // 1.8 MB, when a figure comes into view.
+  var library = once("vendor/plotly/plotly-gl3d.min.js", function () {
+    return window.Plotly;
+  });
+  // What figures share with the widgets.
+  var page = once("vendor/page.js", function () {
+    return dldnaPage; // a constant of that script
+  });
 
   // A figure's ground and letters are the page's.
   function dressed(layout) {
@@ -101,7 +112,10 @@
         }
       })
       .then(function () {
-        return window.dldnaScene.keep(box, far);
+        return box._fullLayout.scene && page();
+      })
+      .then(function (P) {
+        return P && window.dldnaScene.keep(P, box, far);
       })
       .then(function () {
         box.dataset.drawn = "yes";
