@@ -188,14 +188,10 @@ class LossStepper(Base):
         Raises:
             ValueError: no closure.
         """
-        return self.step_by(self._needed(closure))
+        return self._step_by(self._needed(closure))
 
-    def step_by(self, evaluate: Callable[[], Any]) -> Any:
-        """Take one step; the loss at the weights.
-
-        Args:
-            evaluate: the closure with gradients on.
-        """
+    def _step_by(self, evaluate: Callable[[], Any]) -> Any:
+        """Take one step by the closure with gradients on; give its loss."""
         raise NotImplementedError
 
     def _needed(self, closure: Callable[[], Any] | None) -> Callable[[], Any]:

@@ -136,7 +136,7 @@ class EntropySGD(LossStepper):
         """The state that this optimizer keeps for a parameter."""
         return {"step": 0}
 
-    def step_by(self, evaluate: Callable[[], Any]) -> Any:
+    def _step_by(self, evaluate: Callable[[], Any]) -> Any:
         """Take one step; the loss at the weights."""
         self.check_together(self.param_groups)
         params = [p for group in self.param_groups for p in group["params"]]

@@ -127,7 +127,7 @@ class PAL(LossStepper):
     def __getstate__(self) -> dict[str, Any]:
         return super().__getstate__() | {"last": self.last}
 
-    def step_by(self, evaluate: Callable[[], Any]) -> Any:
+    def _step_by(self, evaluate: Callable[[], Any]) -> Any:
         """Take one step; the loss at the weights."""
         self.check_together(self.param_groups)
         group = self.param_groups[0]

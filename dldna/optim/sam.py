@@ -161,7 +161,7 @@ class SAM(LossStepper):
         """What ``norm`` is the length of."""
         return g
 
-    def step_by(self, evaluate: Callable[[], Any]) -> Any:
+    def _step_by(self, evaluate: Callable[[], Any]) -> Any:
         """Take one step; the loss at the weights."""
         loss = evaluate()
         active = [

@@ -146,7 +146,7 @@ class ExactMARS(LossStepper):
         like = torch.empty_like(p, device="meta")
         return {"step": 0, **{k: like for k in ("m", "v", "before")}}
 
-    def step_by(self, evaluate: Callable[[], Any]) -> Any:
+    def _step_by(self, evaluate: Callable[[], Any]) -> Any:
         """Take one step; the loss at the weights."""
         lasts = self._lasts(evaluate)
         loss = evaluate()
