@@ -3,11 +3,15 @@
 Where a release of torch moves one of these, this is the file to mend.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch.nn.modules.batchnorm import _NormBase as Normalisation
 from torch.nn.modules.conv import _ConvNd as Convolution
 from torch.nn.modules.conv import _ConvTransposeNd as TransposedConvolution
 from torch.nn.modules.dropout import _DropoutNd as Dropout
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
@@ -15,16 +19,42 @@ foreach_add_ = torch._foreach_add_
 foreach_copy_ = torch._foreach_copy_
 fused_weight_norm = torch._weight_norm
 
+
+@contextmanager
+def fast_paths_off() -> Iterator[None]:
+    """Transformer encoders run by operations that torch can map."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+@contextmanager
+def without_fallback() -> Iterator[None]:
+    """What vmap would run point by point is an error."""
+    before = torch._C._functorch._is_vmap_fallback_enabled()
+    torch._C._functorch._set_vmap_fallback_enabled(False)
+    try:
+        yield
+    finally:
+        torch._C._functorch._set_vmap_fallback_enabled(before)
+
+
 __all__ = [
     "Convolution",
     "Dropout",
     "Normalisation",
     "TorchDispatchMode",
+    "TorchFunctionMode",
     "TransposedConvolution",
+    "fast_paths_off",
     "foreach_add_",
     "foreach_copy_",
     "fused_weight_norm",
     "tree_flatten",
     "tree_map",
     "tree_unflatten",
+    "without_fallback",
 ]

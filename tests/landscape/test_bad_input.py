@@ -296,7 +296,7 @@ def test_the_batch_of_sequences_first_is_the_targets():
     with torch.no_grad():
         want = float(CE(Last()(S), T))
     assert s.centre_loss == pytest.approx(want, rel=1e-5)
-    assert s.way == "slow"
+    assert s.way == "captured"
     one = line(Last(), "random", CE, (S, T), resolution=3)
     assert one.provenance.n_samples == 200
 

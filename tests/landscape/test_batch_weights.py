@@ -148,7 +148,7 @@ def test_eigenvalues_are_those_of_the_whole_in_any_cut(case, monkeypatch):
         assert len(one.errors) == 2  # the slices were used
 
 
-@pytest.mark.parametrize("way", ["slow", "stacked", "layered", "mlp"])
+@pytest.mark.parametrize("way", ["slow", "captured", "layered", "mlp"])
 @pytest.mark.parametrize("case", CASES)
 def test_surfaces_are_those_of_the_whole_in_any_cut(case, way):
     make, loss_fn, data = CASES[case]

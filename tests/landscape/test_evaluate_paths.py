@@ -251,31 +251,35 @@ def weight_normed():
 
 NETWORKS = {
     # name: network, shape of a sample, ways that must apply
-    "mlp": (mlp, (6,), ["mlp", "layered", "stacked"]),
+    "mlp": (mlp, (6,), ["mlp", "layered", "captured"]),
     "mlp, deep tanh": (
         lambda: nn.Sequential(nn.Linear(6, 3), nn.Tanh(), nn.Linear(3, 4)),
         (6,),
-        ["mlp", "layered", "stacked"],
+        ["mlp", "layered", "captured"],
     ),
-    "cnn": (cnn, (3, 16, 16), ["layered", "stacked"]),
-    "tiny images": (tiny_images, (3, 16, 16), ["layered", "stacked"]),
-    "vgg": (vgg, (3, 16, 16), ["layered", "stacked"]),
-    "flattened": (Flattened, (3, 16, 16), ["layered", "stacked"]),
-    "residual": (Residual, (3, 16, 16), ["layered", "stacked"]),
-    "attention": (Attention, (5,), ["layered", "stacked"]),
-    "encoder": (lambda: Encoder(True, "gelu"), (5, 6), ["layered"]),
+    "cnn": (cnn, (3, 16, 16), ["layered", "captured"]),
+    "tiny images": (tiny_images, (3, 16, 16), ["layered", "captured"]),
+    "vgg": (vgg, (3, 16, 16), ["layered", "captured"]),
+    "flattened": (Flattened, (3, 16, 16), ["layered", "captured"]),
+    "residual": (Residual, (3, 16, 16), ["layered", "captured"]),
+    "attention": (Attention, (5,), ["layered", "captured"]),
+    "encoder": (
+        lambda: Encoder(True, "gelu"),
+        (5, 6),
+        ["layered", "captured"],
+    ),
     "encoder, norm last": (
         lambda: Encoder(False, F.relu),
         (5, 6),
-        ["layered"],
+        ["layered", "captured"],
     ),
-    "tied": (Tied, (6,), ["mlp", "layered", "stacked"]),
-    "weight norm": (weight_normed, (6,), ["layered"]),
-    "reusing": (Reusing, (6,), ["mlp", "layered", "stacked"]),
-    "recurrent": (Recurrent, (4, 6), ["layered"]),
+    "tied": (Tied, (6,), ["mlp", "layered", "captured"]),
+    "weight norm": (weight_normed, (6,), ["layered", "captured"]),
+    "reusing": (Reusing, (6,), ["mlp", "layered", "captured"]),
+    "recurrent": (Recurrent, (4, 6), ["layered", "captured"]),
     "branching": (Branching, (6,), []),
 }
-WAYS = ("mlp", "layered", "stacked")
+WAYS = ("mlp", "layered", "captured")
 CASES = [(n, p) for n, (_, _, ps) in NETWORKS.items() for p in ps]
 
 
@@ -596,7 +600,7 @@ def test_dicts_and_records_of_outputs():
     args = (model, loss, data, origin, directions)
     metrics = {"accuracy": accuracy}
     slow = choose(*args, metrics=metrics, way="slow")(grid())
-    for way in ("layered", "stacked", "auto"):
+    for way in ("layered", "captured", "auto"):
         fast = choose(*args, metrics=metrics, way=way)(grid())
         assert relative(fast["loss"], slow["loss"]) < 1e-6
         assert (fast["accuracy"] == slow["accuracy"]).all()
@@ -616,28 +620,20 @@ def test_a_model_that_couples_samples_is_found_out():
         choose(*args, way="layered")
 
 
-def test_what_torch_maps_point_by_point_is_taken_only_on_demand():
-    model, data, origin, directions = setting("weight norm")
-    args = (model, nn.CrossEntropyLoss(), data, origin, directions)
-    auto, slow = choose(*args), choose(*args, way="slow")
-    assert "performance drop" in auto.notes["passed over"]["stacked"]
-    with pytest.warns(UserWarning, match="performance drop"):
-        asked = choose(*args, way="stacked")(grid())
-    assert relative(asked["loss"], slow(grid())["loss"]) < 1e-6
-
-
 def test_hooks_are_not_left_out():
     model, data, origin, directions = setting("mlp")
     model[3].register_forward_hook(lambda m, i, o: o * 2)
     args = (model, nn.CrossEntropyLoss(), data, origin, directions)
     auto, slow = choose(*args), choose(*args, way="slow")
-    assert auto.name in ("slow", "stacked")
+    assert auto.name in ("slow", "captured")
     assert relative(auto(grid())["loss"], slow(grid())["loss"]) < 1e-6
     with pytest.raises(ValueError, match="hooks"):
         choose(*args, way="mlp")
 
 
-@pytest.mark.parametrize(("name", "way"), [("mlp", "mlp"), ("cnn", "stacked")])
+@pytest.mark.parametrize(
+    ("name", "way"), [("mlp", "mlp"), ("cnn", "captured")]
+)
 def test_a_trained_network_keeps_its_fast_way(name, way):
     """Its loss is close to 0, where float32 has few digits of a log."""
     model, [(x, y), _], _, directions = setting(name)

@@ -131,7 +131,7 @@ def test_recalibrate_leaves_other_momenta_alone(case):
     assert case[0].norm.momentum == 0.1
 
 
-@pytest.mark.parametrize("way", ["slow", "layered", "stacked"])
+@pytest.mark.parametrize("way", ["slow", "layered", "captured"])
 def test_interpolate_reaches_the_other_model(case, way):
     model, data, origin, _ = case
     other = copy.deepcopy(model)
@@ -265,7 +265,7 @@ def test_bad_input_is_named(case):
 
 def test_no_points_is_no_error(case):
     model, data, origin, directions = case
-    for way in ("slow", "layered", "stacked"):
+    for way in ("slow", "layered", "captured"):
         found = choose(
             model,
             nn.CrossEntropyLoss(),

@@ -82,10 +82,10 @@ WIDE = 150  # too much arithmetic for the way of small networks
 MODELS = {  # and the way that is taken by default
     "perceptron": (perceptron, "mlp"),
     "perceptron, normed": (normed_perceptron, "mlp"),
-    "convolution": (convolution, "stacked"),
+    "convolution": (convolution, "captured"),
     "convolution, wide": (lambda: convolution(width=WIDE), "layered"),
     "wide, no bias": (lambda: convolution(False, WIDE), "layered"),
-    "residual": (Residual, "stacked"),
+    "residual": (Residual, "captured"),
     "residual, wide": (lambda: Residual(WIDE), "layered"),
     "branching": (Branching, "slow"),
 }

@@ -171,6 +171,18 @@ class Plan:
                 hook.remove()
         return shapes
 
+    def foreign(self) -> bool:
+        """Whether what moves is used in another way than by known layers."""
+        known = self.fixed | self.layers.keys() | self.skipped.keys()
+        known |= self.encoders
+        modules = self.graph.modules
+        return any(
+            n.op == "get_attr"
+            or (n.op == "call_module" and has_tensors(modules[n.target]))
+            for n in self.graph.nodes
+            if n not in known
+        )
+
     def tile(self) -> int:
         """Images per tile.
 

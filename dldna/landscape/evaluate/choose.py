@@ -1,39 +1,36 @@
 """The choice of a way to evaluate."""
 
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from dldna import batches as bt
 from dldna.checks import choice, positive, renamed
+from dldna.landscape.evaluate.captured import Captured
 from dldna.landscape.evaluate.evaluator import Evaluator, Values
 from dldna.landscape.evaluate.frozen import Frozen
 from dldna.landscape.evaluate.graph import Unsupported
 from dldna.landscape.evaluate.layered import Layered
-from dldna.landscape.evaluate.layers import CONVS
-from dldna.landscape.evaluate.mlp import Mlp
+from dldna.landscape.evaluate.mlp import Mlp, perceptron
 from dldna.landscape.evaluate.slow import Slow, forward, placed
-from dldna.landscape.evaluate.stacked import Stacked
 from dldna.landscape.evaluate.subspace import Subspace, is_large
 from dldna.params import Params
 
 FAST: dict[str, Callable[[Subspace, float], Evaluator]] = {
     "mlp": Mlp,
     "layered": Layered,
-    "stacked": Stacked,
+    "captured": Captured,
     "frozen": Frozen,
 }
 WAYS = ("slow", *FAST)
-SMALL = 5e6  # operations per point: below it, calling costs more
+OWN = ("captured", "frozen")  # these run the model itself
+TINY = 2**15  # bytes an operation makes, below which calling it costs more
 TOLERANCE = 1e-5
 ROUGH = 5e-2  # of types with two or three digits
 HALVES = {torch.float16, torch.bfloat16}
-MULTIPLIED = (nn.Linear, *CONVS)
 
 
 @renamed(path="way", precision="dtype")
@@ -53,15 +50,13 @@ def choose(
 ) -> Evaluator:
     """The fastest way to evaluate that gives what the slow way gives.
 
-    A way is chosen by what the model is made of and by how much arithmetic
-    a point takes, never by a stopwatch, so that the same call gives the
+    A way is chosen by what the model is made of and by how much memory a
+    point takes, never by a stopwatch, so that the same call gives the
     same numbers. Each candidate is held against the slow way on a few
     samples, at the origin and at two points of the plane; one that fails
     or differs by more than 1e-5 (5e-2 if the model's own weights are half
     precision) is passed over, and the next is tried. With bfloat16 the
-    largest difference found is noted instead. "stacked" is passed over,
-    too, where torch would map an operation point by point; insist on it,
-    and it is taken, with torch's warning about that.
+    largest difference found is noted instead.
 
     Args:
         model: any module; see :meth:`Subspace.of` for this and what follows.
@@ -70,7 +65,7 @@ def choose(
         origin: parameters at coordinates 0.
         directions: one point per coordinate.
         metrics: functions of output and batch, by name.
-        way: "auto"; or "slow", "mlp", "layered", "stacked", "frozen" to
+        way: "auto"; or "slow", "mlp", "layered", "captured", "frozen" to
             insist.
         dtype: "float32", "float64", "bfloat16" or the type itself; None
             for the model's own.
@@ -112,33 +107,103 @@ def choose(
     positive("memory", memory)
     if way == "slow":
         return Slow(given)
-    passed: dict[str, str] = {}
-    reason = bound(given)
-    if reason:
-        passed = dict.fromkeys(FAST, reason)
-        passed.pop("frozen")  # which puts them there, too
-    truth = Truth(given)
-    for name in [way] if way != "auto" else _order(given):
-        if name in passed:
-            continue
-        try:
-            checked = truth.check(name, memory, insisted=way != "auto")
-            found = FAST[name](given, memory)
-        except Unsupported as reason:
-            passed[name] = str(reason)
-            continue
-        found.notes["checked"] = checked
-        if passed:
-            found.notes["passed over"] = passed
-        return found
-    if way != "auto":
+    trial = _Trial(given, memory)
+    if way == "auto":
+        return trial.best()
+    found = trial.of(way)
+    if found is None:
         raise ValueError(
-            f"way={way!r} does not fit this model: {passed[way]}; "
+            f"way={way!r} does not fit this model: {trial.passed[way]}; "
             "use way='auto'"
         )
-    slow = Slow(given)
-    slow.notes["passed over"] = passed
-    return slow
+    return found
+
+
+class _Trial:
+    """Ways that are tried one after the other.
+
+    Attributes:
+        passed: why ways were not taken.
+    """
+
+    def __init__(self, given: Subspace, memory: float):
+        self.given, self.memory = given, memory
+        self.truth = Truth(given)
+        self.passed: dict[str, str] = {}
+        self.checked: dict[str, float] = {}
+
+    def best(self) -> Evaluator:
+        """The fastest way that gives what the slow way gives.
+
+        Points of a perceptron are matrix products. Else calling operations
+        is most of the cost where a point is tiny, and their arithmetic
+        where it is large; between the two it matters whether the layers
+        are of a kind that can be rearranged.
+        """
+        given = self.given
+        large = is_large(given)  # no room for trials of its weights
+        if not large and perceptron(given.model):
+            found = self.of("mlp")
+            if found is not None:
+                return found
+        captured = None if large else self.try_out("captured")
+        mapped = captured and captured.points(given.samples) > 1
+        if not (mapped and captured.grain(given.samples) < TINY):
+            layered = self.try_out("layered")
+            if layered and not (mapped and layered.foreign):
+                found = self.full("layered")
+                if found is not None:
+                    return found
+        for name in OWN:
+            found = self.of(name)
+            if found is not None:
+                return found
+        slow = Slow(given)
+        slow.notes["passed over"] = self.passed
+        return slow
+
+    def of(self, name: str) -> Evaluator | None:
+        """A way that agrees with the slow one, or None."""
+        known = name in self.checked or self.try_out(name) is not None
+        return self.full(name) if known else None
+
+    def try_out(self, name: str) -> Any:
+        """A way on a few samples, if it agrees with the slow one there."""
+        if name in self.passed:
+            return None
+        try:
+            if name not in OWN:
+                self._may_be_elsewhere()
+            self.truth.values()  # which settles the samples
+            candidate = FAST[name](self.truth.small, self.memory)
+            self.checked[name] = self.truth.check(candidate)
+        except Unsupported as reason:
+            self.passed[name] = str(reason)
+        except Exception as error:  # the user's model inside a rearrangement
+            self.passed[name] = f"{type(error).__name__}: {error}"
+        else:
+            return candidate
+        return None
+
+    def full(self, name: str) -> Evaluator | None:
+        """A way that was tried out, on all the data."""
+        try:
+            found = FAST[name](self.given, self.memory)
+        except Unsupported as reason:
+            self.passed[name] = str(reason)
+            return None
+        found.notes["checked"] = self.checked[name]
+        if self.passed:
+            found.notes["passed over"] = self.passed
+        return found
+
+    def _may_be_elsewhere(self) -> None:
+        """Refuse where the weights must be in the model itself."""
+        if not all(map(bt.sliced, self.given.batches)):
+            raise Unsupported("axis 0 of the data is not the samples")
+        reason = bound(self.given)
+        if reason:
+            raise Unsupported(reason)
 
 
 def free_memory(device: torch.device) -> float:
@@ -153,45 +218,6 @@ def free_memory(device: torch.device) -> float:
     except OSError:
         pass
     return 4.0 * 2**30
-
-
-def _order(given: Subspace) -> Iterator[str]:
-    """Candidates, the best first.
-
-    The first holds several points' weights; where one point's fill the
-    cache many times, that is memory and no time.
-    """
-    if not is_large(given):
-        yield "mlp"
-    with placed(given):  # parametrized weights work differently in training
-        used = [m for m in given.model.modules() if isinstance(m, MULTIPLIED)]
-        weights = sum(m.weight.numel() for m in used)
-    # each is used at least once for a sample, so counting may be saved
-    if 2 * weights * given.samples < SMALL and operations(given) < SMALL:
-        yield "stacked"
-    yield "layered"
-    if given.still:
-        yield "frozen"
-
-
-def operations(given: Subspace) -> float:
-    """Floating point operations of one point, on all the data.
-
-    Infinite where they cannot be counted: in a forward that differentiates
-    itself, say.
-    """
-    first = given.batches[0]
-    for batch in (bt.cut(first, 0, 2), first):  # or bound to its batch size
-        counter = FlopCounterMode(display=False)
-        try:
-            with counter, warnings.catch_warnings(), placed(given) as put:
-                warnings.filterwarnings("ignore", "Using .torch.compile")
-                put({}, given.buffers_at([]))
-                forward(given, batch)
-        except Exception:
-            continue
-        return counter.get_total_flops() * given.samples / bt.size(batch)
-    return float("inf")
 
 
 def bound(given: Subspace) -> str:
@@ -241,7 +267,8 @@ class Truth:
         self.points = torch.zeros(3, k, dtype=torch.float64)
         self.points[1] = torch.linspace(0.11, -0.07, k) if k > 1 else 0.11
         self.points[2] = torch.linspace(-0.31, 0.43, k) if k > 1 else 0.43
-        self.small = given.on(_few(given))
+        sliced = all(map(bt.sliced, given.batches))
+        self.small = given.on(_few(given) if sliced else given.batches[:2])
         self._values: Values | None = None
 
     def values(self) -> Values:
@@ -254,26 +281,13 @@ class Truth:
                 self._values = Slow(self.small, exact=True)(self.points)
         return self._values
 
-    def check(self, name: str, memory: float, insisted: bool) -> float:
+    def check(self, candidate: Evaluator) -> float:
         """Largest relative difference of a way to the slow way.
 
-        What is only slow is let pass if it is insisted on.
-
         Raises:
-            Unsupported: the way fails, or differs too much.
+            Unsupported: it differs too much.
         """
-        slow = self.values()
-        try:
-            with warnings.catch_warnings():
-                if not insisted:  # vmap warns where it maps one by one
-                    slowly = "There is a performance drop"
-                    warnings.filterwarnings("error", slowly)
-                candidate = FAST[name](self.small, memory)
-                fast = candidate(self.points)
-        except Unsupported:
-            raise
-        except Exception as error:  # the user's model inside a rearrangement
-            raise Unsupported(f"{type(error).__name__}: {error}") from error
+        slow, fast = self.values(), candidate(self.points)
         if isinstance(candidate, Frozen) and not candidate.hits:
             raise Unsupported("nothing stands still before what moves")
         worst = max(_difference(fast[m], slow[m]) for m in slow)

@@ -49,6 +49,9 @@ class Layered:
 
     Raises:
         Unsupported: the model cannot be traced.
+
+    Attributes:
+        foreign: whether layers move that it cannot rearrange.
     """
 
     name = "layered"
@@ -63,6 +66,7 @@ class Layered:
         self.large = is_large(subspace)
         self.half = subspace.dtype == "bfloat16"
         self.plan = Plan(subspace)
+        self.foreign = self.plan.foreign()
         self.kind = (
             None if subspace.statistics == "train" else per_sample(subspace)
         )

@@ -23,7 +23,7 @@ from itertools import chain
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from dldna import batches as bt
 from dldna.landscape.evaluate.affine import Moving, Weights
@@ -41,6 +41,16 @@ TILE = 256  # images
 HOT = 2 * 2**20  # bytes of the widest activations at once, per thread
 ROW = 64  # points
 TENSORS = ("weight", "bias", "running_mean", "running_var")
+
+
+def perceptron(model: nn.Module) -> bool:
+    """Whether all that a model has to learn is of a kind known here."""
+    kinds = (nn.Linear, nn.BatchNorm1d, nn.PReLU)
+    return all(
+        type(module) in kinds
+        for module in model.modules()
+        if next(module.parameters(recurse=False), None) is not None
+    )
 
 
 class Mlp:

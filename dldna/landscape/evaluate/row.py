@@ -53,11 +53,11 @@ def rows(coords: Tensor, longest: int) -> Iterator[Row]:
             yield Row(at, key.tolist(), axis, points[at, axis].tolist())
 
 
-def combined(terms: list[Tensor], coords: list[float]) -> Tensor:
+def combined(terms: list[Tensor | None], coords: list[float]) -> Tensor:
     """``terms[0] + sum_k coords[k] * terms[k + 1]``; zeros cost nothing."""
     value, own = terms[0], False
     for c, term in zip(coords, terms[1:], strict=True):
-        if c != 0:
+        if c != 0 and term is not None:
             out = value if own else None
             value, own = torch.add(value, term, alpha=c, out=out), True
     return value

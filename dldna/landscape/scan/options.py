@@ -9,23 +9,22 @@ from dldna import batches as batching
 from dldna import params
 from dldna.checks import choice, count, positive
 from dldna.landscape.evaluate import METRICS
+from dldna.landscape.evaluate.choose import OWN
 from dldna.landscape.evaluate.subspace import DTYPES
 from dldna.landscape.space.names import match
 from dldna.landscape.space.points import state_of
 
 
 def way_for(way: str, held: list[Any]) -> str:
-    """The way of evaluating, for data that cannot be cut.
+    """The way of evaluating, which must not cut what cannot be cut.
 
-    Fast ways try themselves on parts of a batch. Where axis 0 is not the
-    samples there are no parts, and the slow way is taken.
+    Ways that rearrange a model try themselves on parts of a batch. Where
+    axis 0 is not the samples there are no parts.
     """
-    if way == "slow" or all(map(batching.sliced, held)):
-        return way
-    if way != "auto":
+    if way not in ("auto", "slow", *OWN):
         for batch in held:
             batching.check_sliced(batch, f"way={way!r}")
-    return "slow"
+    return way
 
 
 def statistics_of(word: str) -> str:

@@ -1,0 +1,319 @@
+"""What a model does with its parameters, written down while it runs once.
+
+Below the modules there are only torch's own operations. A tape holds those
+that touch a moving parameter, in order, with everything else (the data, the
+masks, what stands still) as constants; it knows no class of any library.
+"""
+
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, fx
+
+from dldna.landscape.evaluate.evaluator import Unsupported
+from dldna.torch_internals import (
+    TorchDispatchMode,
+    TorchFunctionMode,
+    fast_paths_off,
+    tree_flatten,
+    tree_map,
+)
+
+aten = torch.ops.aten
+VALUES = torch.Tag.data_dependent_output
+LEAVES_TORCH = {
+    Tensor.numpy, Tensor.__array__, Tensor.tolist, Tensor.__dlpack__,
+}  # fmt: skip
+SHAPES = torch.Tag.dynamic_output_shape
+
+
+class Tape(NamedTuple):
+    """The operations of one run.
+
+    Args:
+        graph: leaves are its placeholders, constants its attributes; it
+            gives a tuple. ``node.meta`` has ``bytes``, the size of a
+            tensor, and ``written``, whether an operation writes to it.
+        constants: tensors by the names of those attributes.
+        leaves: the placeholder of each moving tensor that is used.
+        size: bytes of all tensors that were made, views apart.
+    """
+
+    graph: fx.Graph
+    constants: dict[str, Tensor]
+    leaves: dict[str, fx.Node]
+    size: int
+
+
+def record(
+    run: Callable[[], tuple], moving: Mapping[str, Tensor], room: float
+) -> Tape:
+    """Run once, and write down what is done with some tensors.
+
+    Args:
+        run: gives a tuple of tensors and numbers.
+        moving: the tensors, by name.
+        room: bytes that what is made may take.
+
+    Returns:
+        The tape.
+
+    Raises:
+        Unsupported: what is done depends on the tensors' numbers, or writes
+            into what stands still, or takes too much room.
+
+    Example:
+        >>> w = torch.tensor([2.0])
+        >>> tape = record(lambda: (w.square().sum(),), {"w": w}, 1e6)
+        >>> [str(n.target) for n in tape.graph.nodes][1:3]
+        ['aten.pow.Tensor_Scalar', 'aten.sum.default']
+    """
+    recorder = _Recorder(moving, room)
+    with fast_paths_off(), _Watch(recorder), recorder:
+        made = run()
+    return recorder.tape(made)
+
+
+class _Watch(TorchFunctionMode):
+    """Notices numbers that leave torch."""
+
+    def __init__(self, recorder: "_Recorder"):
+        super().__init__()
+        self.nodes = recorder.nodes
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func in LEAVES_TORCH and id(args[0]) in self.nodes:
+            raise Unsupported(f"{func.__name__} takes numbers out of torch")
+        return func(*args, **(kwargs or {}))
+
+
+class _Recorder(TorchDispatchMode):
+    def __init__(self, moving: Mapping[str, Tensor], room: float):
+        super().__init__()
+        self.graph, self.room, self.size = fx.Graph(), room, 0
+        self.constants: dict[str, Tensor] = {}
+        self.fixed: dict[int, tuple[fx.Node, int]] = {}
+        self.nodes: dict[int, fx.Node] = {}
+        self.kept: list[Tensor] = []  # so that no id is given twice
+        self.written: set[int] = set()
+        self.moving: dict[int, list[Tensor]] = {}  # by their memory
+        self.own: set[int] = set()  # memory that was made in the run
+        self.leaves = {}
+        for i, (name, tensor) in enumerate(moving.items()):
+            node = self.graph.placeholder(f"leaf_{i}")
+            self.leaves[name] = node
+            self.own.add(home(tensor))
+            self._keep(tensor, node)
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        flat, _ = tree_flatten((args, kwargs))
+        tensors = [t for t in flat if isinstance(t, Tensor)]
+        for t in tensors:
+            self._recognise(t)
+        if not any(id(t) in self.nodes for t in tensors):
+            made = func(*args, **kwargs)
+            for t in tree_flatten(made)[0]:
+                if isinstance(t, Tensor):
+                    self._fresh(t)
+                    self.kept.append(t)
+            return made
+        self._refuse(func, args)
+        if func is aten.as_strided_.default and _as_it_was(*args):
+            return func(*args)
+        for t in _targets(func, args, kwargs):
+            self._write(func, t)
+        args_of, kwargs_of = tree_map(self._node, (args, kwargs))
+        made = func(*args, **kwargs)
+        node = self.graph.call_function(func, args_of, kwargs_of)
+        if isinstance(made, Tensor):
+            self._keep(made, node)
+            return made
+        for i, t in enumerate(made or ()):
+            if isinstance(t, Tensor):
+                at = self.graph.call_function(operator.getitem, (node, i))
+                self._keep(t, at)
+        return made
+
+    def _recognise(self, tensor: Tensor) -> None:
+        """Know a moving tensor again that came as ``tensor.data``."""
+        at = home(tensor)
+        if id(tensor) in self.nodes or at not in self.moving:
+            return
+        for known in self.moving[at]:
+            if _place(known) == _place(tensor):
+                self.nodes[id(tensor)] = self.nodes[id(known)]
+                self.kept.append(tensor)
+                return
+        raise Unsupported("a moving tensor is read past torch's operations")
+
+    def _refuse(self, func, args) -> None:
+        if VALUES in func.tags:
+            raise Unsupported(f"{func} depends on the parameters' numbers")
+        if SHAPES not in func.tags:
+            return
+        masks = args[1] if func is aten.index.Tensor else args
+        for t in tree_flatten(masks)[0]:
+            counted = func is not aten.index.Tensor or (
+                isinstance(t, Tensor) and t.dtype in (torch.bool, torch.uint8)
+            )
+            if counted and id(t) in self.nodes:
+                raise Unsupported(f"{func} gives shapes that move")
+
+    def _write(self, func, t: Tensor) -> None:
+        """Note that a tensor's memory is written to."""
+        at = home(t)
+        self.written.add(at)
+        if id(t) in self.nodes:
+            return
+        whole = t.untyped_storage().nbytes() == t.nbytes
+        if at not in self.own or not whole or id(t) in self.fixed:
+            raise Unsupported(f"{func} writes into what stands still")
+        start = self._node(t.clone())
+        self._keep(t, self.graph.call_function(aten.clone.default, (start,)))
+
+    def _node(self, value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        if id(value) in self.nodes:
+            return self.nodes[id(value)]
+        if id(value) not in self.fixed:
+            name = f"constant_{len(self.constants)}"
+            self.constants[name] = value
+            self.fixed[id(value)] = self._attribute(name), _version(value)
+        return self.fixed[id(value)][0]
+
+    def _attribute(self, name: str) -> fx.Node:
+        return self.graph.create_node("get_attr", name, name=name)
+
+    def _keep(self, tensor: Tensor, node: fx.Node) -> None:
+        self.nodes[id(tensor)] = node
+        self.kept.append(tensor)
+        at = home(tensor)
+        node.meta.update(bytes=tensor.nbytes, home=at)
+        self.moving.setdefault(at, []).append(tensor)
+        if node.op != "placeholder" and self._fresh(tensor):
+            self.size += tensor.nbytes
+
+    def _fresh(self, tensor: Tensor) -> bool:
+        """Whether its memory was made just now, which is noted."""
+        at = home(tensor)
+        if at in self.own:
+            return False
+        self.own.add(at)
+        self.room -= tensor.nbytes
+        if self.room < 0:
+            raise Unsupported("what it makes takes too much memory")
+        return True
+
+    def tape(self, made: tuple) -> Tape:
+        """What was written down, without what nobody reads."""
+        for t, (_, version) in zip(
+            self.constants.values(), self.fixed.values(), strict=True
+        ):
+            if _version(t) != version:
+                raise Unsupported("what stands still is written to")
+        for node in self.graph.nodes:
+            node.meta["written"] = node.meta.get("home") in self.written
+        values = tuple(self._node(torch.as_tensor(v)) for v in made)
+        if not any(id(v) in self.nodes for v in made):
+            raise Unsupported("the loss does not depend on what moves")
+        self.graph.output(values)
+        for node in reversed(list(self.graph.nodes)):
+            if not node.users and node.op != "output" and not writes(node):
+                self.graph.erase_node(node)
+        left = set(self.graph.nodes)
+        return Tape(
+            self.graph,
+            {
+                n.target: self.constants[n.target]
+                for n in left
+                if n.op == "get_attr"
+            },
+            {k: n for k, n in self.leaves.items() if n in left},
+            self.size,
+        )
+
+
+def _targets(func, args, kwargs) -> list[Tensor]:
+    """The tensors that an operation writes to."""
+    if not func._schema.is_mutable:
+        return []
+    found = []
+    for i, wanted in enumerate(func._schema.arguments):
+        if wanted.alias_info is not None and wanted.alias_info.is_write:
+            given = args[i] if i < len(args) else kwargs.get(wanted.name)
+            found += [
+                t for t in tree_flatten(given)[0] if isinstance(t, Tensor)
+            ]
+    return found
+
+
+def _as_it_was(tensor: Tensor, size: Any, stride: Any, *offset: Any) -> bool:
+    """Whether new strides differ only along axes of one number."""
+    pairs = zip(tensor.shape, tensor.stride(), stride, strict=False)
+    same = all(n == 1 or old == new for n, old, new in pairs)
+    return same and list(tensor.shape) == list(size) and not offset
+
+
+def without_writing(graph: fx.Graph) -> None:
+    """Let operations that write into their first argument make a new tensor.
+
+    Where nothing else that shares its memory is read afterwards.
+    """
+    place = {node: i for i, node in enumerate(graph.nodes)}
+    shared: dict[int, list[fx.Node]] = {}
+    for node in graph.nodes:
+        if node.meta.get("written"):
+            shared.setdefault(node.meta["home"], []).append(node)
+    for nodes in shared.values():
+        writers = [n for n in nodes if writes(n)]
+        if all(_alone(n, nodes, place) for n in writers):
+            for node in writers:
+                node.target = _pure(node.target)
+            for node in nodes:
+                node.meta["written"] = False
+
+
+def _alone(writer: fx.Node, nodes: list[fx.Node], place: Mapping) -> bool:
+    """Whether what is written to is read through the writer alone."""
+    at = place[writer]
+    older = [n for n in nodes if place[n] < at]
+    read = any(place[u] > at for n in older for u in n.users)
+    return not read and _pure(writer.target) is not None
+
+
+def _pure(target: Any) -> Any:
+    """The operation that makes a new tensor, for one that writes."""
+    name, overload = target._schema.name.split("::")[1], target._overloadname
+    found = getattr(aten, name.removesuffix("_"), None)
+    first = target._schema.arguments[0].alias_info
+    if not name.endswith("_") or first is None:
+        return None
+    return getattr(found, overload, None)
+
+
+def writes(node: fx.Node) -> bool:
+    """Whether an operation writes into what it is given."""
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and schema.is_mutable
+
+
+def home(tensor: Tensor) -> int:
+    """Where its memory begins; sparse ones have none of their own."""
+    if tensor.layout != torch.strided:
+        return id(tensor)
+    return tensor.untyped_storage().data_ptr() or id(tensor)
+
+
+def _place(tensor: Tensor) -> tuple:
+    """Which numbers of its memory it shows, and how."""
+    if tensor.layout != torch.strided:
+        return ()
+    return tensor.storage_offset(), tensor.shape, tensor.stride()
+
+
+def _version(tensor: Tensor) -> int:
+    return 0 if tensor.is_inference() else tensor._version
