@@ -21,7 +21,7 @@ from torch import Tensor, fx
 from dldna import batches as bt
 from dldna.landscape.evaluate.evaluator import Unsupported, Values
 from dldna.landscape.evaluate.linear_front import Terms, split
-from dldna.landscape.evaluate.losses import joined, mean, per_sample
+from dldna.landscape.evaluate.losses import mean, per_sample
 from dldna.landscape.evaluate.mapped import mappable
 from dldna.landscape.evaluate.row import combined
 from dldna.landscape.evaluate.slow import forward, placed
@@ -33,7 +33,6 @@ from dldna.torch_internals import without_fallback
 
 CACHE = 32 * 2**20  # bytes of activations and weights at once
 POINTS = 256
-TILE = 256  # samples
 FEWEST = 6  # points that are worth mapping
 aten = torch.ops.aten
 
@@ -61,14 +60,11 @@ class Captured:
         self.notes: dict[str, Any] = {}
         self.exact = per_sample(subspace) is not None
         self.names = ("loss", *subspace.metrics)
-        self.batches = subspace.batches
-        if self.exact:
-            self.batches = joined(subspace.batches, TILE)
         self.room = memory / 4
         self.terms = _leaf_terms(subspace)
         self.parts = self._record()
         self.memory = min(CACHE, memory / 8)
-        self.at_once = self.points(self.subspace.samples)
+        self.at_once = self.points(subspace)
         if self.at_once > 1:
             self.at_once = self._mapped()
         self.chunk = 4 * self.at_once
@@ -80,7 +76,7 @@ class Captured:
                 raise Unsupported("the loss takes derivatives itself")
             kept = AllAttributes(subspace.model)
             model = subspace.model
-            for batch in self.batches:
+            for batch in subspace.batches:
                 put(subspace.origin, subspace.buffers_at([]))
                 named = dict(model.named_parameters())
                 named |= dict(model.named_buffers())
@@ -132,22 +128,20 @@ class Captured:
             values.append(mean(metric(output, bt.inner(batch))))
         return tuple(values)
 
-    def points(self, samples: int) -> int:
-        """How many points fit the cache, if there are so many samples."""
-        room = self.memory / self._bytes(samples)
+    def points(self, other: Subspace) -> int:
+        """How many points are mapped, if other batches are as large."""
+        room = self.memory / self._bytes(other)
         return int(min(POINTS, room)) if room >= FEWEST else 1
 
-    def grain(self, samples: int) -> float:
+    def grain(self, other: Subspace) -> float:
         """Bytes that an operation makes at a point, on average."""
-        return self._bytes(samples) / len(self.parts[0].tape.graph.nodes)
+        return self._bytes(other) / len(self.parts[0].tape.graph.nodes)
 
-    def _bytes(self, samples: int) -> float:
-        """Bytes of a point on the largest batch, if there are more samples."""
+    def _bytes(self, other: Subspace) -> float:
+        """Bytes of a point on the largest batch of another set."""
         part = max(self.parts, key=lambda part: part.formed + part.made)
-        more = max(1.0, samples / self.subspace.samples)
-        if self.exact:
-            more = min(more, TILE / bt.size(part.batch))
-        return part.formed + more * part.made
+        more = max(other.sizes) / max(self.subspace.sizes)
+        return part.formed + max(more, 1.0) * part.made
 
     def _mapped(self) -> int:
         """How many points are mapped: one, if an operation cannot be."""

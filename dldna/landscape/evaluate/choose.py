@@ -147,8 +147,8 @@ class _Trial:
             if found is not None:
                 return found
         captured = None if large else self.try_out("captured")
-        mapped = captured and captured.points(given.samples) > 1
-        if not (mapped and captured.grain(given.samples) < TINY):
+        mapped = captured and captured.points(given) > 1
+        if not (mapped and captured.grain(given) < TINY):
             layered = self.try_out("layered")
             if layered and not (mapped and layered.foreign):
                 found = self.full("layered")

@@ -169,9 +169,11 @@ def _term(node: fx.Node, k: int, values: Mapping, tape: Tape) -> Any:
     moving = [n for n in node.all_input_nodes if values[n] is not None]
     if all(values[n][k] is None for n in moving):
         return None
-    added = SUMS.get(node.target, ((0,) if node.target in JOINS else (), ()))[
-        0
-    ]
+    added, factors = SUMS.get(node.target, ((), ()))
+    if node.target in JOINS:
+        added = (0,)
+    if factors and not any(node.args[i] in moving for i in factors):
+        added = (*added, factors[0])  # a product that stands still
 
     def value(n: fx.Node) -> Tensor:
         if values[n] is None:

@@ -134,10 +134,20 @@ def bmm(x: Tensor, y: Tensor) -> Tensor:
     return _Products.apply(x, y)
 
 
+def weight_norm(
+    direction: Tensor, size: Tensor, dim: int = 0
+) -> tuple[Tensor, Tensor]:
+    """As torch's kernel is called."""
+    others = [d for d in range(direction.ndim) if d != dim]
+    norm = direction.square().sum(others, keepdim=True).sqrt()
+    return direction * (size / norm), norm
+
+
 RULES = {
     aten.view.default: torch.reshape,
     aten._unsafe_view.default: torch.reshape,
     aten._scaled_dot_product_flash_attention_for_cpu.default: attention,
+    aten._weight_norm_interface.default: weight_norm,
     aten.addmm.default: addmm,
     aten.mm.default: mm,
     aten.bmm.default: bmm,

@@ -99,6 +99,7 @@ class _Recorder(TorchDispatchMode):
         self.kept: list[Tensor] = []  # so that no id is given twice
         self.written: set[int] = set()
         self.moving: dict[int, list[Tensor]] = {}  # by their memory
+        self.bases: dict[int, fx.Node] = {}  # what it fills itself
         self.own: set[int] = set()  # memory that was made in the run
         self.leaves = {}
         for i, (name, tensor) in enumerate(moving.items()):
@@ -138,16 +139,22 @@ class _Recorder(TorchDispatchMode):
         return made
 
     def _recognise(self, tensor: Tensor) -> None:
-        """Know a moving tensor again that came as ``tensor.data``."""
+        """Know moving memory again: ``tensor.data``, or an older view."""
         at = home(tensor)
-        if id(tensor) in self.nodes or at not in self.moving:
+        if id(tensor) in self.nodes:
             return
-        for known in self.moving[at]:
+        if at in self.bases:
+            self.nodes[id(tensor)] = self.graph.call_function(
+                aten.as_strided.default, (self.bases[at], *_place(tensor))
+            )
+            self.nodes[id(tensor)].meta.update(bytes=tensor.nbytes, home=at)
+            self.kept.append(tensor)
+        for known in self.moving.get(at, ()):
             if _place(known) == _place(tensor):
                 self.nodes[id(tensor)] = self.nodes[id(known)]
                 self.kept.append(tensor)
-                return
-        raise Unsupported("a moving tensor is read past torch's operations")
+        if at in self.moving and id(tensor) not in self.nodes:
+            raise Unsupported("a moving tensor is read past torch")
 
     def _refuse(self, func, args) -> None:
         if VALUES in func.tags:
@@ -163,16 +170,21 @@ class _Recorder(TorchDispatchMode):
                 raise Unsupported(f"{func} gives shapes that move")
 
     def _write(self, func, t: Tensor) -> None:
-        """Note that a tensor's memory is written to."""
+        """Note that a tensor's memory is written to.
+
+        What a forward makes for itself and fills is made anew each time.
+        """
         at = home(t)
         self.written.add(at)
         if id(t) in self.nodes:
             return
-        whole = t.untyped_storage().nbytes() == t.nbytes
-        if at not in self.own or not whole or id(t) in self.fixed:
+        if at not in self.own or t.layout != torch.strided:
             raise Unsupported(f"{func} writes into what stands still")
-        start = self._node(t.clone())
-        self._keep(t, self.graph.call_function(aten.clone.default, (start,)))
+        numbers = t.untyped_storage().nbytes() // t.element_size()
+        whole = self._node(t.as_strided((numbers,), (1,), 0).clone())
+        self.bases[at] = self.graph.call_function(aten.clone.default, (whole,))
+        self.bases[at].meta.update(bytes=t.nbytes, home=at)
+        self._recognise(t)
 
     def _node(self, value: Any) -> Any:
         if not isinstance(value, Tensor):
@@ -217,6 +229,9 @@ class _Recorder(TorchDispatchMode):
                 raise Unsupported("what stands still is written to")
         for node in self.graph.nodes:
             node.meta["written"] = node.meta.get("home") in self.written
+        for v in made:
+            if isinstance(v, Tensor):
+                self._recognise(v)
         values = tuple(self._node(torch.as_tensor(v)) for v in made)
         if not any(id(v) in self.nodes for v in made):
             raise Unsupported("the loss does not depend on what moves")
@@ -312,7 +327,8 @@ def _place(tensor: Tensor) -> tuple:
     """Which numbers of its memory it shows, and how."""
     if tensor.layout != torch.strided:
         return ()
-    return tensor.storage_offset(), tensor.shape, tensor.stride()
+    where = tensor.storage_offset()
+    return tuple(tensor.shape), tuple(tensor.stride()), where
 
 
 def _version(tensor: Tensor) -> int:
