@@ -126,6 +126,7 @@ class AllAttributes:
             if not isinstance(each, KeptAttributes) or each.numbers
         ]
         self.before = self._now()
+        self.often: list[KeptAttributes] = []
 
     def _now(self) -> tuple[list, list]:
         """Lengths, and all keys and values, of what is watched."""
@@ -148,8 +149,18 @@ class AllAttributes:
         if any(self.empty):
             for container in self.empty:
                 container.clear()
-        for each in self.rest if self.unchanged() else self.kept:
+        if not self.unchanged():
+            for each in self.often:
+                each.put_back()
+        for each in self.rest if self.unchanged() else self._found():
             each.put_back()
+
+    def _found(self) -> list:
+        """All of it; the modules that changed are tried first from now on."""
+        for each in self.kept:
+            if isinstance(each, KeptAttributes) and each.changed():
+                self.often.append(each)
+        return self.kept
 
 
 _TENSORS = ("_parameters", "_buffers", "_modules")
@@ -204,6 +215,13 @@ class KeptAttributes:
         elif isinstance(value, np.random.Generator):
             bits = value.bit_generator
             self.numbers.append(partial(setattr, bits, "state", bits.state))
+
+    def changed(self) -> bool:
+        """Whether an attribute, or what is in one, is another."""
+        own = {k: v for k, v in self.home.items() if k not in _TENSORS}
+        return not _same_content(own, self.before) or not all(
+            _same_content(*pair) for pair in self.contents
+        )
 
     def put_back(self) -> None:
         for name in [k for k in self.home if k not in _TENSORS]:

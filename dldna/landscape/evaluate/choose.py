@@ -131,6 +131,7 @@ class _Trial:
         self.truth = Truth(given)
         self.passed: dict[str, str] = {}
         self.checked: dict[str, float] = {}
+        self.tried: dict[str, Evaluator] = {}
 
     def best(self) -> Evaluator:
         """The fastest way that gives what the slow way gives.
@@ -177,6 +178,7 @@ class _Trial:
             self.truth.values()  # which settles the samples
             candidate = FAST[name](self.truth.small, self.memory)
             self.checked[name] = self.truth.check(candidate)
+            self.tried[name] = candidate
         except Unsupported as reason:
             self.passed[name] = str(reason)
         except Exception as error:  # the user's model inside a rearrangement
@@ -187,8 +189,12 @@ class _Trial:
 
     def full(self, name: str) -> Evaluator | None:
         """A way that was tried out, on all the data."""
+        same = self.truth.small.batches is self.given.batches
         try:
-            found = FAST[name](self.given, self.memory)
+            if same:  # nothing could be cut
+                found = self.tried[name]
+            else:
+                found = FAST[name](self.given, self.memory)
         except Unsupported as reason:
             self.passed[name] = str(reason)
             return None
@@ -268,8 +274,12 @@ class Truth:
         self.points[1] = torch.linspace(0.11, -0.07, k) if k > 1 else 0.11
         self.points[2] = torch.linspace(-0.31, 0.43, k) if k > 1 else 0.43
         sliced = all(map(bt.sliced, given.batches))
-        self.small = given.on(_few(given) if sliced else given.batches[:2])
+        self.small = given.on(_few(given)) if sliced else self._first_two()
         self._values: Values | None = None
+
+    def _first_two(self) -> Subspace:
+        batches = self.given.batches
+        return self.given.on(batches if len(batches) < 3 else batches[:2])
 
     def values(self) -> Values:
         """Loss and metrics of the slow way at the points."""
@@ -277,7 +287,7 @@ class Truth:
             try:
                 self._values = Slow(self.small, exact=True)(self.points)
             except Exception:  # bound to the size of its batches
-                self.small = self.given.on(self.given.batches[:2])
+                self.small = self._first_two()
                 self._values = Slow(self.small, exact=True)(self.points)
         return self._values
 
