@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from dldna.landscape.evaluate.pooling import windows
+from dldna.landscape.evaluate.products import linear
 from dldna.landscape.evaluate.row import combined
 
 CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -225,7 +226,7 @@ class Layer:
         """The layer's output on ``x``."""
         m = self.module
         if type(m) is nn.Linear:
-            return F.linear(x, weight, bias)
+            return linear(x, weight, bias)
         if weight.ndim == 2:
             return self._multiply(self.form(x), x, weight, bias)
         if m.padding_mode != "zeros":
@@ -243,13 +244,13 @@ class Layer:
             a, b = self.module.stride
             x = x[:, :, ::a, ::b].permute(0, 2, 3, 1)
             # as a matrix: with strides, linear would copy the weights
-            y = F.linear(x.reshape(-1, x.shape[3]), weight, bias)
+            y = linear(x.reshape(-1, x.shape[3]), weight, bias)
             return y.view(*x.shape[:3], -1).permute(0, 3, 1, 2)
         (a, b), (h, w) = form.out, form.used
         x = x[:, :, :h, :w].permute(0, 2, 3, 1).reshape(len(x), -1)
         if bias is not None:
             bias = bias.repeat(a * b)
-        y = F.linear(x, weight, bias).view(len(x), a, b, -1)
+        y = linear(x, weight, bias).view(len(x), a, b, -1)
         return y.permute(0, 3, 1, 2)
 
     def products(
