@@ -131,6 +131,9 @@ def test_a_network_with_fewer_products(case, seen, monkeypatch):
         monkeypatch.setattr(layered, "is_large", lambda _: True)
     if case == "batches":
         monkeypatch.setattr(layered, "joined", lambda batches, _: batches)
+        directions = [  # norms stand still, and are folded once
+            {k: v * (v.ndim > 1) for k, v in d.items()} for d in directions
+        ]
     args = (model, nn.CrossEntropyLoss(), data, origin, directions)
     coords = points(2, 3) / 4
     slow = choose(*args, way="slow", **options)(coords)["loss"]
