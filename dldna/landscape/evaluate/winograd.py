@@ -35,7 +35,7 @@ class _Piece(NamedTuple):
     after: np.ndarray
 
 
-class Tile(NamedTuple):
+class Region(NamedTuple):
     """The same for both axes, with matrices over their pixels."""
 
     reads: tuple[slice, slice]
@@ -91,17 +91,17 @@ def _axis(size: int) -> tuple[np.ndarray, list[_Piece]]:
 
 
 @lru_cache(maxsize=64)
-def _tiles(
+def _regions(
     size: tuple[int, int], dtype: torch.dtype, device: torch.device
-) -> tuple[Tensor, list[Tile]]:
-    """The matrix of the nine taps, and the tiles of a map of this size."""
+) -> tuple[Tensor, list[Region]]:
+    """The matrix of the nine taps, and the regions of a map of this size."""
 
     def both(a: np.ndarray, b: np.ndarray) -> Tensor:
         return torch.as_tensor(np.kron(a, b), dtype=dtype, device=device)
 
     (high, rows), (wide, columns) = (_axis(s) for s in size)
-    tiles = [
-        Tile(
+    regions = [
+        Region(
             (r.reads, c.reads),
             (r.writes, c.writes),
             both(r.before, c.before),
@@ -110,7 +110,7 @@ def _tiles(
         for r in rows
         for c in columns
     ]
-    return both(high, wide), tiles
+    return both(high, wide), regions
 
 
 def factors(weight: Tensor, size: tuple[int, int], empty: Callable) -> Tensor:
@@ -124,7 +124,7 @@ def factors(weight: Tensor, size: tuple[int, int], empty: Callable) -> Tensor:
     Returns:
         (outputs, products, inputs).
     """
-    taps, _ = _tiles(size, weight.dtype, weight.device)
+    taps, _ = _regions(size, weight.dtype, weight.device)
     weight = weight.permute(0, 2, 3, 1).flatten(1, 2)
     made = empty((len(weight), len(taps), weight.shape[2]))
     return torch.bmm(taps.expand(len(weight), -1, -1), weight, out=made)
@@ -154,18 +154,18 @@ def convolve(
         True
     """
     n, inputs, *size = x.shape
-    _, tiles = _tiles(tuple(size), x.dtype, x.device)
+    _, regions = _regions(tuple(size), x.dtype, x.device)
     outputs, many, _ = weight.shape
     x, y = x.permute(0, 2, 3, 1), x.new_empty((n, *size, outputs))
     weight = weight.permute(1, 2, 0)
     moved = empty((n, many, inputs), "moved")
     products = empty((many, n, outputs), "products")
-    for tile in tiles:
-        seen = x[:, tile.reads[0], tile.reads[1]].flatten(1, 2)
-        torch.bmm(tile.before.expand(n, -1, -1), seen, out=moved)
+    for region in regions:
+        seen = x[:, region.reads[0], region.reads[1]].flatten(1, 2)
+        torch.bmm(region.before.expand(n, -1, -1), seen, out=moved)
         torch.bmm(moved.transpose(0, 1), weight, out=products)
-        after = tile.after.expand(n, -1, -1)
-        to = y[:, tile.writes[0], tile.writes[1]]
+        after = region.after.expand(n, -1, -1)
+        to = y[:, region.writes[0], region.writes[1]]
         made = torch.bmm(after, products.transpose(0, 1)).view(to.shape)
         if bias is None:
             to.copy_(made)
