@@ -12,9 +12,9 @@ MANY = 2**24  # multiplications from which oneDNN's product is faster
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """``x W^T + b`` over the last axis, as ``F.linear``.
 
-    Of two numbers with 24 binary digits torch asks the BLAS library for
-    the product, of which oneDNN's takes up to a third less time where it is
-    large. Its ReLU could be had in the same pass, but turns NaN into 0.
+    In float32 torch asks the BLAS library it was built with, MKL say;
+    oneDNN takes up to a third less time where the product is large. Its
+    ReLU could be had in the same pass, but turns NaN into 0.
 
     Args:
         x: (..., inputs).
