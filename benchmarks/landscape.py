@@ -17,6 +17,7 @@ import argparse
 import copy
 import importlib.util
 import itertools
+import math
 import platform
 import statistics
 import time
@@ -36,6 +37,7 @@ from dldna.data import book_dataset
 from dldna.landscape import filter_normalise
 from dldna.landscape.evaluate import choose
 from dldna.models import make
+from dldna.torch_internals import onednn_linear
 
 LOSS = nn.CrossEntropyLoss()
 
@@ -326,9 +328,10 @@ def arithmetic(evaluator, s: Setting) -> float:
     n = s.case.grid if evaluator.name == "mlp" else min(s.case.grid, 10)
     evaluator(s.points[:n])
     bags = torch.ops.aten._embedding_bag_forward_only
-    counter = FlopCounterMode(
-        display=False, custom_mapping={bags: _bag_operations}
-    )
+    counted = {bags: _bag_operations}
+    if onednn_linear is not None:
+        counted[onednn_linear] = _product_operations
+    counter = FlopCounterMode(display=False, custom_mapping=counted)
     with counter, torch.no_grad():
         evaluator(s.points[:n])
     return counter.get_total_flops() / n
@@ -337,6 +340,11 @@ def arithmetic(evaluator, s: Setting) -> float:
 def _bag_operations(table, indices, *_args, **_kwargs) -> int:
     """A weighted sum of rows: one product and one sum for each number."""
     return 2 * indices[0] * table[1]
+
+
+def _product_operations(x, weight, *_args, **_kwargs) -> int:
+    """A linear layer on the last axis of its input."""
+    return 2 * math.prod(x) * weight[0]
 
 
 def error(s: Setting, evaluator) -> float:

@@ -18,6 +18,11 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 foreach_add_ = torch._foreach_add_
 foreach_copy_ = torch._foreach_copy_
 fused_weight_norm = torch._weight_norm
+onednn_linear = (  # torch gives oneDNN the products of half precision alone
+    getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+    if torch.backends.mkldnn.is_available()
+    else None
+)
 
 
 @contextmanager
@@ -53,6 +58,7 @@ __all__ = [
     "foreach_add_",
     "foreach_copy_",
     "fused_weight_norm",
+    "onednn_linear",
     "tree_flatten",
     "tree_map",
     "tree_unflatten",

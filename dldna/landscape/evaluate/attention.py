@@ -9,6 +9,8 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dldna.landscape.evaluate.products import linear
+
 ACTIVATIONS = (nn.GELU, nn.ReLU)
 
 
@@ -52,8 +54,8 @@ def encode(
         (N, T, D).
     """
     if type(module) is nn.TransformerEncoder:
-        for i, layer in enumerate(module.layers):
-            x = encode(layer, x, at, f"{name}layers.{i}.")
+        for i, part in enumerate(module.layers):
+            x = encode(part, x, at, f"{name}layers.{i}.")
         if module.norm is not None:
             x = _normed(module.norm, x, at, f"{name}norm")
         return x
@@ -61,21 +63,21 @@ def encode(
     def normed(k: int, x: Tensor) -> Tensor:
         return _normed(getattr(module, f"norm{k}"), x, at, f"{name}norm{k}")
 
-    def linear(part: str, x: Tensor) -> Tensor:
+    def layer(part: str, x: Tensor) -> Tensor:
         bias = at(f"{name}{part}.bias")
-        return F.linear(x, at(f"{name}{part}.weight"), bias)
+        return linear(x, at(f"{name}{part}.weight"), bias)
 
     def attend(x: Tensor) -> Tensor:
         (n, t, d), own = x.shape, f"{name}self_attn."
         weight, bias = at(f"{own}in_proj_weight"), at(f"{own}in_proj_bias")
         heads = module.self_attn.num_heads
-        parts = F.linear(x, weight, bias).view(n, t, 3, heads, d // heads)
+        parts = linear(x, weight, bias).view(n, t, 3, heads, d // heads)
         q, k, v = parts.permute(2, 0, 3, 1, 4)
         y = F.scaled_dot_product_attention(q, k, v)
-        return linear("self_attn.out_proj", y.transpose(1, 2).reshape(n, t, d))
+        return layer("self_attn.out_proj", y.transpose(1, 2).reshape(n, t, d))
 
     def feed(x: Tensor) -> Tensor:
-        return linear("linear2", module.activation(linear("linear1", x)))
+        return layer("linear2", module.activation(layer("linear1", x)))
 
     if module.norm_first:
         x = attend(normed(1, x)).add_(x)

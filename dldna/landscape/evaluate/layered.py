@@ -1,6 +1,6 @@
 """The way for networks in general: layer by layer, one point at a time.
 
-The model's graph of operations is walked with six savings, none of which
+The model's graph of operations is walked with seven savings, none of which
 changes a result by more than rounding:
 
 - Parameters of a point are formed layer by layer while they are needed,
@@ -10,12 +10,15 @@ changes a result by more than rounding:
   weights and directions alike where its own parameters do not move.
 - The first layer's outputs are linear in the coordinates: computed once
   for the plane, a point costs one addition.
-- A max-pooling after it, and the losses, are worked out for several points
-  at once (:mod:`dldna.landscape.evaluate.front`).
+- 3x3 convolutions of many channels on small maps take fewer products
+  (:mod:`dldna.landscape.evaluate.winograd`).
+- A max-pooling after a first layer, and the losses, are worked out for
+  several points at once (:mod:`dldna.landscape.evaluate.front`).
 - Images go through in tiles that stay in cache, channels last, and ReLU
   and residual additions write in place.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -36,6 +39,7 @@ from dldna.landscape.evaluate.row import Row, rows
 from dldna.landscape.evaluate.subspace import Subspace, is_large
 from dldna.landscape.evaluate.total import Total
 
+POINTS = 64  # of a row at most
 ROW = 64 * 2**20  # bytes of formed weights for a row of points
 LOGITS = 2**20  # bytes of outputs whose losses are taken together
 
@@ -62,7 +66,8 @@ class Layered:
         self.subspace = subspace
         self.notes: dict[str, Any] = {}
         weights = sum(v.nbytes for v in subspace.origin.values())
-        self.chunk = int(max(1, min(64, ROW / weights, memory / 8 / weights)))
+        fit = min(POINTS, ROW / weights, memory / 8 / weights)
+        self.chunk = int(max(1, fit))
         self.large = is_large(subspace)
         self.half = subspace.dtype == "bfloat16"
         self.plan = Plan(subspace)
@@ -75,6 +80,10 @@ class Layered:
             self.batches = joined(self.batches, self.plan.tile())
         # a batch for all points of a row, or a point for all batches
         self.together = self.chunk > 1 or len(self.batches) == 1
+        # formed weights are kept for all batches, what a row shares for it
+        alone = len(self.batches) == 1 or self.chunk == 1
+        if alone and weights <= memory / 8:
+            self.chunk = POINTS
         self.room = memory / 4
         self.shared: dict[int, dict[fx.Node, Any]] = {}
         self._scratch: dict[Any, Tensor] = {}
@@ -155,11 +164,25 @@ class Layered:
             value = value.contiguous(memory_format=torch.channels_last)
         return value
 
-    def scratch(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
-        """Memory for a value that soon dies."""
-        key = shape, like.dtype
+    def memory(self, like: Tensor) -> Callable[..., Tensor]:
+        """Gives memory for a shape and a use; without one it may be kept."""
+
+        def empty(shape: tuple[int, ...], use: str = "") -> Tensor:
+            if not use and len(self.batches) > 1:
+                return like.new_empty(shape)
+            return self.scratch(shape, like, use or "kept")
+
+        return empty
+
+    def scratch(
+        self, shape: tuple[int, ...], like: Tensor, use: Any = None
+    ) -> Tensor:
+        """Memory for a value that soon dies, one for each use."""
+        key = shape, like.dtype, use
         if key not in self._scratch:
-            self._scratch[key] = like.new_empty(shape)
+            same = shape == like.shape  # and then in the same layout
+            made = torch.empty_like(like) if same else like.new_empty(shape)
+            self._scratch[key] = made
         return self._scratch[key]
 
     def call(self, node: fx.Node, values: dict[fx.Node, Any]) -> Any:

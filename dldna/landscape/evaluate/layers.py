@@ -1,43 +1,18 @@
 """Convolutions and linear layers whose parameters move on a plane."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from dldna.landscape.evaluate import winograd
+from dldna.landscape.evaluate.forms import PLAIN, Form, form
 from dldna.landscape.evaluate.pooling import windows
-from dldna.landscape.evaluate.row import combined
+from dldna.landscape.evaluate.products import linear
 
 CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 CALLS = {nn.Conv1d: F.conv1d, nn.Conv2d: F.conv2d, nn.Conv3d: F.conv3d}
-
-DENSE = 4  # places of an output up to which a dense matrix is tried
-PIXELS = 16  # the same for 1x1 convolutions over pixels
-
-
-class Form(NamedTuple):
-    """How a layer is applied: see :meth:`Layer.form`."""
-
-    kind: str
-    out: tuple[int, int] = (1, 1)
-    used: tuple[int, int] = (1, 1)
-
-
-class _Side(NamedTuple):
-    """One axis of a convolution: outputs, inputs that count, all in all."""
-
-    places: int
-    used: int
-    dense: bool
-
-
-def _side(size: int, k: int, pad: int, stride: int) -> _Side:
-    places = (size + 2 * pad - k) // stride + 1
-    used = min(size, (places - 1) * stride + k - pad)
-    return _Side(
-        places, used, used + pad <= k and pad >= (places - 1) * stride
-    )
 
 
 class Layer:
@@ -70,46 +45,9 @@ class Layer:
         full = self.graph.parameter(owner, name)
         return None if full is None else way.plan.terms[full]
 
-    def form(self, x: Tensor) -> Form:
-        """How the layer is applied to an input of this shape.
-
-        "plain" is the module's own way. A linear layer whose inputs would
-        be copies of fewer numbers adds up their weights ("summed"); one
-        on flattened images keeps the channels last ("turned"). A 1x1
-        convolution on a few pixels is a linear layer over pixels
-        ("pixels"). A convolution on so few pixels that each one reaches
-        each output is a matrix product over all ("dense").
-        """
-        module = self.module
-        if type(module) is nn.Linear:
-            same = x.shape[-1] == module.in_features
-            if same and self.pixels:
-                return Form("turned", used=(self.pixels, 1))
-            return Form("plain" if same else "summed")
-        if (
-            type(module) is not nn.Conv2d
-            or module.groups != 1
-            or module.padding_mode != "zeros"
-            or isinstance(module.padding, str)
-            or module.dilation != (1, 1)
-        ):
-            return Form("plain")
-        sides = [
-            _side(*side)
-            for side in zip(
-                x.shape[2:],
-                module.kernel_size,
-                module.padding,
-                module.stride,
-                strict=True,
-            )
-        ]
-        places = sides[0].places * sides[1].places
-        if places <= DENSE and all(side.dense for side in sides):
-            out = (sides[0].places, sides[1].places)
-            return Form("dense", out, (sides[0].used, sides[1].used))
-        simple = module.kernel_size == (1, 1) and module.padding == (0, 0)
-        return Form("pixels" if simple and places <= PIXELS else "plain")
+    def form(self, x: Tensor, fewer: bool = True) -> Form:
+        """How the layer is applied to an input of this shape."""
+        return form(self.module, x, self.pixels, fewer)
 
     def constant(self, way) -> bool:
         """Whether the batch norm's scale stays the same on the plane."""
@@ -132,13 +70,12 @@ class Layer:
         gain = self.terms(way, "weight", self.norm_name)
         return scale if gain is None else scale * at(gain)
 
-    def prepared(self, way, x: Tensor) -> list[Tensor]:
+    def prepared(self, way, form: Form) -> list[Tensor]:
         """The weight's terms in the form, layout and scale of their use."""
-        form = self.form(x)
         if form not in self.weights:
             terms = self.terms(way, "weight", self.node.target)
             scale = self.fixed_scale(way)
-            self.weights[form] = [self._laid(w, form, x, scale) for w in terms]
+            self.weights[form] = [self._laid(w, form, scale) for w in terms]
         return self.weights[form]
 
     def fixed_scale(self, way) -> Tensor | None:
@@ -147,20 +84,26 @@ class Layer:
             self._scale = self.scale(way, lambda t: t[0])
         return self._scale
 
-    def weight(self, way, x: Tensor, value) -> Tensor:
+    def weight(self, point, form: Form) -> Tensor:
         """The weight at a point, but for a norm's factor that moves.
 
         Of a large network each is laid out anew at each point, if that
         makes it no smaller: all terms of all layers would be as large as
         the network, several times.
         """
-        form = self.form(x)
+        way = point.way
+        laid = PLAIN if form.kind == "fewer" else form
         if not way.large or form.kind == "summed":
-            return value(self.prepared(way, x))
-        whole = value(self.terms(way, "weight", self.node.target))
-        return self._laid(whole, form, x, self.fixed_scale(way))
+            weight = point.moved((self, laid), self.prepared(way, laid))
+        else:
+            terms = self.terms(way, "weight", self.node.target)
+            weight = point.moved((self, "weight"), terms)
+            weight = self._laid(weight, laid, self.fixed_scale(way))
+        if form.kind != "fewer":
+            return weight
+        return winograd.factors(weight, form.out, way.memory(weight))
 
-    def _laid(self, w: Tensor, form: Form, x: Tensor, scale) -> Tensor:
+    def _laid(self, w: Tensor, form: Form, scale) -> Tensor:
         if scale is not None:
             w = w * scale.view(-1, *[1] * (w.ndim - 1))
         if form.kind == "dense":
@@ -171,7 +114,7 @@ class Layer:
             w = w.view(len(w), -1, form.used[0])
             return w.transpose(1, 2).reshape(len(w), -1)
         if form.kind == "summed":
-            return w.view(len(w), x.shape[-1], -1).sum(2)
+            return w.view(len(w), form.used[0], -1).sum(2)
         if w.ndim == 4:
             return w.contiguous(memory_format=torch.channels_last)
         return w.contiguous()
@@ -188,22 +131,16 @@ class Layer:
         w = w.permute(2, 4, 0, 3, 5, 1)
         return w.reshape(form.out[0] * form.out[1] * w.shape[2], -1)
 
-    def at(self, point, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    def at(self, point, form: Form) -> tuple[Tensor, Tensor | None]:
         """Weight and bias at a point."""
         way = point.way
-
-        def value(terms):
-            if len(terms) == 1:
-                return terms[0]
-            return combined(terms, point.point)
-
-        weight = self.weight(way, x, value)
+        weight = self.weight(point, form)
         scale = self.fixed_scale(way)
         if self.norm is not None and scale is None:
-            scale = self.scale(way, value)
+            scale = self.scale(way, point.value)
             rows = scale.repeat(len(weight) // len(scale))
             weight = weight * rows.view(-1, *[1] * (weight.ndim - 1))
-        bias = self.bias(way, value, scale)
+        bias = self.bias(way, point.value, scale)
         if way.half:
             weight = weight.bfloat16()
             bias = None if bias is None else bias.bfloat16()
@@ -221,13 +158,17 @@ class Layer:
         shift = self.terms(way, "bias", self.norm_name)
         return bias if shift is None else bias + value(shift)
 
-    def apply(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def apply(
+        self, way, form: Form, x: Tensor, weight: Tensor, bias: Tensor | None
+    ) -> Tensor:
         """The layer's output on ``x``."""
         m = self.module
         if type(m) is nn.Linear:
-            return F.linear(x, weight, bias)
-        if weight.ndim == 2:
-            return self._multiply(self.form(x), x, weight, bias)
+            return linear(x, weight, bias)
+        if form.kind == "fewer":
+            return winograd.convolve(x, weight, bias, way.memory(x))
+        if form.kind != "plain":
+            return self._multiply(form, x, weight, bias)
         if m.padding_mode != "zeros":
             x = F.pad(x, m._reversed_padding_repeated_twice, m.padding_mode)
             padding = 0
@@ -243,13 +184,13 @@ class Layer:
             a, b = self.module.stride
             x = x[:, :, ::a, ::b].permute(0, 2, 3, 1)
             # as a matrix: with strides, linear would copy the weights
-            y = F.linear(x.reshape(-1, x.shape[3]), weight, bias)
+            y = linear(x.reshape(-1, x.shape[3]), weight, bias)
             return y.view(*x.shape[:3], -1).permute(0, 3, 1, 2)
         (a, b), (h, w) = form.out, form.used
         x = x[:, :, :h, :w].permute(0, 2, 3, 1).reshape(len(x), -1)
         if bias is not None:
             bias = bias.repeat(a * b)
-        y = F.linear(x, weight, bias).view(len(x), a, b, -1)
+        y = linear(x, weight, bias).view(len(x), a, b, -1)
         return y.permute(0, 3, 1, 2)
 
     def products(
@@ -261,7 +202,8 @@ class Layer:
         """
         if b in self.kept:
             return self.kept[b]
-        weights, made = self.prepared(way, x), []
+        form, made = self.form(x, fewer=False), []
+        weights = self.prepared(way, form)
         if len(weights) == 1:  # its bias moves alone
             none = torch.zeros_like(weights[0])
             weights = weights + [none] * len(way.subspace.directions)
@@ -269,7 +211,7 @@ class Layer:
             bias = self._bias_term(way, k)
             if way.half:
                 x = x.float()
-            made.append(self.apply(x, weight, bias))
+            made.append(self.apply(way, form, x, weight, bias))
             if size is not None:
                 made[-1] = windows(made[-1], size)
             if way.half:

@@ -9,6 +9,7 @@ from torch import Tensor, fx, nn
 from dldna.landscape.evaluate import graph as gr
 from dldna.landscape.evaluate.analysis import Plan, has_tensors
 from dldna.landscape.evaluate.attention import encode
+from dldna.landscape.evaluate.forms import Form
 from dldna.landscape.evaluate.front import Front
 from dldna.landscape.evaluate.graph import Unsupported
 from dldna.landscape.evaluate.layers import Layer
@@ -26,8 +27,8 @@ class Point:
         point: its coordinates.
         row: the row it belongs to.
         index: its place in the row.
-        bases: what first layers keep for the row: their outputs at its
-            fixed coordinates.
+        bases: what is kept for the row: weights, and outputs of first
+            layers, at its fixed coordinates.
     """
 
     way: Any
@@ -35,7 +36,7 @@ class Point:
     point: list[float]
     row: Row
     index: int
-    bases: dict[tuple[int, fx.Node], Any]
+    bases: dict[Any, Any]
     formed: dict[Any, Any] = field(default_factory=dict)
     done: set[fx.Node] = field(default_factory=set)  # pools already taken
 
@@ -55,13 +56,25 @@ class Point:
                 return self._module(node, module, values)
         return self.way.call(node, values)
 
+    def value(self, terms: list[Tensor]) -> Tensor:
+        """The sum of some terms at this point."""
+        return combined(terms, self.point) if len(terms) > 1 else terms[0]
+
+    def moved(self, key: Any, terms: list[Tensor]) -> Tensor:
+        """The same, with what the row has in common kept for the row."""
+        if len(terms) == 1 or len(self.row.steps) == 1:
+            return self.value(terms)
+        if key not in self.bases:
+            self.bases[key] = combined(terms, self.row.fixed)
+        base, step = self.bases[key], self.row.steps[self.index]
+        if step == 0:
+            return base
+        return torch.add(base, terms[1 + self.row.axis], alpha=step)
+
     def tensor(self, name: str) -> Tensor:
         """A parameter or buffer at this point."""
         if name not in self.formed:
-            terms = self.plan.terms[name]
-            value = terms[0]
-            if len(terms) > 1:
-                value = combined(terms, self.point)
+            value = self.value(self.plan.terms[name])
             if self.way.half and value.is_floating_point():
                 value = value.bfloat16()
             if len(self.way.batches) == 1:
@@ -150,18 +163,24 @@ class Point:
         return x + y
 
     def _layer(self, node: fx.Node, values, b: int) -> Tensor:
-        way, plan = self.way, self.plan
+        plan = self.plan
         layer, source = plan.layers[node], node.args[0]
         x = values[source]
-        if source in plan.fixed and layer.constant(way):
+        if source in plan.fixed and layer.constant(self.way):
             return self._first(layer, node, x, b)
-        key = (node, layer.form(x))
-        if key not in self.formed:
-            made = layer.at(self, x)
-            if len(way.batches) == 1:
-                return layer.apply(x, *made)
+        form = layer.form(x)
+        y = self._applied(layer, form, x)
+        if form.kind == "fewer" and not bool(y.sum().isfinite()):
+            # differences of infinite numbers would be NaN
+            y = self._applied(layer, layer.form(x, fewer=False), x)
+        return y
+
+    def _applied(self, layer: Layer, form: Form, x: Tensor) -> Tensor:
+        key = (layer, form)
+        made = self.formed.get(key) or layer.at(self, form)
+        if len(self.way.batches) > 1:
             self.formed[key] = made
-        return layer.apply(x, *self.formed[key])
+        return layer.apply(self.way, form, x, *made)
 
     def _first(self, layer: Layer, node, x: Tensor, b: int) -> Tensor:
         """A first layer's output: linear in the coordinates.
@@ -173,7 +192,7 @@ class Point:
         size = self.plan.pools.get(pool) if x.ndim == 4 else None
         terms = layer.products(b, x, way, size)
         if terms is None:
-            return layer.apply(x, *layer.at(self, x))
+            return self._applied(layer, layer.form(x), x)
         if size is not None:
             self.done.add(pool)
             if (b, node) not in self.bases:
@@ -183,7 +202,9 @@ class Point:
         if (b, node) not in self.bases:
             self.bases[b, node] = combined(terms, self.row.fixed)
         base, step = self.bases[b, node], terms[1 + self.row.axis]
-        return torch.add(base, step, alpha=self.row.steps[self.index])
+        made = self.way.scratch(base.shape, base, node)
+        alpha = self.row.steps[self.index]
+        return torch.add(base, step, alpha=alpha, out=made)
 
     def _attribute(self, node: fx.Node) -> Any:
         name = self.plan.graph.first_name.get(node.target)
