@@ -22,7 +22,7 @@ class _Rule(torch.autograd.Function):
         """Nothing is kept: there are values alone."""
 
 
-class _Attention(_Rule):
+class _MappedAttention(_Rule):
     """Points count as further samples."""
 
     @staticmethod
@@ -46,11 +46,11 @@ class _Attention(_Rule):
             mask = mask[(slice(None), *[None] * (5 - mask.ndim))]
             mask = mask.expand(n, samples, *mask.shape[2:]).flatten(0, 1)
         folded = (t.flatten(0, 1) for t in (query, key, value))
-        made = _Attention.forward(*folded, mask, causal, scale)
+        made = _MappedAttention.forward(*folded, mask, causal, scale)
         return made.unflatten(0, (n, samples)), 0
 
 
-class _Linear(_Rule):
+class _MappedLinear(_Rule):
     """Batched products, with nothing copied."""
 
     @staticmethod
@@ -73,7 +73,7 @@ class _Linear(_Rule):
         return torch.baddbmm(bias, x, weight), 0
 
 
-class _Products(_Rule):
+class _MappedProducts(_Rule):
     """Batches of products; one matrix for a whole batch is not copied."""
 
     @staticmethod
@@ -113,7 +113,9 @@ def attention(
     scale: float | None = None,
 ) -> tuple[Tensor, None]:
     """As torch's kernel is called."""
-    made = _Attention.apply(query, key, value, attn_mask, is_causal, scale)
+    made = _MappedAttention.apply(
+        query, key, value, attn_mask, is_causal, scale
+    )
     return made, None
 
 
@@ -121,17 +123,17 @@ def addmm(bias: Tensor, x: Tensor, weight: Tensor, **scales: Any) -> Tensor:
     """As torch's is called."""
     if scales:
         return torch.addmm(bias, x, weight, **scales)
-    return _Linear.apply(bias, x, weight)
+    return _MappedLinear.apply(bias, x, weight)
 
 
 def mm(x: Tensor, weight: Tensor) -> Tensor:
     """As torch's is called."""
-    return _Linear.apply(None, x, weight)
+    return _MappedLinear.apply(None, x, weight)
 
 
 def bmm(x: Tensor, y: Tensor) -> Tensor:
     """As torch's is called."""
-    return _Products.apply(x, y)
+    return _MappedProducts.apply(x, y)
 
 
 def weight_norm(
