@@ -97,7 +97,7 @@ def top_eigenpairs(
 
     *Multiplicity.* The k largest are counted with their multiplicity:
     further random starts outside the space that was found look for copies
-    until none comes.
+    that belong before the last pair, until none comes.
 
     *Sign.* An eigenvector is defined up to its sign; here its entry of
     largest magnitude is positive.
