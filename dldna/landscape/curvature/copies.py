@@ -67,7 +67,7 @@ def multiple(
         for space in (rows, found.vectors):  # then what the two share
             more = lanczos(
                 lambda v, space=space: _outside(matvec(v), space),
-                _outside(_outside(start, space), space),
+                _outside(start, space),
                 1,
                 tol,
                 which=which,

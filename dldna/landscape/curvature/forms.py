@@ -55,10 +55,9 @@ def checked(operator: Any, found: Ritz, parts: int) -> tuple | None:
         return None
     values, top = found.values, float(found.values.abs().max())
     weights = 1 / values.abs().clamp_min(1e-3 * top or 1.0)
-    vectors = params.exact(found.vectors)
-    total = (weights.to(vectors) @ vectors).to(found.vectors)
-    gap = params.exact(operator @ total)
-    gap -= (weights * values).to(vectors) @ vectors
+    both = torch.stack([weights, weights * values]).to(found.vectors)
+    total, claimed = both @ found.vectors
+    gap = operator @ total - claimed
     noise = 20 * torch.finfo(operator.dtype).eps * top * float(total.norm())
     if not float(gap.norm()) <= float(weights @ found.residuals) + noise:
         return None
