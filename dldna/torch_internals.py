@@ -10,6 +10,7 @@ from torch.nn.modules.conv import _ConvTransposeNd as TransposedConvolution
 from torch.nn.modules.dropout import _DropoutNd as Dropout
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
+from torch.utils.weak import WeakTensorKeyDictionary
 
 foreach_add_ = torch._foreach_add_
 foreach_copy_ = torch._foreach_copy_
@@ -21,6 +22,7 @@ __all__ = [
     "Normalisation",
     "TorchDispatchMode",
     "TransposedConvolution",
+    "WeakTensorKeyDictionary",
     "foreach_add_",
     "foreach_copy_",
     "fused_weight_norm",
