@@ -14,6 +14,7 @@ from torch.nn.modules.dropout import _DropoutNd as Dropout
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
+from torch.utils.weak import WeakTensorKeyDictionary
 
 foreach_add_ = torch._foreach_add_
 foreach_copy_ = torch._foreach_copy_
@@ -54,6 +55,7 @@ __all__ = [
     "TorchDispatchMode",
     "TorchFunctionMode",
     "TransposedConvolution",
+    "WeakTensorKeyDictionary",
     "fast_paths_off",
     "foreach_add_",
     "foreach_copy_",

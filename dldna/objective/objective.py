@@ -212,6 +212,13 @@ class Objective(Held):
         Returns:
             A context that gives the model's parameters of ``names``.
         """
+        with self._settled(point) as leaves, plain_kernels():
+            yield leaves
+
+    @contextmanager
+    def _settled(
+        self, point: Mapping[str, Tensor] | None = None
+    ) -> Iterator[list[Tensor]]:
         point = self.point if point is None else point
         train = self.statistics == "train"
         with (
@@ -221,7 +228,6 @@ class Objective(Held):
                 training=norms(self.model) if train else (),
                 needs=self.names,
             ) as put,
-            plain_kernels(),
         ):
             moved = {k: self._typed(point[k].detach()) for k in self.names}
             if self.writes:

@@ -138,6 +138,7 @@ def test_the_space_of_a_search_is_let_go():
     g = torch.Generator().manual_seed(0)
     found = multiple(diagonal.mul, one, 1e-3, generator=g)
     assert found.basis is None
+    assert found.products == one.products  # no copy belongs before the last
     assert float(found.values) == pytest.approx(9)
 
 

@@ -155,3 +155,43 @@ def test_batch_statistics_leave_dropout_off():
     )
     v = torch.linspace(-1, 1, a.n, dtype=a.dtype)
     torch.testing.assert_close(a @ v, b @ v)
+
+
+class Again(nn.Module):
+    """A layer that runs its forward again in backward."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.placed = nn.Linear(5, 5), []
+
+    def forward(self, x):
+        self.placed.append(self.inner.weight.dtype)
+        run = torch.utils.checkpoint.checkpoint
+        return run(lambda y: self.inner(y).tanh(), x, use_reentrant=False)
+
+
+def test_weights_that_stay_in_place_change_no_product_and_come_back():
+    net = small()
+    net.insert(2, Again()).float()  # put in place as float64
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    other, H = (
+        Operator(net, CE, labelled(), dtype=torch.float64) for _ in range(2)
+    )
+    v = torch.linspace(-1, 1, H.n, dtype=torch.float64)
+    one = other @ v
+
+    @H.watched("products", 3)
+    def interrupted():
+        assert net[0].weight.dtype == torch.float64
+        assert torch.equal(H @ v, one)
+        assert torch.equal(H @ v, one)
+        assert not net[2].placed
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    for name, tensor in net.state_dict().items():
+        assert torch.equal(tensor, before[name])
+        assert tensor.dtype == torch.float32
+    assert all(p.requires_grad for p in net.parameters())
+    assert torch.equal(H @ v, one)

@@ -25,8 +25,10 @@ def multiple(
     eigenspace, and all other copies are orthogonal to it. So the space
     that was searched, :math:`Q`, is taken out, :math:`PHP` with
     :math:`P=I-Q^\top Q`, and another random vector looks for a pair there
-    that belongs before the last one; until none comes. What is left is
-    small beside such a pair, which therefore shows after few products.
+    that belongs before the last one; until none comes. A copy of the last
+    one would change nothing, so the search may end where there is none of
+    those before it. What is left is small beside such a pair, which
+    therefore shows after few products.
 
     Args:
         matvec: the product with a vector of shape (n,).
@@ -53,15 +55,19 @@ def multiple(
     n = found.vectors.shape[1]
     rows = found.vectors if found.basis is None else found.basis
     while len(rows) < n and found.products < max_products:
-        last = float(rank(found.values[-1:], which))
+        ranks = rank(found.values, which)
+        last = float(ranks[-1])
         margin = 2 * tol * abs(last)
-
-        enough, spent = last - margin, found.products
+        above = ranks[ranks > last + margin]
+        if not len(above):  # a copy of the last one would come after it
+            break
+        least = float(above[-1])
+        enough, spent = least - tol * abs(least), found.products
         start = torch.randn(n, generator=generator).to(rows)
         for space in (rows, found.vectors):  # then what the two share
             more = lanczos(
                 lambda v, space=space: _outside(matvec(v), space),
-                _outside(_outside(start, space), space),
+                _outside(start, space),
                 1,
                 tol,
                 which=which,

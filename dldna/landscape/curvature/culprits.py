@@ -1,6 +1,8 @@
 """Which layer it is whose second derivative torch lacks, or has wrong."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -71,6 +73,20 @@ def explained(error: RuntimeError, f: Objective, batch: Any) -> Exception:
         f"{name} has no second derivative in torch{where}, so "
         f"there is no product of curvature: {REMEDY}"
     )
+
+
+@contextmanager
+def explaining(f: Objective, batch: Any) -> Iterator[None]:
+    """A context whose errors are :func:`explained`.
+
+    Args:
+        f: the loss.
+        batch: the batch at which a product is asked for.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        raise explained(error, f, batch) from error
 
 
 def culprit(f: Objective, batch: Any) -> str:

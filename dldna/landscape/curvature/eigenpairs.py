@@ -97,7 +97,7 @@ def top_eigenpairs(
 
     *Multiplicity.* The k largest are counted with their multiplicity:
     further random starts outside the space that was found look for copies
-    until none comes.
+    that belong before the last pair, until none comes.
 
     *Sign.* An eigenvector is defined up to its sign; here its entry of
     largest magnitude is positive.
@@ -242,8 +242,8 @@ def verified(
     floor = 20 * eps * float(values.abs().max())
     tiny = torch.finfo(torch.float64).tiny
     residuals = gaps / values.abs().clamp_min(max(floor, tiny))
-    largest = v.abs().argmax(1, keepdim=True)
-    v = v * v.gather(1, largest).sign()
+    flipped = v.amax(1, keepdim=True) < -v.amin(1, keepdim=True)
+    v = v * torch.where(flipped, -1, 1)
     notes = {
         "search_products": [r.products for r in found],
         "tol": tol,

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -11,10 +12,12 @@ from torch.func import jvp, vmap
 from dldna import batches as bt
 from dldna import params
 from dldna.landscape.curvature.lanczos import Ritz
+from dldna.landscape.curvature.taylor import Taylor, derivatives
 from dldna.objective import Objective
 from dldna.objective.kernels import forward_kernels
 from dldna.objective.pieces import adds_up, slices
 
+ROWS = 16  # directions that one forward serves
 MANY = 64  # batches; with more, error bars come from joined ones
 
 
@@ -49,30 +52,32 @@ def checked(operator: Any, found: Ritz, parts: int) -> tuple | None:
         float64; or None where something differs, or the data are several
         batches, so that the products of each are to be asked.
     """
-    one = isinstance(operator, Objective) and len(operator.given) == 1
+    single = isinstance(operator, Objective) and len(operator.given) == 1
     known = bool(found.residuals.isfinite().all())
-    if not (known and one) or operator.way == "difference":
+    if not (known and single) or operator.way == "difference":
         return None
     values, top = found.values, float(found.values.abs().max())
     weights = 1 / values.abs().clamp_min(1e-3 * top or 1.0)
-    vectors = params.exact(found.vectors)
-    total = (weights.to(vectors) @ vectors).to(found.vectors)
-    gap = params.exact(operator @ total)
-    gap -= (weights * values).to(vectors) @ vectors
+    both = torch.stack([weights, weights * values]).to(found.vectors)
+    total, claimed = both @ found.vectors
+    gap = operator @ total - claimed
     noise = 20 * torch.finfo(operator.dtype).eps * top * float(total.norm())
     if not float(gap.norm()) <= float(weights @ found.residuals) + noise:
         return None
-    cuts = pieces(operator, parts)
+    one = torch.ones(1, dtype=torch.float64)
+    whole = values, found.residuals, values[None], one
+    if parts < 2 or operator.statistics != "eval":
+        return whole
+    cuts = slices(operator, parts)
     if len(cuts) == 1:
-        whole = torch.ones(1, dtype=torch.float64)
-        return values, found.residuals, values[None], whole
+        return whole
     forms = _forms(operator, found.vectors, cuts)
     shares = torch.tensor(operator.shares(cuts)).double()
-    if forms is None or not torch.allclose(
+    if forms is not None and torch.allclose(
         shares @ forms, values, rtol=0, atol=1e-4 * top
     ):
-        return None
-    return values, found.residuals, forms, shares
+        return values, found.residuals, forms, shares
+    return None if adds_up(operator, cuts) else whole
 
 
 def _forms(operator: Any, rows: Tensor, cuts: list[Any]) -> Tensor | None:
@@ -83,42 +88,66 @@ def _forms(operator: Any, rows: Tensor, cuts: list[Any]) -> Tensor | None:
     if operator.matrix != "hessian":
         return None
     sizes = [*map(bt.size, cuts)]
-    (batch,) = operator.given
+    if operator.adaptive:
+        rows = rows * operator.flat(operator.point).abs()
 
-    def losses(point: dict[str, Tensor]) -> Tensor:
-        def call(*args, **kwargs):
-            return params.call(operator.model, point, args, kwargs)
-
-        output = bt.apply(call, bt.split(batch)[0])
+    def losses(output: Any) -> Tensor:
         if not isinstance(output, Tensor) or len(output) != sum(sizes):
             raise TypeError("the output has no row for each sample")
         each = zip(output.split(sizes), cuts, strict=True)
         return torch.stack([operator.value(z, cut) for z, cut in each])
 
-    def form(v: dict[str, Tensor]) -> Tensor:
-        def slope(point: dict[str, Tensor]) -> Tensor:
-            return jvp(losses, (point,), (v,))[1]
-
-        return jvp(slope, (operator.point,), (v,))[1]
-
-    if operator.adaptive:
-        rows = rows * operator.flat(operator.point).abs()
-    each = [operator.cut(row) for row in rows]
-    try:
+    ways = (_nested,) if operator.convolves() else (_along_rows, _nested)
+    for way in ways:
         with (
-            operator.placed(),
+            suppress(Exception),  # not all operations have what it needs
+            operator.placed() as leaves,
             forward_kernels(),
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("ignore")  # of operations without a batch
-            return params.exact(_over_rows(operator, form, each)).cpu()
-    except Exception:  # not all operations have forward derivatives
-        return None
+            return params.exact(way(operator, losses, rows, leaves)).cpu()
+    return None
 
 
-def _over_rows(operator: Any, form: Callable, each: list[dict]) -> Tensor:
-    """The forms (B, k); all rows at once where no layer convolves."""
-    if operator.convolves():
+def _along_rows(
+    operator: Any, losses: Callable, rows: Tensor, leaves: list[Tensor]
+) -> Tensor:
+    """The forms (B, k), some rows at once, by Taylor mode."""
+    forms = []
+    for some in rows.split(ROWS):
+        parts = zip(*(operator.cut(row).values() for row in some), strict=True)
+        moving = zip(leaves, map(torch.stack, parts), strict=True)
+        with torch.no_grad():
+            with Taylor([*moving]) as taylor:
+                z = operator.output(operator.given[0])
+            ((_, form),) = derivatives(
+                lambda z: (losses(z),), [z], [taylor.of(z)]
+            )
+        forms.append(form)
+    return torch.cat(forms).T
+
+
+def _nested(
+    operator: Any, losses: Callable, rows: Tensor, leaves: list[Tensor]
+) -> Tensor:
+    """The forms (B, k), by a forward derivative of a forward derivative."""
+    (batch,) = operator.given
+
+    def value(point: dict[str, Tensor]) -> Tensor:
+        def call(*args, **kwargs):
+            return params.call(operator.model, point, args, kwargs)
+
+        return losses(bt.apply(call, bt.split(batch)[0]))
+
+    def form(v: dict[str, Tensor]) -> Tensor:
+        def slope(point: dict[str, Tensor]) -> Tensor:
+            return jvp(value, (point,), (v,))[1]
+
+        return jvp(slope, (operator.point,), (v,))[1]
+
+    each = [operator.cut(row) for row in rows]
+    if operator.convolves():  # slower and larger together
         return torch.stack([form(v) for v in each], 1)
     together = {k: torch.stack([v[k] for v in each]) for k in each[0]}
-    return vmap(form, out_dims=1, chunk_size=16)(together)
+    return vmap(form, out_dims=1, chunk_size=ROWS)(together)

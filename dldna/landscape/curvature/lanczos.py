@@ -117,13 +117,13 @@ def lanczos(
         # The recurrence first, then one sweep against the whole basis.
         near = q[:m] if fresh == 1 else q[j - 1 : m]
         c = near @ w
-        w = w - near.T @ c
+        w = torch.addmv(w, near.T, c, alpha=-1)
         if fresh == 1:
             t[j, :m] = t[:m, j] = exact(c).cpu()
         else:
             t[j, j] = float(c[-1])
         c = q[:m] @ w
-        w -= q[:m].T @ c
+        w.addmv_(q[:m].T, c, alpha=-1)
         lost[j], beta = float(c.norm()), float(w.norm())
         scale = max(scale, float(t[j, j].abs()), beta)
         values, vectors = torch.linalg.eigh(t[:m, :m])
@@ -151,7 +151,7 @@ def lanczos(
         if done or m == n or spent >= max_products:
             chosen = vectors[:, order].to(q)
             found = chosen.T @ q[:m]
-            found = found / found.norm(dim=1, keepdim=True)
+            found /= found.norm(dim=1, keepdim=True)
             residuals += lost[:m] @ vectors[:, order].abs()
             space = q[:m] if pure else None
             fine = m >= k and fine
@@ -173,7 +173,7 @@ def lanczos(
                 w -= q[:m].T @ (q[:m] @ w)
         if m == len(q):
             q = torch.cat([q, q.new_empty(min(len(q), cap - m), n)])
-        q[m] = w / w.norm()
+        torch.div(w, w.norm(), out=q[m])
         t[m, m - 1] = t[m - 1, m] = beta
         m += 1
         fresh += 1

@@ -46,6 +46,7 @@ class MovingHessian(Operator):
             statistics="train" if train else "eval",
             **options,
         )
+        self.stays = False
         self.subspace = subspace
 
     def move(self, coords: list[float]) -> None:

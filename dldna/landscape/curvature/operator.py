@@ -15,8 +15,8 @@ from dldna.guard import differentiable, untouched
 from dldna.landscape.curvature import differences, products
 from dldna.landscape.curvature import forms as forms_of
 from dldna.landscape.curvature.call import difference_products
-from dldna.landscape.curvature.culprits import explained
-from dldna.landscape.curvature.matrix import SymmetricMatrix
+from dldna.landscape.curvature.culprits import explaining
+from dldna.landscape.curvature.staying import StayingMatrix
 from dldna.landscape.curvature.verification import (
     agreeing,
     as_columns,
@@ -24,7 +24,6 @@ from dldna.landscape.curvature.verification import (
     check_finite,
     graphs_fit,
 )
-from dldna.objective import Objective
 from dldna.records import Provenance
 from dldna.torch_internals import Convolution
 
@@ -33,7 +32,7 @@ WAYS = ("auto", "reverse", "linearize", "forward", "difference")
 TRACE_AFTER = 8192  # samples times products, before "auto" traces
 
 
-class Operator(SymmetricMatrix, Objective):
+class Operator(StayingMatrix):
     r"""The Hessian or Gauss-Newton matrix of a mean loss, as products.
 
     With :math:`L(w)=\sum_b \frac{m_b}{m} L_b(w)` over batches that count
@@ -160,6 +159,7 @@ class Operator(SymmetricMatrix, Objective):
         kept = self.way not in ("forward", "difference")
         self.keeps = kept and graphs_fit(self)
         self._may_trace = way == "auto" and self.keeps and self.convolves()
+        self.stays = self.keeps and not self._may_trace
 
     @untouched()
     @differentiable()
@@ -206,10 +206,8 @@ class Operator(SymmetricMatrix, Objective):
         """The mean product over the batches."""
         out = torch.zeros_like(v)
         for i, weight in enumerate(self.weights):
-            try:
+            with explaining(self, self.batches[i]):
                 out.add_(self._product(i)(v, *part), alpha=weight)
-            except RuntimeError as error:
-                raise explained(error, self, self.batches[i]) from error
         return out
 
     @differentiable()

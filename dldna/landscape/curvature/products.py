@@ -36,8 +36,16 @@ def reverse(f: Objective, batch: Any, keep: bool = True) -> Product:
     def product(v: Tensor) -> Tensor:
         if not slopes:
             return torch.zeros_like(v)
+        parts = _parts(f, slopes, v)
         with f.placed():
-            return _back(f, slopes, edges, v, keep)
+            found = torch.autograd.grad(
+                list(slopes.values()),
+                edges,
+                parts,
+                retain_graph=keep,
+                allow_unused=True,
+            )
+        return flat_of(f, found)
 
     return product
 
@@ -73,8 +81,8 @@ def gauss_newton(f: Objective, batch: Any, keep: bool = True) -> Product:
     def product(v: Tensor) -> Tensor:
         if not jtu or not slope.requires_grad:
             return torch.zeros_like(v)  # a loss linear in the outputs
+        starts = _parts(f, jtu, v)
         with f.placed():
-            starts = _parts(f, jtu, v)
             (jv,) = torch.autograd.grad(
                 list(jtu.values()), u, starts, retain_graph=keep
             )
@@ -210,17 +218,6 @@ def forward(f: Objective, batch: Any) -> Product:
         return f.flat(hv)
 
     return product
-
-
-def _back(f, slopes, edges, v: Tensor, keep: bool) -> Tensor:
-    found = torch.autograd.grad(
-        list(slopes.values()),
-        edges,
-        _parts(f, slopes, v),
-        retain_graph=keep,
-        allow_unused=True,
-    )
-    return flat_of(f, found)
 
 
 def _parts(f: Objective, slopes: dict[int, Tensor], v: Tensor) -> list[Tensor]:
