@@ -78,7 +78,7 @@ class Branching(nn.Module):
         return z if z.sum() > 0 else 2 * z
 
 
-WIDE = 150  # too much arithmetic for the way of small networks
+WIDE = 300  # an operation makes too much for the way of small networks
 MODELS = {  # and the way that is taken by default
     "perceptron": (perceptron, "mlp"),
     "perceptron, normed": (normed_perceptron, "mlp"),
