@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
+torch_functions_off = torch._C.DisableTorchFunction
 foreach_add_ = torch._foreach_add_
 foreach_copy_ = torch._foreach_copy_
 fused_weight_norm = torch._weight_norm
@@ -53,6 +54,7 @@ __all__ = [
     "foreach_add_",
     "foreach_copy_",
     "fused_weight_norm",
+    "torch_functions_off",
     "tree_flatten",
     "tree_map",
     "tree_unflatten",

@@ -102,6 +102,8 @@ def in_place(
             if write and value.dtype == home.dtype:
                 if name not in kept:
                     kept[name] = _copy(home, (known or {}).get(name))
+                if named[name].data_ptr() != home.data_ptr():
+                    named[name].data = home  # a forward has set it
                 written.append(name)
             else:
                 for c, step in moves:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, fx
 
 from dldna import batches as bt
+from dldna.guard import RandomStates
 from dldna.landscape.evaluate.evaluator import Unsupported, Values
 from dldna.landscape.evaluate.linear_front import Terms, split
 from dldna.landscape.evaluate.losses import mean, per_sample
@@ -26,7 +27,7 @@ from dldna.landscape.evaluate.mapped import mappable
 from dldna.landscape.evaluate.row import combined
 from dldna.landscape.evaluate.slow import forward, placed
 from dldna.landscape.evaluate.subspace import Subspace
-from dldna.landscape.evaluate.tape import Tape, home, record
+from dldna.landscape.evaluate.tape import Tape, home, record, shown
 from dldna.landscape.evaluate.total import Total
 from dldna.module_state import AllAttributes
 from dldna.torch_internals import without_fallback
@@ -88,12 +89,15 @@ class Captured:
         return parts
 
     def _part(self, batch: Any, moving: dict[str, Tensor]) -> "_Part":
+        before = RandomStates()
         try:
             tape = record(lambda: self._values(batch), moving, self.room)
         except Unsupported:
             raise
         except Exception as error:  # the user's code, under a mode
             raise Unsupported(f"cannot be recorded: {error}") from error
+        if before != RandomStates():
+            raise Unsupported("random numbers are drawn")
         self._stay(tape)
         _clamped(tape)
         used = {k: self.terms[k] for k in tape.leaves}
@@ -109,11 +113,11 @@ class Captured:
     def _stay(self, tape: Tape) -> None:
         """Keep what stands still in the model, which gets its own again."""
         model, origin = self.subspace.model, self.subspace.origin
-        names = {id(p): name for name, p in model.named_parameters()}
+        names = {shown(p): name for name, p in model.named_parameters()}
         homes = {home(p) for p in model.parameters()}
         for key, tensor in tape.constants.items():
-            if id(tensor) in names:
-                tape.constants[key] = origin[names[id(tensor)]]
+            if shown(tensor) in names:
+                tape.constants[key] = origin[names[shown(tensor)]]
             elif home(tensor) in homes:
                 tape.constants[key] = tensor.clone()
 
