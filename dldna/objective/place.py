@@ -109,6 +109,8 @@ def in_place(
                 for c, step in moves:
                     if name in step:
                         value = torch.add(value, step[name], alpha=c)
+                if write and value is parameters[name]:
+                    value = value.clone()  # a forward may write into it
                 named[name].data = value
         if written:  # in a few calls, whatever the number of tensors
             foreach_copy_(
