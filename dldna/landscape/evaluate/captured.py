@@ -29,7 +29,7 @@ from dldna.landscape.evaluate.slow import forward, placed
 from dldna.landscape.evaluate.subspace import Subspace
 from dldna.landscape.evaluate.tape import Tape, home, record, shown
 from dldna.landscape.evaluate.total import Total
-from dldna.module_state import AllAttributes
+from dldna.module_state import AllAttributes, same_bits
 from dldna.torch_internals import without_fallback
 
 CACHE = 32 * 2**20  # bytes of activations and weights at once
@@ -90,6 +90,8 @@ class Captured:
 
     def _part(self, batch: Any, moving: dict[str, Tensor]) -> "_Part":
         before = RandomStates()
+        named = self.subspace.model.named_parameters()
+        own = {shown(p): name for name, p in named}
         try:
             tape = record(lambda: self._values(batch), moving, self.room)
         except Unsupported:
@@ -98,7 +100,7 @@ class Captured:
             raise Unsupported(f"cannot be recorded: {error}") from error
         if before != RandomStates():
             raise Unsupported("random numbers are drawn")
-        self._stay(tape)
+        self._stay(tape, own)
         _clamped(tape)
         used = {k: self.terms[k] for k in tape.leaves}
         leaves = split(tape, used, self.room)
@@ -110,14 +112,13 @@ class Captured:
             raise Unsupported("what stands still takes too much memory")
         return _Part(batch, tape, leaves)
 
-    def _stay(self, tape: Tape) -> None:
+    def _stay(self, tape: Tape, own: dict[tuple, str]) -> None:
         """Keep what stands still in the model, which gets its own again."""
-        model, origin = self.subspace.model, self.subspace.origin
-        names = {shown(p): name for name, p in model.named_parameters()}
-        homes = {home(p) for p in model.parameters()}
+        origin, homes = self.subspace.origin, {place[0] for place in own}
         for key, tensor in tape.constants.items():
-            if shown(tensor) in names:
-                tape.constants[key] = origin[names[shown(tensor)]]
+            at = origin.get(own.get(shown(tensor), ""))
+            if at is not None and same_bits(tensor, at):
+                tape.constants[key] = at
             elif home(tensor) in homes:
                 tape.constants[key] = tensor.clone()
 
