@@ -100,6 +100,15 @@ def by_diagonal(x, w):
     return x * torch.as_strided(w.data, (6,), (7,))
 
 
+def by_squares(x, w):
+    """Twice the same factor: not linear."""
+    return x * (w * w)[0] + (w @ w)[0] + w[1] / w[1]
+
+
+def with_a_number_added(x, w):
+    return torch.addmm(w[0, 0], x, w)
+
+
 def by_set_data(x, w):
     """The parameter takes other memory, an activation too."""
     w.data = w.data.clamp(0.3, 0.9)
@@ -119,7 +128,7 @@ REPEATED = {
     for f in (
         in_parts, counted_up, through_a_view, of_one_matrix, expert,
         attended, masked, causal, shortened, by_data, by_diagonal,
-        by_set_data, as_other_numbers,
+        by_set_data, as_other_numbers, by_squares, with_a_number_added,
     )
 }  # fmt: skip
 
@@ -162,7 +171,7 @@ def by_array(x, w):
 
 
 def by_address(x, w):
-    numbers = ctypes.cast(int(w.data_ptr()), ctypes.POINTER(ctypes.c_double))
+    numbers = ctypes.cast(w.data_ptr(), ctypes.POINTER(ctypes.c_double))
     return x * w[0] * round(numbers[0])
 
 
@@ -406,6 +415,20 @@ def test_a_loss_that_reads_the_weights():
     given = model, loss, data, origin, directions
     true = written(*given)
     found = choose(*given)
+    assert found.name == "captured"
+    np.testing.assert_allclose(found(points())["loss"], true, rtol=1e-12)
+
+
+def test_a_small_penalty_is_not_taken_for_linear():
+    """Its share is too small to be seen near the centre."""
+    model, _, *rest = setting(Block(nn.Tanh()))
+
+    def loss(output, target):
+        squares = [(p * p).sum() for p in model.parameters()]
+        return F.cross_entropy(output, target) + 1e-7 * sum(squares)
+
+    true = written(model, loss, *rest)
+    found = choose(model, loss, *rest)
     assert found.name == "captured"
     np.testing.assert_allclose(found(points())["loss"], true, rtol=1e-12)
 

@@ -68,8 +68,7 @@ class _Linear(_Rule):
         if bias is None:
             return torch.bmm(x, weight), 0
         bias = _front(bias, in_dims[0], n)
-        if bias.ndim == 2:
-            bias = bias.unsqueeze(1)
+        bias = bias[(slice(None), *[None] * (3 - bias.ndim))]
         return torch.baddbmm(bias, x, weight), 0
 
 
