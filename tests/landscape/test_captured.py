@@ -110,8 +110,7 @@ def with_a_number_added(x, w):
 
 
 def by_set_data(x, w):
-    """The parameter takes other memory, an activation too."""
-    w.data = w.data.clamp(0.3, 0.9)
+    """An activation takes other memory."""
     made = x @ w
     made.data = made.data.clamp(-1, 1)
     return made
@@ -337,18 +336,31 @@ def test_what_large_or_later_batches_do_is_found_out(does):
     true = written(*given, anew=anew)
     anew()
     found = choose(*given)
-    assert found.name != "captured"
     np.testing.assert_allclose(found(points())["loss"], true, rtol=1e-12)
 
 
+def clipped(x, w):
+    w.data.clamp_(0.3, 0.6)
+    return x @ w
+
+
+def taking_other_memory(x, w):
+    w.data = w.data.clamp(0.3, 0.6)
+    return x @ w
+
+
+def decayed(x, w):
+    """Each batch finds what the last one has left."""
+    w.data.mul_(0.99)
+    return x @ w
+
+
+@pytest.mark.parametrize("n", [(9,), (9, 7)])
 @pytest.mark.parametrize("names", [(), ("last",)])
 @pytest.mark.parametrize("dtype", [None, "float64"])
-def test_weights_that_a_forward_clips_come_back(dtype, names):
-    def clipped(x, w):
-        w.data.clamp_(0.3, 0.6)
-        return x @ w
-
-    model, *rest = setting(Block(Own(clipped)), names=names)
+@pytest.mark.parametrize("does", [clipped, taking_other_memory, decayed])
+def test_weights_that_a_forward_writes_come_back(does, dtype, names, n):
+    model, *rest = setting(Block(Own(does)), names=names, n=n)
     true = written(model, *rest)
     if dtype:
         model.float()

@@ -77,23 +77,30 @@ class Captured:
                 raise Unsupported("the loss takes derivatives itself")
             kept = AllAttributes(subspace.model)
             model = subspace.model
-            for batch in subspace.batches:
-                put(subspace.origin, subspace.buffers_at([]))
-                named = dict(model.named_parameters())
-                named |= dict(model.named_buffers())
-                moving = {k: named[k] for k in self.terms}
-                try:
-                    parts.append(self._part(batch, moving))
-                finally:
-                    kept.put_back()
+            put(subspace.origin, subspace.buffers_at([]))
+            named = dict(model.named_parameters())
+            named |= dict(model.named_buffers())
+            moving = {k: named[k] for k in self.terms}
+            try:  # the state of the modules goes on from batch to batch
+                for i, batch in enumerate(subspace.batches):
+                    if i and not _as_at_the_start(moving, self.terms):
+                        raise Unsupported("a batch writes into what moves")
+                    earlier = [part.tape for part in parts]
+                    parts.append(self._part(batch, moving, earlier))
+            finally:
+                kept.put_back()
+        for part in parts:
+            part.tape.left.clear()
         return parts
 
-    def _part(self, batch: Any, moving: dict[str, Tensor]) -> "_Part":
+    def _part(self, batch: Any, moving: dict, earlier: list[Tape]) -> "_Part":
         before = RandomStates()
         named = self.subspace.model.named_parameters()
         own = {shown(p): name for name, p in named}
         try:
-            tape = record(lambda: self._values(batch), moving, self.room)
+            tape = record(
+                lambda: self._values(batch), moving, self.room, earlier
+            )
         except Unsupported:
             raise
         except Exception as error:  # the user's code, under a mode
@@ -256,6 +263,11 @@ def _leaf_terms(subspace: Subspace) -> dict[str, Terms]:
             along = [t if bool(t.any()) else None for t in terms]
             found[name] = [start[name], *along]
     return found
+
+
+def _as_at_the_start(moving: dict, terms: dict[str, Terms]) -> bool:
+    """Whether the tensors still have the numbers that were put there."""
+    return all(same_bits(t, terms[k][0]) for k, t in moving.items())
 
 
 def _clamped(tape: Tape) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from dldna.landscape.evaluate.tape import without_writing
+from dldna.landscape.evaluate.writing import without_writing
 
 aten = torch.ops.aten
 

@@ -6,14 +6,16 @@ masks, what stands still) as constants; it knows no class of any library.
 """
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
+from weakref import ref
 
 import torch
 from torch import Tensor, fx
 
 from dldna.landscape.evaluate.evaluator import Unsupported
 from dldna.landscape.evaluate.watch import Watch
+from dldna.landscape.evaluate.writing import writes
 from dldna.torch_internals import (
     TorchDispatchMode,
     fast_paths_off,
@@ -37,16 +39,21 @@ class Tape(NamedTuple):
         constants: tensors by the names of those attributes.
         leaves: the placeholder of each moving tensor that is used.
         size: bytes of all tensors that were made, views apart.
+        left: moving tensors that the model keeps.
     """
 
     graph: fx.Graph
     constants: dict[str, Tensor]
     leaves: dict[str, fx.Node]
     size: int
+    left: list[Tensor]
 
 
 def record(
-    run: Callable[[], tuple], moving: Mapping[str, Tensor], room: float
+    run: Callable[[], tuple],
+    moving: Mapping[str, Tensor],
+    room: float,
+    earlier: Sequence[Tape] = (),
 ) -> Tape:
     """Run once, and write down what is done with some tensors.
 
@@ -54,6 +61,8 @@ def record(
         run: gives a tuple of tensors and numbers.
         moving: the tensors, by name.
         room: bytes that what is made may take.
+        earlier: what was recorded before, in the same model. What moved
+            there is not to be read, and its constants not written to.
 
     Returns:
         The tape.
@@ -69,9 +78,18 @@ def record(
         ['aten.pow.Tensor_Scalar', 'aten.sum.default']
     """
     recorder = _Recorder(moving, room)
+    for tape in earlier:
+        recorder.left |= {home(t) for t in tape.left}
+        recorder.still |= {home(t) for t in tape.constants.values()}
     with fast_paths_off(), Watch(recorder.moves), recorder:
         made = run()
-    return recorder.tape(made)
+    tape = recorder.tape(made)
+    moved = [ref(t) for t in recorder.kept if id(t) in recorder.nodes]
+    recorder.kept.clear()
+    del made
+    alive = [t for t in (known() for known in moved) if t is not None]
+    own = {id(t) for t in moving.values()}
+    return tape._replace(left=[t for t in alive if id(t) not in own])
 
 
 class _Recorder(TorchDispatchMode):
@@ -81,6 +99,7 @@ class _Recorder(TorchDispatchMode):
         self.constants: dict[str, Tensor] = {}
         self.fixed: dict[tuple, fx.Node] = {}  # by what they show
         self.still: set[int] = set()  # their memory
+        self.left: set[int] = set()  # that of what moved in earlier runs
         self.nodes: dict[int, fx.Node] = {}
         self.shown: dict[int, tuple] = {}  # what those tensors show
         self.kept: list[Tensor] = []  # so that no id is given twice
@@ -113,11 +132,13 @@ class _Recorder(TorchDispatchMode):
             for t in _targets(func, args, kwargs):
                 if home(t) in self.still:
                     raise Unsupported(f"{func} writes into what stands still")
+            before = {home(t) for t in tensors}
             made = func(*args, **kwargs)
             for t in tree_flatten(made)[0]:
                 if isinstance(t, Tensor):
-                    self._fresh(t)
                     self.kept.append(t)
+                    if home(t) not in before:
+                        self._fresh(t)
             return made
         self._refuse(func, args)
         if any(isinstance(v, torch.Generator) for v in flat):
@@ -157,6 +178,8 @@ class _Recorder(TorchDispatchMode):
             self._know(tensor, node)
         if at in self.moving and id(tensor) not in self.nodes:
             raise Unsupported("a moving tensor is read past torch")
+        if at in self.left and at not in self.own:
+            raise Unsupported("it takes something over from batch to batch")
 
     def _refuse(self, func, args) -> None:
         if VALUES in func.tags:
@@ -254,6 +277,7 @@ class _Recorder(TorchDispatchMode):
             },
             {k: n for k, n in self.leaves.items() if n in left},
             self.size,
+            [],
         )
 
 
@@ -276,49 +300,6 @@ def _as_it_was(tensor: Tensor, size: Any, stride: Any, *offset: Any) -> bool:
     pairs = zip(tensor.shape, tensor.stride(), stride, strict=False)
     same = all(n == 1 or old == new for n, old, new in pairs)
     return same and list(tensor.shape) == list(size) and not offset
-
-
-def without_writing(graph: fx.Graph) -> None:
-    """Let operations that write into their first argument make a new tensor.
-
-    Where nothing else that shares its memory is read afterwards.
-    """
-    place = {node: i for i, node in enumerate(graph.nodes)}
-    shared: dict[int, list[fx.Node]] = {}
-    for node in graph.nodes:
-        if node.meta.get("written"):
-            shared.setdefault(node.meta["home"], []).append(node)
-    for nodes in shared.values():
-        writers = [n for n in nodes if writes(n)]
-        if all(_alone(n, nodes, place) for n in writers):
-            for node in writers:
-                node.target = _pure(node.target)
-            for node in nodes:
-                node.meta["written"] = False
-
-
-def _alone(writer: fx.Node, nodes: list[fx.Node], place: Mapping) -> bool:
-    """Whether what is written to is read through the writer alone."""
-    at = place[writer]
-    older = [n for n in nodes if place[n] < at]
-    read = any(place[u] > at for n in older for u in n.users)
-    return not read and _pure(writer.target) is not None
-
-
-def _pure(target: Any) -> Any:
-    """The operation that makes a new tensor, for one that writes."""
-    name, overload = target._schema.name.split("::")[1], target._overloadname
-    found = getattr(aten, name.removesuffix("_"), None)
-    first = target._schema.arguments[0].alias_info
-    if not name.endswith("_") or first is None:
-        return None
-    return getattr(found, overload, None)
-
-
-def writes(node: fx.Node) -> bool:
-    """Whether an operation writes into what it is given."""
-    schema = getattr(node.target, "_schema", None)
-    return schema is not None and schema.is_mutable
 
 
 def home(tensor: Tensor) -> int:
