@@ -187,7 +187,8 @@ class _Trial:
         """A way that was tried out, on all the data."""
         try:
             found = FAST[name](self.given, self.memory)
-            self.truth.check_all(found)
+            if name != "frozen":  # which runs the model itself
+                self.truth.check_all(found)
         except Unsupported as reason:
             self.passed[name] = str(reason)
             return None
