@@ -1,6 +1,7 @@
 """The way that repeats a model's operations, beside the slow way."""
 
 import ctypes
+from itertools import product
 from threading import Event, Thread
 
 import numpy as np
@@ -122,6 +123,14 @@ def as_other_numbers(x, w):
     return x * (row.view(torch.int64) > 0) * row.data
 
 
+def rarely(cases, but):
+    """Cases of the whole table alone, but for some."""
+    return [
+        pytest.param(*case, marks=() if case in but else pytest.mark.full)
+        for case in cases
+    ]
+
+
 REPEATED = {
     f.__name__: f
     for f in (
@@ -202,6 +211,12 @@ REFUSED = {
 }  # fmt: skip
 
 
+RARE = (
+    "by_set_data", "as_other_numbers", "with_a_number_added", "by_array",
+    "by_old_constructor", "by_bytes", "by_zeros", "by_own_generator",
+)  # fmt: skip
+
+
 def setting(model, dtype=torch.float64, names=(), n=(9, 7)):
     g = torch.Generator().manual_seed(3)
     model.to(dtype)
@@ -256,7 +271,9 @@ def small(monkeypatch, fewest):
 
 @pytest.mark.parametrize("fewest", [1, 1e9], ids=["mapped", "one by one"])
 @pytest.mark.parametrize("names", [(), ("middle",), ("last", "first.bias")])
-@pytest.mark.parametrize("does", REPEATED)
+@pytest.mark.parametrize(
+    "does", rarely(zip(REPEATED), but={*zip(REPEATED)} - {*zip(RARE)})
+)
 def test_operations_are_repeated_right(does, names, fewest, monkeypatch):
     small(monkeypatch, fewest)
     given = setting(Block(Own(REPEATED[does])), names=names)
@@ -267,7 +284,9 @@ def test_operations_are_repeated_right(does, names, fewest, monkeypatch):
     assert params.norm(params.sub(before, params.of(given[0]))) == 0
 
 
-@pytest.mark.parametrize("does", REFUSED)
+@pytest.mark.parametrize(
+    "does", rarely(zip(REFUSED), but={*zip(REFUSED)} - {*zip(RARE)})
+)
 def test_what_cannot_be_repeated_takes_the_slow_way(does):
     given = setting(Block(Own(REFUSED[does])))
     found = choose(*given)
@@ -355,10 +374,18 @@ def decayed(x, w):
     return x @ w
 
 
-@pytest.mark.parametrize("n", [(9,), (9, 7)])
-@pytest.mark.parametrize("names", [(), ("last",)])
-@pytest.mark.parametrize("dtype", [None, "float64"])
-@pytest.mark.parametrize("does", [clipped, taking_other_memory, decayed])
+WRITES = rarely(
+    product(
+        (clipped, taking_other_memory, decayed),
+        (None, "float64"),
+        ((), ("last",)),
+        ((9,), (9, 7)),
+    ),
+    but=[(clipped, "float64", (), (9, 7)), (decayed, None, (), (9, 7))],
+)
+
+
+@pytest.mark.parametrize(("does", "dtype", "names", "n"), WRITES)
 def test_weights_that_a_forward_writes_come_back(does, dtype, names, n):
     model, *rest = setting(Block(Own(does)), names=names, n=n)
     true = written(model, *rest)
