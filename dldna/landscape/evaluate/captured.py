@@ -27,7 +27,13 @@ from dldna.landscape.evaluate.mapped import mappable
 from dldna.landscape.evaluate.row import combined
 from dldna.landscape.evaluate.slow import forward, placed
 from dldna.landscape.evaluate.subspace import Subspace
-from dldna.landscape.evaluate.tape import Tape, home, record, shown
+from dldna.landscape.evaluate.tape import (
+    Earlier,
+    Tape,
+    home,
+    record,
+    shown,
+)
 from dldna.landscape.evaluate.total import Total
 from dldna.module_state import AllAttributes, same_bits
 from dldna.torch_internals import without_fallback
@@ -81,19 +87,17 @@ class Captured:
             named = dict(model.named_parameters())
             named |= dict(model.named_buffers())
             moving = {k: named[k] for k in self.terms}
+            earlier = Earlier()
             try:  # the state of the modules goes on from batch to batch
                 for i, batch in enumerate(subspace.batches):
                     if i and not _as_at_the_start(moving, self.terms):
                         raise Unsupported("a batch writes into what moves")
-                    earlier = [part.tape for part in parts]
                     parts.append(self._part(batch, moving, earlier))
             finally:
                 kept.put_back()
-        for part in parts:
-            part.tape.left.clear()
         return parts
 
-    def _part(self, batch: Any, moving: dict, earlier: list[Tape]) -> "_Part":
+    def _part(self, batch: Any, moving: dict, earlier: Earlier) -> "_Part":
         before = RandomStates()
         named = self.subspace.model.named_parameters()
         own = {shown(p): name for name, p in named}
@@ -108,6 +112,7 @@ class Captured:
         if before != RandomStates():
             raise Unsupported("random numbers are drawn")
         self._stay(tape, own)
+        earlier.still |= {home(t) for t in tape.constants.values()}
         _clamped(tape)
         used = {k: self.terms[k] for k in tape.leaves}
         leaves = split(tape, used, self.room)

@@ -6,7 +6,7 @@ masks, what stands still) as constants; it knows no class of any library.
 """
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from weakref import ref
 
@@ -39,21 +39,34 @@ class Tape(NamedTuple):
         constants: tensors by the names of those attributes.
         leaves: the placeholder of each moving tensor that is used.
         size: bytes of all tensors that were made, views apart.
-        left: moving tensors that the model keeps.
     """
 
     graph: fx.Graph
     constants: dict[str, Tensor]
     leaves: dict[str, fx.Node]
     size: int
-    left: list[Tensor]
+
+
+class Earlier:
+    """What earlier runs of a model have left behind.
+
+    Attributes:
+        left: memory of what moved and is kept, which is not to be read.
+        alive: the tensors there.
+        still: memory of constants, which is not to be written to.
+    """
+
+    def __init__(self) -> None:
+        self.left: set[int] = set()
+        self.alive: list[Tensor] = []
+        self.still: set[int] = set()
 
 
 def record(
     run: Callable[[], tuple],
     moving: Mapping[str, Tensor],
     room: float,
-    earlier: Sequence[Tape] = (),
+    earlier: "Earlier | None" = None,
 ) -> Tape:
     """Run once, and write down what is done with some tensors.
 
@@ -61,8 +74,8 @@ def record(
         run: gives a tuple of tensors and numbers.
         moving: the tensors, by name.
         room: bytes that what is made may take.
-        earlier: what was recorded before, in the same model. What moved
-            there is not to be read, and its constants not written to.
+        earlier: what earlier runs of the same model have left behind; what
+            this one leaves is added.
 
     Returns:
         The tape.
@@ -77,29 +90,31 @@ def record(
         >>> [str(n.target) for n in tape.graph.nodes][1:3]
         ['aten.pow.Tensor_Scalar', 'aten.sum.default']
     """
-    recorder = _Recorder(moving, room)
-    for tape in earlier:
-        recorder.left |= {home(t) for t in tape.left}
-        recorder.still |= {home(t) for t in tape.constants.values()}
+    earlier = earlier or Earlier()
+    recorder = _Recorder(moving, room, earlier)
     with fast_paths_off(), Watch(recorder.moves), recorder:
         made = run()
     tape = recorder.tape(made)
     moved = [ref(t) for t in recorder.kept if id(t) in recorder.nodes]
     recorder.kept.clear()
     del made
+    own = {home(t) for t in moving.values()}
     alive = [t for t in (known() for known in moved) if t is not None]
-    own = {id(t) for t in moving.values()}
-    return tape._replace(left=[t for t in alive if id(t) not in own])
+    earlier.alive += [t for t in alive if home(t) not in own]
+    earlier.left |= {home(t) for t in earlier.alive}
+    return tape
 
 
 class _Recorder(TorchDispatchMode):
-    def __init__(self, moving: Mapping[str, Tensor], room: float):
+    def __init__(
+        self, moving: Mapping[str, Tensor], room: float, earlier: "Earlier"
+    ):
         super().__init__()
+        self.earlier = earlier
         self.graph, self.room, self.size = fx.Graph(), room, 0
         self.constants: dict[str, Tensor] = {}
         self.fixed: dict[tuple, fx.Node] = {}  # by what they show
         self.still: set[int] = set()  # their memory
-        self.left: set[int] = set()  # that of what moved in earlier runs
         self.nodes: dict[int, fx.Node] = {}
         self.shown: dict[int, tuple] = {}  # what those tensors show
         self.kept: list[Tensor] = []  # so that no id is given twice
@@ -130,7 +145,8 @@ class _Recorder(TorchDispatchMode):
             self._recognise(t)
         if not any(id(t) in self.nodes for t in tensors):
             for t in _targets(func, args, kwargs):
-                if home(t) in self.still:
+                at = home(t)
+                if at in self.still or at in self.earlier.still:
                     raise Unsupported(f"{func} writes into what stands still")
             before = {home(t) for t in tensors}
             made = func(*args, **kwargs)
@@ -178,7 +194,7 @@ class _Recorder(TorchDispatchMode):
             self._know(tensor, node)
         if at in self.moving and id(tensor) not in self.nodes:
             raise Unsupported("a moving tensor is read past torch")
-        if at in self.left and at not in self.own:
+        if at in self.earlier.left and at not in self.own:
             raise Unsupported("it takes something over from batch to batch")
 
     def _refuse(self, func, args) -> None:
@@ -205,7 +221,8 @@ class _Recorder(TorchDispatchMode):
         self.written.add(at)
         if id(t) in self.nodes:
             return
-        made = at in self.own and at not in self.still
+        read = at in self.still or at in self.earlier.still
+        made = at in self.own and not read
         if not made or t.layout != torch.strided:
             raise Unsupported(f"{func} writes into what stands still")
         numbers = t.untyped_storage().nbytes() // t.element_size()
@@ -277,7 +294,6 @@ class _Recorder(TorchDispatchMode):
             },
             {k: n for k, n in self.leaves.items() if n in left},
             self.size,
-            [],
         )
 
 

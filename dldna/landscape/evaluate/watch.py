@@ -20,6 +20,7 @@ LEAVE = {
 MAKE = {torch.tensor, torch.as_tensor, torch.asarray, Tensor.new_tensor}
 # numbers among the arguments are read as lengths
 READ = {torch.tensor_split, Tensor.tensor_split, F.ctc_loss, torch.ctc_loss}
+WATCHED = LEAVE | MAKE | READ
 
 
 class Watch(TorchFunctionMode):
@@ -36,7 +37,7 @@ class Watch(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         """Call a function, if its numbers stay inside."""
         kwargs = kwargs or {}
-        if func in LEAVE | MAKE | READ:
+        if func in WATCHED:
             flat = tree_flatten((args, kwargs))[0]
             moving = [
                 t for t in flat if isinstance(t, Tensor) and self.moves(t)
