@@ -5,6 +5,7 @@ Where a release of torch moves one of these, this is the file to mend.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import RLock
 
 import torch
 from torch.nn.modules.batchnorm import _NormBase as Normalisation
@@ -16,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 from torch.utils.weak import WeakTensorKeyDictionary
 
+torch_functions_off = torch._C.DisableTorchFunction
 foreach_add_ = torch._foreach_add_
 foreach_copy_ = torch._foreach_copy_
 fused_weight_norm = torch._weight_norm
@@ -24,28 +26,32 @@ onednn_linear = (  # torch gives oneDNN the products of half precision alone
     if torch.backends.mkldnn.is_available()
     else None
 )
+_ONE_THREAD = RLock()  # switches of the whole process are put back in turn
 
 
 @contextmanager
 def fast_paths_off() -> Iterator[None]:
     """Transformer encoders run by operations that torch can map."""
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(before)
+    with _ONE_THREAD:
+        before = torch.backends.mha.get_fastpath_enabled()
+        torch.backends.mha.set_fastpath_enabled(False)
+        try:
+            yield
+        finally:
+            torch.backends.mha.set_fastpath_enabled(before)
 
 
 @contextmanager
 def without_fallback() -> Iterator[None]:
     """What vmap would run point by point is an error."""
-    before = torch._C._functorch._is_vmap_fallback_enabled()
-    torch._C._functorch._set_vmap_fallback_enabled(False)
-    try:
-        yield
-    finally:
-        torch._C._functorch._set_vmap_fallback_enabled(before)
+    functorch = torch._C._functorch
+    with _ONE_THREAD:
+        before = functorch._is_vmap_fallback_enabled()
+        functorch._set_vmap_fallback_enabled(False)
+        try:
+            yield
+        finally:
+            functorch._set_vmap_fallback_enabled(before)
 
 
 __all__ = [
@@ -61,6 +67,7 @@ __all__ = [
     "foreach_copy_",
     "fused_weight_norm",
     "onednn_linear",
+    "torch_functions_off",
     "tree_flatten",
     "tree_map",
     "tree_unflatten",

@@ -102,11 +102,15 @@ def in_place(
             if write and value.dtype == home.dtype:
                 if name not in kept:
                     kept[name] = _copy(home, (known or {}).get(name))
+                if named[name].data_ptr() != home.data_ptr():
+                    named[name].data = home  # a forward has set it
                 written.append(name)
             else:
                 for c, step in moves:
                     if name in step:
                         value = torch.add(value, step[name], alpha=c)
+                if write and value is parameters[name]:
+                    value = value.clone()  # a forward may write into it
                 named[name].data = value
         if written:  # in a few calls, whatever the number of tensors
             foreach_copy_(

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, fx
 
 from dldna import batches as bt
+from dldna.guard import RandomStates
 from dldna.landscape.evaluate.evaluator import Unsupported, Values
 from dldna.landscape.evaluate.linear_front import Terms, split
 from dldna.landscape.evaluate.losses import mean, per_sample
@@ -26,9 +27,15 @@ from dldna.landscape.evaluate.mapped import mappable
 from dldna.landscape.evaluate.row import combined
 from dldna.landscape.evaluate.slow import forward, placed
 from dldna.landscape.evaluate.subspace import Subspace
-from dldna.landscape.evaluate.tape import Tape, home, record
+from dldna.landscape.evaluate.tape import (
+    Earlier,
+    Tape,
+    home,
+    record,
+    shown,
+)
 from dldna.landscape.evaluate.total import Total
-from dldna.module_state import AllAttributes
+from dldna.module_state import AllAttributes, same_bits
 from dldna.torch_internals import without_fallback
 
 CACHE = 32 * 2**20  # bytes of activations and weights at once
@@ -76,25 +83,36 @@ class Captured:
                 raise Unsupported("the loss takes derivatives itself")
             kept = AllAttributes(subspace.model)
             model = subspace.model
-            for batch in subspace.batches:
-                put(subspace.origin, subspace.buffers_at([]))
-                named = dict(model.named_parameters())
-                named |= dict(model.named_buffers())
-                moving = {k: named[k] for k in self.terms}
-                try:
-                    parts.append(self._part(batch, moving))
-                finally:
-                    kept.put_back()
+            put(subspace.origin, subspace.buffers_at([]))
+            named = dict(model.named_parameters())
+            named |= dict(model.named_buffers())
+            moving = {k: named[k] for k in self.terms}
+            earlier = Earlier()
+            try:  # the state of the modules goes on from batch to batch
+                for i, batch in enumerate(subspace.batches):
+                    if i and not _as_at_the_start(moving, self.terms):
+                        raise Unsupported("a batch writes into what moves")
+                    parts.append(self._part(batch, moving, earlier))
+            finally:
+                kept.put_back()
         return parts
 
-    def _part(self, batch: Any, moving: dict[str, Tensor]) -> "_Part":
+    def _part(self, batch: Any, moving: dict, earlier: Earlier) -> "_Part":
+        before = RandomStates()
+        named = self.subspace.model.named_parameters()
+        own = {shown(p): name for name, p in named}
         try:
-            tape = record(lambda: self._values(batch), moving, self.room)
+            tape = record(
+                lambda: self._values(batch), moving, self.room, earlier
+            )
         except Unsupported:
             raise
         except Exception as error:  # the user's code, under a mode
             raise Unsupported(f"cannot be recorded: {error}") from error
-        self._stay(tape)
+        if before != RandomStates():
+            raise Unsupported("random numbers are drawn")
+        self._stay(tape, own)
+        earlier.still |= {home(t) for t in tape.constants.values()}
         _clamped(tape)
         used = {k: self.terms[k] for k in tape.leaves}
         leaves = split(tape, used, self.room)
@@ -106,14 +124,13 @@ class Captured:
             raise Unsupported("what stands still takes too much memory")
         return _Part(batch, tape, leaves)
 
-    def _stay(self, tape: Tape) -> None:
+    def _stay(self, tape: Tape, own: dict[tuple, str]) -> None:
         """Keep what stands still in the model, which gets its own again."""
-        model, origin = self.subspace.model, self.subspace.origin
-        names = {id(p): name for name, p in model.named_parameters()}
-        homes = {home(p) for p in model.parameters()}
+        origin, homes = self.subspace.origin, {place[0] for place in own}
         for key, tensor in tape.constants.items():
-            if id(tensor) in names:
-                tape.constants[key] = origin[names[id(tensor)]]
+            at = origin.get(own.get(shown(tensor), ""))
+            if at is not None and same_bits(tensor, at):
+                tape.constants[key] = at
             elif home(tensor) in homes:
                 tape.constants[key] = tensor.clone()
 
@@ -251,6 +268,11 @@ def _leaf_terms(subspace: Subspace) -> dict[str, Terms]:
             along = [t if bool(t.any()) else None for t in terms]
             found[name] = [start[name], *along]
     return found
+
+
+def _as_at_the_start(moving: dict, terms: dict[str, Terms]) -> bool:
+    """Whether the tensors still have the numbers that were put there."""
+    return all(same_bits(t, terms[k][0]) for k, t in moving.items())
 
 
 def _clamped(tape: Tape) -> None:

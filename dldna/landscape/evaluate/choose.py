@@ -3,20 +3,21 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from dldna import batches as bt
 from dldna.checks import choice, positive, renamed
 from dldna.landscape.evaluate.captured import Captured
-from dldna.landscape.evaluate.evaluator import Evaluator, Values
+from dldna.landscape.evaluate.evaluator import Evaluator
 from dldna.landscape.evaluate.frozen import Frozen
 from dldna.landscape.evaluate.graph import Unsupported
 from dldna.landscape.evaluate.layered import Layered
 from dldna.landscape.evaluate.mlp import Mlp, perceptron
 from dldna.landscape.evaluate.slow import Slow, forward, placed
 from dldna.landscape.evaluate.subspace import Subspace, is_large
+from dldna.landscape.evaluate.truth import Truth
+from dldna.module_state import same_bits
 from dldna.params import Params
 
 FAST: dict[str, Callable[[Subspace, float], Evaluator]] = {
@@ -28,9 +29,6 @@ FAST: dict[str, Callable[[Subspace, float], Evaluator]] = {
 WAYS = ("slow", *FAST)
 OWN = ("captured", "frozen")  # these run the model itself
 TINY = 2**15  # bytes an operation makes, below which calling it costs more
-TOLERANCE = 1e-5
-ROUGH = 5e-2  # of types with two or three digits
-HALVES = {torch.float16, torch.bfloat16}
 
 
 @renamed(path="way", precision="dtype")
@@ -53,10 +51,10 @@ def choose(
     A way is chosen by what the model is made of and by how much memory a
     point takes, never by a stopwatch, so that the same call gives the
     same numbers. Each candidate is held against the slow way on a few
-    samples, at the origin and at two points of the plane; one that fails
-    or differs by more than 1e-5 (5e-2 if the model's own weights are half
-    precision) is passed over, and the next is tried. With bfloat16 the
-    largest difference found is noted instead.
+    samples, at the origin and at two points of the plane, and then on all
+    data at a further point; one that fails or differs by more than 1e-5
+    (5e-2 if the model's own weights are half precision) is passed over, and
+    the next is tried. With bfloat16 the largest difference is noted instead.
 
     Args:
         model: any module; see :meth:`Subspace.of` for this and what follows.
@@ -195,6 +193,8 @@ class _Trial:
                 found = self.tried[name]
             else:
                 found = FAST[name](self.given, self.memory)
+            if name != "frozen":  # which runs the model itself
+                self.truth.check_all(found)
         except Unsupported as reason:
             self.passed[name] = str(reason)
             return None
@@ -244,7 +244,11 @@ def bound(given: Subspace) -> str:
                 before = [p._version for p in named.values()]
                 with torch.no_grad():
                     output = forward(given, batch)
-                if before != [p._version for p in named.values()]:
+                same = before == [p._version for p in named.values()]
+                origin = given.origin.items()  # .data has no version
+                if not same or not all(
+                    same_bits(named[k], v) for k, v in origin
+                ):
                     return "the forward writes into the parameters"
                 loss = given.loss(output, batch)
                 if not loss.requires_grad:
@@ -258,78 +262,3 @@ def bound(given: Subspace) -> str:
             return "the loss reads the network itself"
         return ""
     return ""
-
-
-class Truth:
-    """What the slow way gives at three points, to hold other ways against.
-
-    Two small batches, so that a model which couples the samples of a batch,
-    or takes something over from the last batch, is found out. The slow way
-    is asked once, whatever the number of ways.
-    """
-
-    def __init__(self, given: Subspace):
-        self.given, k = given, len(given.directions)
-        self.points = torch.zeros(3, k, dtype=torch.float64)
-        self.points[1] = torch.linspace(0.11, -0.07, k) if k > 1 else 0.11
-        self.points[2] = torch.linspace(-0.31, 0.43, k) if k > 1 else 0.43
-        sliced = all(map(bt.sliced, given.batches))
-        self.small = given.on(_few(given)) if sliced else self._first_two()
-        self._values: Values | None = None
-
-    def _first_two(self) -> Subspace:
-        batches = self.given.batches
-        return self.given.on(batches if len(batches) < 3 else batches[:2])
-
-    def values(self) -> Values:
-        """Loss and metrics of the slow way at the points."""
-        if self._values is None:
-            try:
-                self._values = Slow(self.small, exact=True)(self.points)
-            except Exception:  # bound to the size of its batches
-                self.small = self._first_two()
-                self._values = Slow(self.small, exact=True)(self.points)
-        return self._values
-
-    def check(self, candidate: Evaluator) -> float:
-        """Largest relative difference of a way to the slow way.
-
-        Raises:
-            Unsupported: it differs too much.
-        """
-        slow, fast = self.values(), candidate(self.points)
-        if isinstance(candidate, Frozen) and not candidate.hits:
-            raise Unsupported("nothing stands still before what moves")
-        worst = max(_difference(fast[m], slow[m]) for m in slow)
-        own = {v.dtype for v in self.given.origin.values()}
-        limit = ROUGH if own & HALVES else TOLERANCE
-        if self.given.dtype != "bfloat16" and not worst <= limit:
-            raise Unsupported(
-                f"differs from the slow way by {worst:.1e} relative"
-            )
-        return worst
-
-
-def _few(given: Subspace) -> list[Any]:
-    """Two small batches of the data."""
-    first = given.batches[0]
-    n = bt.size(first)
-    if given.statistics == "train":
-        return [bt.cut(first, 0, min(n, 16))]
-    if n == 1:
-        return [bt.cut(b, 0, 2) for b in given.batches[:2]]
-    half = min(8, n // 2)
-    pieces = [bt.cut(first, 0, half), bt.cut(first, half, min(n, 3 * half))]
-    return [b for b in pieces if bt.size(b)]
-
-
-def _difference(a: np.ndarray, b: np.ndarray) -> float:
-    """Largest relative difference; equal NaN and inf do not differ."""
-    same = (a == b) | (np.isnan(a) & np.isnan(b))
-    both = np.isfinite(a) & np.isfinite(b)
-    if not (same | both).all():
-        return float("inf")
-    scale = np.maximum(np.abs(b), 1e-12)
-    with np.errstate(invalid="ignore"):
-        apart = np.where(same, 0.0, np.abs(a - b) / scale)
-    return float(apart.max(initial=0.0))

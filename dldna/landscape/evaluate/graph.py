@@ -97,6 +97,19 @@ class Graph:
         return self.first_name.get(full)
 
 
+class _Proxy(fx.Proxy):
+    def __getattr__(self, name: str) -> Any:
+        if name == "_as_parameter_":  # for which ctypes asks without end
+            raise AttributeError(name)
+        return super().__getattr__(name)
+
+
+class _Tracer(fx.Tracer):
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        """What stands for a value in the user's code."""
+        return _Proxy(node, self)
+
+
 def _trace(model: nn.Module, rest: dict[str, Any]) -> fx.Graph:
     """The graph of a forward, which may assign buffers on its way."""
     own = [
@@ -105,7 +118,7 @@ def _trace(model: nn.Module, rest: dict[str, Any]) -> fx.Graph:
         for name, buffer in module._buffers.items()
     ]
     try:
-        return fx.Tracer().trace(model, concrete_args=rest or None)
+        return _Tracer().trace(model, concrete_args=rest or None)
     finally:
         for module, name, buffer in own:
             module._buffers[name] = buffer

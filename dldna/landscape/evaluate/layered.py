@@ -82,7 +82,7 @@ class Layered:
         self.together = self.chunk > 1 or len(self.batches) == 1
         # formed weights are kept for all batches, what a row shares for it
         alone = len(self.batches) == 1 or self.chunk == 1
-        if alone and weights <= memory / 8:
+        if alone and not self.large and weights <= memory / 8:
             self.chunk = POINTS
         self.room = memory / 4
         self.shared: dict[int, dict[fx.Node, Any]] = {}

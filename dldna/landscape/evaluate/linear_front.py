@@ -107,7 +107,8 @@ def _linear(tape: Tape) -> dict[fx.Node, set[fx.Node]]:
 
 def _is_linear(node: fx.Node, linear: Mapping) -> bool:
     """Whether a node is linear, if those before it are."""
-    before = node.all_input_nodes
+    before: list[fx.Node] = []  # twice what is used twice, as in w * w
+    fx.node.map_arg((node.args, node.kwargs), before.append)
     moving = [n for n in before if n in linear]
     if not moving or any(
         n not in linear and n.op != "get_attr" for n in before

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from dldna.landscape.evaluate.tape import without_writing
+from dldna.landscape.evaluate.writing import without_writing
 
 aten = torch.ops.aten
 
@@ -68,8 +68,7 @@ class _MappedLinear(_Rule):
         if bias is None:
             return torch.bmm(x, weight), 0
         bias = _front(bias, in_dims[0], n)
-        if bias.ndim == 2:
-            bias = bias.unsqueeze(1)
+        bias = bias[(slice(None), *[None] * (3 - bias.ndim))]
         return torch.baddbmm(bias, x, weight), 0
 
 

@@ -8,24 +8,24 @@ masks, what stands still) as constants; it knows no class of any library.
 import operator
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
+from weakref import ref
 
 import torch
 from torch import Tensor, fx
 
 from dldna.landscape.evaluate.evaluator import Unsupported
+from dldna.landscape.evaluate.watch import Watch
+from dldna.landscape.evaluate.writing import writes
 from dldna.torch_internals import (
     TorchDispatchMode,
-    TorchFunctionMode,
     fast_paths_off,
+    torch_functions_off,
     tree_flatten,
     tree_map,
 )
 
 aten = torch.ops.aten
 VALUES = torch.Tag.data_dependent_output
-LEAVES_TORCH = {
-    Tensor.numpy, Tensor.__array__, Tensor.tolist, Tensor.__dlpack__,
-}  # fmt: skip
 SHAPES = torch.Tag.dynamic_output_shape
 
 
@@ -47,8 +47,26 @@ class Tape(NamedTuple):
     size: int
 
 
+class Earlier:
+    """What earlier runs of a model have left behind.
+
+    Attributes:
+        left: memory of what moved and is kept, which is not to be read.
+        alive: the tensors there.
+        still: memory of constants, which is not to be written to.
+    """
+
+    def __init__(self) -> None:
+        self.left: set[int] = set()
+        self.alive: list[Tensor] = []
+        self.still: set[int] = set()
+
+
 def record(
-    run: Callable[[], tuple], moving: Mapping[str, Tensor], room: float
+    run: Callable[[], tuple],
+    moving: Mapping[str, Tensor],
+    room: float,
+    earlier: "Earlier | None" = None,
 ) -> Tape:
     """Run once, and write down what is done with some tensors.
 
@@ -56,6 +74,8 @@ def record(
         run: gives a tuple of tensors and numbers.
         moving: the tensors, by name.
         room: bytes that what is made may take.
+        earlier: what earlier runs of the same model have left behind; what
+            this one leaves is added.
 
     Returns:
         The tape.
@@ -70,35 +90,36 @@ def record(
         >>> [str(n.target) for n in tape.graph.nodes][1:3]
         ['aten.pow.Tensor_Scalar', 'aten.sum.default']
     """
-    recorder = _Recorder(moving, room)
-    with fast_paths_off(), _Watch(recorder), recorder:
+    earlier = earlier or Earlier()
+    recorder = _Recorder(moving, room, earlier)
+    with fast_paths_off(), Watch(recorder.moves), recorder:
         made = run()
-    return recorder.tape(made)
-
-
-class _Watch(TorchFunctionMode):
-    """Notices numbers that leave torch."""
-
-    def __init__(self, recorder: "_Recorder"):
-        super().__init__()
-        self.nodes = recorder.nodes
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        if func in LEAVES_TORCH and id(args[0]) in self.nodes:
-            raise Unsupported(f"{func.__name__} takes numbers out of torch")
-        return func(*args, **(kwargs or {}))
+    tape = recorder.tape(made)
+    moved = [ref(t) for t in recorder.kept if id(t) in recorder.nodes]
+    recorder.kept.clear()
+    del made
+    own = {home(t) for t in moving.values()}
+    alive = [t for t in (known() for known in moved) if t is not None]
+    earlier.alive += [t for t in alive if home(t) not in own]
+    earlier.left |= {home(t) for t in earlier.alive}
+    return tape
 
 
 class _Recorder(TorchDispatchMode):
-    def __init__(self, moving: Mapping[str, Tensor], room: float):
+    def __init__(
+        self, moving: Mapping[str, Tensor], room: float, earlier: "Earlier"
+    ):
         super().__init__()
+        self.earlier = earlier
         self.graph, self.room, self.size = fx.Graph(), room, 0
         self.constants: dict[str, Tensor] = {}
-        self.fixed: dict[int, tuple[fx.Node, int]] = {}
+        self.fixed: dict[tuple, fx.Node] = {}  # by what they show
+        self.still: set[int] = set()  # their memory
         self.nodes: dict[int, fx.Node] = {}
+        self.shown: dict[int, tuple] = {}  # what those tensors show
         self.kept: list[Tensor] = []  # so that no id is given twice
         self.written: set[int] = set()
-        self.moving: dict[int, list[Tensor]] = {}  # by their memory
+        self.moving: dict[int, dict[tuple, fx.Node]] = {}  # by their memory
         self.bases: dict[int, fx.Node] = {}  # what it fills itself
         self.own: set[int] = set()  # memory that was made in the run
         self.leaves = {}
@@ -108,20 +129,36 @@ class _Recorder(TorchDispatchMode):
             self.own.add(home(tensor))
             self._keep(tensor, node)
 
+    def moves(self, tensor: Tensor) -> bool:
+        """Whether a tensor's numbers depend on the moving ones."""
+        self._recognise(tensor)
+        return id(tensor) in self.nodes
+
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
+        with torch_functions_off():
+            return self._called(func, args, kwargs or {})
+
+    def _called(self, func, args: tuple, kwargs: dict) -> Any:
         flat, _ = tree_flatten((args, kwargs))
         tensors = [t for t in flat if isinstance(t, Tensor)]
         for t in tensors:
             self._recognise(t)
         if not any(id(t) in self.nodes for t in tensors):
+            for t in _targets(func, args, kwargs):
+                at = home(t)
+                if at in self.still or at in self.earlier.still:
+                    raise Unsupported(f"{func} writes into what stands still")
+            before = {home(t) for t in tensors}
             made = func(*args, **kwargs)
             for t in tree_flatten(made)[0]:
                 if isinstance(t, Tensor):
-                    self._fresh(t)
                     self.kept.append(t)
+                    if home(t) not in before:
+                        self._fresh(t)
             return made
         self._refuse(func, args)
+        if any(isinstance(v, torch.Generator) for v in flat):
+            raise Unsupported(f"{func} draws random numbers")
         if func is aten.as_strided_.default and _as_it_was(*args):
             return func(*args)
         for t in _targets(func, args, kwargs):
@@ -142,23 +179,29 @@ class _Recorder(TorchDispatchMode):
         """Know moving memory again: ``tensor.data``, or an older view."""
         at = home(tensor)
         if id(tensor) in self.nodes:
-            return
+            if self.shown[id(tensor)] == shown(tensor):
+                return
+            del self.nodes[id(tensor)]  # tensor.data was set
         if at in self.bases:
-            self.nodes[id(tensor)] = self.graph.call_function(
-                aten.as_strided.default, (self.bases[at], *_place(tensor))
+            self._know(
+                tensor,
+                self.graph.call_function(
+                    aten.as_strided.default, (self.bases[at], *_place(tensor))
+                ),
             )
-            self.nodes[id(tensor)].meta.update(bytes=tensor.nbytes, home=at)
-            self.kept.append(tensor)
-        for known in self.moving.get(at, ()):
-            if _place(known) == _place(tensor):
-                self.nodes[id(tensor)] = self.nodes[id(known)]
-                self.kept.append(tensor)
+        node = self.moving.get(at, {}).get(shown(tensor))
+        if node is not None:
+            self._know(tensor, node)
         if at in self.moving and id(tensor) not in self.nodes:
             raise Unsupported("a moving tensor is read past torch")
+        if at in self.earlier.left and at not in self.own:
+            raise Unsupported("it takes something over from batch to batch")
 
     def _refuse(self, func, args) -> None:
         if VALUES in func.tags:
             raise Unsupported(f"{func} depends on the parameters' numbers")
+        if "_to_sparse" in func._schema.name:
+            raise Unsupported(f"{func} gives shapes that move")
         if SHAPES not in func.tags:
             return
         masks = args[1] if func is aten.index.Tensor else args
@@ -178,7 +221,9 @@ class _Recorder(TorchDispatchMode):
         self.written.add(at)
         if id(t) in self.nodes:
             return
-        if at not in self.own or t.layout != torch.strided:
+        read = at in self.still or at in self.earlier.still
+        made = at in self.own and not read
+        if not made or t.layout != torch.strided:
             raise Unsupported(f"{func} writes into what stands still")
         numbers = t.untyped_storage().nbytes() // t.element_size()
         whole = self._node(t.as_strided((numbers,), (1,), 0).clone())
@@ -191,23 +236,28 @@ class _Recorder(TorchDispatchMode):
             return value
         if id(value) in self.nodes:
             return self.nodes[id(value)]
-        if id(value) not in self.fixed:
+        key = id(value), *shown(value)
+        if key not in self.fixed:
             name = f"constant_{len(self.constants)}"
-            self.constants[name] = value
-            self.fixed[id(value)] = self._attribute(name), _version(value)
-        return self.fixed[id(value)][0]
-
-    def _attribute(self, name: str) -> fx.Node:
-        return self.graph.create_node("get_attr", name, name=name)
+            self.constants[name] = value.detach()  # whose .data nobody sets
+            self.fixed[key] = self.graph.create_node(
+                "get_attr", name, name=name
+            )
+            self.still.add(home(value))
+            self.kept.append(value)
+        return self.fixed[key]
 
     def _keep(self, tensor: Tensor, node: fx.Node) -> None:
-        self.nodes[id(tensor)] = node
-        self.kept.append(tensor)
-        at = home(tensor)
-        node.meta.update(bytes=tensor.nbytes, home=at)
-        self.moving.setdefault(at, []).append(tensor)
+        self._know(tensor, node)
+        self.moving.setdefault(home(tensor), {})[shown(tensor)] = node
         if node.op != "placeholder" and self._fresh(tensor):
             self.size += tensor.nbytes
+
+    def _know(self, tensor: Tensor, node: fx.Node) -> None:
+        self.nodes[id(tensor)] = node
+        self.shown[id(tensor)] = shown(tensor)
+        self.kept.append(tensor)
+        node.meta.update(bytes=tensor.nbytes, home=home(tensor))
 
     def _fresh(self, tensor: Tensor) -> bool:
         """Whether its memory was made just now, which is noted."""
@@ -222,11 +272,6 @@ class _Recorder(TorchDispatchMode):
 
     def tape(self, made: tuple) -> Tape:
         """What was written down, without what nobody reads."""
-        for t, (_, version) in zip(
-            self.constants.values(), self.fixed.values(), strict=True
-        ):
-            if _version(t) != version:
-                raise Unsupported("what stands still is written to")
         for node in self.graph.nodes:
             node.meta["written"] = node.meta.get("home") in self.written
         for v in made:
@@ -273,54 +318,17 @@ def _as_it_was(tensor: Tensor, size: Any, stride: Any, *offset: Any) -> bool:
     return same and list(tensor.shape) == list(size) and not offset
 
 
-def without_writing(graph: fx.Graph) -> None:
-    """Let operations that write into their first argument make a new tensor.
-
-    Where nothing else that shares its memory is read afterwards.
-    """
-    place = {node: i for i, node in enumerate(graph.nodes)}
-    shared: dict[int, list[fx.Node]] = {}
-    for node in graph.nodes:
-        if node.meta.get("written"):
-            shared.setdefault(node.meta["home"], []).append(node)
-    for nodes in shared.values():
-        writers = [n for n in nodes if writes(n)]
-        if all(_alone(n, nodes, place) for n in writers):
-            for node in writers:
-                node.target = _pure(node.target)
-            for node in nodes:
-                node.meta["written"] = False
-
-
-def _alone(writer: fx.Node, nodes: list[fx.Node], place: Mapping) -> bool:
-    """Whether what is written to is read through the writer alone."""
-    at = place[writer]
-    older = [n for n in nodes if place[n] < at]
-    read = any(place[u] > at for n in older for u in n.users)
-    return not read and _pure(writer.target) is not None
-
-
-def _pure(target: Any) -> Any:
-    """The operation that makes a new tensor, for one that writes."""
-    name, overload = target._schema.name.split("::")[1], target._overloadname
-    found = getattr(aten, name.removesuffix("_"), None)
-    first = target._schema.arguments[0].alias_info
-    if not name.endswith("_") or first is None:
-        return None
-    return getattr(found, overload, None)
-
-
-def writes(node: fx.Node) -> bool:
-    """Whether an operation writes into what it is given."""
-    schema = getattr(node.target, "_schema", None)
-    return schema is not None and schema.is_mutable
-
-
 def home(tensor: Tensor) -> int:
     """Where its memory begins; sparse ones have none of their own."""
     if tensor.layout != torch.strided:
         return id(tensor)
     return tensor.untyped_storage().data_ptr() or id(tensor)
+
+
+def shown(tensor: Tensor) -> tuple:
+    """Its memory, and which numbers of it a tensor shows as what."""
+    turned = tensor.is_conj(), tensor.is_neg()
+    return home(tensor), _place(tensor), tensor.dtype, turned
 
 
 def _place(tensor: Tensor) -> tuple:
@@ -329,7 +337,3 @@ def _place(tensor: Tensor) -> tuple:
         return ()
     where = tensor.storage_offset()
     return tuple(tensor.shape), tuple(tensor.stride()), where
-
-
-def _version(tensor: Tensor) -> int:
-    return 0 if tensor.is_inference() else tensor._version

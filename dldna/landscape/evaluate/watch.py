@@ -1,0 +1,58 @@
+"""Numbers that leave torch while a model runs under a recorder."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dldna.landscape.evaluate.evaluator import Unsupported
+from dldna.torch_internals import TorchFunctionMode, tree_flatten
+
+# a tensor's numbers, or where they lie, without an operation of torch
+LEAVE = {
+    Tensor.numpy, Tensor.__array__, Tensor.tolist, Tensor.__dlpack__,
+    Tensor.data_ptr, Tensor.untyped_storage, Tensor.storage,
+    Tensor.__reduce_ex__, Tensor.__float__, Tensor.__int__, Tensor.__bool__,
+    Tensor.__index__, Tensor.__complex__, Tensor.item, Tensor._nnz,
+}  # fmt: skip
+# a new tensor of numbers in a list
+MAKE = {torch.tensor, torch.as_tensor, torch.asarray, Tensor.new_tensor}
+# numbers among the arguments are read as lengths
+READ = {torch.tensor_split, Tensor.tensor_split, F.ctc_loss, torch.ctc_loss}
+WATCHED = LEAVE | MAKE | READ
+
+
+class Watch(TorchFunctionMode):
+    """Refuses what takes moving numbers out of torch.
+
+    Args:
+        moves: whether a tensor's numbers move.
+    """
+
+    def __init__(self, moves: Callable[[Tensor], bool]):
+        super().__init__()
+        self.moves = moves
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        """Call a function, if its numbers stay inside."""
+        kwargs = kwargs or {}
+        if func in WATCHED:
+            flat = tree_flatten((args, kwargs))[0]
+            moving = [
+                t for t in flat if isinstance(t, Tensor) and self.moves(t)
+            ]
+            if func in MAKE:
+                moving = [t for t in moving if not _given(t, args, kwargs)]
+            elif func in READ:
+                moving = [t for t in moving if not t.is_floating_point()]
+            if moving:
+                raise Unsupported(
+                    f"{func.__name__} takes numbers out of torch"
+                )
+        return func(*args, **kwargs)
+
+
+def _given(tensor: Tensor, args: tuple, kwargs: dict) -> bool:
+    """Whether a tensor is itself an argument, and not in a list."""
+    return any(tensor is v for v in (*args, *kwargs.values()))
