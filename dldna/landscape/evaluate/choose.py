@@ -14,9 +14,9 @@ from dldna.landscape.evaluate.frozen import Frozen
 from dldna.landscape.evaluate.graph import Unsupported
 from dldna.landscape.evaluate.layered import Layered
 from dldna.landscape.evaluate.mlp import Mlp, perceptron
+from dldna.landscape.evaluate.oracle import Truth
 from dldna.landscape.evaluate.slow import Slow, forward, placed
 from dldna.landscape.evaluate.subspace import Subspace, is_large
-from dldna.landscape.evaluate.truth import Truth
 from dldna.module_state import same_bits
 from dldna.params import Params
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from dldna.landscape.evaluate import winograd
-from dldna.landscape.evaluate.forms import PLAIN, Form, form
+from dldna.landscape.evaluate.layer_forms import PLAIN, Form, form
 from dldna.landscape.evaluate.pooling import windows
 from dldna.landscape.evaluate.products import linear
 

@@ -9,9 +9,9 @@ from torch import Tensor, fx, nn
 from dldna.landscape.evaluate import graph as gr
 from dldna.landscape.evaluate.analysis import Plan, has_tensors
 from dldna.landscape.evaluate.attention import encode
-from dldna.landscape.evaluate.forms import Form
 from dldna.landscape.evaluate.front import Front
 from dldna.landscape.evaluate.graph import Unsupported
+from dldna.landscape.evaluate.layer_forms import Form
 from dldna.landscape.evaluate.layers import Layer
 from dldna.landscape.evaluate.pooling import max_pool
 from dldna.landscape.evaluate.row import Row, combined
