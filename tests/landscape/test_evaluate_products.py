@@ -10,7 +10,7 @@ from dldna import params
 from dldna.landscape.evaluate import (
     buffer_steps,
     choose,
-    forms,
+    layer_forms,
     layered,
     products,
     winograd,
@@ -88,7 +88,7 @@ def test_which_layers_save_products():
     def kind(a, b, side, stride=1, dtype=torch.float32, fewer=True):
         layer = nn.Conv2d(a, b, 3, stride, 1, device="meta")
         x = torch.empty(1, a, side, side, dtype=dtype)
-        return forms.form(layer, x, 0, fewer).kind
+        return layer_forms.form(layer, x, 0, fewer).kind
 
     assert kind(128, 256, 4) == kind(128, 128, 8) == "fewer"
     assert kind(128, 128, 2) == "fewer"
@@ -108,7 +108,7 @@ def seen(monkeypatch):
         found.append(tuple(x.shape[2:]))
         return real(x, *rest)
 
-    monkeypatch.setattr(forms, "CHANNELS", 4)
+    monkeypatch.setattr(layer_forms, "CHANNELS", 4)
     monkeypatch.setattr(winograd, "convolve", look)
     return found
 
