@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 from torch.utils.weak import WeakTensorKeyDictionary
 
 torch_functions_off = torch._C.DisableTorchFunction
+dispatch_kept = torch._C._PreserveDispatchKeyGuard  # put back on leaving
 foreach_add_ = torch._foreach_add_
 foreach_copy_ = torch._foreach_copy_
 fused_weight_norm = torch._weight_norm
@@ -62,6 +63,7 @@ __all__ = [
     "TorchFunctionMode",
     "TransposedConvolution",
     "WeakTensorKeyDictionary",
+    "dispatch_kept",
     "fast_paths_off",
     "foreach_add_",
     "foreach_copy_",

@@ -36,7 +36,7 @@ from dldna.landscape.evaluate.tape import (
 )
 from dldna.landscape.evaluate.total import Total
 from dldna.module_state import AllAttributes, same_bits
-from dldna.torch_internals import without_fallback
+from dldna.torch_internals import dispatch_kept, without_fallback
 
 CACHE = 32 * 2**20  # bytes of activations and weights at once
 POINTS = 256
@@ -239,7 +239,9 @@ class _Part:
 
     def mapped(self, points: Tensor) -> tuple:
         """The values at (P, K) points, each (P,)."""
-        return self.many(*[_stacked(terms, points) for terms in self.leaves])
+        leaves = [_stacked(terms, points) for terms in self.leaves]
+        with dispatch_kept():
+            return self.many(*leaves)
 
 
 def _take(get: Callable[[int], Tensor], i: int) -> Tensor:

@@ -188,6 +188,8 @@ class _Trial:
     def full(self, name: str) -> Evaluator | None:
         """A way that was tried out, on all the data."""
         same = self.truth.small.batches is self.given.batches
+        if name != "frozen":
+            self.truth.far()  # first: two ways at once take more memory
         try:
             if same:  # nothing could be cut
                 found = self.tried[name]

@@ -60,6 +60,14 @@ class Truth:
             raise Unsupported("nothing stands still before what moves")
         return self._agree(fast, self.values())
 
+    def far(self) -> tuple[Tensor, Values]:
+        """A point far out, and what the slow way gives there on all data."""
+        if self._far is None:
+            k = len(self.given.directions)
+            point = torch.linspace(0.83, -0.77, k, dtype=torch.float64)
+            self._far = point[None], Slow(self.given, exact=True)(point[None])
+        return self._far
+
     def check_all(self, found: Evaluator) -> None:
         """Hold a way against the slow one on all data, at a point far out.
 
@@ -69,11 +77,7 @@ class Truth:
         Raises:
             Unsupported: it differs too much.
         """
-        if self._far is None:
-            k = len(self.given.directions)
-            point = torch.linspace(0.83, -0.77, k, dtype=torch.float64)
-            self._far = point[None], Slow(self.given, exact=True)(point[None])
-        point, slow = self._far
+        point, slow = self.far()
         self._agree(found(point), slow)
 
     def _agree(self, fast: Values, slow: Values) -> float:

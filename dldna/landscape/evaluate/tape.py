@@ -18,6 +18,7 @@ from dldna.landscape.evaluate.watch import Watch
 from dldna.landscape.evaluate.writing import writes
 from dldna.torch_internals import (
     TorchDispatchMode,
+    dispatch_kept,
     fast_paths_off,
     torch_functions_off,
     tree_flatten,
@@ -92,7 +93,8 @@ def record(
     """
     earlier = earlier or Earlier()
     recorder = _Recorder(moving, room, earlier)
-    with fast_paths_off(), Watch(recorder.moves), recorder:
+    run = torch.compiler.disable(run)  # what is compiled runs as written
+    with dispatch_kept(), fast_paths_off(), Watch(recorder.moves), recorder:
         made = run()
     tape = recorder.tape(made)
     moved = [ref(t) for t in recorder.kept if id(t) in recorder.nodes]
