@@ -17,7 +17,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 from torch.utils.weak import WeakTensorKeyDictionary
 
-torch_functions_off = torch._C.DisableTorchFunction
 dispatch_kept = torch._C._PreserveDispatchKeyGuard  # put back on leaving
 foreach_add_ = torch._foreach_add_
 foreach_copy_ = torch._foreach_copy_
@@ -69,7 +68,6 @@ __all__ = [
     "foreach_copy_",
     "fused_weight_norm",
     "onednn_linear",
-    "torch_functions_off",
     "tree_flatten",
     "tree_map",
     "tree_unflatten",

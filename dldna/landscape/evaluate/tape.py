@@ -20,7 +20,6 @@ from dldna.torch_internals import (
     TorchDispatchMode,
     dispatch_kept,
     fast_paths_off,
-    torch_functions_off,
     tree_flatten,
     tree_map,
 )
@@ -94,7 +93,7 @@ def record(
     earlier = earlier or Earlier()
     recorder = _Recorder(moving, room, earlier)
     run = torch.compiler.disable(run)  # what is compiled runs as written
-    with dispatch_kept(), fast_paths_off(), Watch(recorder.moves), recorder:
+    with dispatch_kept(), fast_paths_off(), Watch(recorder), recorder:
         made = run()
     tape = recorder.tape(made)
     moved = [ref(t) for t in recorder.kept if id(t) in recorder.nodes]
@@ -112,7 +111,7 @@ class _Recorder(TorchDispatchMode):
         self, moving: Mapping[str, Tensor], room: float, earlier: "Earlier"
     ):
         super().__init__()
-        self.earlier = earlier
+        self.earlier, self.busy = earlier, False
         self.graph, self.room, self.size = fx.Graph(), room, 0
         self.constants: dict[str, Tensor] = {}
         self.fixed: dict[tuple, fx.Node] = {}  # by what they show
@@ -137,8 +136,11 @@ class _Recorder(TorchDispatchMode):
         return id(tensor) in self.nodes
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        with torch_functions_off():
+        self.busy = True  # its own looks at tensors are not the model's
+        try:
             return self._called(func, args, kwargs or {})
+        finally:
+            self.busy = False
 
     def _called(self, func, args: tuple, kwargs: dict) -> Any:
         flat, _ = tree_flatten((args, kwargs))

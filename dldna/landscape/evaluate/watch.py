@@ -1,6 +1,6 @@
 """Numbers that leave torch while a model runs under a recorder."""
 
-from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -27,20 +27,23 @@ class Watch(TorchFunctionMode):
     """Refuses what takes moving numbers out of torch.
 
     Args:
-        moves: whether a tensor's numbers move.
+        recorder: whose ``moves`` says whether a tensor's numbers move, and
+            ``busy`` that it looks at tensors itself.
     """
 
-    def __init__(self, moves: Callable[[Tensor], bool]):
+    def __init__(self, recorder: Any):
         super().__init__()
-        self.moves = moves
+        self.recorder = recorder
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         """Call a function, if its numbers stay inside."""
         kwargs = kwargs or {}
-        if func in WATCHED:
+        if func in WATCHED and not self.recorder.busy:
             flat = tree_flatten((args, kwargs))[0]
             moving = [
-                t for t in flat if isinstance(t, Tensor) and self.moves(t)
+                t
+                for t in flat
+                if isinstance(t, Tensor) and self.recorder.moves(t)
             ]
             if func in MAKE:
                 moving = [t for t in moving if not _given(t, args, kwargs)]
