@@ -17,7 +17,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 from torch.utils.weak import WeakTensorKeyDictionary
 
-dispatch_kept = torch._C._PreserveDispatchKeyGuard  # put back on leaving
 foreach_add_ = torch._foreach_add_
 foreach_copy_ = torch._foreach_copy_
 fused_weight_norm = torch._weight_norm
@@ -62,7 +61,6 @@ __all__ = [
     "TorchFunctionMode",
     "TransposedConvolution",
     "WeakTensorKeyDictionary",
-    "dispatch_kept",
     "fast_paths_off",
     "foreach_add_",
     "foreach_copy_",

@@ -24,7 +24,8 @@ class _Instead(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+def weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+    """Weight norm in plain operations."""
     axes = [i for i in range(v.ndim) if dim == -1 or i != dim % v.ndim]
     return v * (g / torch.linalg.vector_norm(v, dim=axes, keepdim=True))
 
@@ -60,6 +61,6 @@ def plain_kernels() -> Iterator[None]:
     That of torch's own weight norm is wrong (2.13, about a tenth of the
     product).
     """
-    plain = _Instead({fused_weight_norm: _weight_norm})
+    plain = _Instead({fused_weight_norm: weight_norm})
     with sdpa_kernel(SDPBackend.MATH), plain:
         yield

@@ -554,3 +554,16 @@ def test_a_stranger_s_model_says_its_way():
     found = surface(model, CROSS, [(x, y)], resolution=3, seed=0)
     assert found.way == "captured"
     assert Captured.name == "captured"
+
+
+@pytest.mark.full
+def test_a_compiled_model_runs_as_it_is_written():
+    """And what torch dispatches afterwards is what it was before."""
+    net = Block(nn.Sequential(nn.LayerNorm(6), nn.GELU()))
+    given = setting(torch.compile(net, backend="eager"))
+    before = torch._C._dispatch_tls_local_exclude_set()
+    true = written(*given)
+    found = choose(*given, way="captured")
+    np.testing.assert_allclose(found(points())["loss"], true, rtol=1e-12)
+    assert torch._C._dispatch_tls_local_exclude_set() == before
+    assert (2 * torch.ones(1, requires_grad=True)).requires_grad

@@ -46,7 +46,7 @@ class Plan:
         self.skipped: dict[fx.Node, fx.Node] = {}
         self.rectify: set[fx.Node] = set()
         self.dead: dict[fx.Node, list[fx.Node]] = {}
-        self.terms = _terms(subspace)
+        self.terms = subspace.terms
         self.fixed = self._fixed()
         graph = self.graph
         self.inside = {
@@ -194,18 +194,6 @@ class Plan:
         fit = max(CACHE // max(largest, 1), min(512, weights // WEIGHTS), 16)
         pieces = -(-self.subspace.samples // min(fit, 1024))
         return -(-self.subspace.samples // pieces)
-
-
-def _terms(subspace: Subspace) -> dict[str, list[Tensor]]:
-    """Each tensor at the origin and, if it moves, along each direction."""
-    found, moves = {}, subspace.buffer_directions
-    for k, v in subspace.origin.items():
-        still = k in subspace.still
-        found[k] = [v, *([] if still else [d[k] for d in subspace.directions])]
-    for k, v in subspace.buffers.items():
-        moving = bool(moves) and k in moves[0]
-        found[k] = [v, *([d[k] for d in moves] if moving else [])]
-    return found
 
 
 def has_tensors(module: nn.Module) -> bool:

@@ -18,11 +18,10 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from dldna import batches as bt
 from dldna.guard import RandomStates
 from dldna.landscape.evaluate.evaluator import Unsupported, Values
 from dldna.landscape.evaluate.linear_front import Terms, split
-from dldna.landscape.evaluate.losses import mean, per_sample
+from dldna.landscape.evaluate.losses import measured, per_sample
 from dldna.landscape.evaluate.mapped import mappable
 from dldna.landscape.evaluate.row import combined
 from dldna.landscape.evaluate.slow import forward, placed
@@ -36,7 +35,7 @@ from dldna.landscape.evaluate.tape import (
 )
 from dldna.landscape.evaluate.total import Total
 from dldna.module_state import AllAttributes, same_bits
-from dldna.torch_internals import dispatch_kept, without_fallback
+from dldna.torch_internals import without_fallback
 
 CACHE = 32 * 2**20  # bytes of activations and weights at once
 POINTS = 256
@@ -61,14 +60,13 @@ class Captured:
     name = "captured"
 
     def __init__(self, subspace: Subspace, memory: float):
-        if subspace.statistics not in ("eval", "interpolate"):
-            raise Unsupported(f"statistics={subspace.statistics!r}")
+        subspace.refuse_statistics_of_data()
         self.subspace = subspace
         self.notes: dict[str, Any] = {}
         self.exact = per_sample(subspace) is not None
         self.names = ("loss", *subspace.metrics)
         self.room = memory / 4
-        self.terms = _leaf_terms(subspace)
+        self.terms = _moving(subspace)
         self.parts = self._record()
         self.memory = min(CACHE, memory / 8)
         self.at_once = self.points(subspace)
@@ -136,14 +134,8 @@ class Captured:
 
     def _values(self, batch: Any) -> tuple:
         """Loss and metrics of a batch, at the point that is in place."""
-        subspace = self.subspace
-        output = forward(subspace, batch)
-        if self.exact and output.device.type != "mps":
-            output = output.double()
-        values = [mean(subspace.loss(output, batch))]
-        for metric in subspace.metrics.values():
-            values.append(mean(metric(output, bt.inner(batch))))
-        return tuple(values)
+        output = forward(self.subspace, batch)
+        return measured(self.subspace, output, batch, self.exact)
 
     def points(self, other: Subspace) -> int:
         """How many points are mapped, if other batches are as large."""
@@ -239,9 +231,7 @@ class _Part:
 
     def mapped(self, points: Tensor) -> tuple:
         """The values at (P, K) points, each (P,)."""
-        leaves = [_stacked(terms, points) for terms in self.leaves]
-        with dispatch_kept():
-            return self.many(*leaves)
+        return self.many(*[_stacked(terms, points) for terms in self.leaves])
 
 
 def _take(get: Callable[[int], Tensor], i: int) -> Tensor:
@@ -258,18 +248,13 @@ def _stacked(terms: Terms, points: Tensor) -> Tensor:
     return value.contiguous()
 
 
-def _leaf_terms(subspace: Subspace) -> dict[str, Terms]:
-    """The terms of all that moves: parameters, then buffers."""
-    found = {}
-    for start, steps in (
-        (subspace.origin, subspace.moving),
-        (subspace.buffers, subspace.buffer_directions),
-    ):
-        for name in steps[0] if steps else ():
-            terms = [step[name] for step in steps]
-            along = [t if bool(t.any()) else None for t in terms]
-            found[name] = [start[name], *along]
-    return found
+def _moving(subspace: Subspace) -> dict[str, Terms]:
+    """The terms of all that moves; None along what does not move it."""
+    return {
+        name: [start, *(t if bool(t.any()) else None for t in along)]
+        for name, (start, *along) in subspace.terms.items()
+        if along
+    }
 
 
 def _as_at_the_start(moving: dict, terms: dict[str, Terms]) -> bool:

@@ -59,8 +59,7 @@ class Frozen(Slow):
     def __init__(self, subspace: Subspace, memory: float):
         if not subspace.still:
             raise Unsupported("all parameters move")
-        if subspace.statistics not in ("eval", "interpolate"):
-            raise Unsupported(f"statistics={subspace.statistics!r}")
+        subspace.refuse_statistics_of_data()
         super().__init__(subspace, exact=True)
         self.room, self.hits = memory / 4, 0
         origin, still = subspace.origin, subspace.still

@@ -115,12 +115,33 @@ def add_losses(
                 total.add(name, p, accuracy(z.t(), batch), batch)
 
 
-def add_one(total: Total, p: int, output: Any, batch: Any) -> None:
+def add_one(
+    total: Total, p: int, output: Any, batch: Any, exactly: bool = False
+) -> None:
     """Add the loss and metrics of one batch at one point."""
     subspace = total.subspace
-    total.add("loss", p, mean(subspace.loss(output, batch)), batch)
-    for name, metric in subspace.metrics.items():
-        total.add(name, p, mean(metric(output, bt.inner(batch))), batch)
+    values = measured(subspace, output, batch, exactly)
+    for name, value in zip(("loss", *subspace.metrics), values, strict=True):
+        total.add(name, p, value, batch)
+
+
+def measured(
+    subspace: Subspace, output: Any, batch: Any, exactly: bool = False
+) -> tuple:
+    """Loss and metrics of an output.
+
+    Args:
+        subspace: whose loss and metrics.
+        output: of the model.
+        batch: the batch it belongs to.
+        exactly: take a tensor's in float64, where the device has it.
+    """
+    if exactly and output.device.type != "mps":  # Apple's GPUs have it not
+        output = output.double()
+    values = [subspace.loss(output, batch)]
+    for metric in subspace.metrics.values():
+        values.append(metric(output, bt.inner(batch)))
+    return tuple(map(mean, values))
 
 
 def mean(value: Any) -> Any:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, fx
 
 from dldna.landscape.evaluate.writing import without_writing
+from dldna.objective.kernels import weight_norm
 
 aten = torch.ops.aten
 
@@ -135,20 +136,16 @@ def bmm(x: Tensor, y: Tensor) -> Tensor:
     return _MappedProducts.apply(x, y)
 
 
-def weight_norm(
-    direction: Tensor, size: Tensor, dim: int = 0
-) -> tuple[Tensor, Tensor]:
+def fused_weight_norm(*args: Any) -> tuple[Tensor, None]:
     """As torch's kernel is called."""
-    others = [d for d in range(direction.ndim) if d != dim]
-    norm = direction.square().sum(others, keepdim=True).sqrt()
-    return direction * (size / norm), norm
+    return weight_norm(*args), None
 
 
 RULES = {
     aten.view.default: torch.reshape,
     aten._unsafe_view.default: torch.reshape,
     aten._scaled_dot_product_flash_attention_for_cpu.default: attention,
-    aten._weight_norm_interface.default: weight_norm,
+    aten._weight_norm_interface.default: fused_weight_norm,
     aten.addmm.default: addmm,
     aten.mm.default: mm,
     aten.bmm.default: bmm,

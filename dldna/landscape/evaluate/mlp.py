@@ -29,7 +29,7 @@ from dldna import batches as bt
 from dldna.landscape.evaluate.affine import Moving, Weights
 from dldna.landscape.evaluate.crossings import LONGEST, pays
 from dldna.landscape.evaluate.evaluator import Values
-from dldna.landscape.evaluate.graph import Graph, Unsupported
+from dldna.landscape.evaluate.graph import Graph
 from dldna.landscape.evaluate.losses import add_losses, joined, per_sample
 from dldna.landscape.evaluate.program import Program
 from dldna.landscape.evaluate.row import Row, rows
@@ -67,8 +67,7 @@ class Mlp:
     name = "mlp"
 
     def __init__(self, subspace: Subspace, memory: float):
-        if subspace.statistics not in ("eval", "interpolate"):
-            raise Unsupported(f"statistics={subspace.statistics!r}")
+        subspace.refuse_statistics_of_data()
         self.subspace = subspace
         self.graph = Graph(subspace)
         self.program = Program(self.graph)

@@ -18,11 +18,12 @@ HALVES = {torch.float16, torch.bfloat16}
 
 
 class Truth:
-    """What the slow way gives at three points, to hold other ways against.
+    """What the slow way gives at some points, to hold other ways against.
 
-    Two small batches, so that a model which couples the samples of a batch,
-    or takes something over from the last batch, is found out. The slow way
-    is asked once, whatever the number of ways.
+    At three points on two small batches, so that a model which couples the
+    samples of a batch, or takes something over from the last batch, is found
+    out; and at a point far out on all data. The slow way is asked once,
+    whatever the number of ways.
     """
 
     def __init__(self, given: Subspace):

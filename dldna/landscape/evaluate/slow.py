@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dldna import batches as bt
 from dldna.landscape.evaluate.evaluator import Values
-from dldna.landscape.evaluate.losses import mean, per_sample
+from dldna.landscape.evaluate.losses import add_one, per_sample
 from dldna.landscape.evaluate.subspace import Subspace
 from dldna.landscape.evaluate.total import Total
 from dldna.module_state import AllAttributes
@@ -80,13 +80,7 @@ class Slow:
             ):  # batch norm writes to these
                 put({}, subspace.buffers_at(point))
             output = self.forward(i, batch)
-            if self.exact and output.device.type != "mps":
-                output = output.double()  # which Apple's GPUs have not
-            total.add("loss", p, mean(subspace.loss(output, batch)), batch)
-            for name, metric in subspace.metrics.items():
-                total.add(
-                    name, p, mean(metric(output, bt.inner(batch))), batch
-                )
+            add_one(total, p, output, batch, self.exact)
 
 
 @contextmanager

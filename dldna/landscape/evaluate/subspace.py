@@ -189,6 +189,23 @@ class Subspace:
             for d in self.directions
         ]
 
+    @cached_property
+    def terms(self) -> dict[str, list[Tensor]]:
+        """Each tensor at the origin and, if it moves, along each direction."""
+        found, moves = {}, self.buffer_directions
+        for k, v in self.origin.items():
+            steps = [] if k in self.still else self.directions
+            found[k] = [v, *(d[k] for d in steps)]
+        for k, v in self.buffers.items():
+            steps = moves if moves and k in moves[0] else []
+            found[k] = [v, *(d[k] for d in steps)]
+        return found
+
+    def refuse_statistics_of_data(self) -> None:
+        """Raise Unsupported where normalisation depends on the data."""
+        if self.statistics not in ("eval", "interpolate"):
+            raise Unsupported(f"statistics={self.statistics!r}")
+
     def parameters_at(self, coords: Sequence[float]) -> Params:
         """The parameters at one point; coordinate 0 changes no bit."""
         return _moved(self.origin, self.moves(coords))

@@ -18,7 +18,6 @@ from dldna.landscape.evaluate.watch import Watch
 from dldna.landscape.evaluate.writing import writes
 from dldna.torch_internals import (
     TorchDispatchMode,
-    dispatch_kept,
     fast_paths_off,
     tree_flatten,
     tree_map,
@@ -92,8 +91,7 @@ def record(
     """
     earlier = earlier or Earlier()
     recorder = _Recorder(moving, room, earlier)
-    run = torch.compiler.disable(run)  # what is compiled runs as written
-    with dispatch_kept(), fast_paths_off(), Watch(recorder), recorder:
+    with fast_paths_off(), Watch(recorder), recorder:
         made = run()
     tape = recorder.tape(made)
     moved = [ref(t) for t in recorder.kept if id(t) in recorder.nodes]
