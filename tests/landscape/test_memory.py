@@ -24,14 +24,14 @@ def said(word):
     return int(found[0].split()[1]) * 1024
 
 
-def layers(kind):
+def layers(kind, depth):
     if kind == "dense":
-        for _ in range(35):
+        for _ in range(depth):
             yield from (nn.Linear(1024, 1024), nn.ReLU())
         yield nn.Linear(1024, 10)
         return
     yield from (nn.Conv2d(3, 256, 1, bias=False), nn.BatchNorm2d(256))
-    for _ in range(62):
+    for _ in range(depth):
         yield from (nn.Conv2d(256, 256, 3, padding=1), nn.ReLU())
     yield from (nn.Flatten(), nn.Linear(4096, 10))
 
@@ -41,10 +41,9 @@ kind = sys.argv[1]
 x = torch.randn(4, 1024) if kind == "dense" else torch.randn(4, 3, 4, 4)
 data = x, torch.randint(0, 10, (4,))
 loss = nn.CrossEntropyLoss()
-tiny = nn.Sequential(nn.Flatten(), nn.Linear(x[0].numel(), 10))
-surface(tiny, loss, data, resolution=3)
+surface(nn.Sequential(*layers(kind, 2)), loss, data, resolution=3)
 before = said("VmRSS")
-model = nn.Sequential(*layers(kind))
+model = nn.Sequential(*layers(kind, 35 if kind == "dense" else 62))
 weights = sum(p.nbytes for p in model.parameters())
 expected = cost(model, loss, data, resolution=3).memory
 Path("/proc/self/clear_refs").write_text("5")

@@ -18,6 +18,7 @@ from torch import Tensor
 from dldna.params import exact
 
 LEAST = 4  # vectors, before a search from a random vector may end
+ENOUGH = 0.7  # of a vector's length, after which it is taken off once
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +86,7 @@ def extremes(
     cap = min(n, max(basis, 6))
     v, w = start.new_empty(cap, n), start.new_empty(cap, n)
     fresh = [*start.unbind(0)]
+    small = torch.zeros(cap, cap, dtype=torch.float64)
     m, spent, scale = 0, 0, 0.0
     while True:
         for new in fresh:
@@ -92,9 +94,10 @@ def extremes(
             if m == n or new is None:
                 continue
             v[m], w[m] = new, matvec(new)
+            row = exact(v[: m + 1] @ w[m]).cpu()
+            small[m, : m + 1] = small[: m + 1, m] = row
             m, spent = m + 1, spent + 1
-        small = exact(v[:m] @ w[:m].T).cpu()
-        values, turn = torch.linalg.eigh((small + small.T) / 2)
+        values, turn = torch.linalg.eigh(small[:m, :m])
         ends = [0, -1]
         theta, top = values[ends], turn[:, ends].to(v)
         u = top.T @ v[:m]
@@ -108,6 +111,8 @@ def extremes(
             return Ends(theta, u, length, spent, fine or m == n)
         if m == cap:
             m = _squeeze(v, w, turn)
+            part = exact(v[:m] @ w[:m].T).cpu()
+            small[:m, :m] = (part + part.T) / 2
         off = length / bound.clamp_min(torch.finfo(torch.float64).tiny)
         fresh = [r[int(off.argmax())]]
 
@@ -121,10 +126,13 @@ def _outside(
     """
     n = new.numel()
     for _ in range(3):
-        before = new.norm()
+        before = after = new.norm()
         for _ in range(2):
+            last = after
             new = new - rows.T @ (rows @ new)
-        after = new.norm()
+            after = new.norm()
+            if after > ENOUGH * last:  # little was lost: nothing is left
+                break
         if after > 10 * torch.finfo(new.dtype).eps * before and after > 0:
             return new / after
         new = torch.randn(n, generator=generator).to(rows)
