@@ -181,7 +181,7 @@ QUIZZES = {
             ),
             Option(
                 "Nothing yet: their weights may differ in scale",
-                "Compare along filter-normalised directions, several of them.",
+                "Compare along filter-normalized directions, several of them.",
                 right=True,
             ),
         ),
