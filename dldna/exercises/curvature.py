@@ -160,7 +160,7 @@ QUIZZES = {
         "eigenvalue?",
         (
             Option(
-                "Not always: rescaled layers change it at will",
+                "Not always: rescaled layers can make it ever larger",
                 "The Hessian belongs to the weights, not to the function.",
                 right=True,
             ),

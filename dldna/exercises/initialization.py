@@ -75,7 +75,7 @@ QUIZZES = {
             ),
             Option(
                 "The effective rank",
-                "The singular values are normalised before the entropy.",
+                "The singular values are normalized before the entropy.",
             ),
             Option(
                 "The spectral norm",

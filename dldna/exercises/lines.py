@@ -73,8 +73,8 @@ QUIZZES = {
             ),
             Option(
                 "50 points are too few",
-                "More points at the same spacing rule would miss both ends "
-                "as well; the grid has to contain them.",
+                "51 miss both ends as well, and 101 hit them by luck: the "
+                "grid has to contain them.",
             ),
             Option(
                 "The line must not leave the piece between 0 and 1",
@@ -89,8 +89,8 @@ QUIZZES = {
         (
             Option(
                 "Training walked near this line",
-                "After two epochs more than half of the distance covered was "
-                "off the line.",
+                "After two epochs its way from the start stood more than "
+                "thirty degrees off the line.",
             ),
             Option(
                 "The problem was easy to optimize",
@@ -181,7 +181,7 @@ QUIZZES = {
             ),
             Option(
                 "Nothing yet: their weights may differ in scale",
-                "Compare along filter-normalised directions, several of them.",
+                "Compare along filter-normalized directions, several of them.",
                 right=True,
             ),
         ),

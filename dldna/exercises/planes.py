@@ -103,9 +103,10 @@ QUIZZES = {
                 "keeps the function.",
             ),
             Option(
-                "Only if a normalization follows each scaled filter at once",
-                "A scale that moves into the next layer changes the lengths "
-                "of other filters.",
+                "No: that depends on the change that keeps the function",
+                "It undoes one scale for a whole layer, or of a filter before "
+                "a normalization; a scale of each unit's own moves into the "
+                "next layer and stays.",
                 right=True,
             ),
             Option(
