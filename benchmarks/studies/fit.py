@@ -9,7 +9,7 @@ from torch import nn
 from benchmarks.studies import networks
 from benchmarks.studies.desk import Desk, log, precision
 from benchmarks.studies.jobs import Search, Training
-from benchmarks.studies.watch import Watch
+from benchmarks.studies.watch import FellBack, Watch
 from dldna import data, training
 from dldna.data.stretched import Stretched
 from dldna.files import write_atomic
@@ -21,15 +21,22 @@ COLUMNS = (
 
 
 def train(
-    desk: Desk, job: Training, test: bool
+    desk: Desk, job: Training, test: bool, give_up: bool = False
 ) -> tuple[nn.Module, History, Watch]:
     """Train a network, from where it was left.
+
+    Args:
+        desk: the data, and whom to ask whether to stop.
+        job: what to train.
+        test: whether to test after each epoch.
+        give_up: see :class:`Watch`.
 
     Returns:
         The network, its history, and the callback that watched.
 
     Raises:
         Paused: someone asked for it; the checkpoint is on disk.
+        FellBack: it guesses again, and is to be given up then.
     """
     d = desk.dataset
     net = networks.build(
@@ -45,7 +52,7 @@ def train(
     if job.stretch:
         loader = Stretched(loader, job.stretch)
     optimizer = networks.optimizer(job.optimizer, net, job.rate, job.decay)
-    watch = Watch(desk, job, len(loader))
+    watch = Watch(desk, job, len(loader), give_up)
     tested = data.Loader(d.test_x, d.test_y, 500) if test else None
     try:
         with precision(desk.device):
@@ -59,6 +66,8 @@ def train(
             )  # fmt: skip
     finally:
         watch.close()
+    if give_up and history.provenance.notes.get("diverged"):
+        raise FellBack(history.train_loss.tolist())
     return net, history, watch
 
 
@@ -84,14 +93,17 @@ def scheduler(job: Training, optimizer, steps: int):
     )
 
 
-def decided(desk: Desk, job: Training) -> Training:
-    """The job with the rate and the optimizer that validation chose.
+def candidates(desk: Desk, job: Training) -> list[Training]:
+    """The job at the rate that validation chose, then at smaller ones.
+
+    A search is short. A rate that is right for it may be too large for the
+    whole schedule: then the next smaller one of the search is taken.
 
     Raises:
         LookupError: a search is not finished.
     """
     if not isinstance(job.rate, tuple):
-        return job
+        return [job]
     best = None
     for name in job.rate:
         found = desk.state.result(name)
@@ -99,15 +111,42 @@ def decided(desk: Desk, job: Training) -> Training:
             raise LookupError(f"{job.name} waits for the search {name}")
         if best is None or found["validation_loss"] < best["validation_loss"]:
             best = found
-    return dataclasses.replace(
-        job, rate=best["chosen"], optimizer=best["job"]["of"]["optimizer"]
-    )
+    kind = best["job"]["of"]["optimizer"]
+    rates = sorted(r for r in best["rates"] if r <= best["chosen"])
+    return [
+        dataclasses.replace(job, rate=r, optimizer=kind) for r in rates[::-1]
+    ]
+
+
+def settled(
+    desk: Desk, job: Training
+) -> tuple[Training, list[dict], tuple[nn.Module, History, Watch]]:
+    """Train at the largest candidate that lasts.
+
+    Returns:
+        The job with its rate, what became of larger ones, and what
+        :func:`train` returned.
+    """
+    fell: list[dict] = []
+    *tries, last = candidates(desk, job)
+    for one in tries:
+        name = f"{job.name}/{one.rate:.3g}"
+        known = desk.state.result(name)
+        if known is None:
+            try:
+                return one, fell, train(desk, one, test=True, give_up=True)
+            except FellBack as error:
+                known = {"rate": one.rate, "train_loss": error.losses}
+                log(f"{name}: {error}")
+                desk.state.part(job.name).unlink(missing_ok=True)
+                desk.state.finish(name, known)
+        fell.append(known)
+    return last, fell, train(desk, last, test=True)
 
 
 def run_training(desk: Desk, job: Training) -> dict:
     """Train a network to its end, and say how good it became."""
-    job = decided(desk, job)
-    net, history, watch = train(desk, job, test=True)
+    job, fell, (net, history, watch) = settled(desk, job)
     d = desk.dataset
     net.to(memory_format=torch.contiguous_format)
     loss, accuracy = training.evaluate(
@@ -119,6 +158,7 @@ def run_training(desk: Desk, job: Training) -> dict:
     )
     return {
         "rate": job.rate,
+        "fell_back": fell,
         "optimizer": job.optimizer,
         "parameters": sum(p.numel() for p in net.parameters()),
         "test_loss": loss,

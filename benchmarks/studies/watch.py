@@ -1,5 +1,6 @@
 """What looks in while a network trains."""
 
+import math
 import time
 
 from torch import Tensor
@@ -9,6 +10,19 @@ from benchmarks.studies.jobs import Training, asked, changed
 from dldna.landscape import Recorder
 
 HALF_MAX = 65_504.0  # the largest number of half precision
+LEARNT = 0.95  # of the loss of guessing: below it a network has learnt
+
+
+class FellBack(Exception):
+    """A network that had learnt guesses again, or its loss is no number.
+
+    Args:
+        losses: the mean of each epoch or stretch so far.
+    """
+
+    def __init__(self, losses: list[float]):
+        super().__init__(f"back at guessing after {len(losses)} epochs")
+        self.losses = losses
 
 
 def marks(points: tuple[int, ...], epochs: int, steps: int) -> set[int]:
@@ -35,10 +49,15 @@ class Watch:
         desk: whom to ask whether to stop.
         job: what is trained.
         steps: of an epoch.
+        give_up: whether to raise :class:`FellBack`; else a network trains
+            to its end, whatever it does.
     """
 
-    def __init__(self, desk: Desk, job: Training, steps: int):
+    def __init__(
+        self, desk: Desk, job: Training, steps: int, give_up: bool = False
+    ):
         self.desk, self.job, self.steps = desk, job, steps
+        self.give_up, self.means = give_up, []
         self.wanted = marks(job.points, job.epochs, steps)
         self.recorder = None
         if self.wanted:
@@ -68,9 +87,14 @@ class Watch:
             self.asked = state.save = True
 
     def on_epoch(self, state) -> None:
-        """End where the loss is low enough."""
+        """End where the loss is low enough, or back where it began."""
         mean = sum(self.stretch_losses) / len(self.stretch_losses)
         self.stretch_losses.clear()
+        self.means.append(mean)
+        guess = math.log(len(self.desk.dataset.classes))
+        learnt = min(self.means) < LEARNT * guess
+        if self.give_up and learnt and not mean < guess:
+            raise FellBack(self.means)
         if mean <= self.job.until:
             state.stop = True
 
@@ -101,6 +125,7 @@ class Watch:
         return {
             "left_out": self.left_out,
             "stretch_losses": list(self.stretch_losses),
+            "means": list(self.means),
             "job": asked(self.job),
         }
 
@@ -118,6 +143,7 @@ class Watch:
             )
         self.left_out = state["left_out"]
         self.stretch_losses = list(state["stretch_losses"])
+        self.means = list(state["means"])
 
     def close(self) -> None:
         """Close the path's files."""

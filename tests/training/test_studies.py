@@ -409,12 +409,45 @@ def test_of_two_searches_the_better_gives_rate_and_optimizer(desk):
     ):  # fmt: skip
         of = jobs.asked(replace(BASE, optimizer=optimizer))
         kept = {"chosen": rate, "validation_loss": loss, "job": {"of": of}}
+        kept["rates"] = [10 * rate, rate, rate / 10]
         desk.state.finish(name, kept)
     for order in itertools.permutations(("one", "two", "three")):
-        job = fit.decided(desk, replace(BASE, rate=order))
-        assert (job.optimizer, job.rate) == ("adam", 0.003)
+        tries = fit.candidates(desk, replace(BASE, rate=order))
+        assert {one.optimizer for one in tries} == {"adam"}
+        assert [one.rate for one in tries] == [0.003, 0.003 / 10]
     with pytest.raises(LookupError, match="waits for the search four"):
-        fit.decided(desk, replace(BASE, rate=("one", "four")))
+        fit.candidates(desk, replace(BASE, rate=("one", "four")))
+
+
+@pytest.mark.parametrize("first", [8.0, 1e30])
+def test_a_rate_that_does_not_last_gives_way_to_a_smaller(
+    first, desk, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(watch, "LEARNT", 100)  # so small, all has learnt
+    found = {"chosen": first, "validation_loss": 1.0}
+    found |= {"rates": [0.05, first, 1e31], "job": {"of": jobs.asked(BASE)}}
+    desk.state.finish("search", found)
+    made = queue.run(desk, replace(BASE, rate=("search",)))
+    (fell,) = made["fell_back"]
+    assert fell["rate"] == first
+    assert made["rate"] == 0.05
+    alone = copy.copy(desk)
+    alone.state = keeping.State(tmp_path / "alone")
+    queue.run(alone, BASE)
+    mine, other = facts(desk.state, "net"), facts(alone.state, "net")
+    for facts_of in (mine, other):  # how it came to its rate
+        for key in ("job", "command", "fell_back"):
+            facts_of[0].pop(key)
+    assert_same(mine, other)
+
+
+def test_the_smallest_rate_trains_to_its_end(desk, monkeypatch):
+    monkeypatch.setattr(watch, "LEARNT", 100)
+    found = {"chosen": 8.0, "validation_loss": 1.0, "rates": [8.0]}
+    desk.state.finish("search", found | {"job": {"of": jobs.asked(BASE)}})
+    made = queue.run(desk, replace(BASE, rate=("search",)))
+    assert (made["rate"], made["fell_back"]) == (8.0, [])
+    assert len(made["epochs"]["train_loss"]) == BASE.epochs
 
 
 # The pieces --------------------------------------------------------------
