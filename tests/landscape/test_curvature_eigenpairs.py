@@ -323,6 +323,23 @@ def test_multiple_eigenvalues_are_found_when_the_space_is_exhausted():
     torch.testing.assert_close(gram, torch.eye(4).double())
 
 
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("n", "k", "seed"),
+    [(12, 1, 73), (20, 1, 15), (20, 2, 85), (20, 3, 9), (20, 3, 17),
+     (30, 2, 7), (30, 2, 27), (30, 3, 21), (30, 3, 35), (30, 4, 2)],
+)  # fmt: skip
+def test_a_pair_that_settles_first_is_not_taken_for_a_larger_one(n, k, seed):
+    generator = torch.Generator().manual_seed(seed)
+    a = torch.randn(n, n, generator=generator).double()
+    a = (a + a.T) / 2
+    start = torch.randn(n, generator=generator).double()
+    found = lanczos(lambda v: a @ v, start, k, 1e-2)
+    exact = torch.linalg.eigvalsh(a)
+    exact = exact[exact.abs().argsort(descending=True)][:k]
+    torch.testing.assert_close(found.values, exact, rtol=1e-2, atol=0)
+
+
 def test_the_identity_has_as_many_ones_as_asked():
     found = run(torch.eye(6).double(), 3)
     torch.testing.assert_close(found.values, torch.ones(3).double())
