@@ -30,8 +30,8 @@ Put = Callable[..., None]
 
 def norms(model: nn.Module) -> list[nn.Module]:
     """The layers of a model that keep running statistics."""
-    kind = Normalisation
-    return [m for m in model.modules() if isinstance(m, kind)]
+    found = [m for m in model.modules() if isinstance(m, Normalisation)]
+    return [m for m in found if m.running_mean is not None]
 
 
 @contextmanager
