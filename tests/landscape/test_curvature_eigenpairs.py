@@ -174,6 +174,14 @@ def test_layers_have_their_own_spectra_below_the_whole():
         assert found[name].eigenvectors.shape == (2, len(values))
 
 
+@pytest.mark.full
+def test_a_layer_without_entries_has_no_spectrum():
+    net = nn.Sequential(nn.Linear(5, 3))
+    net.register_parameter("empty", nn.Parameter(torch.zeros(0, 2)))
+    data = torch.randn(6, 5), torch.randn(6, 3)
+    assert list(layer_spectra(net, nn.MSELoss(), data)) == ["0"]
+
+
 def test_gradient_share_is_the_projection():
     model, (x, y) = small(), labelled()
     top = top_eigenpairs(model, CE, (x, y), 43, 1e-8)

@@ -130,7 +130,7 @@ def test_recalibrate_takes_the_statistics_of_all_data(case, sizes):
 def test_recalibrate_passes_layers_without_running_statistics(case):
     model, data, origin, directions = case
     whole = [tuple(map(torch.cat, zip(*data, strict=True)))]
-    norm = nn.BatchNorm1d(model.norm.num_features, track_running_stats=False)
+    norm = nn.BatchNorm2d(model.norm.num_features, track_running_stats=False)
     norm.load_state_dict({k: origin[f"norm.{k}"] for k in ("weight", "bias")})
     model.norm = norm
     case = model, whole, origin, directions
