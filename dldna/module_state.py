@@ -64,7 +64,7 @@ class KeptModule:
             for (p, home, value, needs, grad), old in zip(
                 self.params, self.grads, strict=True
             ):
-                if p.data_ptr() != home.data_ptr():
+                if not same_place(p, home):
                     p.data = home
                 if not same_bits(p, value):
                     p.copy_(value)
@@ -251,6 +251,16 @@ def _same_content(a: Any, b: Any) -> bool:
 
 
 _WHOLE = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def same_place(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether two tensors show the same memory as the same numbers.
+
+    Tensors without entries all begin at 0, whatever their type.
+    """
+    return (a.data_ptr(), a.dtype, a.shape, a.stride()) == (
+        b.data_ptr(), b.dtype, b.shape, b.stride(),
+    )  # fmt: skip
 
 
 def same_bits(a: torch.Tensor, b: torch.Tensor) -> bool:

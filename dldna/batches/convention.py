@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
@@ -218,7 +219,16 @@ def _hangs_together(batch: Batch) -> str:
     inputs = batch[0] if pair and not is_whole(batch) else batch
     if pair and _is_list(*batch):
         return "list of samples"
-    return type(inputs).__name__ if is_whole(inputs) else ""
+    if is_whole(inputs):
+        return type(inputs).__name__
+    return next(filter(None, map(_without_rows, tensors(batch))), "")
+
+
+def _without_rows(tensor: Tensor) -> str:
+    """The kind of a tensor that torch cannot cut along axis 0, or ""."""
+    if tensor.is_nested:
+        return "nested tensor"
+    return "" if tensor.layout == torch.strided else "sparse tensor"
 
 
 def _is_list(inputs: Any, target: Any) -> bool:

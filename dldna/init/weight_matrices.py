@@ -12,6 +12,7 @@ in :mod:`dldna.init.parametrized`.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.rnn import RNNBase, RNNCellBase
 from torch.nn.parameter import UninitializedTensorMixin
@@ -145,6 +146,12 @@ def check_model(model: nn.Module, meta: bool = False) -> nn.Module:
     if not isinstance(model, nn.Module):
         raise TypeError(f"expected a module, not {type(model).__name__}")
     for layer in model.modules():
+        if isinstance(layer, torch.jit.ScriptModule):
+            raise TypeError(
+                "the model is compiled by TorchScript, which does not tell "
+                "the kinds of its layers: give the Python module it was made "
+                "from"
+            )
         for name, p in [*layer._parameters.items(), *layer._buffers.items()]:
             if isinstance(p, UninitializedTensorMixin):
                 ready(layer, name)

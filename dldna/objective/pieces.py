@@ -42,8 +42,10 @@ def counted(loss_fn: Callable, pieces: list[Any]) -> list[Any]:
 
 
 def slices(f: Any, parts: int) -> list[Any]:
-    """A single batch in parts of nearly equal size."""
+    """A single batch in parts of nearly equal size; whole, if it has none."""
     (batch,) = f.batches
+    if not bt.sliced(batch):
+        return [batch]
     n = bt.size(batch)
     edges = torch.linspace(0, n, min(parts, n) + 1).round().int()
     edges = sorted(set(edges.tolist()))

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from dldna import checks
 from dldna.guard import attributes_kept
-from dldna.module_state import same_bits
+from dldna.module_state import same_bits, same_place
 from dldna.torch_internals import Normalisation, foreach_add_, foreach_copy_
 
 Put = Callable[..., None]
@@ -30,8 +30,8 @@ Put = Callable[..., None]
 
 def norms(model: nn.Module) -> list[nn.Module]:
     """The layers of a model that keep running statistics."""
-    kind = Normalisation
-    return [m for m in model.modules() if isinstance(m, kind)]
+    found = [m for m in model.modules() if isinstance(m, Normalisation)]
+    return [m for m in found if m.running_mean is not None]
 
 
 @contextmanager
@@ -102,7 +102,7 @@ def in_place(
             if write and value.dtype == home.dtype:
                 if name not in kept:
                     kept[name] = _copy(home, (known or {}).get(name))
-                if named[name].data_ptr() != home.data_ptr():
+                if not same_place(named[name], home):
                     named[name].data = home  # a forward has set it
                 written.append(name)
             else:
@@ -136,7 +136,7 @@ def in_place(
     def restore() -> None:
         with torch.no_grad():
             for name, p in named.items():
-                if p.data_ptr() != homes[name].data_ptr():
+                if not same_place(p, homes[name]):
                     p.data = homes[name]
                 if name in kept:
                     homes[name].copy_(kept[name])

@@ -31,6 +31,7 @@ class Mixed(torch.optim.Optimizer):
         parts: the optimizers.
 
     Raises:
+        TypeError: a part is no optimizer.
         ValueError: two parts share a parameter, or a part evaluates the
             loss itself.
 
@@ -46,6 +47,12 @@ class Mixed(torch.optim.Optimizer):
 
     def __init__(self, *parts: torch.optim.Optimizer):
         for part in parts:
+            if not hasattr(part, "param_groups"):
+                raise TypeError(
+                    "Mixed takes optimizers, each with its own parameters, "
+                    f"not a {type(part).__name__}: as in "
+                    "Mixed(SGD(some, lr=0.1), AdamW(others))"
+                )
             if getattr(part, "needs_closure", False) or hasattr(
                 part, "needs_curvature"
             ):

@@ -6,9 +6,10 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dldna.guard import untouched
+from dldna.objective import in_place
 
 
 def make():
@@ -71,6 +72,20 @@ def test_the_model_and_all_random_states_are_put_back(error):
     assert random.getstate() == states[0]
     assert np.random.get_state()[1].tolist() == states[1]  # noqa: NPY002
     assert torch.equal(torch.random.get_rng_state(), states[2])
+
+
+@pytest.mark.parametrize("keep", [untouched, in_place])
+@pytest.mark.parametrize("empty", [False, True])
+def test_other_data_at_the_same_address_are_put_back(keep, empty):
+    net = nn.Linear(3, 3)
+    net.weight = nn.Parameter(torch.zeros(3, 0 if empty else 2))
+    home = net.weight.data
+    for other in (Tensor.t, Tensor.flatten, Tensor.double):
+        with keep(net):
+            net.weight.data = other(net.weight.data)
+        assert net.weight.dtype == home.dtype
+        assert net.weight.shape == home.shape
+        assert net.weight.stride() == home.stride()
 
 
 def test_without_the_guard_the_model_does_move():

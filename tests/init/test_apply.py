@@ -225,6 +225,14 @@ def test_parametrized_weights_are_reported():
     assert any("parametrized" in why for why in report.left.values())
 
 
+@pytest.mark.full
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_what_torchscript_compiled_is_refused():
+    net = torch.jit.script(nn.Linear(3, 2))
+    with pytest.raises(TypeError, match="compiled by TorchScript"):
+        init.initialize(net, "zeros")
+
+
 def test_bad_input():
     net = nn.Linear(3, 2)
     with pytest.raises(ValueError, match="did you mean 'orthogonal'"):

@@ -125,6 +125,33 @@ class Plain(nn.Module):
         return self.f(x)
 
 
+class OnSparse(nn.Module):
+    """Rows of sparse features, and a sparse matrix made on the way."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.f = nn.Parameter(torch.ones(4, 3)), nn.Linear(3, 3)
+
+    def forward(self, x):
+        rows = torch.sparse.mm(x, self.table)
+        half = torch.eye(len(rows)).to(rows) / 2
+        return self.f(torch.sparse.mm(half.to_sparse(), rows).tanh())
+
+
+class OnNested(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.f = nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.f(torch.nested.to_padded_tensor(x, 0.0).mean(1))
+
+
+def nested(*lengths):
+    rows = [draw(n, 4) for n in lengths]
+    return torch.nested.nested_tensor(rows, layout=torch.jagged)
+
+
 def images(n):
     return [draw(3, 5 + i, 6) for i in range(n)]
 
@@ -158,6 +185,14 @@ KINDS = {
         OnImages, [(images(4), y(4)), (images(2), y(2))], [4, 2],
         lambda m, b: (m(b[0]), b[1]),
     ),
+    "sparse": (
+        OnSparse, [(draw(n, 4).relu().to_sparse(), y(n)) for n in (5, 2)],
+        [5, 2], lambda m, b: (m(b[0]), b[1]),
+    ),
+    "nested": (
+        OnNested, [(nested(3, 6, 2), y(3)), (nested(4, 1), y(2))], [3, 2],
+        lambda m, b: (m(b[0]), b[1]),
+    ),
     "named of three": (
         OnTwo, [Named(draw(5, 4), torch.ones(5, 1), y(5))], [5],
         lambda m, b: (m(b.x, b.mask), b.labels),
@@ -173,6 +208,14 @@ KINDS = {
 }  # fmt: skip
 
 
+def rarely(names, rare=("sparse", "nested")):
+    """Names, some of them for the whole table alone."""
+    return [
+        pytest.param(k, marks=pytest.mark.full) if k in rare else k
+        for k in names
+    ]
+
+
 def by_hand(net, batches, sizes, output):
     total = 0.0
     for batch, n in zip(batches, sizes, strict=True):
@@ -181,7 +224,7 @@ def by_hand(net, batches, sizes, output):
     return total / sum(sizes)
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", rarely(KINDS))
 def test_the_loss_is_that_of_a_plain_loop(name):
     make, batches, sizes, output = KINDS[name]
     torch.manual_seed(0)
@@ -215,7 +258,26 @@ def test_one_batch_is_data(name):
     assert made.provenance.n_samples == sizes[0]
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["sparse", "nested", "packed", "images"])
+def test_one_batch_that_torch_cannot_cut_has_a_curvature(name):
+    make, batches, _, output = KINDS[name]
+    torch.manual_seed(0)
+    net = make()
+    found = top_eigenpairs(net, LOSS, batches[0], k=1)
+    one = by_hand(net, batches[:1], [1], output)
+    leaves = [*net.parameters()]
+    slope = torch.autograd.grad(one, leaves, create_graph=True)
+    flat = torch.cat([g.flatten() for g in slope])
+    v = torch.tensor(found.eigenvectors[0])
+    product = torch.autograd.grad(flat @ v, leaves)
+    hv = torch.cat([g.flatten() for g in product])
+    torch.testing.assert_close(
+        hv, v * float(found.eigenvalues[0]), rtol=0, atol=1e-2 * hv.norm()
+    )
+
+
+@pytest.mark.parametrize("name", rarely(KINDS))
 def test_types_and_the_callers_data_stay(name):
     _, batches, _, _ = KINDS[name]
     before = [digest(b) for b in batches]
@@ -227,7 +289,9 @@ def test_types_and_the_callers_data_stay(name):
     assert [digest(b) for b in batches] == before
 
 
-@pytest.mark.parametrize("name", ["graph", "packed", "dataclass"])
+@pytest.mark.parametrize(
+    "name", rarely(["graph", "packed", "dataclass", "sparse", "nested"])
+)
 def test_what_hangs_together_is_not_cut(name):
     make, batches, _, _ = KINDS[name]
     with pytest.raises(ValueError, match=r"limit=2 cuts.*hangs together"):

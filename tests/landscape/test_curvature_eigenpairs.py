@@ -174,6 +174,14 @@ def test_layers_have_their_own_spectra_below_the_whole():
         assert found[name].eigenvectors.shape == (2, len(values))
 
 
+@pytest.mark.full
+def test_a_layer_without_entries_has_no_spectrum():
+    net = nn.Sequential(nn.Linear(5, 3))
+    net.register_parameter("empty", nn.Parameter(torch.zeros(0, 2)))
+    data = torch.randn(6, 5), torch.randn(6, 3)
+    assert list(layer_spectra(net, nn.MSELoss(), data)) == ["0"]
+
+
 def test_gradient_share_is_the_projection():
     model, (x, y) = small(), labelled()
     top = top_eigenpairs(model, CE, (x, y), 43, 1e-8)
@@ -321,6 +329,23 @@ def test_multiple_eigenvalues_are_found_when_the_space_is_exhausted():
     torch.testing.assert_close(found.values, expected)
     gram = found.vectors @ found.vectors.T
     torch.testing.assert_close(gram, torch.eye(4).double())
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("n", "k", "seed"),
+    [(12, 1, 73), (20, 1, 15), (20, 2, 85), (20, 3, 9), (20, 3, 17),
+     (30, 2, 7), (30, 2, 27), (30, 3, 21), (30, 3, 35), (30, 4, 2)],
+)  # fmt: skip
+def test_a_pair_that_settles_first_is_not_taken_for_a_larger_one(n, k, seed):
+    generator = torch.Generator().manual_seed(seed)
+    a = torch.randn(n, n, generator=generator).double()
+    a = (a + a.T) / 2
+    start = torch.randn(n, generator=generator).double()
+    found = lanczos(lambda v: a @ v, start, k, 1e-2)
+    exact = torch.linalg.eigvalsh(a)
+    exact = exact[exact.abs().argsort(descending=True)][:k]
+    torch.testing.assert_close(found.values, exact, rtol=1e-2, atol=0)
 
 
 def test_the_identity_has_as_many_ones_as_asked():

@@ -126,6 +126,19 @@ def test_recalibrate_takes_the_statistics_of_all_data(case, sizes):
     np.testing.assert_allclose(got, true, rtol=2e-6)
 
 
+@pytest.mark.full
+def test_recalibrate_passes_layers_without_running_statistics(case):
+    model, data, origin, directions = case
+    whole = [tuple(map(torch.cat, zip(*data, strict=True)))]
+    norm = nn.BatchNorm2d(model.norm.num_features, track_running_stats=False)
+    norm.load_state_dict({k: origin[f"norm.{k}"] for k in ("weight", "bias")})
+    model.norm = norm
+    case = model, whole, origin, directions
+    true = all_by_hand(case, lambda m: m.eval())
+    got = evaluate(case, statistics="recalibrate")
+    np.testing.assert_allclose(got, true, rtol=1e-6)
+
+
 def test_recalibrate_leaves_other_momenta_alone(case):
     evaluate(case, statistics="recalibrate")
     assert case[0].norm.momentum == 0.1

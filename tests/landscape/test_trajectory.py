@@ -303,6 +303,20 @@ def test_surface_with_its_path(tmp_path):
         surface(net(False), loss, data, trajectory=t, resolution=3)
 
 
+@pytest.mark.full
+def test_losses_of_a_run_do_not_ask_what_wraps_the_network(tmp_path):
+    model, _, data = run(tmp_path)
+    given = nn.CrossEntropyLoss(), data, "pca", "path", 3
+    true, wrapped = (
+        surface(m, *given, trajectory=tmp_path)
+        for m in (model, torch.compile(model, backend="eager"))
+    )
+    np.testing.assert_allclose(
+        wrapped.path_losses, true.path_losses, rtol=1e-5
+    )
+    assert np.ptp(true.path_losses) > 0.1
+
+
 def test_bad_runs_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="Recorder"):
         Trajectory(tmp_path / "none")

@@ -156,6 +156,8 @@ def test_train_takes_it_and_resumes_it(tmp_path):
 
 def test_what_cannot_be_mixed_is_refused():
     a, b = (nn.Parameter(torch.ones(2, 2)) for _ in "ab")
+    with pytest.raises(TypeError, match=r"takes optimizers.*not a list"):
+        optim.Mixed([optim.SGD([a])])
     with pytest.raises(ValueError, match="SAM looks at the loss"):
         optim.Mixed(optim.SGD([a]), optim.SAM([b]))
     with pytest.raises(ValueError, match="SophiaH looks at the loss"):

@@ -14,7 +14,7 @@ from dldna.landscape.curvature.call import (
 )
 from dldna.landscape.curvature.eigenpairs import moves, top_eigenpairs
 from dldna.landscape.curvature.operator import Operator, of_gradients
-from dldna.objective import accepts_objective, check_model
+from dldna.objective import accepts_objective, check_model, chosen_names
 from dldna.params import exact
 from dldna.records import Spectrum
 
@@ -82,9 +82,10 @@ def layer_spectra(
                 f"taken; for others call top_eigenpairs with {name}="
             )
     named = dict(model.named_parameters())
-    free = [n for n, p in named.items() if p.requires_grad] or list(named)
     layers: dict[str, list[str]] = {}
-    for name in free:
+    for name in chosen_names(model):
+        if not named[name].numel():
+            continue
         layers.setdefault(name.rpartition(".")[0], []).append(name)
     found = {}
     for layer, names in progress.track(layers.items(), "layer spectra"):

@@ -61,7 +61,9 @@ def lanczos(
     r"""Find k eigenpairs by Lanczos with full reorthogonalisation.
 
     The basis grows until the residual of every wanted Ritz pair is at
-    most ``tol * |theta|``. A basis of ``basis`` vectors is squeezed to
+    most ``tol * |theta|``, and no other pair could still pass the last of
+    them: that which grows towards a wanted eigenvalue may yet lie below
+    one that has settled. A basis of ``basis`` vectors is squeezed to
     its best Ritz vectors and grows again (thick restart). When the
     Krylov space is exhausted, a random direction is added and the search
     goes on until nothing better comes, so that further copies of a
@@ -127,21 +129,24 @@ def lanczos(
         lost[j], beta = float(c.norm()), float(w.norm())
         scale = max(scale, float(t[j, j].abs()), beta)
         values, vectors = torch.linalg.eigh(t[:m, :m])
-        order = order_of(values, which)[: min(k, m)]
+        order = order_of(values, which)
+        order, others = order[:k], order[k:]
         exhausted = beta <= 10 * eps * scale
         tail = 0.0 if exhausted else beta
-        residuals = tail * vectors[-1, order].abs()
-        floor = 10 * eps * scale
-        fine = bool(
-            (residuals <= (tol * values[order].abs()).clamp_min(floor)).all()
+        gaps = tail * vectors[-1].abs()
+        residuals, floor = gaps[order], 10 * eps * scale
+        bounds = (tol * values[order].abs()).clamp_min(floor)
+        fine = bool((residuals <= bounds).all())
+        reach = rank(values, which) + gaps
+        hidden = (reach[others] > reach[order[-1]]) & (
+            gaps[others] > bounds[-1]
         )
         done = m >= k and fine and (exhausted or spent >= least)
-        if enough is not None:
-            reach = rank(values[order], which) + residuals
-            if reach.max() < enough:
-                at = SIGNS[which]
-                shares = [unseen(t[:m, :m], tail, s * enough) for s in at]
-                done = done or n * max(shares) < UNLIKELY
+        done = done and not bool(hidden.any())
+        if enough is not None and reach[order].max() < enough:
+            at = SIGNS[which]
+            shares = [unseen(t[:m, :m], tail, s * enough) for s in at]
+            done = done or n * max(shares) < UNLIKELY
         if done and exhausted:
             now = values[order]
             done = last is not None and torch.allclose(

@@ -8,7 +8,7 @@ import torch
 
 from dldna.landscape.evaluate import Slow, Subspace
 from dldna.landscape.paths.recorded import Recorded
-from dldna.landscape.space.names import bare
+from dldna.landscape.space.names import bare, match
 from dldna.landscape.space.plane import Plane
 from dldna.params import Params
 from dldna.progress import track
@@ -132,10 +132,11 @@ def losses_on(run: Recorded, job: Any, plane: Plane, shadow: Shadow) -> dict:
 
 def _loss_of(one: Any, weights: Params, buffers: Params) -> float:
     """The loss at a checkpoint, with its own running statistics."""
-    own = {k: weights.get(k, v).to(v) for k, v in one.origin.items()}
-    kept = one.buffers | {
-        k: v.to(one.buffers[k]) for k, v in buffers.items() if k in one.buffers
-    }
+    held = match(weights | buffers, [*one.origin, *one.buffers])
+    own, kept = (
+        {k: held.get(k, v).to(v) for k, v in at.items()}
+        for at in (one.origin, one.buffers)
+    )
     here = replace(one, origin=own, buffers=kept)
     zero = torch.zeros(1, len(one.directions))
     return float(Slow(here)(zero)["loss"][0])

@@ -136,7 +136,13 @@ def digest(*things: Any) -> str:
 
 
 def _feed(total, thing: Any) -> None:
-    if isinstance(thing, torch.Tensor):
+    if isinstance(thing, torch.Tensor) and thing.is_nested:
+        _feed(total, list(thing.unbind()))
+    elif isinstance(thing, torch.Tensor) and thing.layout != torch.strided:
+        entries = thing.detach().to_sparse().coalesce()
+        total.update(f"{thing.layout}{tuple(thing.shape)}".encode())
+        _feed(total, [entries.indices(), entries.values()])
+    elif isinstance(thing, torch.Tensor):
         plain = thing.detach().cpu().contiguous()
         total.update(f"{plain.dtype}{tuple(plain.shape)}".encode())
         total.update(plain.view(-1).view(torch.uint8).numpy().data)
