@@ -49,9 +49,9 @@ QUIZZES = {
             ),
             Option(
                 "From the best rate to the worst",
-                "Five rates span a factor of a hundred, and the lowest and "
-                "the highest cost every method more than the choice among "
-                "methods does.",
+                "Five rates span a factor of a hundred, and the worst of "
+                "them costs every method more than the choice among methods "
+                "does.",
                 right=True,
             ),
             Option(

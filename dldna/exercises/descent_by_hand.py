@@ -47,7 +47,7 @@ QUIZZES = {
         section="Which betas are best?",
     ),
     "descent_by_hand-q1": Question(
-        "Pair A ends with a last-batch loss of 0.09, pair B with 0.21, from "
+        "Pair A ends with a last-batch loss of 0.02, pair B with 0.10, from "
         "one run each at batch 8. What follows?",
         (
             Option(

@@ -64,7 +64,9 @@ QUIZZES = {
             ),
             Option(
                 "Small steps find flatter ground before the rate is full",
-                "The sharpness falls while the bound comes down to it.",
+                "So others found it; here each run with a warm-up ended on "
+                "flatter ground than the one without, though most had been "
+                "over the edge as well.",
                 right=True,
             ),
             Option(
