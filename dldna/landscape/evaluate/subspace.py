@@ -159,7 +159,7 @@ class Subspace:
     def twin(self) -> nn.Module:
         """A copy of the modules, for ways that rearrange the arithmetic.
 
-        No tensor of it is ever written to; its modes are set once, here.
+        No parameter of it is ever written to; its modes are set once, here.
         """
         return _twin(self.model, self.statistics)
 
@@ -302,9 +302,12 @@ def is_large(subspace: Subspace) -> bool:
 
 
 def _twin(model: nn.Module, statistics: str) -> nn.Module:
-    """A copy of the modules that shares all tensors with the model."""
-    tensors = [*model.parameters(), *model.buffers()]
-    memo = {id(t): t for t in tensors}
+    """A copy of the modules that shares all parameters with the model.
+
+    Tracing runs what does not touch an input, also writes into a buffer.
+    """
+    memo = {id(b): b.detach().clone() for b in model.buffers()}
+    memo |= {id(p): p for p in model.parameters()}
     for p in model.parameters():
         if p.grad is not None:
             memo[id(p.grad)] = p.grad
