@@ -4,6 +4,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -112,8 +113,10 @@ def in_training(model: nn.Module, batch: Any) -> Any:
         >>> in_training(Mode().eval(), torch.ones(1))
         True
     """
-    off = [m for m in model.modules() if not (m.training or _stays(m))]
-    cuda = {p.device for p in model.parameters() if p.is_cuda}
+    off = [m for m in model.modules() if not (m.training or _stays(type(m)))]
+    cuda = set()
+    if torch.cuda.is_initialized():
+        cuda = {p.device for p in model.parameters() if p.is_cuda}
     with torch.random.fork_rng(cuda):
         torch.manual_seed(0)
         try:
@@ -130,12 +133,12 @@ def all_losses(model: nn.Module, batch: Any) -> dict[str, Any]:
     return {"loss": sum(in_training(model, batch).values())}
 
 
-def _stays(module: nn.Module) -> bool:
+@lru_cache(256)
+def _stays(kind: type[nn.Module]) -> bool:
     """Whether training mode would only make a layer draw or count."""
-    kind = type(module)
     name = kind.__name__.lower()
     return (
-        isinstance(module, Normalisation)
+        issubclass(kind, Normalisation)
         or kind.__module__.startswith("torch.nn")
         or "drop" in name
         or "stochastic" in name

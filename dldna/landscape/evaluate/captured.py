@@ -51,8 +51,9 @@ class Captured:
 
     Attributes:
         at_once: points that are mapped together.
-        asked: points for which the slow way was asked, since numbers that
-            steer the model are others there.
+        alone: whether it is an error that the slow way must be asked, since
+            numbers that steer the model are others at a point.
+        asked: for how many points it was.
     """
 
     name = "captured"
@@ -61,7 +62,7 @@ class Captured:
         subspace.refuse_statistics_of_data()
         self.subspace = subspace
         self.notes: dict[str, Any] = {}
-        self.asked = 0
+        self.asked, self.alone = 0, True
         self.exact = per_sample(subspace) is not None
         self.names = ("loss", *subspace.metrics)
         self.room = memory / 4
@@ -154,10 +155,13 @@ class Captured:
     def _mapped(self) -> int:
         """How many points are mapped: one, if an operation cannot be."""
         few = torch.zeros(2, len(self.subspace.directions)).double()
+        few[1] = 0.2
         try:
             with torch.no_grad(), without_fallback():
                 for part in self.parts:
-                    part.mapped(few)
+                    self._of(part, few)
+        except Unsupported:
+            raise
         except Exception as error:
             self.notes["not mapped"] = f"{type(error).__name__}: {error}"
             return 1
@@ -186,18 +190,21 @@ class Captured:
 
     def _of(self, part: "_Part", points: Tensor) -> tuple[tuple, Any]:
         """Values of a batch at some points, and where its tape holds."""
-        n = len(self.names)
+        n, guards = len(self.names), part.tape.guards
         try:
             if self.at_once > 1:
                 made = part.mapped(points)
             else:
                 made = part.single(points[0].tolist())
         except Exception:
-            if not part.tape.guards:
+            if self.alone or not guards:
                 raise
             return (np.nan,) * n, False  # what steers it may be another
         same = [g.cpu().numpy() for g in made[n:]]
-        return made[:n], np.logical_and.reduce(same) if same else True
+        same = np.logical_and.reduce(same) if guards else True
+        if self.alone and not np.all(same):
+            raise Unsupported("numbers that steer the model move")
+        return made[:n], same
 
 
 class _Part:
