@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from dldna import batches as bt
+from dldna.batches.convention import signature_of
 from dldna.guard import untouched
 from dldna.objective.place import in_place
 from dldna.torch_internals import Normalisation
@@ -90,7 +91,11 @@ def training_step(model: nn.Module, batch: Any) -> Any:
         0
     """
     step = model.training_step
-    number = (0,) if len(inspect.signature(step).parameters) > 1 else ()
+    if inspect.ismethod(step):
+        numbered = len(signature_of(step.__func__).parameters) > 2
+    else:
+        numbered = len(inspect.signature(step).parameters) > 1
+    number = (0,) if numbered else ()
     with _unlogged(model):
         return step(batch, *number)
 
