@@ -302,15 +302,10 @@ def is_large(subspace: Subspace) -> bool:
 
 
 def _twin(model: nn.Module, statistics: str) -> nn.Module:
-    """A copy of the modules that shares all parameters with the model.
-
-    Tracing runs what does not touch an input, also writes into a buffer.
-    """
+    """A copy that shares the parameters; tracing may write into buffers."""
     memo = {id(b): b.detach().clone() for b in model.buffers()}
-    memo |= {id(p): p for p in model.parameters()}
     for p in model.parameters():
-        if p.grad is not None:
-            memo[id(p.grad)] = p.grad
+        memo |= {id(p): p, id(p.grad): p.grad}
     for module in model.modules():  # activations that a forward has kept
         for value in vars(module).values():
             if isinstance(value, Tensor) and value.grad_fn is not None:
