@@ -114,7 +114,9 @@ def main() -> None:
         f"Surfaces of {SIDE} x {SIDE} points in float32 beside a loop that "
         f"writes the weights; processor time of one thread, medians of "
         f"{ROUNDS} rounds in turns; a point: what {SIDE} x {SIDE} take beyond "
-        f"{FEW} x {FEW}. torch {torch.__version__}, {versions}.\n\n{HEAD}\n"
+        f"{FEW} x {FEW}. The loop calls what dldna is told to call: a "
+        f"module's own step, with the metrics that it works out. "
+        f"torch {torch.__version__}, {versions}.\n\n{HEAD}\n"
     )
     write_section("libraries", text + "\n".join(rows))
 

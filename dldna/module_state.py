@@ -125,14 +125,14 @@ class AllAttributes:
             for each in self.kept
             if not isinstance(each, KeptAttributes) or each.numbers
         ]
+        self.tables = [c for c in self.watched if isinstance(c, dict)]
         self.before = self._now()
         self.often: list[KeptAttributes] = []
 
     def _now(self) -> tuple[list, list]:
         """Lengths, and all keys and values, of what is watched."""
         inside = list(chain.from_iterable(self.watched))
-        tables = [c for c in self.watched if isinstance(c, dict)]
-        inside += chain.from_iterable(map(dict.values, tables))
+        inside += chain.from_iterable(map(dict.values, self.tables))
         return list(map(len, self.watched)), inside
 
     def unchanged(self) -> bool:
@@ -149,18 +149,18 @@ class AllAttributes:
         if any(self.empty):
             for container in self.empty:
                 container.clear()
-        if not self.unchanged():
-            for each in self.often:
-                each.put_back()
+        for each in self.often:
+            each.put_back()
         for each in self.rest if self.unchanged() else self._found():
             each.put_back()
 
     def _found(self) -> list:
-        """All of it; the modules that changed are tried first from now on."""
-        for each in self.kept:
-            if isinstance(each, KeptAttributes) and each.changed():
-                self.often.append(each)
-        return self.kept
+        """The modules that changed, which are tried first from now on."""
+        known = {id(each) for each in self.rest}
+        own = [each for each in self.kept if id(each) not in known]
+        changed = [each for each in own if each.changed()]
+        self.often += changed
+        return changed + self.rest
 
 
 _TENSORS = ("_parameters", "_buffers", "_modules")

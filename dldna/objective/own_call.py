@@ -4,12 +4,14 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import nn
 
 from dldna import batches as bt
+from dldna.batches.convention import signature_of
 from dldna.guard import untouched
 from dldna.objective.place import in_place
 from dldna.torch_internals import Normalisation
@@ -89,7 +91,11 @@ def training_step(model: nn.Module, batch: Any) -> Any:
         0
     """
     step = model.training_step
-    number = (0,) if len(inspect.signature(step).parameters) > 1 else ()
+    if inspect.ismethod(step):
+        numbered = len(signature_of(step.__func__).parameters) > 2
+    else:
+        numbered = len(inspect.signature(step).parameters) > 1
+    number = (0,) if numbered else ()
     with _unlogged(model):
         return step(batch, *number)
 
@@ -112,8 +118,10 @@ def in_training(model: nn.Module, batch: Any) -> Any:
         >>> in_training(Mode().eval(), torch.ones(1))
         True
     """
-    off = [m for m in model.modules() if not (m.training or _stays(m))]
-    cuda = {p.device for p in model.parameters() if p.is_cuda}
+    off = [m for m in model.modules() if not (m.training or _stays(type(m)))]
+    cuda = set()
+    if torch.cuda.is_initialized():
+        cuda = {p.device for p in model.parameters() if p.is_cuda}
     with torch.random.fork_rng(cuda):
         torch.manual_seed(0)
         try:
@@ -130,12 +138,12 @@ def all_losses(model: nn.Module, batch: Any) -> dict[str, Any]:
     return {"loss": sum(in_training(model, batch).values())}
 
 
-def _stays(module: nn.Module) -> bool:
+@lru_cache(256)
+def _stays(kind: type[nn.Module]) -> bool:
     """Whether training mode would only make a layer draw or count."""
-    kind = type(module)
     name = kind.__name__.lower()
     return (
-        isinstance(module, Normalisation)
+        issubclass(kind, Normalisation)
         or kind.__module__.startswith("torch.nn")
         or "drop" in name
         or "stochastic" in name

@@ -90,13 +90,15 @@ class WholeBatches:
         self.data, self.model = data, model
         self.dataset = getattr(data, "dataset", None)
         self.name = getattr(data, "name", "")
+        self.call: Any = None
+        self.asked = not isinstance(model, nn.Module)
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
-        call, asked = None, not isinstance(self.model, nn.Module)
         for given in bt.held_one_by_one(self.data):
             batch = bt.inner(given)
-            if not asked:
-                call, asked = own_call(self.model, batch, OwnLoss()), True
+            if not self.asked:
+                self.call = own_call(self.model, batch, OwnLoss())
+                self.asked = True
             inputs = dict(batch) if isinstance(batch, Mapping) else batch
             target = bt.split(batch)[1]
             if target is None:  # under a name that only the model knows
@@ -105,8 +107,8 @@ class WholeBatches:
                     t for t in bt.tensors(batch) if t.ndim and len(t) == size
                 )
             sized = isinstance(given, bt.Sized)
-            if call is not None:
-                inputs = bt.Called(inputs, call)
+            if self.call is not None:
+                inputs = bt.Called(inputs, self.call)
             pair = inputs, target
             yield bt.Sized(pair, given.n) if sized else pair
 

@@ -170,10 +170,6 @@ def by_rounded_list(x, w):
     return x * w[0] * torch.tensor([w.sum().round() > 17], dtype=x.dtype)
 
 
-def by_old_constructor(x, w):
-    return x * w[0] * torch.DoubleTensor([v > 1.5 for v in w.flatten()]).sum()
-
-
 def by_array(x, w):
     return x * w[0] * float(np.round(w.data.numpy().max()))
 
@@ -205,7 +201,7 @@ REFUSED = {
     f.__name__: f
     for f in (
         by_number, by_size, by_numpy, by_list, by_chance, by_dropout,
-        by_rounded_list, by_old_constructor, by_array, by_address, by_bytes,
+        by_rounded_list, by_array, by_address, by_bytes,
         by_pieces, by_zeros, by_own_generator,
     )
 }  # fmt: skip
@@ -213,7 +209,7 @@ REFUSED = {
 
 RARE = (
     "by_set_data", "as_other_numbers", "with_a_number_added", "by_array",
-    "by_old_constructor", "by_bytes", "by_zeros", "by_own_generator",
+    "by_bytes", "by_zeros", "by_own_generator",
 )  # fmt: skip
 
 

@@ -156,7 +156,7 @@ class Branching(nn.Module):
 
     def forward(self, x):
         z = self.head(x)
-        return z if z.sum() > 0 else 2 * z
+        return z if float(z.sum()) > 0 else 2 * z
 
 
 class FromDict(nn.Module):

@@ -75,7 +75,7 @@ class Branching(nn.Module):
 
     def forward(self, x):
         z = self.head(x.flatten(1))
-        return z if z.sum() > 0 else 2 * z
+        return z if float(z.sum()) > 0 else 2 * z
 
 
 WIDE = 300  # an operation makes too much for the way of small networks

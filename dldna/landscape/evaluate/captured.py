@@ -15,6 +15,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, fx
 
@@ -23,16 +24,11 @@ from dldna.landscape.evaluate.evaluator import Unsupported, Values
 from dldna.landscape.evaluate.linear_front import Terms, split
 from dldna.landscape.evaluate.losses import measured, per_sample
 from dldna.landscape.evaluate.mapped import mappable
+from dldna.landscape.evaluate.memory import Earlier, home, shown
 from dldna.landscape.evaluate.row import combined
-from dldna.landscape.evaluate.slow import forward, placed
+from dldna.landscape.evaluate.slow import Slow, forward, placed
 from dldna.landscape.evaluate.subspace import Subspace
-from dldna.landscape.evaluate.tape import (
-    Earlier,
-    Tape,
-    home,
-    record,
-    shown,
-)
+from dldna.landscape.evaluate.tape import Tape, record
 from dldna.landscape.evaluate.total import Total
 from dldna.module_state import AllAttributes, same_bits
 from dldna.torch_internals import without_fallback
@@ -55,6 +51,9 @@ class Captured:
 
     Attributes:
         at_once: points that are mapped together.
+        alone: whether it is an error that the slow way must be asked, since
+            numbers that steer the model are others at a point.
+        asked: for how many points it was.
     """
 
     name = "captured"
@@ -63,6 +62,7 @@ class Captured:
         subspace.refuse_statistics_of_data()
         self.subspace = subspace
         self.notes: dict[str, Any] = {}
+        self.asked, self.alone = 0, True
         self.exact = per_sample(subspace) is not None
         self.names = ("loss", *subspace.metrics)
         self.room = memory / 4
@@ -110,7 +110,7 @@ class Captured:
         if before != RandomStates():
             raise Unsupported("random numbers are drawn")
         self._stay(tape, own)
-        earlier.still |= {home(t) for t in tape.constants.values()}
+        earlier.hold(tape.constants)
         _clamped(tape)
         used = {k: self.terms[k] for k in tape.leaves}
         leaves = split(tape, used, self.room)
@@ -155,10 +155,13 @@ class Captured:
     def _mapped(self) -> int:
         """How many points are mapped: one, if an operation cannot be."""
         few = torch.zeros(2, len(self.subspace.directions)).double()
+        few[1] = 0.2
         try:
             with torch.no_grad(), without_fallback():
                 for part in self.parts:
-                    part.mapped(few)
+                    self._of(part, few)
+        except Unsupported:
+            raise
         except Exception as error:
             self.notes["not mapped"] = f"{type(error).__name__}: {error}"
             return 1
@@ -168,18 +171,40 @@ class Captured:
         """Loss and metrics at (P, K) coordinates; each (P,) float64."""
         coords = self.subspace.check(coords)
         total = Total(self.subspace, len(coords))
+        holds = np.ones(len(coords), dtype=bool)
         with torch.no_grad():
             for start in range(0, len(coords), self.at_once):
-                points = coords[start : start + self.at_once]
-                at = list(range(start, start + len(points)))
+                at = slice(start, start + self.at_once)
                 for part in self.parts:
-                    if self.at_once > 1:
-                        values = part.mapped(points)
-                    else:
-                        values = part.single(points[0].tolist())
+                    values, same = self._of(part, coords[at])
                     for name, value in zip(self.names, values, strict=True):
                         total.add(name, at, value, part.batch)
-        return total.means()
+                    holds[at] &= same
+        found = total.means()
+        if not holds.all():
+            self.asked += int((~holds).sum())
+            slow = Slow(self.subspace, exact=True)(coords[~holds])
+            for name, values in slow.items():
+                found[name][~holds] = values
+        return found
+
+    def _of(self, part: "_Part", points: Tensor) -> tuple[tuple, Any]:
+        """Values of a batch at some points, and where its tape holds."""
+        n, guards = len(self.names), part.tape.guards
+        try:
+            if self.at_once > 1:
+                made = part.mapped(points)
+            else:
+                made = part.single(points[0].tolist())
+        except Exception:
+            if self.alone or not guards:
+                raise
+            return (np.nan,) * n, False  # what steers it may be another
+        same = [g.cpu().numpy() for g in made[n:]]
+        same = np.logical_and.reduce(same) if guards else True
+        if self.alone and not np.all(same):
+            raise Unsupported("numbers that steer the model move")
+        return made[:n], same
 
 
 class _Part:

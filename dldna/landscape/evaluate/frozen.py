@@ -77,6 +77,8 @@ class Frozen(Slow):
             for m in model.modules()
             if _stands(m, moving) and id(m) not in compiled
         }
+        if not self.watched:
+            raise Unsupported("nothing stands still before what moves")
 
     def forward(self, i: int, batch: Any) -> Any:
         """The model's output on batch i."""

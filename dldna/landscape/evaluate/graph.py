@@ -212,7 +212,7 @@ def writes(node: fx.Node) -> bool:
     in_place = w.endswith("_") and not w.endswith("__")
     return (
         in_place
-        or w in ("iadd", "imul", "isub")
+        or w.strip("_") in ("iadd", "imul", "isub", "itruediv", "setitem")
         or bool(node.kwargs.get("inplace"))
     )
 

@@ -159,7 +159,7 @@ class Subspace:
     def twin(self) -> nn.Module:
         """A copy of the modules, for ways that rearrange the arithmetic.
 
-        No tensor of it is ever written to; its modes are set once, here.
+        No parameter of it is ever written to; its modes are set once, here.
         """
         return _twin(self.model, self.statistics)
 
@@ -302,12 +302,10 @@ def is_large(subspace: Subspace) -> bool:
 
 
 def _twin(model: nn.Module, statistics: str) -> nn.Module:
-    """A copy of the modules that shares all tensors with the model."""
-    tensors = [*model.parameters(), *model.buffers()]
-    memo = {id(t): t for t in tensors}
+    """A copy that shares the parameters; tracing may write into buffers."""
+    memo = {id(b): b.detach().clone() for b in model.buffers()}
     for p in model.parameters():
-        if p.grad is not None:
-            memo[id(p.grad)] = p.grad
+        memo |= {id(p): p, id(p.grad): p.grad}
     for module in model.modules():  # activations that a forward has kept
         for value in vars(module).values():
             if isinstance(value, Tensor) and value.grad_fn is not None:

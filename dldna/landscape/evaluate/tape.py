@@ -14,8 +14,17 @@ import torch
 from torch import Tensor, fx
 
 from dldna.landscape.evaluate.evaluator import Unsupported
+from dldna.landscape.evaluate.memory import (
+    Earlier,
+    as_it_was,
+    home,
+    place,
+    shown,
+    targets,
+)
+from dldna.landscape.evaluate.steering import asks, lost, steering
 from dldna.landscape.evaluate.watch import Watch
-from dldna.landscape.evaluate.writing import writes
+from dldna.landscape.evaluate.writing import without_unread
 from dldna.torch_internals import (
     TorchDispatchMode,
     fast_paths_off,
@@ -24,8 +33,6 @@ from dldna.torch_internals import (
 )
 
 aten = torch.ops.aten
-VALUES = torch.Tag.data_dependent_output
-SHAPES = torch.Tag.dynamic_output_shape
 
 
 class Tape(NamedTuple):
@@ -38,34 +45,22 @@ class Tape(NamedTuple):
         constants: tensors by the names of those attributes.
         leaves: the placeholder of each moving tensor that is used.
         size: bytes of all tensors that were made, views apart.
+        guards: how many of what the graph gives, at its end, say whether
+            the numbers that steer the run are still those of the record.
     """
 
     graph: fx.Graph
     constants: dict[str, Tensor]
     leaves: dict[str, fx.Node]
     size: int
-
-
-class Earlier:
-    """What earlier runs of a model have left behind.
-
-    Attributes:
-        left: memory of what moved and is kept, which is not to be read.
-        alive: the tensors there.
-        still: memory of constants, which is not to be written to.
-    """
-
-    def __init__(self) -> None:
-        self.left: set[int] = set()
-        self.alive: list[Tensor] = []
-        self.still: set[int] = set()
+    guards: int
 
 
 def record(
     run: Callable[[], tuple],
     moving: Mapping[str, Tensor],
     room: float,
-    earlier: "Earlier | None" = None,
+    earlier: Earlier | None = None,
 ) -> Tape:
     """Run once, and write down what is done with some tensors.
 
@@ -80,8 +75,9 @@ def record(
         The tape.
 
     Raises:
-        Unsupported: what is done depends on the tensors' numbers, or writes
-            into what stands still, or takes too much room.
+        Unsupported: what is done depends on the tensors' numbers, other
+            than whole ones; or the values need what an earlier run or
+            something written into stands for; or it takes too much room.
 
     Example:
         >>> w = torch.tensor([2.0])
@@ -94,30 +90,31 @@ def record(
     with fast_paths_off(), Watch(recorder), recorder:
         made = run()
     tape = recorder.tape(made)
-    moved = [ref(t) for t in recorder.kept if id(t) in recorder.nodes]
+    own = {home(t) for t in moving.values()}
+    moved = {*recorder.moving, *recorder.bases} - own
+    kept = [ref(t) for t in recorder.kept if home(t) in moved]
     recorder.kept.clear()
     del made
-    own = {home(t) for t in moving.values()}
-    alive = [t for t in (known() for known in moved) if t is not None]
-    earlier.alive += [t for t in alive if home(t) not in own]
-    earlier.left |= {home(t) for t in earlier.alive}
+    earlier.alive += [t for t in (known() for known in kept) if t is not None]
+    earlier.left |= {home(t) for t in earlier.alive} | recorder.outside
     return tape
 
 
 class _Recorder(TorchDispatchMode):
     def __init__(
-        self, moving: Mapping[str, Tensor], room: float, earlier: "Earlier"
+        self, moving: Mapping[str, Tensor], room: float, earlier: Earlier
     ):
         super().__init__()
+        self.outside: set[int] = set()  # written to, and not made in the run
+        self.guards: list[fx.Node] = []
+        self.compared: dict[fx.Node, Tensor] = {}
         self.earlier, self.busy = earlier, False
         self.graph, self.room, self.size = fx.Graph(), room, 0
         self.constants: dict[str, Tensor] = {}
         self.fixed: dict[tuple, fx.Node] = {}  # by what they show
-        self.still: set[int] = set()  # their memory
         self.nodes: dict[int, fx.Node] = {}
         self.shown: dict[int, tuple] = {}  # what those tensors show
         self.kept: list[Tensor] = []  # so that no id is given twice
-        self.written: set[int] = set()
         self.moving: dict[int, dict[tuple, fx.Node]] = {}  # by their memory
         self.bases: dict[int, fx.Node] = {}  # what it fills itself
         self.own: set[int] = set()  # memory that was made in the run
@@ -133,7 +130,17 @@ class _Recorder(TorchDispatchMode):
         self._recognise(tensor)
         return id(tensor) in self.nodes
 
+    def hold(self, tensor: Tensor) -> None:
+        """Take a tensor's numbers as they are, and compare at each point."""
+        self.busy = True
+        try:
+            self._held("Python", tensor)
+        finally:
+            self.busy = False
+
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if self.busy:
+            return func(*args, **(kwargs or {}))
         self.busy = True  # its own looks at tensors are not the model's
         try:
             return self._called(func, args, kwargs or {})
@@ -146,10 +153,8 @@ class _Recorder(TorchDispatchMode):
         for t in tensors:
             self._recognise(t)
         if not any(id(t) in self.nodes for t in tensors):
-            for t in _targets(func, args, kwargs):
-                at = home(t)
-                if at in self.still or at in self.earlier.still:
-                    raise Unsupported(f"{func} writes into what stands still")
+            for t in targets(func, args, kwargs):
+                self._let_go(home(t))
             before = {home(t) for t in tensors}
             made = func(*args, **kwargs)
             for t in tree_flatten(made)[0]:
@@ -158,16 +163,27 @@ class _Recorder(TorchDispatchMode):
                     if home(t) not in before:
                         self._fresh(t)
             return made
-        self._refuse(func, args)
         if any(isinstance(v, torch.Generator) for v in flat):
             raise Unsupported(f"{func} draws random numbers")
-        if func is aten.as_strided_.default and _as_it_was(*args):
+        if func is aten.as_strided_.default and as_it_was(*args):
             return func(*args)
-        for t in _targets(func, args, kwargs):
+        steers = {
+            id(t): self._held(func, t)
+            for t in steering(func, args)
+            if id(t) in self.nodes
+        }
+        if asks(func):
+            return func(*args, **kwargs)
+        if steers:
+            args = tree_map(lambda v: steers.get(id(v), v), args)
+            return self._called(func, args, kwargs)
+        written = targets(func, args, kwargs)
+        for t in written:
             self._write(func, t)
         args_of, kwargs_of = tree_map(self._node, (args, kwargs))
         made = func(*args, **kwargs)
         node = self.graph.call_function(func, args_of, kwargs_of)
+        node.meta["writes"] = {home(t) for t in written}
         if isinstance(made, Tensor):
             self._keep(made, node)
             return made
@@ -184,11 +200,16 @@ class _Recorder(TorchDispatchMode):
             if self.shown[id(tensor)] == shown(tensor):
                 return
             del self.nodes[id(tensor)]  # tensor.data was set
+        known = at in self.own or at in self.bases
+        if at in self.earlier.left and not known:
+            self.bases[at] = self._lost(
+                "it takes something over from batch to batch"
+            )
         if at in self.bases:
             self._know(
                 tensor,
                 self.graph.call_function(
-                    aten.as_strided.default, (self.bases[at], *_place(tensor))
+                    aten.as_strided.default, (self.bases[at], *place(tensor))
                 ),
             )
         node = self.moving.get(at, {}).get(shown(tensor))
@@ -196,23 +217,32 @@ class _Recorder(TorchDispatchMode):
             self._know(tensor, node)
         if at in self.moving and id(tensor) not in self.nodes:
             raise Unsupported("a moving tensor is read past torch")
-        if at in self.earlier.left and at not in self.own:
-            raise Unsupported("it takes something over from batch to batch")
 
-    def _refuse(self, func, args) -> None:
-        if VALUES in func.tags:
+    def _lost(self, reason: str) -> fx.Node:
+        """What nobody knows at another point; the values may not need it."""
+        return self.graph.call_function(lost, (reason,))
+
+    def _held(self, func, t: Tensor) -> Tensor:
+        """The numbers of what steers the run, compared at each point."""
+        if t.is_floating_point() or t.is_complex():
             raise Unsupported(f"{func} depends on the parameters' numbers")
-        if "_to_sparse" in func._schema.name:
+        if t.layout != torch.strided:
             raise Unsupported(f"{func} gives shapes that move")
-        if SHAPES not in func.tags:
-            return
-        masks = args[1] if func is aten.index.Tensor else args
-        for t in tree_flatten(masks)[0]:
-            counted = func is not aten.index.Tensor or (
-                isinstance(t, Tensor) and t.dtype in (torch.bool, torch.uint8)
-            )
-            if counted and id(t) in self.nodes:
-                raise Unsupported(f"{func} gives shapes that move")
+        node = self.nodes[id(t)]
+        if node not in self.compared:
+            now = self.compared[node] = t.clone()
+            pair = node, self._node(now)
+            same = self.graph.call_function(aten.eq.Tensor, pair)
+            same = self.graph.call_function(aten.all.default, (same,))
+            self.guards.append(same)
+        return self.compared[node]
+
+    def _let_go(self, at: int) -> None:
+        """Copy constants of memory that is about to be written to."""
+        self.earlier.let_go(at)
+        for key in [k for k in self.fixed if k[1] == at]:
+            name = self.fixed.pop(key).target
+            self.constants[name] = self.constants[name].clone()
 
     def _write(self, func, t: Tensor) -> None:
         """Note that a tensor's memory is written to.
@@ -220,17 +250,23 @@ class _Recorder(TorchDispatchMode):
         What a forward makes for itself and fills is made anew each time.
         """
         at = home(t)
-        self.written.add(at)
+        self.compared = {
+            n: v for n, v in self.compared.items() if n.meta["home"] != at
+        }
         if id(t) in self.nodes:
             return
-        read = at in self.still or at in self.earlier.still
-        made = at in self.own and not read
-        if not made or t.layout != torch.strided:
+        if t.layout != torch.strided:
             raise Unsupported(f"{func} writes into what stands still")
-        numbers = t.untyped_storage().nbytes() // t.element_size()
-        whole = self._node(t.as_strided((numbers,), (1,), 0).clone())
-        self.bases[at] = self.graph.call_function(aten.clone.default, (whole,))
-        self.bases[at].meta.update(bytes=t.nbytes, home=at)
+        self._let_go(at)
+        if at in self.own:
+            numbers = t.untyped_storage().nbytes() // t.element_size()
+            whole = self._node(t.as_strided((numbers,), (1,), 0).clone())
+            base = self.graph.call_function(aten.clone.default, (whole,))
+        else:
+            self.outside.add(at)
+            base = self._lost(f"{func} writes into what stands still")
+        self.bases[at] = base
+        base.meta.update(bytes=t.nbytes, home=at)
         self._recognise(t)
 
     def _node(self, value: Any) -> Any:
@@ -245,7 +281,6 @@ class _Recorder(TorchDispatchMode):
             self.fixed[key] = self.graph.create_node(
                 "get_attr", name, name=name
             )
-            self.still.add(home(value))
             self.kept.append(value)
         return self.fixed[key]
 
@@ -274,19 +309,17 @@ class _Recorder(TorchDispatchMode):
 
     def tape(self, made: tuple) -> Tape:
         """What was written down, without what nobody reads."""
-        for node in self.graph.nodes:
-            node.meta["written"] = node.meta.get("home") in self.written
         for v in made:
             if isinstance(v, Tensor):
                 self._recognise(v)
         values = tuple(self._node(torch.as_tensor(v)) for v in made)
         if not any(id(v) in self.nodes for v in made):
             raise Unsupported("the loss does not depend on what moves")
-        self.graph.output(values)
-        for node in reversed(list(self.graph.nodes)):
-            if not node.users and node.op != "output" and not writes(node):
-                self.graph.erase_node(node)
-        left = set(self.graph.nodes)
+        self.graph.output((*values, *self.guards))
+        left = without_unread(self.graph)
+        for node in left:
+            if node.target is lost:
+                raise Unsupported(node.args[0])
         return Tape(
             self.graph,
             {
@@ -296,46 +329,5 @@ class _Recorder(TorchDispatchMode):
             },
             {k: n for k, n in self.leaves.items() if n in left},
             self.size,
+            len(self.guards),
         )
-
-
-def _targets(func, args, kwargs) -> list[Tensor]:
-    """The tensors that an operation writes to."""
-    if not func._schema.is_mutable:
-        return []
-    found = []
-    for i, wanted in enumerate(func._schema.arguments):
-        if wanted.alias_info is not None and wanted.alias_info.is_write:
-            given = args[i] if i < len(args) else kwargs.get(wanted.name)
-            found += [
-                t for t in tree_flatten(given)[0] if isinstance(t, Tensor)
-            ]
-    return found
-
-
-def _as_it_was(tensor: Tensor, size: Any, stride: Any, *offset: Any) -> bool:
-    """Whether new strides differ only along axes of one number."""
-    pairs = zip(tensor.shape, tensor.stride(), stride, strict=False)
-    same = all(n == 1 or old == new for n, old, new in pairs)
-    return same and list(tensor.shape) == list(size) and not offset
-
-
-def home(tensor: Tensor) -> int:
-    """Where its memory begins; sparse ones have none of their own."""
-    if tensor.layout != torch.strided:
-        return id(tensor)
-    return tensor.untyped_storage().data_ptr() or id(tensor)
-
-
-def shown(tensor: Tensor) -> tuple:
-    """Its memory, and which numbers of it a tensor shows as what."""
-    turned = tensor.is_conj(), tensor.is_neg()
-    return home(tensor), _place(tensor), tensor.dtype, turned
-
-
-def _place(tensor: Tensor) -> tuple:
-    """Which numbers of its memory it shows, and how."""
-    if tensor.layout != torch.strided:
-        return ()
-    where = tensor.storage_offset()
-    return tuple(tensor.shape), tuple(tensor.stride()), where

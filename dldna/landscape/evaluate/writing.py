@@ -9,6 +9,36 @@ from torch import fx
 aten = torch.ops.aten
 
 
+def without_unread(graph: fx.Graph) -> set[fx.Node]:
+    """Take out what the output does not need.
+
+    What writes is needed if what it writes to is read afterwards.
+
+    Args:
+        graph: ``node.meta`` has ``home``, where a node's memory begins, and
+            ``writes``, the homes that an operation writes to; ``written``
+            is added.
+
+    Returns:
+        The nodes that are left.
+    """
+    needed: set[fx.Node] = set()
+    read: set[int | None] = set()
+    for node in reversed(list(graph.nodes)):
+        writes_to = node.meta.get("writes", set())
+        wanted = node.op == "output" or writes_to & read
+        if wanted or any(u in needed for u in node.users):
+            needed.add(node)
+            shows = (node, *node.all_input_nodes)
+            read |= {n.meta["home"] for n in shows if "home" in n.meta}
+        else:
+            graph.erase_node(node)
+    written = set().union(*(n.meta.get("writes", ()) for n in needed))
+    for node in needed:
+        node.meta["written"] = node.meta.get("home") in written
+    return needed
+
+
 def without_writing(graph: fx.Graph) -> None:
     """Let operations that write into their first argument make a new tensor.
 
