@@ -28,3 +28,29 @@ def test_a_mean_over_unequal_batches_is_that_of_the_batches():
     np.testing.assert_allclose(loss, float(whole.detach()), rtol=1e-12)
     np.testing.assert_allclose(slope, wanted, atol=1e-12)
     np.testing.assert_allclose(f.gradient(), slope, rtol=0)
+
+
+class Against(nn.Module):
+    """What each sample is beside the mean of its batch, saturated."""
+
+    def __init__(self):
+        super().__init__()
+        self.steep = nn.Parameter(torch.tensor([20.0]).double())
+
+    def forward(self, x):
+        return torch.sigmoid(self.steep * (x - x.mean(0)))
+
+
+def test_samples_that_read_each_other_are_not_joined_where_it_does_not_show():
+    net = Against()
+    x = torch.tensor([[1.0], [-1.0], [2.0], [-2.5]]).double()
+    y = (x < 0).double()
+    parts = [(x[:2], y[:2]), (x[2:], y[2:])]
+    f = Objective(net, F.mse_loss, parts)
+    assert len(f.batches) == 2
+    assert (
+        len(Objective(nn.Linear(1, 1).double(), F.mse_loss, parts).batches)
+        == 1
+    )
+    sum(F.mse_loss(net(a), b) for a, b in parts).div(2).backward()
+    np.testing.assert_allclose(f.gradient(), net.steep.grad, rtol=1e-12)
