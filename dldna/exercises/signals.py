@@ -67,8 +67,8 @@ QUIZZES = {
             ),
             Option(
                 "Partly: it learns, but ends behind such a start",
-                "It learns where SGD does not learn at any rate, and ends "
-                "behind all the same.",
+                "From most seeds it learns where SGD does not learn at any "
+                "rate, and ends behind all the same.",
                 right=True,
             ),
             Option(
