@@ -107,6 +107,7 @@ def train(
             checkpoint, one from another architecture or setting, or a
             device that is not there.
         FloatingPointError: the loss diverged, with ``"raise"``.
+        TypeError: the model has no training mode.
 
     Example:
         >>> from dldna.data import load
@@ -182,7 +183,13 @@ def train(
 
 def _epoch(run, step, scheduler, saver, estimate) -> None:
     """The rest of an epoch, from where the run stands."""
-    run.model.train()
+    try:
+        run.model.train()
+    except NotImplementedError as error:  # torch.export's
+        raise TypeError(
+            f"the model cannot be put in training mode ({error}): train the "
+            "network that it was exported from"
+        ) from error
     switch(run.optimizer, "train")
     for several in grouped(run.batches(), run.accumulate):
         several = [batches.to(batch, run.device) for batch in several]

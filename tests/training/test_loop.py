@@ -391,6 +391,14 @@ def test_regression_has_no_accuracy():
     assert math.isnan(evaluate(model, loader, F.mse_loss)[1])
 
 
+def test_an_exported_network_says_that_it_cannot_be_trained():
+    x = torch.ones(2, 3)
+    net = torch.export.export(torch.nn.Linear(3, 2), (x,)).module()
+    sgd = torch.optim.SGD(net.parameters(), lr=0.1)
+    with pytest.raises(TypeError, match="train the network that it was"):
+        train(net, sgd, [(x, torch.zeros(2).long())], epochs=1)
+
+
 @pytest.mark.parametrize("empty", [[], iter(())])
 def test_empty_loaders(blobs, empty):
     model = network()

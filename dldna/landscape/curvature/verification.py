@@ -89,10 +89,11 @@ def _hold_to_differences(operator: Any) -> bool:
         return True
     wide.point = home
     cause = (
-        "a part of the network is written so that it cannot be "
-        "differentiated (a custom backward that keeps detached numbers; "
-        "checkpointing in the re-entrant way, which use_reentrant=False "
-        "mends; a fused kernel)"
+        "a part of the network or of the loss is written so that it cannot "
+        "be differentiated (numbers of the network that were taken with "
+        "detach() or under no_grad(), as a teacher's or in a custom "
+        "backward; checkpointing in the re-entrant way, which "
+        "use_reentrant=False mends; a fused kernel)"
     )
     if first >= WRONG:
         raise ValueError(

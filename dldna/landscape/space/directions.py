@@ -182,6 +182,7 @@ def _check_finite(direction: Direction) -> None:
     if not any(bool((t != 0).any()) for t in direction.vector.values()):
         raise ValueError(
             f"a direction is zero everywhere ({direction.done}): a "
-            "checkpoint has the model's own weights, or the network has no "
-            "weights with two or more axes"
+            "checkpoint has the model's own weights, or what may move has no "
+            "weights with two or more axes (vectors='copy' and 'normalise' "
+            "move biases, too)"
         )
