@@ -391,6 +391,7 @@ def test_regression_has_no_accuracy():
     assert math.isnan(evaluate(model, loader, F.mse_loss)[1])
 
 
+@pytest.mark.full  # torch.export takes seconds to load
 def test_an_exported_network_says_that_it_cannot_be_trained():
     x = torch.ones(2, 3)
     net = torch.export.export(torch.nn.Linear(3, 2), (x,)).module()
