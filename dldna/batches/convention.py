@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from types import MethodType
 from typing import Any
 
 import torch
@@ -105,26 +106,26 @@ def spread(call: Callable, inputs: Any) -> Any:
     return call(inputs)
 
 
-@lru_cache(64)
-def signature_of(function: Callable) -> inspect.Signature:
-    """As inspect's, which takes longer than a small network.
+def signature_of(call: Callable) -> inspect.Signature:
+    """As inspect's, which takes longer than a small network: kept for methods.
 
     Example:
-        >>> list(signature_of(apply).parameters)
-        ['call', 'inputs']
+        >>> list(signature_of(nn.Linear(1, 1).forward).parameters)
+        ['input']
     """
-    return inspect.signature(function)
+    function = getattr(call, "__func__", None)
+    return inspect.signature(call) if function is None else _bound(function)
+
+
+@lru_cache(64)
+def _bound(function: Callable) -> inspect.Signature:
+    return inspect.signature(MethodType(function, object()))
 
 
 def _binds(call: Callable, inputs: Sequence[Any]) -> bool:
     """Whether a call takes these as its arguments."""
-    call = getattr(call, "forward", call)
-    function = getattr(call, "__func__", None)
     try:
-        if function is None:
-            inspect.signature(call).bind(*inputs)
-        else:
-            signature_of(function).bind(call.__self__, *inputs)
+        signature_of(getattr(call, "forward", call)).bind(*inputs)
     except TypeError:
         return False
     except ValueError:  # builtins tell nothing

@@ -1,6 +1,5 @@
 """How a model that computes its own loss wants to be called for it."""
 
-import inspect
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -91,11 +90,7 @@ def training_step(model: nn.Module, batch: Any) -> Any:
         0
     """
     step = model.training_step
-    if inspect.ismethod(step):
-        numbered = len(signature_of(step.__func__).parameters) > 2
-    else:
-        numbered = len(inspect.signature(step).parameters) > 1
-    number = (0,) if numbered else ()
+    number = (0,) if len(signature_of(step).parameters) > 1 else ()
     with _unlogged(model):
         return step(batch, *number)
 

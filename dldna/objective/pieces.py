@@ -1,15 +1,16 @@
 """Batches joined up, where that changes nothing but the time."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from dldna import batches as bt
+from dldna import params
 from dldna.objective.reductions import batch_weight
+from dldna.params import Params
 
 MERGE = 256  # samples; smaller batches are joined up to this size
 
@@ -65,9 +66,7 @@ def adds_up(f: Any, pieces: list[Any]) -> bool:
     for point in (None, _elsewhere(f.point)):
         try:
             other = f.mean_loss(point, pieces)
-        except (
-            Exception
-        ):  # bound to the size of its batch, or numbers its rows
+        except Exception:  # bound to its size, or it numbers its rows
             return False
         whole = f.mean_loss(point, f.given)
         if point is not None and not math.isfinite(whole):
@@ -77,12 +76,11 @@ def adds_up(f: Any, pieces: list[Any]) -> bool:
     return True
 
 
-def _elsewhere(point: Mapping[str, Tensor]) -> dict[str, Tensor]:
+@torch.no_grad()
+def _elsewhere(point: Params) -> Params:
     """Weights of a tenth of the size, and as much by chance."""
-    generator = torch.Generator().manual_seed(0)
-    found = {}
+    steps = params.randn_like(point, torch.Generator().manual_seed(0))
     for name, value in point.items():
-        step = torch.randn(value.shape, generator=generator).to(value)
-        size = value.detach().abs().square().mean().sqrt().clamp_min(0.1)
-        found[name] = (value.detach() + step * size) / 10
-    return found
+        size = value.abs().square().mean().sqrt().clamp_min(0.1)
+        steps[name] *= size
+    return params.scale(params.add(point, steps), 0.1)

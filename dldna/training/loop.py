@@ -27,6 +27,7 @@ from dldna.training.stepping import (
     evaluation_weights,
     grouped,
     switch,
+    to_training,
 )
 
 
@@ -183,14 +184,7 @@ def train(
 
 def _epoch(run, step, scheduler, saver, estimate) -> None:
     """The rest of an epoch, from where the run stands."""
-    try:
-        run.model.train()
-    except NotImplementedError as error:  # torch.export's
-        raise TypeError(
-            f"the model cannot be put in training mode ({error}): train the "
-            "network that it was exported from"
-        ) from error
-    switch(run.optimizer, "train")
+    to_training(run.model, run.optimizer)
     for several in grouped(run.batches(), run.accumulate):
         several = [batches.to(batch, run.device) for batch in several]
         try:

@@ -26,7 +26,7 @@ from dldna.training.stepping import (
     Diverged,
     check_parameters,
     optimizer_step,
-    switch,
+    to_training,
 )
 
 
@@ -107,6 +107,7 @@ def lr_range(
     Raises:
         ValueError: an empty loader, ``low`` not below ``high``, fewer
             than 3 steps, or an optimizer made for another model.
+        TypeError: the model has no training mode.
 
     Example:
         >>> from dldna.data import load
@@ -137,8 +138,7 @@ def lr_range(
     smooth: list[float] = []
     mean, diverged = 0.0, False
     with _put_back(model, optimizer, loss_fn, train_loader):
-        model.train()
-        switch(optimizer, "train")
+        to_training(model, optimizer)
         move = _mover(optimizer)
         place, items = home(model), _endless(train_loader, seed)
         for rate in track(rates, "range test") if progress else rates:

@@ -177,6 +177,18 @@ def switch(optimizer: Optimizer, mode: str) -> None:
     getattr(optimizer, mode, lambda: None)()
 
 
+def to_training(model: nn.Module, optimizer: Optimizer) -> None:
+    """Put a network and its optimizer in training mode."""
+    try:
+        model.train()
+    except NotImplementedError as error:  # torch.export's
+        raise TypeError(
+            f"the model cannot be put in training mode ({error}): train the "
+            "network that it was exported from"
+        ) from error
+    switch(optimizer, "train")
+
+
 @contextmanager
 def evaluation_weights(optimizer: Optimizer) -> Iterator[bool]:
     """Hold the weights an optimizer evaluates at; then put its own back.

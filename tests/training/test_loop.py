@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
+from dldna import training
 from dldna.data import Loader, load
 from dldna.models import make
 from dldna.training import Callback, DivergenceWarning, evaluate, train
@@ -396,8 +397,11 @@ def test_an_exported_network_says_that_it_cannot_be_trained():
     x = torch.ones(2, 3)
     net = torch.export.export(torch.nn.Linear(3, 2), (x,)).module()
     sgd = torch.optim.SGD(net.parameters(), lr=0.1)
+    loader = [(x, torch.zeros(2).long())]
     with pytest.raises(TypeError, match="train the network that it was"):
-        train(net, sgd, [(x, torch.zeros(2).long())], epochs=1)
+        train(net, sgd, loader, epochs=1)
+    with pytest.raises(TypeError, match="train the network that it was"):
+        training.lr_range(net, sgd, loader, progress=False)
 
 
 @pytest.mark.parametrize("empty", [[], iter(())])

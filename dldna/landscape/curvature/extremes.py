@@ -111,8 +111,8 @@ def extremes(
             return Ends(theta, u, length, spent, fine or m == n)
         if m == cap:
             m = _squeeze(v, w, turn)
-            part = exact(v[:m] @ w[:m].T).cpu()
-            small[:m, :m] = (part + part.T) / 2
+            kept = torch.cat([values[: m // 2], values[-(m // 2) :]])
+            small[:m, :m] = torch.diag(kept)
         off = length / bound.clamp_min(torch.finfo(torch.float64).tiny)
         fresh = [r[int(off.argmax())]]
 
