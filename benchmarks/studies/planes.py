@@ -1,6 +1,7 @@
 """Planes through trained networks, and what is stored of them."""
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ STORED = {  # files of the package, and the networks whose planes they hold
 
 
 def jobs_of(
-    networks: tuple[str, ...], tier: str, resolution: int, images: int,
+    networks: Sequence[str], tier: str, resolution: int, images: int,
     strategies: tuple[str, ...] = ("random",),
     statistics: tuple[str, ...] = ("eval",),
 ) -> list[Table]:  # fmt: skip
