@@ -89,15 +89,19 @@ def depth(layers: int, tier: str) -> list[Job]:
 def skip_planes(*depths: int) -> list[Job]:
     """Planes of equal size, with frozen and with recalibrated statistics.
 
-    Of the deepest pair coarse ones come first: a point of theirs takes
-    three times as long as one of depth 20.
+    Of the deepest pair coarse ones come first: a point takes three times
+    as long as one of depth 20, and one with recalibrated statistics five
+    times as long again.
     """
     networks = [
         f"resnet{depth}{kind}" for depth in depths for kind in ("", "-noskip")
     ]
-    return planes.jobs_of(networks[-2:], "A", 15, 1_000) + planes.jobs_of(
-        networks, "A", 25, 1_000, statistics=("eval", "recalibrate")
-    )
+    deep, both = networks[-2:], ("eval", "recalibrate")
+    return [
+        *planes.jobs_of(deep, "A", 15, 1_000),
+        *planes.jobs_of(deep, "A", 7, 1_000, statistics=both[1:]),
+        *planes.jobs_of(networks, "A", 25, 1_000, statistics=both),
+    ]
 
 
 def control() -> list[Job]:
