@@ -90,17 +90,16 @@ def skip_planes(*depths: int) -> list[Job]:
     """Planes of equal size, with frozen and with recalibrated statistics.
 
     Of the deepest pair coarse ones come first: a point takes three times
-    as long as one of depth 20, and one with recalibrated statistics five
-    times as long again.
+    as long as one of depth 20.
     """
-    networks = [
+    networks = tuple(
         f"resnet{depth}{kind}" for depth in depths for kind in ("", "-noskip")
-    ]
-    deep, both = networks[-2:], ("eval", "recalibrate")
+    )
+    frozen, fresh = ("eval",), ("recalibrate",)
     return [
-        *planes.jobs_of(deep, "A", 15, 1_000),
-        *planes.jobs_of(deep, "A", 7, 1_000, statistics=both[1:]),
-        *planes.jobs_of(networks, "A", 25, 1_000, statistics=both),
+        *planes.jobs_of(networks[-2:], "A", 15, 1_000, statistics=frozen),
+        *planes.jobs_of(networks[-2:], "A", 7, 1_000, statistics=fresh),
+        *planes.jobs_of(networks, "A", 25, 1_000, statistics=frozen + fresh),
     ]
 
 

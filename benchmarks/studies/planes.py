@@ -1,7 +1,6 @@
 """Planes through trained networks, and what is stored of them."""
 
 import itertools
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ KEPT = (
     "alphas", "betas", "losses", "centre_loss", "directions", "path_coords",
     "path_losses", "path_projected", "path_distance", "way",
 )  # fmt: skip
+HOURS = {"eval": 0.6, "recalibrate": 3.0}  # 25 x 25 points, 1,000 images
 TESTED = 10_000  # test images, all there are
 STORED = {  # files of the package, and the networks whose planes they hold
     "big_landscapes": ("resnet50", "vgg11"),
@@ -30,7 +30,7 @@ STORED = {  # files of the package, and the networks whose planes they hold
 
 
 def jobs_of(
-    networks: Sequence[str], tier: str, resolution: int, images: int,
+    networks: tuple[str, ...], tier: str, resolution: int, images: int,
     strategies: tuple[str, ...] = ("random",),
     statistics: tuple[str, ...] = ("eval",),
 ) -> list[Table]:  # fmt: skip
@@ -40,7 +40,7 @@ def jobs_of(
             f"plane-{of}-{strategy}-{kind}-{resolution}", tier, "plane",
             (("of", of), ("strategy", strategy), ("resolution", resolution),
              ("images", images), ("statistics", kind)),
-            0.6 * (resolution / 25) ** 2 * images / 1_000,
+            HOURS[kind] * (resolution / 25) ** 2 * images / 1_000,
         )
         for of, strategy, kind in itertools.product(
             networks, strategies, statistics
