@@ -118,7 +118,10 @@ def in_training(model: nn.Module, batch: Any) -> Any:
     if torch.cuda.is_initialized():
         cuda = {p.device for p in model.parameters() if p.is_cuda}
     with torch.random.fork_rng(cuda):
-        torch.manual_seed(0)
+        # torch.manual_seed takes longer than a small network
+        torch.random.default_generator.manual_seed(0)
+        if cuda:
+            torch.cuda.manual_seed_all(0)
         try:
             for module in off:
                 module.training = True
