@@ -21,6 +21,9 @@ TEST_HASH := $(shell cat requirements.txt pyproject.toml \
 LIBRARIES := .libraries
 LIBRARIES_HASH := $(shell cksum < requirements-libraries.txt | tr -d ' \t')
 LIBRARIES_READY := $(LIBRARIES)/.ready-$(LIBRARIES_HASH)
+PEERS := .peers
+PEERS_READY := $(PEERS)/.ready-$(shell cksum < benchmarks/requirements.txt \
+                 | tr -d ' \t')
 BOOK_READY := $(VENV)/.book-$(BOOK_HASH)
 TEST_READY := $(VENV)/.test-$(TEST_HASH)
 
@@ -107,9 +110,9 @@ serve: $(BOOK_READY) ## the built book at http://localhost:8000
 	@test -f $(HTML)/index.html || { echo "first: make book"; exit 1; }
 	@$(PY) -m http.server 8000 --bind 127.0.0.1 --directory $(HTML)
 
-bench: $(TEST_READY) ## ours beside what a user would pick instead
-	@sh benchmarks/studies/paused.sh sh -c 'for file in benchmarks/[!_]*.py; \
-	  do echo "== $$file"; $(PY) "$$file" || exit 1; done'
+bench: $(LIBRARIES_READY) $(PEERS_READY) ## ours beside what a user would pick instead
+	@PYTHONPATH="$(CURDIR)/$(PEERS):$(CURDIR)/$(LIBRARIES)" \
+	  sh benchmarks/studies/paused.sh $(PY) -m benchmarks
 
 # Chromium prints for minutes, on pages that stand: it does not build them.
 pdf: $(TEST_READY) ## the built book in one file, _build/dldna.pdf
@@ -183,4 +186,10 @@ $(LIBRARIES_READY): | $(TEST_READY)
 	@echo "Installing the libraries that test-libraries runs"
 	@rm -rf $(LIBRARIES)
 	@$(PIP) --no-deps --target $(LIBRARIES) -r requirements-libraries.txt
+	@touch $@
+
+$(PEERS_READY): | $(TEST_READY)
+	@echo "Installing what the benchmarks compare with"
+	@rm -rf $(PEERS)
+	@$(PIP) --no-deps --target $(PEERS) -r benchmarks/requirements.txt
 	@touch $@
