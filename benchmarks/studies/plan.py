@@ -147,8 +147,11 @@ def sensitivity() -> list[Job]:
 
 
 def more_seeds() -> list[Job]:
-    """Two more seeds of depth 20, at the rates of the first."""
-    return [
+    """Two more seeds of depth 20, at the rates of the first, and planes.
+
+    Those with recalibrated statistics are coarse, as of the deepest pair.
+    """
+    pairs = [
         Training(
             f"resnet20{kind}-seed{seed}", "B", f"resnet20{kind}",
             (f"resnet20{kind}-rate",), DEPTH_EPOCHS, seed=seed, **PATH,
@@ -156,6 +159,13 @@ def more_seeds() -> list[Job]:
         for seed in (1, 2)
         for kind in ("", "-noskip")
     ]  # fmt: skip
+    names = tuple(job.name for job in pairs)
+    fresh = ("recalibrate",)
+    return [
+        *pairs,
+        *planes.jobs_of(names, "B", 25, 1_000),
+        *planes.jobs_of(names, "B", 7, 1_000, statistics=fresh),
+    ]
 
 
 def ninety() -> list[Job]:

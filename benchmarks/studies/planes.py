@@ -24,7 +24,9 @@ TESTED = 10_000  # test images, all there are
 STORED = {  # files of the package, and the networks whose planes they hold
     "big_landscapes": ("resnet50", "vgg11"),
     "skip_landscapes": (
-        "resnet20", "resnet20-noskip", "resnet56", "resnet56-noskip",
+        "resnet20", "resnet20-noskip", "resnet20-seed1",
+        "resnet20-noskip-seed1", "resnet20-seed2", "resnet20-noskip-seed2",
+        "resnet56", "resnet56-noskip",
     ),
 }  # fmt: skip
 
