@@ -106,13 +106,15 @@ QUIZZES = {
         ),
     ),
     "descent_by_hand-q4": Question(
-        "A network that answers 0 or 1 stays at a mean squared error of "
-        "0.25 for thousands of steps. What is it likely to answer?",
+        "A network whose targets are 0 and 1, equally often, stays at a mean "
+        "squared error of 0.25 for thousands of steps. What is it likely to "
+        "answer?",
         (
             Option(
                 "The right class for three of four points",
                 "Hard answers with a quarter wrong would also give 0.25, but "
-                "such a network would still have slopes to learn from.",
+                "why just a quarter? One half is the best constant, and "
+                "there such runs settle.",
             ),
             Option(
                 "Random numbers between 0 and 1",

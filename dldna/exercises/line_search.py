@@ -27,7 +27,7 @@ QUIZZES = {
             ),
             Option(
                 "By some hundredths of the loss, or less",
-                "So one look ahead finds the minimum of this batch.",
+                "So one look ahead gains most of this batch's drop.",
                 right=True,
             ),
             Option(
