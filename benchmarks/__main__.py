@@ -53,8 +53,9 @@ def run(name: str) -> bool:
     command = [sys.executable, HERE / f"{name}.py", *COMPARISONS[name]]
     try:
         done = subprocess.run(
-            command, timeout=LIMIT, env={**os.environ, "DLDNA_PROGRESS": "0"}
-        )
+            command, check=False, timeout=LIMIT,
+            env={**os.environ, "DLDNA_PROGRESS": "0"},
+        )  # fmt: skip
     except subprocess.TimeoutExpired:
         print(f"{name}: ended after {LIMIT:,} s", flush=True)
         return False
