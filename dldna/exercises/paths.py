@@ -89,12 +89,13 @@ QUIZZES = {
             ),
             Option(
                 "The end: points crowd where a minimum is reached",
-                "Points crowd at the end of a walk, too, because the "
-                "components are measured from there: the cosines go to zero.",
+                "They crowd where steps are short, as they are once the rate "
+                "has fallen. A walk with the same lengths crowds there, too.",
             ),
             Option(
                 "Nothing that could be relied on",
-                "Sweep, bend and crowded end all come out of noise.",
+                "Sweep and bend come out of noise, and the crowded end out of "
+                "any steps that shrink.",
                 right=True,
             ),
         ),
