@@ -86,6 +86,20 @@ def test_it_goes_on_after_a_budget_of_points(net, capsys):
     assert np.array_equal(whole.losses[done], first.losses[done])
 
 
+@pytest.mark.parametrize(
+    "extent, ends",
+    [
+        ("-0.5:1.5", (-0.5, 1.5, -0.5, 1.5)),
+        ("-.5:.5,-2:2", (-0.5, 0.5, -2.0, 2.0)),
+    ],
+)
+def test_an_extent_may_begin_with_a_minus(net, extent, ends):
+    assert call(net, "--extent", extent) == 0
+    s = Surface.load(net / "o" / "surface.npz")
+    found = [*s.alphas[[0, -1]], *s.betas[[0, -1]]]
+    assert found == pytest.approx(ends)
+
+
 def test_directions_towards_checkpoints(net):
     for i in (1, 2):
         torch.manual_seed(i)

@@ -5,6 +5,7 @@ import importlib.util
 import re
 import sys
 from argparse import Action, ArgumentTypeError
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,24 @@ class Renamed(Action):
     def __call__(self, parser, namespace, value, option=None):
         print(f"{option} is now --{self.dest}", file=sys.stderr)
         setattr(namespace, self.dest, value)
+
+
+def bound(words: Sequence[str]) -> list[str]:
+    """A command's words, each value that begins with a minus at its option.
+
+    argparse takes ``-0.5:1.5`` for an option of its own.
+
+    Example:
+        >>> bound(["--extent", "-0.5:1.5", "--plan"])
+        ['--extent=-0.5:1.5', '--plan']
+    """
+    found: list[str] = []
+    for word in words:
+        option = bool(found) and re.fullmatch(r"--[\w-]+", found[-1])
+        if option and re.match(r"-\.?\d", word):
+            word = f"{found.pop()}={word}"
+        found.append(word)
+    return found
 
 
 def budget(text: str) -> tuple[float | None, int | None]:
