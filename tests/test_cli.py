@@ -87,7 +87,7 @@ def test_it_goes_on_after_a_budget_of_points(net, capsys):
 
 
 @pytest.mark.parametrize(
-    "extent, ends",
+    ("extent", "ends"),
     [
         ("-0.5:1.5", (-0.5, 1.5, -0.5, 1.5)),
         ("-.5:.5,-2:2", (-0.5, 0.5, -2.0, 2.0)),
