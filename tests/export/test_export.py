@@ -180,6 +180,8 @@ def test_report_of_a_bowl():
     ("change", "says"),
     [
         (lambda z, x, y: z - 3 * x, "lowest point is not the centre"),
+        (lambda z, x, y: 0 * z, "as low are 440"),
+        (lambda z, x, y: np.maximum(abs(x - 0.5), 0.5), "as low are"),
         (lambda z, x, y: 1 - x**2 + y**2, "bends down"),
         (lambda z, x, y: 1 + 1e-4 * z, "nearly flat"),
         (lambda z, x, y: np.exp(9 * z), "log or clipped"),
@@ -218,6 +220,19 @@ def test_report_finds(change, says):
 def test_report_tells_notes(notes, says):
     provenance = Provenance(n_params=10, n_samples=1000, notes=notes)
     assert says in record(provenance=provenance).report()
+
+
+def test_a_plateau_is_not_lower_than_a_centre_on_it():
+    assert "is not the centre" not in record(losses=np.zeros((7, 5))).report()
+
+
+def test_report_measures_a_path_of_negative_losses_by_their_size():
+    true, seen = np.full(3, -4.0), np.array([-4.0, -3.0, -5.0])
+    path = np.zeros((3, 2))
+    said = record(
+        path_coords=path, path_losses=true, path_projected=seen
+    ).report()
+    assert "off by 25 % in the median, 25 % at worst" in said
 
 
 def test_report_of_an_unfinished_surface():
