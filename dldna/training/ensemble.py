@@ -15,8 +15,7 @@ from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dldna import params
-from dldna.objective import batch_weight, reduction
-from dldna.training.evaluation import ignored
+from dldna.objective import batch_weight, ignored, reduction
 
 _ELEMENTWISE = (
     nn.ReLU,
