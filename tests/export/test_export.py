@@ -1,5 +1,6 @@
 """Exports read by independent readers; reports that say what is true."""
 
+import csv
 import json
 import re
 import warnings
@@ -161,6 +162,21 @@ def test_html_keeps_nan_and_inf(tmp_path):
     data = json.loads(text.split('type="application/json">')[1].split("<")[0])
     assert data["losses"][0][:2] == ["nan", "-inf"]
     assert data["losses"][1][1] == pytest.approx(z[1, 1])
+
+
+def test_a_metric_takes_no_column_of_the_surface(tmp_path):
+    other = np.full((7, 5), 9.0)
+    s = record(metrics={"loss": other, "alpha": other, "finite": other})
+    [file] = s.to_csv(tmp_path / "s.csv")[:1]
+    rows = list(csv.DictReader(file.read_text().splitlines()))
+    assert float(rows[0]["loss"]) == s.losses[0, 0]
+    assert float(rows[0]["alpha"]) == s.alphas[0]
+    assert float(rows[0]["metric loss"]) == 9.0
+    for made in (s.to_vtp(tmp_path / "s.vtp"), s.to_vti(tmp_path / "s.vti")):
+        text = made[0].read_text()
+        assert text.count('Name="loss"') == 1
+        assert text.count('Name="metric loss"') == 1
+        assert text.count('Name="metric finite"') == 1
 
 
 # Words

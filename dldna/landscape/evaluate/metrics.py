@@ -86,3 +86,8 @@ def accuracy(output: Any, batch: Any, ignore: int = -100) -> Tensor:
 
 
 METRICS = {"accuracy": accuracy}
+OWN = {
+    *("loss", "alpha", "beta", "evaluated", "finite"),
+    *("length", "low", "high"),
+}
+"""Names under which records and their files keep something else."""
