@@ -133,9 +133,12 @@ def thing(text: str) -> Any:
     if home.endswith(".py"):
         if not Path(home).exists():
             raise FileNotFoundError(f"no file {home}")
-        spec = importlib.util.spec_from_file_location(Path(home).stem, home)
+        file = Path(home).resolve()
+        spec = importlib.util.spec_from_file_location(_free_name(file), file)
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module  # so that its classes can be sent
+        if str(file.parent) not in sys.path:  # and other processes find it
+            sys.path.append(str(file.parent))
         spec.loader.exec_module(module)
     else:
         here = str(Path.cwd())
@@ -148,3 +151,14 @@ def thing(text: str) -> Any:
             raise ImportError(f"{home} has no {name!r}")
         found = getattr(found, part)
     return found
+
+
+def _free_name(file: Path) -> str:
+    """A file's name as a module, which takes no other module's place."""
+    try:
+        known = importlib.util.find_spec(file.stem)
+    except (ImportError, ValueError):
+        known = None
+    if known is None or known.origin == str(file):
+        return file.stem
+    return f"{file.stem} in {file.parent}"
