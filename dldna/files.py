@@ -1,10 +1,27 @@
 """Files: written whole or not at all, and read without running anything."""
 
 import os
+import struct
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
+
+DAMAGED = (
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    TypeError,
+    MemoryError,
+    RuntimeError,  # a kind of compression that there is not, a password
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What ``np.load`` raises over a ``.npz`` file with wrong bytes."""
 
 
 def write_atomic(path: str | Path, write: Callable[[BinaryIO], None]) -> Path:

@@ -1,6 +1,7 @@
 """The command line: results, resuming, and errors without tracebacks."""
 
 import argparse
+import importlib
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from dldna import __version__
-from dldna.cli import main, shared_words
+from dldna.cli import arguments, main, shared_words
 from dldna.data import load
 from dldna.models import make
 from dldna.records import Surface
@@ -84,6 +85,20 @@ def test_it_goes_on_after_a_budget_of_points(net, capsys):
     assert whole.evaluated.all()
     done = first.evaluated
     assert np.array_equal(whole.losses[done], first.losses[done])
+
+
+@pytest.mark.parametrize(
+    ("extent", "ends"),
+    [
+        ("-0.5:1.5", (-0.5, 1.5, -0.5, 1.5)),
+        ("-.5:.5,-2:2", (-0.5, 0.5, -2.0, 2.0)),
+    ],
+)
+def test_an_extent_may_begin_with_a_minus(net, extent, ends):
+    assert call(net, "--extent", extent) == 0
+    s = Surface.load(net / "o" / "surface.npz")
+    found = [*s.alphas[[0, -1]], *s.betas[[0, -1]]]
+    assert found == pytest.approx(ends)
 
 
 def test_directions_towards_checkpoints(net):
@@ -219,6 +234,21 @@ def test_another_job_in_the_same_folder_is_refused(net, capsys):
     assert call(net) == 0
     assert call(net, "--seed", "1") == 1
     assert "other directions" in capsys.readouterr().err
+
+
+def test_a_file_of_ones_own_takes_no_module_s_place(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    other, mine = sys.modules["random"], "only_in_this_test"
+    for name in ("random", mine):
+        (tmp_path / f"{name}.py").write_text("class Thing:\n    pass\n")
+        made = arguments.thing(f"{tmp_path}/{name}.py:Thing")
+        assert sys.modules[made.__module__].Thing is made
+    assert sys.modules["random"] is other
+    # as another process with this path does
+    monkeypatch.delitem(sys.modules, mine)
+    assert importlib.import_module(mine).__file__ == str(
+        tmp_path / f"{mine}.py"
+    )
 
 
 def test_ctrl_c_is_130(net, capsys, monkeypatch):

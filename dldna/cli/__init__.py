@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Sequence
 
 from dldna import __version__
+from dldna.cli.arguments import bound
 
 COMMANDS = {
     "landscape": "evaluate the loss on a plane around a network",
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
     parser = _parser(argv)
     try:
-        arguments = parser.parse_args(argv)
+        arguments = parser.parse_args(bound(argv))
     except SystemExit as error:  # argparse has said what is wrong
         return int(error.code or OK)
     if not hasattr(arguments, "run"):

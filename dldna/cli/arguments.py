@@ -5,6 +5,7 @@ import importlib.util
 import re
 import sys
 from argparse import Action, ArgumentTypeError
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,24 @@ class Renamed(Action):
     def __call__(self, parser, namespace, value, option=None):
         print(f"{option} is now --{self.dest}", file=sys.stderr)
         setattr(namespace, self.dest, value)
+
+
+def bound(words: Sequence[str]) -> list[str]:
+    """A command's words, each value that begins with a minus at its option.
+
+    argparse takes ``-0.5:1.5`` for an option of its own.
+
+    Example:
+        >>> bound(["--extent", "-0.5:1.5", "--plan"])
+        ['--extent=-0.5:1.5', '--plan']
+    """
+    found: list[str] = []
+    for word in words:
+        option = bool(found) and re.fullmatch(r"--[\w-]+", found[-1])
+        if option and re.match(r"-\.?\d", word):
+            word = f"{found.pop()}={word}"
+        found.append(word)
+    return found
 
 
 def budget(text: str) -> tuple[float | None, int | None]:
@@ -114,9 +133,12 @@ def thing(text: str) -> Any:
     if home.endswith(".py"):
         if not Path(home).exists():
             raise FileNotFoundError(f"no file {home}")
-        spec = importlib.util.spec_from_file_location(Path(home).stem, home)
+        file = Path(home).resolve()
+        spec = importlib.util.spec_from_file_location(_free_name(file), file)
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module  # so that its classes can be sent
+        if str(file.parent) not in sys.path:  # and other processes find it
+            sys.path.append(str(file.parent))
         spec.loader.exec_module(module)
     else:
         here = str(Path.cwd())
@@ -129,3 +151,14 @@ def thing(text: str) -> Any:
             raise ImportError(f"{home} has no {name!r}")
         found = getattr(found, part)
     return found
+
+
+def _free_name(file: Path) -> str:
+    """A file's name as a module, which takes no other module's place."""
+    try:
+        known = importlib.util.find_spec(file.stem)
+    except (ImportError, ValueError):
+        known = None
+    if known is None or known.origin == str(file):
+        return file.stem
+    return f"{file.stem} in {file.parent}"

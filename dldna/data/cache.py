@@ -3,14 +3,13 @@
 import hashlib
 import json
 import os
-import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 
 from dldna.data.download import writable
-from dldna.files import cache_folder, write_atomic
+from dldna.files import DAMAGED, cache_folder, write_atomic
 
 VERSION = 2
 Arrays = dict[str, np.ndarray]
@@ -73,12 +72,5 @@ def _read(path: Path) -> Arrays | None:
             found = {name: f[name] for name in f.files}
             plain = all(isinstance(v, np.ndarray) for v in found.values())
             return found if plain else None
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        KeyError,
-        MemoryError,
-        zipfile.BadZipFile,
-    ):
+    except DAMAGED:
         return None

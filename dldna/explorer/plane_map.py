@@ -11,18 +11,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from dldna import batches as batching
 from dldna.checks import choice
 from dldna.explorer.addresses import SIDE, Address
 from dldna.explorer.tiles import MapTile
 from dldna.guard import differentiable, untouched
 from dldna.landscape import NoSecondDerivative
 from dldna.landscape.curvature.moving import MovingHessian
-from dldna.landscape.evaluate import METRICS
+from dldna.landscape.evaluate.metrics import accuracy, answers
 from dldna.landscape.planned import planned
 from dldna.landscape.scan.store import Store
 from dldna.landscape.space.plane import gram_matrix
-from dldna.objective import Objective
+from dldna.objective import Objective, ignored
 from dldna.objective.derivative import over_data
 from dldna.params import exact
 
@@ -230,11 +229,11 @@ class PlaneMap:
             None where the targets are no classes; "samples", their number.
         """
         with self.at([a, b]) as here:
-            right = self._accuracy(here)
+            right, asked = self._accuracy(here)
             loss, slope = over_data(here, here.slope)
         n, error = self.run.samples, None
         if right is not None:
-            error = math.sqrt(max(0.0, right * (1 - right)) / n)
+            error = math.sqrt(max(0.0, right * (1 - right)) / asked)
         return {
             "loss": loss,
             "gradient": float(exact(slope).norm()),
@@ -266,15 +265,16 @@ class PlaneMap:
             "products": ends.products,
         }
 
-    def _accuracy(self, here: MovingHessian) -> float | None:
-        """Share of right answers, where the targets are classes."""
-        right = samples = 0.0
+    def _accuracy(self, here: MovingHessian) -> tuple[float | None, int]:
+        """Share of right answers, if targets are classes, and how many."""
+        right, asked, left_out = 0.0, 0, ignored(here.loss_fn)
         with here.placed(), torch.no_grad():
             for batch in here.batches:
                 try:
-                    share = METRICS["accuracy"](here.output(batch), batch)
+                    share = accuracy(here.output(batch), batch, left_out)
                 except (ValueError, TypeError, RuntimeError, IndexError):
-                    return None
-                right += batching.size(batch) * float(share)
-                samples += batching.size(batch)
-        return right / samples
+                    return None, 0
+                if count := answers(batch, left_out):
+                    right += count * float(share)
+                    asked += count
+        return (right / asked, asked) if asked else (None, 0)

@@ -86,8 +86,8 @@ def heights(
             said += f"; {below} losses of 0 or less stand at height 0"
     if scale == "clip":
         cut = float(np.quantile(known, quantile))
-        above = int((known > cut).sum())
         high = cut if cut > low else high
+        above = int((known > high).sum())
         said += f", clipped there: {above} losses above it stand at 1"
     if not high > low:
         high = low + max(abs(low), 1.0) * 1e-9

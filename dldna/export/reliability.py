@@ -114,8 +114,14 @@ def _shape(s: Any) -> Iterator[str]:
     a, b = s.alphas[i], s.betas[j]
     i0, j0 = _zero(s)
     centre = s.centre_loss
-    bowl = (a, b) == (0, 0)
-    if bowl:
+    bowl = z[i0, j0] == low
+    others = int((z == low).sum()) - 1
+    if bowl and others:
+        yield (
+            "No point of the grid is lower than the centre, and as low "
+            f"{'is one' if others == 1 else f'are {others}'}."
+        )
+    elif bowl:
         yield "The centre is the lowest point of the grid."
     else:
         yield (
@@ -249,7 +255,9 @@ def _path(s: Any) -> Iterator[str]:
         true, seen = s.path_losses, s.path_projected
         both = np.isfinite(true) & np.isfinite(seen)
         if both.any():
-            ratio = np.abs(seen - true)[both] / np.maximum(true[both], 1e-12)
+            ratio = np.abs(seen - true)[both] / np.maximum(
+                abs(true[both]), 1e-12
+            )
             worst = float(ratio.max())
             yield (
                 "Loss at the projected points against the checkpoints' true "

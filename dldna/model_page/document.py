@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from html import escape
 
 from dldna.export.html import read
+from dldna.model_page.curvature_sentences import errors_of
 from dldna.model_page.findings import Findings
 from dldna.model_page.numerals import Words, num, pm
 from dldna.model_page.sentences import WORDS, shown
@@ -105,7 +106,7 @@ def _opening(f: Findings) -> str:
         )
     if f.top is not None:
         facts["largest eigenvalue"] = pm(
-            f.top.eigenvalues[0], *f.top.errors[:1] or [float("nan")]
+            f.top.eigenvalues[0], errors_of(f.top)[0]
         )
     return _facts(facts) + (
         "<p>Each figure stands with a sentence that it supports and one "

@@ -121,6 +121,16 @@ def class_options(loss_fn: Callable) -> dict[str, Any] | None:
     return given if loss_fn in (F.cross_entropy, F.nll_loss) else None
 
 
+def ignored(loss_fn: Callable) -> int:
+    """The label that a loss of classes leaves out.
+
+    Example:
+        >>> ignored(F.cross_entropy), ignored(nn.NLLLoss(ignore_index=0))
+        (-100, 0)
+    """
+    return int((class_options(loss_fn) or {}).get("ignore_index", -100))
+
+
 def is_torchs(loss_fn: Callable) -> bool:
     """Whether a loss is one of torch's own, or made of one.
 

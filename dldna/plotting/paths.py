@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LogNorm, Normalize
 
-from dldna.plotting.planes import levels_of, shade
+from dldna.plotting.planes import drawn, levels_of, shade
 from dldna.plotting.style import own_axes
 from dldna.records import Surface
 
@@ -47,7 +47,7 @@ def path(
     ax = own_axes(ax, (5.4, 4.4))
     norm, _ = shade(surface, scale)
     a, b = np.meshgrid(surface.alphas, surface.betas, indexing="ij")
-    z = np.ma.masked_invalid(surface.losses)
+    z = drawn(surface.losses, norm)
     ax.grid(visible=False)
     if z.count() > 3 and z.max() > z.min():
         lines = ax.contour(

@@ -23,6 +23,16 @@ def shade(surface: Surface, scale: str = "auto", quantile: float = 0.9):
 
     Returns:
         A pair: matplotlib norm, and the words for the colour bar.
+
+    Raises:
+        ValueError: "log", and no loss is greater than 0.
+
+    Example:
+        >>> flat = np.zeros(2)
+        >>> plane = Surface(flat, flat, np.array([[0.0, 1], [3, 9]]), flat, 0)
+        >>> norm, words = shade(plane, "log")
+        >>> norm.vmin, norm.vmax, words
+        (1.0, 9.0, 'loss (log scale, floor 1)')
     """
     checks.choice("scale", scale, SCALES)
     z = surface.losses[np.isfinite(surface.losses)]
@@ -32,22 +42,38 @@ def shade(surface: Surface, scale: str = "auto", quantile: float = 0.9):
     if scale == "auto":
         scale = "log" if low > 0 and high / low > 20 else "linear"
     if scale == "log":
-        floor = low if low > 0 else float(z[z > 0].min(initial=1e-12))
+        positive = z[z > 0]
+        if z.size and not positive.size:
+            raise ValueError(
+                "a log scale needs losses greater than 0; take scale='linear'"
+            )
+        floor = float(positive.min()) if positive.size else high
         words = "loss (log scale)"
         if low <= 0:
             words = f"loss (log scale, floor {floor:.2g})"
         return LogNorm(floor, max(high, floor * 1.0001)), words
     if scale == "clip":
-        cut = float(np.quantile(z, quantile)) if z.size else 1.0
+        cut = float(np.quantile(z, quantile)) if z.size else high
+        cut = cut if cut > low else high
         above = int((z > cut).sum())
         words = f"loss (clipped at {cut:.3g}: {above} points above)"
-        return Normalize(low, max(cut, low + 1e-12)), words
+        return Normalize(low, cut), words
     return Normalize(low, high), "loss"
 
 
 def levels_of(norm: Normalize, count: int = 14) -> np.ndarray:
     """Contour levels evenly spaced on the colour scale."""
     return np.asarray(norm.inverse(np.linspace(0, 1, count)), dtype=float)
+
+
+def drawn(losses: np.ndarray, norm: Normalize) -> np.ma.MaskedArray:
+    """Losses on a colour scale: below its floor at it, not finite masked.
+
+    Example:
+        >>> drawn(np.array([-1.0, 5.0, np.inf]), LogNorm(0.1, 100.0)).tolist()
+        [0.1, 5.0, None]
+    """
+    return np.ma.maximum(np.ma.masked_invalid(losses), norm.vmin)
 
 
 def lift(losses: np.ndarray, norm: Normalize) -> np.ndarray:
@@ -97,7 +123,7 @@ def contour(
     ax = own_axes(ax, (5.4, 4.4))
     norm, words = shade(surface, scale)
     a, b = np.meshgrid(surface.alphas, surface.betas, indexing="ij")
-    z = np.ma.masked_invalid(surface.losses)
+    z = drawn(surface.losses, norm)
     top = levels_of(norm, levels)
     ax.grid(visible=False)
     filled = ax.pcolormesh(
@@ -138,7 +164,7 @@ def _draw_path(ax: Axes, surface: Surface, norm: Normalize) -> None:
     ax.scatter(
         x,
         y,
-        c=surface.path_losses if colored else "white",
+        c=drawn(surface.path_losses, norm) if colored else "white",
         norm=norm if colored else None,
         cmap="viridis" if colored else None,
         edgecolors="black",

@@ -10,7 +10,6 @@ import json
 import pkgutil
 import platform
 import time
-import zipfile
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -21,7 +20,7 @@ import numpy as np
 
 from dldna import __version__
 from dldna.arrays import torch_if_imported
-from dldna.files import write_atomic
+from dldna.files import DAMAGED, write_atomic
 
 FORMAT = 1
 ROOMS = (
@@ -245,15 +244,7 @@ class Record:
                 arrays = {k: file[k] for k in file.files}
             head = json.loads(arrays.pop("__record__").tobytes().decode())
             found, values = _class(head), head["fields"]
-        except (
-            OSError,
-            KeyError,
-            ValueError,
-            EOFError,
-            TypeError,
-            MemoryError,
-            zipfile.BadZipFile,
-        ) as error:
+        except DAMAGED as error:
             raise ValueError(
                 f"{path} is damaged or is not a record of dldna ({error})"
             ) from error

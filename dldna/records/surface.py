@@ -1,6 +1,7 @@
 """The record of losses on a plane, and what it can be written as."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -128,8 +129,8 @@ class Surface(Record):
         """
         h = export.heights(self.losses, scale)
         text = export.surface_vtp(
-            self.alphas, self.betas, self.losses, h, self.metrics,
-            self._title(),
+            self.alphas, self.betas, self.losses, h,
+            self._metrics_beside({"loss", "finite"}), self._title(),
         )  # fmt: skip
         written = [_write_text(path, text)]
         if len(self.path_coords):
@@ -159,8 +160,9 @@ class Surface(Record):
             ValueError: the grid is not evenly spaced.
         """
         text = export.surface_vti(
-            self.alphas, self.betas, self.losses, self.metrics, self._title()
-        )
+            self.alphas, self.betas, self.losses,
+            self._metrics_beside({"loss", "finite"}), self._title(),
+        )  # fmt: skip
         return [_write_text(path, text)]
 
     def to_csv(self, path: str | Path) -> list[Path]:
@@ -174,7 +176,8 @@ class Surface(Record):
         """
         alpha, beta = np.meshgrid(self.alphas, self.betas, indexing="ij")
         columns = {"alpha": alpha, "beta": beta, "loss": self.losses}
-        columns |= {"evaluated": self.evaluated} | self.metrics
+        columns |= {"evaluated": self.evaluated}
+        columns |= self._metrics_beside(columns)
         columns = {k: np.ravel(v) for k, v in columns.items()}
         written = [_write_text(path, export.columns_csv(columns))]
         if len(self.path_coords):
@@ -196,9 +199,8 @@ class Surface(Record):
         """
         xarray = checks.need("xarray", "formats", "to_xarray()")
         grid = {"loss": self.losses, "evaluated": self.evaluated}
-        data = {
-            k: (("alpha", "beta"), v) for k, v in (grid | self.metrics).items()
-        }
+        grid |= self._metrics_beside({"alpha", "beta", *grid})
+        data = {k: (("alpha", "beta"), v) for k, v in grid.items()}
         if len(self.path_coords):
             data |= {
                 f"path_{k}": ("checkpoint", v)
@@ -250,6 +252,13 @@ class Surface(Record):
         }
         count = len(self.path_coords)
         return found | {k: v for k, v in rest.items() if len(v) == count}
+
+    def _metrics_beside(self, own: Iterable[str]) -> dict[str, np.ndarray]:
+        """The metrics, renamed where a file keeps its own by their name."""
+        return {
+            f"metric {k}" if k in own else k: v
+            for k, v in self.metrics.items()
+        }
 
     def _title(self) -> str:
         about = [self.provenance.model, self.provenance.data]

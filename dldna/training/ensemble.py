@@ -6,6 +6,7 @@ and the S runs of one seed see the same batch, so that the first layer of
 a perceptron is one large product for all of them.
 """
 
+import re
 from collections.abc import Callable, Sequence
 
 import torch
@@ -14,6 +15,7 @@ from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dldna import params
+from dldna.objective import batch_weight, ignored, reduction
 
 _ELEMENTWISE = (
     nn.ReLU,
@@ -81,9 +83,17 @@ class Ensemble:
         def one(point, inputs):
             return params.call(self.model, point, (inputs,))
 
-        # attention's fused kernel would be mapped copy by copy
-        with sdpa_kernel(SDPBackend.MATH):
-            return vmap(one, randomness="different")(named, x)
+        try:  # attention's fused kernel would be mapped copy by copy
+            with sdpa_kernel(SDPBackend.MATH):
+                return vmap(one, randomness="different")(named, x)
+        except RuntimeError as error:
+            if not re.search("vmap|atching rule|atched", str(error)):
+                raise
+            raise ValueError(
+                f"{type(self.model).__name__} cannot run as many copies at "
+                f"once ({str(error).strip().splitlines()[0]}): train its runs "
+                "one by one, with dldna.training.train"
+            ) from error
 
     def _chain(self, named: dict[str, Tensor], x: Tensor) -> Tensor:
         seeds, batch = x.shape[:2]
@@ -135,6 +145,30 @@ def _perceptron(model: nn.Module) -> Sequence[tuple] | None:
     return found
 
 
+def one_kind(models: Sequence[nn.Module]) -> Tensor | None:
+    """Which numbers of the models' parameters stand still: (P,) or None.
+
+    Raises:
+        ValueError: the models' buffers differ; all runs share the first's.
+    """
+    first = dict(models[0].named_buffers())
+    for other in models[1:]:
+        for name, buffer in other.named_buffers():
+            if not torch.equal(buffer, first[name]):
+                raise ValueError(
+                    f"the buffer {name!r} differs from seed to seed, and "
+                    "runs side by side share one: make it without the seed, "
+                    "or train the runs one by one, with dldna.training.train"
+                )
+    named = dict(models[0].named_parameters())
+    still = [
+        torch.full((v.numel(),), not named[k].requires_grad)
+        for k, v in params.of(models[0]).items()
+    ]
+    still = torch.cat(still).to(next(iter(named.values())).device)
+    return still if still.any() else None
+
+
 def per_run(loss_fn: Callable) -> Callable[[Tensor, Tensor], Tensor]:
     """Turn ``loss_fn(output, target) -> scalar`` into one loss for each run.
 
@@ -163,39 +197,55 @@ def per_run(loss_fn: Callable) -> Callable[[Tensor, Tensor], Tensor]:
 @torch.no_grad()
 def score(
     stacked: Ensemble,
-    losses: Callable[[Tensor, Tensor], Tensor],
+    loss_fn: Callable,
     flat: Tensor,
     seeds: int,
     x: Tensor,
     y: Tensor,
     most: int = 2048,
 ) -> tuple[Tensor, Tensor]:
-    """Mean loss and fraction of right answers of R runs on one data set.
+    """Mean loss and share of right answers of R runs, in eval mode.
+
+    Both are those of :func:`dldna.training.evaluate`.
 
     Args:
-        stacked: the model.
-        losses: of :func:`per_run`.
+        stacked: the model; its mode is afterwards as it was.
+        loss_fn: ``loss_fn(output, target)``.
         flat: (R, P) parameters.
         seeds: number of seeds among the R runs.
         x, y: inputs (N, ...) and targets (N, ...).
         most: samples in one pass.
 
     Returns:
-        (R,) and (R,); the fractions are of targets, of which a sample may
-        have several (tokens, pixels), and NaN for losses without classes.
+        (R,) and (R,); the shares are of targets that are not ignored, of
+        which a sample may have several (tokens, pixels), and NaN for
+        losses without classes.
     """
     loss = torch.zeros(len(flat), dtype=torch.float64)
-    right = torch.zeros_like(loss)
-    views = stacked.views(flat)
-    for a, b in zip(x.split(most), y.split(most), strict=True):
-        out = stacked(views, a.expand(seeds, *a.shape))
-        targets = b.expand(seeds, *b.shape)
-        loss += losses(out, targets).cpu().double() * len(a)
-        if b.is_floating_point():
-            right += torch.nan
-        else:  # (R, B, C, ...) meets (B, ...)
-            right += (out.argmax(2) == b).flatten(1).sum(1).cpu()
-    return loss / len(x), right / y.numel()
+    right, weight, answers = torch.zeros_like(loss), 0.0, 0
+    views, losses = stacked.views(flat), per_run(loss_fn)
+    modes = [(module, module.training) for module in stacked.model.modules()]
+    stacked.model.eval()
+    try:
+        for a, b in zip(x.split(most), y.split(most), strict=True):
+            out = stacked(views, a.expand(seeds, *a.shape))
+            targets = b.expand(seeds, *b.shape)
+            share = batch_weight(loss_fn, (a, b))
+            weight += share
+            factor = 1.0 if reduction(loss_fn) == "sum" else share
+            if share:
+                loss += losses(out, targets).cpu().double() * factor
+            if b.is_floating_point():
+                right += torch.nan
+            else:  # (R, B, C, ...) meets (B, ...)
+                counted = b != ignored(loss_fn)
+                answers += int(counted.sum())
+                hits = (out.argmax(2) == b) & counted
+                right += hits.flatten(1).sum(1).cpu()
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    return loss / weight, right / max(answers, 1)
 
 
 def _is_default(loss: nn.CrossEntropyLoss) -> bool:

@@ -15,7 +15,7 @@ from dldna.objective import (
     batch_weight,
     check_ready,
     check_shapes,
-    class_options,
+    ignored,
     is_torchs,
     reduction,
 )
@@ -149,16 +149,6 @@ class Tally:
     @property
     def accuracy(self) -> float:
         return self.right / self.answers if self.answers else math.nan
-
-
-def ignored(loss_fn: Callable) -> int:
-    """The label that a loss of classes leaves out.
-
-    Example:
-        >>> ignored(F.cross_entropy), ignored(nn.NLLLoss(ignore_index=0))
-        (-100, 0)
-    """
-    return int((class_options(loss_fn) or {}).get("ignore_index", -100))
 
 
 def is_classes(output: Any, target: Any) -> bool:

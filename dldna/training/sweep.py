@@ -23,7 +23,7 @@ from dldna.guard import untouched
 from dldna.objective.reductions import loss_name
 from dldna.progress import track
 from dldna.records import History, Provenance, Record
-from dldna.training.ensemble import Ensemble, per_run, score
+from dldna.training.ensemble import Ensemble, one_kind, per_run, score
 from dldna.training.updates import Update, of_rule
 
 
@@ -36,7 +36,7 @@ class Sweep(Record):
         seeds: (K,) the seeds.
         step_loss: (S, K, T) loss of each step's batch.
         epochs: (E,) after how many epochs the test set was tried.
-        test_loss: (S, K, E) mean test loss.
+        test_loss: (S, K, E) mean test loss, in eval mode.
         test_accuracy: (S, K, E) fraction of right answers, NaN for losses
             without classes.
         weights: (S, K, P) final parameters.
@@ -95,12 +95,12 @@ class Sweep(Record):
                 f"the runs have {own} parameters each, the model {size}"
             )
         flat = torch.from_numpy(self.weights).transpose(0, 1).flatten(0, 1)
-        losses, seeds = per_run(loss_fn), len(self.seeds)
+        seeds = len(self.seeds)
         with untouched(model):
             place = next(model.parameters()).device
             x, y = (part.to(place) for part in data)
             stacked = Ensemble(model, x)
-            found = score(stacked, losses, flat.to(place), seeds, x, y)
+            found = score(stacked, loss_fn, flat.to(place), seeds, x, y)
         shape = (len(self.seeds), len(self.settings))
         return tuple(v.view(shape).T.cpu().numpy() for v in found)
 
@@ -159,7 +159,7 @@ def sweep(
     ``1 - beta**t`` keeps its digits.
 
     Args:
-        make_model: ``seed -> module``; or a
+        make_model: ``seed -> module``, whose frozen parameters stay; or a
             :class:`~dldna.graph.ComputationalGraph`, whose weights start
             uniform in [0, 1).
         data: training inputs (N, ...) and targets (N, ...).
@@ -186,7 +186,8 @@ def sweep(
         ValueError: unknown rule or keyword; no settings; settings that
             differ in a keyword that is not a number; neither or both of
             ``epochs`` and ``steps``; factors for an unknown parameter, or
-            for a rule that looks at whole tensors.
+            for a rule that looks at whole tensors; models that cannot run
+            side by side (batch normalization, recurrent layers).
 
     Example:
         >>> from dldna.data import load
@@ -218,15 +219,17 @@ def sweep(
     losses, marks, tests = [], [], []
     # One generator of orders for all seeds: (K, B) indices for each step.
     order = _orders(loaders, batch_size)
-    for step in track(range(steps), f"{rule} sweep"):
-        index = next(order)
-        loss, grad = job.gradient(x[index], y[index])
-        factor = 1.0 if schedule is None else schedule(step)
-        update(grad, step + 1, factor)
-        losses.append(loss)
-        if test is not None and (step + 1) % per_epoch == 0:
-            marks.append((step + 1) // per_epoch)
-            tests.append(job.score(update.point(), *test))
+    with untouched():
+        torch.manual_seed(seeds[0])  # of dropout
+        for step in track(range(steps), f"{rule} sweep"):
+            index = next(order)
+            loss, grad = job.gradient(x[index], y[index])
+            factor = 1.0 if schedule is None else schedule(step)
+            update(grad, step + 1, factor)
+            losses.append(loss)
+            if test is not None and (step + 1) % per_epoch == 0:
+                marks.append((step + 1) // per_epoch)
+                tests.append(job.score(update.point(), *test))
     shape = (len(seeds), len(settings))
 
     def arrange(rows: Tensor) -> np.ndarray:
@@ -281,7 +284,8 @@ class _ModelJob:
         starts = [params.flatten(params.of(m)) for m in models]
         flat = torch.stack(starts).repeat_interleave(count, dim=0)
         self.flat = flat.clone()
-        self.losses = per_run(loss_fn)
+        self.still = one_kind(models)
+        self.loss_fn, self.losses = loss_fn, per_run(loss_fn)
         self.seeds = len(seeds)
 
     def gradient(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -293,14 +297,14 @@ class _ModelJob:
         return losses.detach(), grad
 
     def score(self, flat: Tensor, x: Tensor, y: Tensor):
-        return score(self.stacked, self.losses, flat, self.seeds, x, y)
+        return score(self.stacked, self.loss_fn, flat, self.seeds, x, y)
 
 
 class _GraphJob:
     """Losses and gradients, by hand, of stacked expression graphs."""
 
     way = "graph"
-    model, loss = "ComputationalGraph", "mean squared error"
+    model, loss, still = "ComputationalGraph", "mean squared error", None
 
     def __init__(self, graph: ComputationalGraph, seeds, count, dtype):
         if len(graph.outputs) != 1:

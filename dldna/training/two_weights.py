@@ -147,6 +147,8 @@ def slice_paths(
 class _Walkers:
     """The positions (R, 2) in the form that the update of a sweep takes."""
 
+    still = None
+
     def __init__(self, flat: Tensor):
         self.flat = flat
         self.like = {"free": torch.zeros(2, dtype=flat.dtype)}

@@ -41,6 +41,7 @@ class Update:
 
     def __init__(self, rule, settings, job, lr_factors):
         self.rule, self.job = rule, job
+        self.still, self.start = job.still, job.flat.detach()
         self.flat = self.rule.kind == "elementwise"
         repeat = len(job.flat) // len(settings)
         shape = (-1, 1) if self.flat else (-1,)
@@ -107,6 +108,8 @@ class Update:
             where = varied if "lr" in varied else fixed
             where["lr"] = where["lr"] * factor
         flat = self.job.flat
+        if self.still is not None:
+            grad = grad.masked_fill(self.still, 0.0)
         new = []
         parts = zip(self._parts(flat), self._parts(grad), strict=True)
         for i, (w, g) in enumerate(parts):
@@ -114,7 +117,7 @@ class Update:
                 w, g, self.states[i], t, fixed, varied
             )
             new.append(out.reshape(len(flat), -1))
-        self.job.flat = new[0] if len(new) == 1 else torch.cat(new, dim=1)
+        self.job.flat = self._held(new)
 
     def point(self) -> Tensor:
         """The weights to evaluate at: (R, P), for most rules their own."""
@@ -122,7 +125,14 @@ class Update:
         pairs = zip(self._parts(flat), self.states, strict=True)
         parts = [self._point(w, state).reshape(len(flat), -1)
                  for w, state in pairs]  # fmt: skip
-        return torch.cat(parts, dim=1).to(flat.dtype)
+        return self._held(parts).to(flat.dtype)
+
+    def _held(self, parts: list[Tensor]) -> Tensor:
+        """The parts as one matrix; what is frozen is where it was."""
+        flat = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+        if self.still is None:
+            return flat
+        return torch.where(self.still, self.start, flat)
 
     def _point(self, w, state):
         point, fixed, varied = self.rule.point, self.fixed, self.varied

@@ -1,5 +1,6 @@
 """Exports read by independent readers; reports that say what is true."""
 
+import csv
 import json
 import re
 import warnings
@@ -163,6 +164,21 @@ def test_html_keeps_nan_and_inf(tmp_path):
     assert data["losses"][1][1] == pytest.approx(z[1, 1])
 
 
+def test_a_metric_takes_no_column_of_the_surface(tmp_path):
+    other = np.full((7, 5), 9.0)
+    s = record(metrics={"loss": other, "alpha": other, "finite": other})
+    [file] = s.to_csv(tmp_path / "s.csv")[:1]
+    rows = list(csv.DictReader(file.read_text().splitlines()))
+    assert float(rows[0]["loss"]) == s.losses[0, 0]
+    assert float(rows[0]["alpha"]) == s.alphas[0]
+    assert float(rows[0]["metric loss"]) == 9.0
+    for made in (s.to_vtp(tmp_path / "s.vtp"), s.to_vti(tmp_path / "s.vti")):
+        text = made[0].read_text()
+        assert text.count('Name="loss"') == 1
+        assert text.count('Name="metric loss"') == 1
+        assert text.count('Name="metric finite"') == 1
+
+
 # Words
 
 
@@ -180,6 +196,8 @@ def test_report_of_a_bowl():
     ("change", "says"),
     [
         (lambda z, x, y: z - 3 * x, "lowest point is not the centre"),
+        (lambda z, x, y: 0 * z, "as low are 440"),
+        (lambda z, x, y: np.maximum(abs(x - 0.5), 0.5), "as low are"),
         (lambda z, x, y: 1 - x**2 + y**2, "bends down"),
         (lambda z, x, y: 1 + 1e-4 * z, "nearly flat"),
         (lambda z, x, y: np.exp(9 * z), "log or clipped"),
@@ -218,6 +236,19 @@ def test_report_finds(change, says):
 def test_report_tells_notes(notes, says):
     provenance = Provenance(n_params=10, n_samples=1000, notes=notes)
     assert says in record(provenance=provenance).report()
+
+
+def test_a_plateau_is_not_lower_than_a_centre_on_it():
+    assert "is not the centre" not in record(losses=np.zeros((7, 5))).report()
+
+
+def test_report_measures_a_path_of_negative_losses_by_their_size():
+    true, seen = np.full(3, -4.0), np.array([-4.0, -3.0, -5.0])
+    path = np.zeros((3, 2))
+    said = record(
+        path_coords=path, path_losses=true, path_projected=seen
+    ).report()
+    assert "off by 25 % in the median, 25 % at worst" in said
 
 
 def test_report_of_an_unfinished_surface():

@@ -61,6 +61,24 @@ def test_a_truncated_record_says_so(tmp_path, keep):
         Surface.load(path)
 
 
+def test_a_record_with_a_wrong_byte_says_so_or_is_whole(tmp_path):
+    first = a_surface()
+    path = first.save(tmp_path / "s.npz")
+    whole, told = path.read_bytes(), 0
+    for i in range(0, len(whole), 3):
+        wrong = bytearray(whole)
+        wrong[i] ^= 255
+        path.write_bytes(wrong)
+        try:
+            found = Surface.load(path)
+        except ValueError as error:
+            assert "damaged" in str(error)
+            told += 1
+        else:
+            np.testing.assert_array_equal(found.losses, first.losses)
+    assert told > len(whole) / 6
+
+
 class Bomb:
     def __reduce__(self):
         return os.mkdir, ("boom",)

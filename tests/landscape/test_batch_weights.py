@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from dldna import landscape
+from dldna.explorer import Explorer
 from dldna.landscape.curvature import (
     Operator,
     diagonal,
@@ -23,6 +24,7 @@ from dldna.landscape.curvature.pyhessian import pyhessian_eigenpairs
 from dldna.landscape.evaluate import choose
 from dldna.landscape.space.directions import full_gradient
 from dldna.objective import batch_weight, pieces, reduction
+from dldna.training import evaluate
 
 WEIGHT = torch.tensor([0.2, 1.0, 3.0], dtype=torch.float64)
 CUTS = [(12,), (5, 7), (1, 2, 3, 6), (4, 4, 4)]
@@ -108,6 +110,34 @@ def oracle(model, loss_fn, data):
     x, y = data
     with torch.no_grad():
         return float(loss_fn(model(x), y))
+
+
+def right_answers(model, loss_fn, data, ignore):
+    x, y = data
+    with torch.no_grad():
+        right = model(x).argmax(1) == y
+    counts = y != ignore
+    return float(right[counts].double().mean()), int(counts.sum())
+
+
+@pytest.mark.parametrize("sizes", CUTS)
+@pytest.mark.parametrize("case", CASES)
+def test_the_accuracy_is_that_of_the_answers_that_count(case, sizes):
+    make, loss_fn, data = CASES[case]
+    model, data = make(), data()
+    held = cut(data, sizes)
+    ignore = 1 if case == "both" else -100
+    share, answers = right_answers(model, loss_fn, data, ignore)
+    assert evaluate(model, held, loss_fn)[1] == pytest.approx(share)
+    for way in ("auto", "slow"):
+        found = landscape.surface(
+            model, loss_fn, held, resolution=3, metrics="accuracy", way=way
+        )
+        assert found.metrics["accuracy"][1, 1] == pytest.approx(share)
+    probe = Explorer(model, loss_fn, held).map().probe(0.0, 0.0)
+    error = (share * (1 - share) / answers) ** 0.5
+    assert probe["accuracy"] == pytest.approx(share)
+    assert probe["accuracy_error"] == pytest.approx(error)
 
 
 @pytest.mark.parametrize("sizes", CUTS)

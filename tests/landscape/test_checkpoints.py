@@ -22,6 +22,7 @@ from dldna.landscape import (
     read_checkpoint,
     surface,
 )
+from dldna.landscape.curves import segment
 from dldna.landscape.space.checkpoints import checkpoints_in, load_into
 from dldna.landscape.space.names import bare, match
 from dldna.landscape.space.points import point_of
@@ -66,6 +67,10 @@ def net(seed):
 def loss_of(model):
     with torch.no_grad():
         return float(F.cross_entropy(model(DATA[0][0]), DATA[0][1]))
+
+
+def state_of(model):
+    return model.state_dict().items()
 
 
 def torch_file(name, wrap):
@@ -349,6 +354,65 @@ def test_a_wrapped_network_is_a_checkpoint(wrap):
     other = WRAPS[wrap](net(1))
     found = line(net(0), other, F.cross_entropy, DATA, alphas=[0.0, 1.0])
     assert found.losses[-1] == pytest.approx(loss_of(net(1)), rel=1e-6)
+
+
+def test_a_part_that_is_compiled_alone_keeps_its_weights(tmp_path):
+    a, b = net(0), net(1)
+    state = {k.replace("a.", "a._orig_mod."): v for k, v in state_of(b)}
+    torch.save(state, tmp_path / "part.pt")
+    twin = copy.deepcopy(a)
+    load_into(twin, read_checkpoint(tmp_path / "part.pt"), "part.pt")
+    found = line(a, tmp_path / "part.pt", F.cross_entropy, DATA, resolution=5)
+    assert loss_of(twin) == loss_of(b)
+    assert found.losses[found.alphas == 1] == pytest.approx(loss_of(b))
+
+
+def test_sparse_weights_are_weights(tmp_path):
+    a, b = net(0), net(1)
+    sparse = dict(state_of(b)) | {"b.weight": b.b.weight.detach().to_sparse()}
+    twin = copy.deepcopy(a)
+    load_into(twin, sparse, "a dict")
+    found = line(a, sparse, F.cross_entropy, DATA, resolution=5)
+    assert loss_of(twin) == loss_of(b)
+    assert found.losses[found.alphas == 1] == pytest.approx(loss_of(b))
+
+
+@pytest.mark.parametrize(
+    ("made", "says"),
+    [
+        (lambda w: w.to(torch.complex64) * 1j, "complex"),
+        (lambda w: (w * 127).to(torch.int8), "dequantize"),
+        (lambda w: w.to(torch.float8_e4m3fn), "dequantize"),
+    ],
+)
+def test_what_is_no_weight_by_itself_is_refused(made, says):
+    model, weight = net(0), net(1).b.weight.detach()
+    other = dict(state_of(net(1))) | {"b.weight": made(weight)}
+    with pytest.raises(ValueError, match=f"'b.weight' holds .*{says}"):
+        load_into(copy.deepcopy(model), other, "a dict")
+    with pytest.raises(ValueError, match=f"'b.weight' holds .*{says}"):
+        line(model, other, F.cross_entropy, DATA, resolution=3)
+    moved = {"b.weight": made(weight)}
+    with pytest.raises(ValueError, match=f"'b.weight' holds .*{says}"):
+        surface(model, F.cross_entropy, DATA, ("random", moved), resolution=3)
+
+
+def test_a_direction_of_arrays_is_that_of_their_tensors():
+    model, step = net(0), torch.ones(3, 5)
+    both = [
+        surface(model, F.cross_entropy, DATA, ("random", d), resolution=3)
+        for d in ({"b.weight": step.numpy()}, {"b.weight": step})
+    ]
+    assert np.array_equal(both[0].losses, both[1].losses)
+
+
+def test_a_curve_begins_at_any_checkpoint(tmp_path):
+    a, b = net(0), net(1)
+    torch.save({"state_dict": dict(state_of(a))}, tmp_path / "a.ckpt")
+    for start in (tmp_path / "a.ckpt", {"model": dict(state_of(a))}):
+        found = segment(start, b)
+        assert all(torch.equal(found.points[0][k], v)
+                   for k, v in params.of(a).items())  # fmt: skip
 
 
 def test_two_networks_in_one_checkpoint_are_not_guessed_at(tmp_path):

@@ -265,7 +265,8 @@ def test_bad_input_is_named(case):
     bad(case, "go together", statistics="interpolate")
     bad(case, "go together", buffer_directions=[{}, {}])
     bad(case, "missing", directions=[{}])
-    bad(case, "cannot be named", metrics={"loss": accuracy})
+    for name in ("loss", "alpha", "length", "low"):
+        bad(case, f"cannot be named '{name}'", metrics={name: accuracy})
     bad(case, "memory must be greater than 0", memory=-1)
     wrong = {k: v[:1] for k, v in case[2].items()}
     bad(case, "shape", directions=[wrong])

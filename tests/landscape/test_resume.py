@@ -269,6 +269,13 @@ def test_damaged_files_are_found(tmp_path):
     with pytest.warns(UserWarning, match="computed again"):
         second = surface(net, loss, data, resolution=5, out=tmp_path)
     assert np.array_equal(first.losses, second.losses)
+    wrong = bytearray(tile.read_bytes())
+    for at in (wrong.index(b"PK\1\2") + 10, 8):  # no such compression
+        wrong[at] = 99
+    tile.write_bytes(wrong)
+    with pytest.warns(UserWarning, match="computed again"):
+        third = surface(net, loss, data, resolution=5, out=tmp_path)
+    assert np.array_equal(first.losses, third.losses)
     (tmp_path / "plan.json").write_text("{")
     with pytest.raises(ValueError, match="damaged"):
         surface(net, loss, data, resolution=5, out=tmp_path)

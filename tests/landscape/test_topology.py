@@ -9,6 +9,7 @@ from dldna.landscape.shape.topology import (
     critical_points,
     diagram,
     merge_tree,
+    persistent_points,
     refine,
     significant,
     simplify,
@@ -356,6 +357,15 @@ def test_what_are_no_bars_is_refused(distance, bars, text):
     for pair in ((bars, [[0, 1]]), ([[0, 1]], bars)):
         with pytest.raises(ValueError, match=text):
             distance(*pair)
+
+
+def test_persistent_points_are_critical_points_on_plateaus_too():
+    grids = [random_grid(i) for i in range(120)]
+    for z in (z for z in grids if min(z.shape) > 2):
+        every, kept = critical_points(z), persistent_points(z, 0.0)
+        for kind in ("minima", "saddles", "maxima"):
+            known = set(map(tuple, getattr(every, kind).tolist()))
+            assert known >= set(map(tuple, getattr(kept, kind).tolist()))
 
 
 def test_simplify_keeps_the_long_bars():

@@ -411,6 +411,19 @@ def test_samples_are_chosen_to_fit(clock):
     assert few.top.provenance.n_samples == used[0]
 
 
+@pytest.mark.parametrize(
+    "target", [torch.tensor([1]), torch.tensor([-100, 1, -100])]
+)
+def test_one_sample_makes_a_page_without_error_bars(target, clock, tmp_path):
+    net, (x, _) = small()
+    found = dldna.page(
+        counted(net, clock), F.cross_entropy, (x[: len(target)], target),
+        budget_s=3.0, out=tmp_path / "page.html",
+    )  # fmt: skip
+    assert len(found.top.errors) == 0
+    assert "largest eigenvalue" in (tmp_path / "page.html").read_text("utf-8")
+
+
 def test_standard_sizes_cost_what_they_say():
     net, data = small()
     f = Objective(net, F.cross_entropy, data)

@@ -8,6 +8,7 @@ from matplotlib import pyplot as plt
 from mpl_toolkits.mplot3d.art3d import Poly3DCollection
 
 from dldna import plotting
+from dldna.export.height_scales import heights
 from dldna.landscape.shape.topology import critical_points, persistent_points
 from dldna.records import Surface
 
@@ -85,6 +86,42 @@ def test_a_path_with_a_loss_that_is_not_finite_is_drawn():
     losses = np.array([np.inf, 3.0, 0.5])
     record = surface(bowl(), **{**PATH, "path_losses": losses})
     plotting.path(record).figure.canvas.draw()
+
+
+def test_losses_of_0_stand_at_the_floor_of_a_log_scale():
+    z = bowl()
+    z[3, 4], z[4, 4] = -1.0, 0.0
+    losses = np.array([2.0, 1.0, 0.0])
+    record = surface(z, **{**PATH, "path_losses": losses})
+    least = z[z > 0].min()
+    norm, words = plotting.shade(record, "log")
+    assert norm.vmin == least
+    assert f"floor {least:.2g}" in words
+    ax = plotting.contour(record, scale="log")
+    mesh = ax.collections[0]
+    colours = mesh.to_rgba(mesh.get_array())
+    floor = mesh.cmap(0.0)
+    assert np.array_equal(colours[3, 4], floor)
+    assert np.array_equal(colours[4, 4], floor)
+    [dots] = [c for c in ax.collections if len(c.get_offsets()) == 3]
+    assert np.array_equal(dots.to_rgba(dots.get_array())[-1], floor)
+    assert dots.get_array().tolist()[:2] == [2.0, 1.0]
+    plotting.path(record, scale="log").figure.canvas.draw()
+
+
+def test_a_log_scale_without_a_loss_above_0_is_refused():
+    with pytest.raises(ValueError, match="greater than 0"):
+        plotting.contour(surface(-bowl()), scale="log")
+
+
+@pytest.mark.parametrize("low", [0.0, 1.0, 1e6])
+def test_a_peak_on_flat_ground_keeps_its_colour_when_clipped(low):
+    z = np.full((5, 5), low)
+    z[1, 1] = low + 1.0
+    norm, words = plotting.shade(surface(z), "clip")
+    assert (norm(low), norm(low + 1.0)) == (0.0, 1.0)
+    assert f"{low + 1:.3g}: 0 points above" in words
+    assert "0 losses above it" in heights(z, "clip").said
 
 
 @pytest.mark.parametrize("scale", ["linear", "log", "clip"])

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from dldna import graph
+from dldna import graph, optim
 from dldna.data import Loader, load
-from dldna.training import sweep
+from dldna.training import evaluate, sweep
 
 SEEDS = [3, 5]
 
@@ -332,3 +332,108 @@ def test_names_in_any_spelling(name, rule, more, moons):
 def test_what_needs_more_than_gradients_is_refused(name, moons):
     with pytest.raises(ValueError, match="gradients"):
         sweep(net, moons, name, [{"lr": 0.1}], [4], steps=1)
+
+
+def frozen(seed):
+    model = normed(seed)
+    model[0].weight.requires_grad_(False)
+    model[3].bias.requires_grad_(False)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("rule", "hyper"),
+    [
+        ("sgd", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1}),
+        ("adamw", {"lr": 0.05, "weight_decay": 0.5}),
+        ("lamb", {"lr": 0.02, "weight_decay": 0.1}),
+        ("prodigy", {"lr": 1.0}),
+        ("schedule_free_adamw", {"lr": 0.05, "weight_decay": 0.1}),
+    ],
+)
+def test_what_is_frozen_stands_still(rule, hyper, moons):
+    got = sweep(frozen, moons, rule, [hyper], SEEDS, batch_size=16, steps=14)
+    for k, seed in enumerate(SEEDS):
+        model = frozen(seed)
+        free = [p for p in model.parameters() if p.requires_grad]
+        optimizer = optim.make(rule, free, **hyper)
+        losses, batches = [], Loader(*moons, 16, shuffle=True, seed=seed)
+        for x, y in itertools.islice(itertools.chain(batches, batches), 14):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        getattr(optimizer, "eval", lambda: None)()
+        flat = nn.utils.parameters_to_vector(model.parameters()).detach()
+        np.testing.assert_allclose(got.step_loss[0, k], losses, rtol=1e-7)
+        np.testing.assert_allclose(got.weights[0, k], flat, rtol=1e-6)
+
+
+def dropping(seed):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return nn.Sequential(
+            nn.Linear(2, 30), nn.Dropout(0.5), nn.Linear(30, 2)
+        ).double()
+
+
+LOSSES = {
+    "plain": F.cross_entropy,
+    "ignored": nn.CrossEntropyLoss(ignore_index=1),
+    "weighted": nn.CrossEntropyLoss(torch.tensor([1.0, 5.0]).double()),
+    "summed": nn.CrossEntropyLoss(reduction="sum"),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_score_is_that_of_evaluate(name, moons):
+    loss_fn = LOSSES[name]
+    more = load("moons")
+    test = more.train_x.double().repeat(3, 1), more.train_y.repeat(3)
+    got = sweep(
+        dropping, moons, "sgd", [{"lr": 1e-3}], SEEDS, epochs=1,
+        batch_size=50, loss_fn=loss_fn, test=test,
+    )  # fmt: skip
+    model = dropping(0)
+    judged, right = got.judge(model, test, loss_fn)
+    assert all(module.training for module in model.modules())
+    for k, weights in enumerate(torch.from_numpy(got.weights[0])):
+        nn.utils.vector_to_parameters(weights, model.parameters())
+        wanted = evaluate(model, test, loss_fn)
+        assert (judged[0, k], right[0, k]) == pytest.approx(wanted)
+        assert got.test_loss[0, k, -1] == pytest.approx(wanted[0])
+        assert got.test_accuracy[0, k, -1] == pytest.approx(wanted[1])
+
+
+def test_dropout_is_the_same_twice_and_leaves_the_random_state(moons):
+    before = torch.get_rng_state()
+    one, two = (
+        sweep(dropping, moons, "sgd", [{"lr": 0.1}], SEEDS, steps=5)
+        for _ in range(2)
+    )
+    assert np.array_equal(one.step_loss, two.step_loss)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def scaled(seed):
+    model = normed(seed)
+    model.register_buffer("scale", torch.full((), float(seed)))
+    return model
+
+
+def running(seed):
+    return nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (scaled, "'scale' differs from seed to seed"),
+        (running, "one by one, with dldna.training.train"),
+    ],
+)
+def test_what_cannot_run_side_by_side_says_so(make, says, moons):
+    data = moons[0].to(next(make(0).parameters()).dtype), moons[1]
+    with pytest.raises(ValueError, match=says):
+        sweep(make, data, "sgd", [{"lr": 0.1}], SEEDS, steps=2)

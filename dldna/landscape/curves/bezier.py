@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dldna import checks, params
 from dldna.landscape.space.plane import Direction, Plane, orthogonalise
-from dldna.landscape.space.points import point_of
+from dldna.landscape.space.points import point_of, state_of
 from dldna.params import Params
 from dldna.records import Provenance
 
@@ -230,4 +230,7 @@ def _start(a: Any) -> Params:
     """A copy of one network's parameters, whatever it comes as."""
     if isinstance(a, nn.Module):
         return params.copy(params.of(a))
-    return point_of(a, {k: v for k, v in a.items() if v.is_floating_point()})
+    held = state_of(a)
+    return point_of(
+        held, {k: v for k, v in held.items() if v.is_floating_point()}
+    )

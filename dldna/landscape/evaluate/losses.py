@@ -12,6 +12,7 @@ from dldna import batches as bt
 from dldna.landscape.evaluate.metrics import accuracy
 from dldna.landscape.evaluate.subspace import Subspace
 from dldna.landscape.evaluate.total import Total
+from dldna.objective import ignored
 from dldna.params import exact
 
 CLASS_OPTIONS = {
@@ -140,7 +141,10 @@ def measured(
         output = output.double()
     values = [subspace.loss(output, batch)]
     for metric in subspace.metrics.values():
-        values.append(metric(output, bt.inner(batch)))
+        more = {}
+        if metric is accuracy:
+            more["ignore"] = ignored(subspace.loss_fn)
+        values.append(metric(output, bt.inner(batch), **more))
     return tuple(map(mean, values))
 
 

@@ -25,7 +25,21 @@ def logits_of(output: Any) -> Tensor:
     raise TypeError(f"found no logits in a {type(output).__name__}")
 
 
-def accuracy(output: Any, batch: Any) -> Tensor:
+def answers(batch: Any, ignore: int = -100) -> int:
+    """How many answers a batch asks for: targets that are not ignored.
+
+    Example:
+        >>> import torch
+        >>> answers((None, torch.tensor([[0, 1], [2, -100]])))
+        3
+    """
+    target = bt.split(batch)[1]
+    if not isinstance(target, Tensor) or target.is_floating_point():
+        return bt.size(batch)
+    return int((target != ignore).sum())
+
+
+def accuracy(output: Any, batch: Any, ignore: int = -100) -> Tensor:
     """Fraction of right answers in a batch, a float64 scalar tensor.
 
     Classes are along dimension 1, as torch's cross-entropy has them, or
@@ -35,6 +49,7 @@ def accuracy(output: Any, batch: Any) -> Tensor:
     Args:
         output: logits, (N, C), (N, C, ...) or (N, ..., C); or (N,).
         batch: the batch the output belongs to.
+        ignore: the class number of targets that do not count.
 
     Raises:
         ValueError: output and target do not fit together.
@@ -47,6 +62,7 @@ def accuracy(output: Any, batch: Any) -> Tensor:
     logits, target = logits_of(output), bt.split(batch)[1]
     if target is None:
         raise ValueError("accuracy needs targets, and the batch has none")
+    counts = None if target.is_floating_point() else target != ignore
     if target.is_floating_point() and target.shape == logits.shape:
         if logits.ndim == 1 or logits.shape[1] == 1:
             target = target.reshape(-1) > 0.5
@@ -63,7 +79,15 @@ def accuracy(output: Any, batch: Any) -> Tensor:
             f"an output of shape {tuple(logits.shape)} and a target of "
             f"shape {tuple(target.shape)} do not fit together"
         )
-    return exact(right).mean()
+    if counts is None:
+        return exact(right).mean()
+    counts = counts.to(right.device).reshape(right.shape)
+    return exact(right & counts).sum() / exact(counts).sum()
 
 
 METRICS = {"accuracy": accuracy}
+OWN = {
+    *("loss", "alpha", "beta", "evaluated", "finite"),
+    *("length", "low", "high"),
+}
+"""Names under which records and their files keep something else."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from dldna import batches as bt
 from dldna.checks import choice
 from dldna.landscape.evaluate.evaluator import Unsupported
+from dldna.landscape.evaluate.metrics import OWN
 from dldna.objective import batch_weight, norms, reduction
 from dldna.objective import cast as cast_loss
 from dldna.params import Params, check_same, dtype_name
@@ -117,8 +118,8 @@ class Subspace:
                 "statistics='interpolate' and buffer_directions go together: "
                 "give both (see buffer_steps) or neither"
             )
-        if "loss" in (metrics or {}):
-            raise ValueError("a metric cannot be named 'loss'")
+        if taken := OWN & set(metrics or {}):
+            raise ValueError(f"a metric cannot be named {min(taken)!r}")
         cast = {"device": device}
         if dtype in ("float32", "float64"):
             cast["dtype"] = getattr(torch, dtype)

@@ -2,7 +2,6 @@
 
 import json
 import warnings
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 
 from dldna import batches as batching
 from dldna import checks
-from dldna.files import write_atomic
+from dldna.files import DAMAGED, write_atomic
 from dldna.landscape.scan.locking import locked
 
 FORMAT = 1
@@ -118,13 +117,7 @@ class Store:
                 if all(isinstance(v, np.ndarray) for v in found.values()):
                     return found
                 raise ValueError("not an array")
-        except (
-            OSError,
-            ValueError,
-            EOFError,
-            MemoryError,
-            zipfile.BadZipFile,
-        ):
+        except DAMAGED:
             warnings.warn(
                 f"{self._tile(number)} is damaged; it is computed again",
                 stacklevel=2,

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from dldna.checks import choice
@@ -121,6 +122,43 @@ def _of_tensors(state: Mapping[str, Any]) -> bool:
     return all(isinstance(v, Tensor) for v in state.values())
 
 
+def weight(name: str, value: Any, like: Tensor) -> Tensor:
+    """A tensor from outside as one of a network's: dense, in its type.
+
+    Args:
+        name: its name.
+        value: a tensor or an array.
+        like: the network's own.
+
+    Raises:
+        ValueError: complex numbers for real ones; or numbers of 8 bits,
+            which are weights only with scales that stand elsewhere.
+
+    Example:
+        >>> weight("w", torch.ones(2, dtype=torch.int64), torch.zeros(2))
+        tensor([1., 1.])
+        >>> weight("w", torch.ones(2, dtype=torch.int8), torch.zeros(2))
+        Traceback (most recent call last):
+        ...
+        ValueError: 'w' holds torch.int8, which are weights only with their \
+scales: dequantize it first
+    """
+    if not isinstance(like, Tensor):
+        return value
+    value = torch.as_tensor(value).detach()
+    if value.layout != torch.strided:
+        value = value.to_dense()
+    if value.is_complex() and not like.is_complex():
+        raise ValueError(f"{name!r} holds complex numbers for real weights")
+    small = value.element_size() == 1 and value.dtype != torch.bool
+    if small and like.is_floating_point() and like.element_size() > 1:
+        raise ValueError(
+            f"{name!r} holds {value.dtype}, which are weights only with "
+            "their scales: dequantize it first"
+        )
+    return value.to(like)
+
+
 def load_into(
     model: nn.Module, state: Mapping[str, Tensor], file: str | Path
 ) -> None:
@@ -130,10 +168,14 @@ def load_into(
     one; an adapter's leaves the rest of the model as it is.
 
     Raises:
-        ValueError: the file belongs to another network.
+        ValueError: the file belongs to another network, or holds what is
+            no weight by itself.
     """
     own = model.state_dict(keep_vars=True)
-    found = match(state, own)
+    found = {
+        k: weight(k, v, own[k]) if k in own else v
+        for k, v in match(state, own).items()
+    }
     by_place = {v.data_ptr(): found[k] for k, v in own.items() if k in found}
     for name, tensor in own.items():
         if tensor.numel() and tensor.data_ptr() in by_place:

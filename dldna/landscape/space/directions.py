@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dldna import params
 from dldna.checks import choice
+from dldna.landscape.space.checkpoints import weight
 from dldna.landscape.space.named import (
     DIRECTIONS,
     Given,
@@ -110,7 +111,7 @@ def _filled(vector: Mapping[str, Tensor], given: Given) -> Params:
     for name in vector.keys() - still:
         choice("parameter", name, list(origin))
     found = {
-        k: vector[k].detach().to(v) if k in vector else torch.zeros_like(v)
+        k: weight(k, vector[k], v) if k in vector else torch.zeros_like(v)
         for k, v in origin.items()
     }
     params.check_same(origin, found)
@@ -140,7 +141,7 @@ def as_direction(item: Any, given: Given) -> Direction:
             f"for each parameter, not {len(item)}"
         )
     vector = {
-        k: torch.as_tensor(t).detach().to(v)
+        k: weight(k, t, v)
         for (k, v), t in zip(origin.items(), item, strict=True)
     }
     params.check_same(origin, vector)

@@ -98,7 +98,8 @@ def is_adapter(state: Mapping[str, Any]) -> bool:
 
 
 def _plain(name: str) -> str:
-    return str(name).replace(".default.", ".") if "lora_" in name else name
+    name = str(name).replace("_orig_mod.", "")  # of a part, compiled alone
+    return name.replace(".default.", ".") if "lora_" in name else name
 
 
 def _prefix(inner: Iterable[str], outer: Iterable[str]) -> str | None:

@@ -9,7 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from dldna import params
-from dldna.landscape.space.checkpoints import inner, read_checkpoint
+from dldna.landscape.space.checkpoints import (
+    inner,
+    read_checkpoint,
+    weight,
+)
 from dldna.landscape.space.names import bare, is_adapter, match
 from dldna.params import Params
 
@@ -18,7 +22,7 @@ def from_flat(vector: Tensor | np.ndarray, like: Params) -> Params:
     """Cut a flat vector (n,) into tensors that own their memory."""
     flat = torch.as_tensor(vector).detach()
     cut = params.unflatten(flat, like)
-    return {k: v.to(like[k]).clone() for k, v in cut.items()}
+    return {k: weight(k, v, like[k]).clone() for k, v in cut.items()}
 
 
 def point_of(other: Any, like: Params) -> Params:
@@ -36,9 +40,9 @@ def point_of(other: Any, like: Params) -> Params:
             f"the checkpoint lacks parameter {missing[0]!r}: it belongs "
             "to another network"
         )
-    found = {k: torch.as_tensor(state.get(k, like[k])).detach() for k in like}
+    found = {k: weight(k, state.get(k, v), v) for k, v in like.items()}
     params.check_same(like, found)
-    return {k: found[k].to(like[k]) for k in like}
+    return found
 
 
 def state_of(other: Any) -> dict[str, Tensor]:

@@ -1,14 +1,13 @@
 """Directions that took long are kept, so that a resumed job has the same."""
 
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dldna import params
-from dldna.files import write_atomic
+from dldna.files import DAMAGED, write_atomic
 from dldna.landscape.scan.fingerprint import (
     digest,
     loss_identity,
@@ -93,14 +92,7 @@ def _read(file: Path, key: str, given: Given) -> list[Direction] | None:
                     zip(words["names"], words["done"], strict=True)
                 )
             ]
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        EOFError,
-        MemoryError,
-        zipfile.BadZipFile,
-    ):
+    except DAMAGED:
         return None
     given.notes.update(words["notes"])
     return found

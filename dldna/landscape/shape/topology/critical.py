@@ -165,12 +165,16 @@ def persistent_points(surface, threshold: float) -> CriticalPoints:
     axes = samples(surface, least=3)
     z = axes.z
     valleys = merge_tree(z, neighbours=6)
-    hills = merge_tree(np.where(np.isfinite(z), -z, np.inf), neighbours=6)
+    # From the far corner, so that of equal losses the same one is higher.
+    turned = np.where(np.isfinite(z), -z, np.inf)[::-1, ::-1]
+    hills = merge_tree(turned, neighbours=6)
+    far = np.array(z.shape) - 1
     ends, passes = [], []
     for tree in (valleys, hills):
         keep = tree.persistence > threshold
-        ends.append(_inner(tree.minima[keep], z.shape))
-        passes.append(_inner(tree.saddles[keep], z.shape))
+        for found, index in ((ends, tree.minima), (passes, tree.saddles)):
+            at = far - index[keep] if tree is hills else index[keep]
+            found.append(_inner(at, z.shape))
     minima, maxima = ends[0], ends[1][::-1]
     saddles, multiplicity = np.unique(
         np.concatenate(passes), axis=0, return_counts=True
