@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from dldna import batches as bt
+from dldna.objective.next_label import following, shifts
 from dldna.objective.own_call import own_call
 
 OWN = "model"
@@ -73,6 +74,9 @@ def _number(value: Any) -> bool:
 class WholeBatches:
     """Batches of which the model gets all, labels too.
 
+    What metrics take for the target are the labels, each one place earlier
+    where the model's loss shifts them so.
+
     Args:
         data: as for :func:`dldna.batches.held`.
         model: the network, which tells how it wants to be called (see
@@ -91,6 +95,7 @@ class WholeBatches:
         self.dataset = getattr(data, "dataset", None)
         self.name = getattr(data, "name", "")
         self.call: Any = None
+        self.ahead: bool | None = None
         self.asked = not isinstance(model, nn.Module)
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
@@ -109,6 +114,12 @@ class WholeBatches:
             sized = isinstance(given, bt.Sized)
             if self.call is not None:
                 inputs = bt.Called(inputs, self.call)
+            if self.ahead is None:
+                self.ahead = isinstance(self.model, nn.Module) and shifts(
+                    self.model, inputs, target
+                )
+            if self.ahead:
+                target = following(target)
             pair = inputs, target
             yield bt.Sized(pair, given.n) if sized else pair
 

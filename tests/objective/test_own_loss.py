@@ -395,3 +395,52 @@ def test_a_network_that_numbers_the_rows_of_its_batch_has_a_curvature():
     batch = (torch.randn(8, 4), edges), torch.arange(8) % 3
     found = top_eigenpairs(model, F.cross_entropy, [batch], k=1)
     assert found.residuals[0] < 1e-2
+
+
+class Causal(Reader):
+    """Gets its own words for labels and shifts them itself."""
+
+    ahead = True
+
+    def forward(self, input_ids, labels=None):
+        z = self.head(torch.tanh(self.embed(input_ids)))
+        cut = (z[:, :-1], labels[:, 1:]) if self.ahead else (z, labels)
+        loss = F.cross_entropy(cut[0].flatten(0, 1), cut[1].flatten())
+        found = {"loss": loss, "logits": z}
+        return found if self.form == "dict" else Output(z, loss)
+
+
+@pytest.mark.filterwarnings("ignore:the loss the model's own loss")
+@pytest.mark.parametrize("form", ["dict", "object"])
+@pytest.mark.parametrize("ahead", [True, False])
+def test_accuracy_is_that_of_the_labels_that_the_model_s_loss_takes(
+    form, ahead
+):
+    """A plain loop over places; batches with other shares of padding."""
+    torch.manual_seed(0)
+    model = Causal()
+    model.form, model.ahead = form, ahead
+    words = torch.randint(0, 11, (6, 5))
+    labels = words.clone()
+    labels[0, 2:] = -100
+    labels[4, :3] = -100
+    batches = [
+        {"input_ids": words[:2], "labels": labels[:2]},
+        {"input_ids": words[2:], "labels": labels[2:]},
+    ]
+    right = asked = 0
+    with torch.no_grad():
+        given = model.head(torch.tanh(model.embed(words))).argmax(-1)
+    for n in range(6):
+        for t in range(5 - ahead):
+            label = labels[n, t + ahead]
+            if label != -100:
+                asked += 1
+                right += int(given[n, t] == label)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    state = torch.random.get_rng_state()
+    found = surface(model, "model", batches, resolution=3, metrics="accuracy")
+    assert found.metrics["accuracy"][1, 1] == pytest.approx(right / asked)
+    assert torch.equal(state, torch.random.get_rng_state())
+    for k, v in model.state_dict().items():
+        assert torch.equal(before[k], v)
