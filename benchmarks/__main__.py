@@ -17,16 +17,16 @@ from pathlib import Path
 HERE = Path(__file__).parent
 LIMIT = 1_200  # seconds: whatever hangs ends
 COMPARISONS = {
-    "landscape": (),
+    "landscape": ("--rounds", "3", "--seconds", "0.5"),
     "library_models": (),
     "curvature": ("--quick",),
     "optim_step": (),
-    "training": (),
-    "trajectory": (),
+    "training": ("--images", "12800"),
+    "trajectory": ("--checkpoints", "100"),
     "two_weights": (),
     "sweep": ("--steps", "2000"),
     "explorer": (),
-    "observe": (),
+    "observe": ("--steps", "2000"),
 }
 
 
