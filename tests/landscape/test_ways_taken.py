@@ -14,7 +14,9 @@ from torch.nn import functional as F
 
 from dldna import landscape, params
 from dldna.landscape import curves
+from dldna.landscape.evaluate import choose
 from dldna.landscape.space.directions import Given, choose_directions
+from dldna.models import LeNet
 
 
 def stirred(net):
@@ -198,3 +200,20 @@ def test_planes_along_other_ways(name, dtype, directions):
         for a in found.alphas
     ]  # fmt: skip
     close(found.losses, wanted, dtype)
+
+
+def test_small_batches_are_taken_for_what_they_are_together():
+    """Layers that are rearranged join them; the recorded model does not."""
+    torch.manual_seed(0)
+    net = LeNet((3, 32, 32))
+    x, y = torch.randn(28, 3, 32, 32), torch.randint(0, 10, (28,))
+    cut = list(zip(x.split(4), y.split(4), strict=True))
+    w = params.of(net)
+    ways = [
+        choose(net, F.cross_entropy, data, w, [w, w])
+        for data in ([(x, y)], cut)
+    ]
+    assert [way.name for way in ways] == ["layered", "layered"]
+    at = torch.tensor([[0.1, -0.2], [0.0, 0.3]])
+    whole, parts = (way(at)["loss"] for way in ways)
+    assert parts == pytest.approx(whole, rel=1e-5)

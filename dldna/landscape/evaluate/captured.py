@@ -139,17 +139,17 @@ class Captured:
 
     def points(self, other: Subspace) -> int:
         """How many points are mapped, if other batches are as large."""
-        room = self.memory / self._bytes(other)
+        room = self.memory / self._bytes(max(other.sizes))
         return int(min(POINTS, room)) if room >= FEWEST else 1
 
-    def grain(self, other: Subspace) -> float:
-        """Bytes that an operation makes at a point, on average."""
-        return self._bytes(other) / len(self.parts[0].tape.graph.nodes)
+    def grain(self, size: int) -> float:
+        """Bytes that an operation makes at a point on so many samples."""
+        return self._bytes(size) / len(self.parts[0].tape.graph.nodes)
 
-    def _bytes(self, other: Subspace) -> float:
-        """Bytes of a point on the largest batch of another set."""
+    def _bytes(self, size: int) -> float:
+        """Bytes of a point on a batch of so many samples."""
         part = max(self.parts, key=lambda part: part.formed + part.made)
-        more = max(other.sizes) / max(self.subspace.sizes)
+        more = size / max(self.subspace.sizes)
         return part.formed + max(more, 1.0) * part.made
 
     def _mapped(self) -> int:

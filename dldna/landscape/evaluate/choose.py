@@ -13,7 +13,8 @@ from dldna.landscape.evaluate.evaluator import Evaluator
 from dldna.landscape.evaluate.frozen import Frozen
 from dldna.landscape.evaluate.graph import Unsupported
 from dldna.landscape.evaluate.layered import Layered
-from dldna.landscape.evaluate.mlp import Mlp, perceptron
+from dldna.landscape.evaluate.losses import per_sample
+from dldna.landscape.evaluate.mlp import TILE, Mlp, perceptron
 from dldna.landscape.evaluate.oracle import Truth
 from dldna.landscape.evaluate.slow import Slow, forward, placed
 from dldna.landscape.evaluate.subspace import Subspace, is_large
@@ -147,7 +148,7 @@ class _Trial:
                 return found
         captured = None if large else self.try_out("captured")
         mapped = captured and captured.points(given) > 1
-        if not (mapped and captured.grain(given) < TINY):
+        if not (mapped and captured.grain(together(given)) < TINY):
             layered = self.try_out("layered")
             if layered and not (mapped and layered.foreign):
                 found = self.full("layered")
@@ -214,6 +215,26 @@ class _Trial:
         reason = bound(self.given)
         if reason:
             raise Unsupported(reason)
+
+
+def together(given: Subspace) -> int:
+    """How many samples an operation gets where batches may be joined.
+
+    Ways that rearrange the layers join small batches, where the loss is
+    known; the model itself is called with one after the other.
+
+    Example:
+        >>> from dldna import params
+        >>> model = nn.Linear(2, 2)
+        >>> data = [(torch.eye(2), torch.tensor([0, 1]))] * 3
+        >>> w = params.of(model)
+        >>> together(Subspace.of(model, nn.CrossEntropyLoss(), data, w, [w]))
+        6
+    """
+    largest = max(given.sizes)
+    if per_sample(given) is None:
+        return largest
+    return max(largest, min(sum(given.sizes), TILE))
 
 
 def free_memory(device: torch.device) -> float:
