@@ -182,14 +182,10 @@ $(TEST_READY): $(BOOK_READY)
 
 # Beside .venv, not in it: each as pinned and none with its dependencies, so
 # that no other torch comes along and the other tests see what a user has.
-$(LIBRARIES_READY): | $(TEST_READY)
-	@echo "Installing the libraries that test-libraries runs"
-	@rm -rf $(LIBRARIES)
-	@$(PIP) --no-deps --target $(LIBRARIES) -r requirements-libraries.txt
-	@touch $@
-
-$(PEERS_READY): | $(TEST_READY)
-	@echo "Installing what the benchmarks compare with"
-	@rm -rf $(PEERS)
-	@$(PIP) --no-deps --target $(PEERS) -r benchmarks/requirements.txt
+$(LIBRARIES_READY): LISTED := requirements-libraries.txt
+$(PEERS_READY): LISTED := benchmarks/requirements.txt
+$(LIBRARIES_READY) $(PEERS_READY): | $(TEST_READY)
+	@echo "Installing what $(LISTED) lists"
+	@rm -rf $(@D)
+	@$(PIP) --no-deps --target $(@D) -r $(LISTED)
 	@touch $@

@@ -95,8 +95,8 @@ class WholeBatches:
         self.dataset = getattr(data, "dataset", None)
         self.name = getattr(data, "name", "")
         self.call: Any = None
-        self.ahead: bool | None = None
         self.asked = not isinstance(model, nn.Module)
+        self.ahead = False if self.asked else None  # not known yet
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         for given in bt.held_one_by_one(self.data):
@@ -115,9 +115,7 @@ class WholeBatches:
             if self.call is not None:
                 inputs = bt.Called(inputs, self.call)
             if self.ahead is None:
-                self.ahead = isinstance(self.model, nn.Module) and shifts(
-                    self.model, inputs, target
-                )
+                self.ahead = shifts(self.model, inputs, target, OwnLoss())
             if self.ahead:
                 target = following(target)
             pair = inputs, target

@@ -16,6 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dldna import params
 from dldna.objective import batch_weight, ignored, reduction
+from dldna.training.evaluation import evaluating
 
 _ELEMENTWISE = (
     nn.ReLU,
@@ -224,9 +225,7 @@ def score(
     loss = torch.zeros(len(flat), dtype=torch.float64)
     right, weight, answers = torch.zeros_like(loss), 0.0, 0
     views, losses = stacked.views(flat), per_run(loss_fn)
-    modes = [(module, module.training) for module in stacked.model.modules()]
-    stacked.model.eval()
-    try:
+    with evaluating(stacked.model):
         for a, b in zip(x.split(most), y.split(most), strict=True):
             out = stacked(views, a.expand(seeds, *a.shape))
             targets = b.expand(seeds, *b.shape)
@@ -242,9 +241,6 @@ def score(
                 answers += int(counted.sum())
                 hits = (out.argmax(2) == b) & counted
                 right += hits.flatten(1).sum(1).cpu()
-    finally:
-        for module, mode in modes:
-            module.training = mode
     return loss / weight, right / max(answers, 1)
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -80,13 +80,10 @@ def measure(
     model: nn.Module, loader: Iterable, loss_fn: Callable
 ) -> tuple[float, float]:
     """As :func:`evaluate`, for a caller who guards the model himself."""
-    modes = [(module, module.training) for module in model.modules()]
     call = batches.loss_caller(loss_fn)
     device = home(model)
     total = Tally()
-    with suppress(NotImplementedError):  # exported: it has one mode
-        model.eval()
-    try:
+    with evaluating(model):
         for batch in one_or_many(loader):
             batch = batches.to(batch, device)
             _, target = batches.split(batch)
@@ -98,12 +95,31 @@ def measure(
                         raise
                 output, loss = _measured(model, call, loss_fn, batch)
             total.add(loss, batch, output, target, loss_fn)
-    finally:
-        for module, mode in modes:
-            module.training = mode
     if total.samples == 0:
         raise ValueError("the loader is empty: nothing to evaluate on")
     return total.loss, total.accuracy
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """A network in eval mode; each module's mode comes back.
+
+    Example:
+        >>> net = nn.Dropout()
+        >>> with evaluating(net):
+        ...     net.training
+        False
+        >>> net.training
+        True
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    with suppress(NotImplementedError):  # exported: it has one mode
+        model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 def _measured(model, call, loss_fn, batch) -> tuple[Any, float]:

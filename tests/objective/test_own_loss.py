@@ -15,6 +15,7 @@ from dldna.landscape import (
     trace,
 )
 from dldna.objective import Objective, Weighed
+from dldna.objective.own_loss import WholeBatches
 from dldna.training import evaluate
 from dldna.training.dynamics import gradient_noise
 
@@ -444,3 +445,18 @@ def test_accuracy_is_that_of_the_labels_that_the_model_s_loss_takes(
     assert torch.equal(state, torch.random.get_rng_state())
     for k, v in model.state_dict().items():
         assert torch.equal(before[k], v)
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+def test_labels_are_found_under_a_head_of_zeros_and_behind_padding(ahead):
+    model = Causal()
+    model.form, model.ahead = "dict", ahead
+    nn.init.zeros_(model.head.weight)
+    nn.init.zeros_(model.head.bias)
+    words = torch.randint(0, 11, (4, 5))
+    empty = {"input_ids": words, "labels": torch.full_like(words, -100)}
+    full = {"input_ids": words, "labels": words}
+    _, (_, target) = WholeBatches([empty, full], model)
+    wanted = F.pad(words[:, 1:], (0, 1), value=-100) if ahead else words
+    assert torch.equal(target, wanted)
+    assert not model.head.weight.any()

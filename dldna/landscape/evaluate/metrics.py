@@ -1,10 +1,12 @@
 """Metrics that are measured in the same pass as the loss."""
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
 
 from dldna import batches as bt
+from dldna.objective import batch_weight, ignored
 from dldna.params import exact
 
 
@@ -83,6 +85,25 @@ def accuracy(output: Any, batch: Any, ignore: int = -100) -> Tensor:
         return exact(right).mean()
     counts = counts.to(right.device).reshape(right.shape)
     return exact(right & counts).sum() / exact(counts).sum()
+
+
+def weight_in(metric: Callable | None, batch: Any, loss_fn: Callable) -> float:
+    """What a batch counts in the mean of a metric, or of the loss (None).
+
+    The loss counts as :func:`dldna.objective.batch_weight` says, the
+    accuracy by its answers, another metric by samples.
+
+    Example:
+        >>> import torch
+        >>> batch = torch.zeros(2, 3), torch.tensor([0, -100])
+        >>> weight_in(accuracy, batch, torch.nn.CrossEntropyLoss())
+        1
+    """
+    if metric is None:
+        return batch_weight(loss_fn, batch)
+    if metric is accuracy:
+        return answers(bt.inner(batch), ignored(loss_fn))
+    return bt.size(batch)
 
 
 METRICS = {"accuracy": accuracy}

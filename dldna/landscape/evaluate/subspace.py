@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from dldna import batches as bt
 from dldna.checks import choice
 from dldna.landscape.evaluate.evaluator import Unsupported
-from dldna.landscape.evaluate.metrics import OWN
-from dldna.objective import batch_weight, norms, reduction
+from dldna.landscape.evaluate.metrics import OWN, weight_in
 from dldna.objective import cast as cast_loss
+from dldna.objective import norms, reduction
 from dldna.params import Params, check_same, dtype_name
 
 DTYPES = ("float32", "float64", "bfloat16")
@@ -252,12 +252,13 @@ class Subspace:
             self, batches=subset, sizes=[bt.size(b) for b in subset]
         )
 
-    def weight_of(self, batch: Any) -> float:
-        """What a batch counts in the mean loss; worked out once for each."""
-        if id(batch) not in self._weights:  # what is kept keeps its id
-            weight = batch_weight(self.loss_fn, batch)
-            self._weights[id(batch)] = batch, weight
-        return self._weights[id(batch)][1]
+    def weight_of(self, batch: Any, name: str = "loss") -> float:
+        """What a batch counts in a mean; worked out once for each."""
+        key = name, id(batch)  # what is kept keeps its id
+        if key not in self._weights:
+            weight = weight_in(self.metrics.get(name), batch, self.loss_fn)
+            self._weights[key] = batch, weight
+        return self._weights[key][1]
 
     def check(self, coords: Tensor) -> Tensor:
         """Coordinates as (P, K) float64 on the CPU.

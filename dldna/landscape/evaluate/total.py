@@ -5,19 +5,15 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from dldna import batches as bt
 from dldna.landscape.evaluate.evaluator import Values
-from dldna.landscape.evaluate.metrics import accuracy, answers
 from dldna.landscape.evaluate.subspace import Subspace
-from dldna.objective import ignored
 from dldna.params import exact
 
 
 class Total:
     """Means over the data, from means or sums over batches, in float64.
 
-    Batches count as :func:`batch_weight` says for the loss, by their
-    answers for the accuracy, and by their size for other metrics.
+    Batches count as :meth:`Subspace.weight_of` says.
 
     Args:
         subspace: what is measured.
@@ -32,13 +28,7 @@ class Total:
 
     def add(self, name: str, at, value, batch: Any) -> None:
         """Add one batch's loss or metric at some points."""
-        if name == "loss":
-            weight = self.subspace.weight_of(batch)
-        elif self.subspace.metrics[name] is accuracy:
-            left_out = ignored(self.subspace.loss_fn)
-            weight = answers(bt.inner(batch), left_out)
-        else:
-            weight = bt.size(batch)
+        weight = self.subspace.weight_of(batch, name)
         if weight == 0:  # its mean is NaN
             return
         if isinstance(value, Tensor):
