@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from benchmarks.studies import planes, reading_jobs
+from benchmarks.studies import planes, reading_jobs, sharpness
 from benchmarks.studies.jobs import Job
 from benchmarks.studies.state import State
 from dldna import stored
@@ -62,12 +62,13 @@ def to_package(state: State, jobs: list[Job]) -> str:
     for file in planes.STORED:
         landscapes(file, found)
     reading(found)
+    sharp(found)
     return table(found)
 
 
 def of_no_file(found: dict[str, dict]) -> dict[str, dict]:
     """The results whose numbers have no file of their own."""
-    own = {"plane", "convexity", *reading_jobs.MAKERS}
+    own = {"plane", "convexity", "sharpness", *reading_jobs.MAKERS}
     return {
         name: kept
         for name, kept in found.items()
@@ -133,6 +134,29 @@ def landscapes(file: str, found: dict[str, dict]) -> None:
             "training_dtype": "bfloat16 autocast",
             "surface_dtype": "float32",
         },
+    )  # fmt: skip
+
+
+def sharp(found: dict[str, dict]) -> None:
+    """Store how sharp networks are, and how well they learned."""
+    networks = sharpness.stored_networks(found)
+    if not networks:
+        return
+    made = [kept for name, kept in found.items() if "sharpness-" in name]
+    stored.store(
+        "sharpness",
+        {"networks": networks},
+        command=f"{COMMAND} spread-... sharpness-...",
+        made="sharpness of networks trained at different settings",
+        seed=0,
+        model="SmallCNN",
+        data=common([kept["about"] for kept in made], "data"),
+        n_samples=sharpness.IMAGES,
+        loss="cross_entropy",
+        dtype="float32",
+        threads=1,
+        seconds=round(sum(kept["seconds"] for kept in made), 1),
+        notes={"hardware": common([k["about"] for k in made], "hardware")},
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 import itertools
 from dataclasses import replace
 
-from benchmarks.studies import convexity, planes, reading_jobs
+from benchmarks.studies import convexity, planes, reading_jobs, sharpness
 from benchmarks.studies.jobs import Job, Search, Table, Training, searched
 
 PATH = {"points": (10, 10, 4)}
@@ -38,6 +38,7 @@ def jobs() -> list[Job]:
         *convexity.jobs(),
         *batches(),
         *spread(),
+        *sharpness.jobs(spread()),
         *arenas(),
         *tables(),
         *reading_jobs.jobs(),
@@ -227,7 +228,7 @@ def spread() -> list[Job]:
     )
     return [
         Training(
-            f"spread-{k:02d}", "C", "cnn", rate, 20, 20_000, batch,
+            f"spread-{k:02d}", "C", "cnn", rate, 20, 10_000, batch,
             decay=decay, augment=augment, options=(("width", width),),
         )
         for k, (rate, batch, decay, augment, width) in enumerate(ways)

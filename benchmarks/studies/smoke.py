@@ -20,6 +20,7 @@ TINY = {
         ("images", 20), ("statistics", "eval"),
     ),
     "convexity": (("of", "vgg11"), ("resolution", 2), ("images", 20)),
+    "sharpness": (("of", "spread-00"), ("images", 20)),
     "scheme": (("scheme", "orthogonal"), ("images", 512), ("epochs", 1)),
     "reading-optimizer": (("name", "Muon"), *READING, ("seeds", 2)),
     "reading-classes": (("kind", "even"), *READING, ("seeds", 1)),

@@ -19,7 +19,13 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from benchmarks.studies import convexity, planes, reading_jobs, smoke
+from benchmarks.studies import (
+    convexity,
+    planes,
+    reading_jobs,
+    sharpness,
+    smoke,
+)
 from benchmarks.studies.desk import Desk, Paused
 from benchmarks.studies.jobs import Table
 from benchmarks.studies.state import strict
@@ -29,6 +35,9 @@ from dldna.training import tournament
 
 LOOK = 0.2  # seconds between two looks at a piece
 ORPHAN = 2.0  # seconds between two looks for the queue itself
+OF_TRAINED = ("plane", "convexity", "sharpness")  # of a network of the queue
+ON_IMAGES = ("tournament", *OF_TRAINED)
+RESUMED = ("tournament", "plane", "convexity", *reading_jobs.MAKERS)
 
 
 def run_table(desk: Desk, job: Table, source: str) -> dict[str, Any]:
@@ -46,12 +55,11 @@ def run_table(desk: Desk, job: Table, source: str) -> dict[str, Any]:
     work = desk.state.folder / "tables" / job.name
     out = work / "found.json"
     options = plain(dict(job.options))
-    if job.make in ("tournament", "plane", "convexity"):
-        options |= {"source": source, "work": str(work)}
-        options["device"] = desk.device
-    if job.make in reading_jobs.MAKERS:
+    if job.make in ON_IMAGES:
+        options |= {"source": source, "device": desk.device}
+    if job.make in RESUMED:
         options["work"] = str(work)
-    if job.make in ("plane", "convexity"):
+    if job.make in OF_TRAINED:
         options["folder"] = str(desk.state.folder)
     command = [sys.executable, "-m", "benchmarks.studies.tables"]
     command += [job.make, str(out), json.dumps(options)]
@@ -171,12 +179,18 @@ def convexity_map(source: str, **options: Any) -> dict:
     return convexity.convexity(images_of(source), **options)
 
 
+def sharpness_of(source: str, **options: Any) -> dict:
+    """See :func:`benchmarks.studies.sharpness.sharpness`."""
+    return sharpness.sharpness(images_of(source), **options)
+
+
 MAKERS = {
     "tournament": tournament_of,
     "mup": mup,
     "scheme": scheme,
     "plane": plane,
     "convexity": convexity_map,
+    "sharpness": sharpness_of,
     **reading_jobs.MAKERS,
 }
 

@@ -35,6 +35,7 @@ from benchmarks.studies import (  # noqa: E402
     queue,
     reading,
     reading_why,
+    sharpness,
     smoke,
     watch,
 )
@@ -566,6 +567,24 @@ def test_names_and_order_of_the_plan():
         assert (of[name].images, of[name].epochs) == (50_000, 10)
 
 
+def test_two_measures_are_blind_to_the_twin(desk):
+    queue.run(desk, replace(BASE, name="spread"))
+    found = sharpness.sharpness(
+        desk.dataset, str(desk.state.folder), "cpu", "spread", 20
+    )
+    own, twin = found["measures"], found["twin"]
+    ratios = {name: twin[name] / own[name] for name in own}
+    assert list(ratios) == ["eigenvalue", "relative", "trace", "sam", "asam"]
+    for name, ratio in ratios.items():
+        blind = name in ("relative", "asam")
+        assert bool(abs(ratio - 1) < 1e-2) is blind, (name, ratio)
+    net = networks.trained(desk.state, "spread", desk.dataset).eval()
+    d = desk.dataset
+    with torch.no_grad():
+        loss = F.cross_entropy(net(d.train_x), d.train_y)
+    assert found["train_loss"] == pytest.approx(float(loss), rel=1e-5)
+
+
 @pytest.mark.full
 def test_everything_runs_at_its_smallest(tmp_path, capsys, monkeypatch):
     """The GPU's jobs are those of tiers A and B and a few more."""
@@ -590,7 +609,7 @@ def test_everything_runs_at_its_smallest(tmp_path, capsys, monkeypatch):
     assert command.main([*words, "--export"]) == 0
     table = capsys.readouterr().out
     kept = json.loads((tmp_path / "studies.json").read_text())
-    apart = ("plane", "convexity")
+    apart = ("plane", "convexity", "sharpness")
     planes_apart = [
         job.name for job in wanted if getattr(job, "make", "") not in apart
     ]
@@ -612,6 +631,9 @@ def test_everything_runs_at_its_smallest(tmp_path, capsys, monkeypatch):
     assert stored.surface_of(plane).losses.shape == (3, 3)
     assert np.shape(drawn["convexity"]["ratio"]) == (2, 2)
     assert len(plane["steps"]) == len(plane["path_losses"]) > 2
+    sharp = stored.stored("sharpness")["networks"]
+    assert [one["name"] for one in sharp] == ["spread-00"]
+    assert sharp[0]["measures"].keys() == sharp[0]["twin"].keys()
     again = keeping.State(tmp_path / "again")
     taken = export.from_package(again, wanted)
     assert taken == planes_apart
