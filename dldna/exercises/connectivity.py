@@ -2,6 +2,8 @@
 
 from itertools import permutations
 
+import numpy as np
+
 from dldna.exercises.answer_kinds import Array, Function, Number
 from dldna.exercises.questions import Option, Question
 
@@ -24,7 +26,14 @@ EXERCISES = {
             30: "the orders of the layers combine freely: multiply.",
         },
     ),
-    "connectivity-ex2": Array([[2.0, 4.0], [0.0, 1.0]]),
+    "connectivity-ex2": Array(
+        [[2.0, 4.0], [0.0, 1.0]],
+        mistakes=[
+            ([[2.0, 0.0], [4.0, 1.0]], "the units of A are the rows."),
+            ([[0.0, 3.0], [2.0, 2.0]], "the outgoing weights count, too."),
+            ([[2.0, 4.0], [4.0, 3.0]], "mind the sign of -1."),
+        ],
+    ),
     "connectivity-ex3": Number(
         0.5, mistakes={1.0: "2t(1-t) never gets there."}
     ),
@@ -37,6 +46,12 @@ EXERCISES = {
             ([[2, 4], [0, 1]],),
             ([[1, 2, 3], [3, 1, 2], [2, 3, 1]],),
             ([[5, 4, 0], [4, 0, 0], [0, 0, 1]],),
+        ],
+        mistakes=[
+            (lambda g: np.argsort(_order(g)), "entry i is a unit of B."),
+            (lambda g: np.argmax(g, 1), "no unit is taken twice."),
+            (lambda g: _order(-np.asarray(g)), "that is the worst order."),
+            (lambda g: np.add(_order(g), 1), "count from 0."),
         ],
     ),
 }

@@ -4,9 +4,31 @@ from dldna.exercises.answer_kinds import Array
 from dldna.exercises.questions import Option, Question
 
 EXERCISES = {
-    "dynamics-ex1": Array([40.0, 76.0, 760.0, 76.0 / 2.8]),
-    "dynamics-ex2": Array([-1.0, 0.36]),
-    "dynamics-ex3": Array([1.0, 40.0]),
+    "dynamics-ex1": Array(
+        [40.0, 76.0, 760.0, 76.0 / 2.8],
+        mistakes=[
+            ([40.0, 76.0, 7.6, 76.0 / 2.8], "dampening allows more."),
+            ([40.0, 76.0, 76.0, 76.0 / 2.8], "dampening shrinks the steps."),
+            ([2.0, 3.8, 38.0, 3.8 / 2.8], "divide by the rate."),
+            ([40.0, 76.0, 760.0, 76.0], "Nesterov's bound is lower."),
+        ],
+    ),
+    "dynamics-ex2": Array(
+        [-1.0, 0.36],
+        mistakes=[
+            ([-0.6, 0.36], "a cosine is of directions only, not of lengths."),
+            ([-1.0, 0.6], "the loss is a square."),
+            ([-1.0, -0.6], "the loss is a square."),
+            ([1.0, 0.36], "does w change its sign?"),
+        ],
+    ),
+    "dynamics-ex3": Array(
+        [1.0, 40.0],
+        mistakes=[
+            ([40.0, 1.0], "first the gradient, then the scale."),
+            ([5.0, 1.4], "those are given; the noise is part of them."),
+        ],
+    ),
 }
 
 QUIZZES = {

@@ -21,7 +21,17 @@ EXERCISES = {
             math.sqrt(1 / 120): "that is LeCun's; ReLU needs a 2.",
         },
     ),
-    "initialization-ex2": Array([4.0, 22 / 16, 2.0, 2**1.75]),
+    "initialization-ex2": Array(
+        [4.0, 22 / 16, 2.0, 2**1.75],
+        mistakes=[
+            ([4.0, 22 / 16, 2.0, 1.75], "those are bits of entropy."),
+            (
+                [4.0, 22 / 16, 2.0, 1.75 * math.log(2)],
+                "the last is the entropy's exponential.",
+            ),
+            ([4.0, 2.0, 22 / 16, 2**1.75], "the stable rank has squares."),
+        ],
+    ),
     "initialization-ex3": Number(
         99.0,
         mistakes={
@@ -30,7 +40,14 @@ EXERCISES = {
         },
     ),
     "initialization-ex4": Function(
-        _gain, cases=[(784, 256), (64, 256), (100, 100)]
+        _gain,
+        cases=[(784, 256), (64, 256), (100, 100)],
+        mistakes=[
+            (lambda m, n: _gain(m, n) / math.sqrt(2), "a ReLU halves."),
+            (lambda m, n: math.sqrt(2), "what if the layer widens?"),
+            (lambda m, n: _gain(n, m), "the other way round: the inputs."),
+            (lambda m, n: _gain(m, n) ** 2, "that is the gain squared."),
+        ],
     ),
     "initialization-ex5": Number(
         (1.0625 / 6) ** 4,

@@ -18,7 +18,20 @@ EXERCISES = {
         1.0,
         mistakes={2.0: "that is the distance of the minima."},
     ),
-    "lines-ex2": Array([[5.0, 0.0], [2**0.5, 2**0.5]]),
+    "lines-ex2": Array(
+        [[5.0, 0.0], [2**0.5, 2**0.5]],
+        mistakes=[
+            ([[5.0, 0.0], [2.0, 2.0]], "the second row's length is root 2."),
+            (
+                [[3 / 2**0.5, 0.0], [3 / 2**0.5, 20**0.5]],
+                "a row is a filter, not a column.",
+            ),
+            (
+                np.array([[1.0, 0.0], [1.0, 1.0]]) * (29 / 3) ** 0.5,
+                "each row by itself, not the whole matrix.",
+            ),
+        ],
+    ),
     "lines-ex3": Number(
         0.5**0.5,
         mistakes={
@@ -32,6 +45,20 @@ EXERCISES = {
             ([0.0, 0.5, 1.0], [0.0, 1.0, 0.0]),
             ([0.0, 0.2, 1.0], [0.0, 1.0, 1.0]),
             ([0.0, 0.3, 0.6, 1.0], [3.0, 2.5, 2.0, 1.0]),
+        ],
+        mistakes=[
+            (
+                lambda a, x: max(x) - (x[0] + x[-1]) / 2,
+                "measure above the chord at the same place, not half-way.",
+            ),
+            (
+                lambda a, x: max(x) - max(x[0], x[-1]),
+                "measure above the chord, not above the higher end.",
+            ),
+            (
+                lambda a, x: _barrier(np.linspace(0, 1, len(x)), x),
+                "the positions need not be evenly spaced.",
+            ),
         ],
     ),
 }

@@ -4,9 +4,18 @@ from dldna.exercises.answer_kinds import Array, Number
 from dldna.exercises.questions import Option, Question
 
 MIB = 2**20
+ENTRIES, SUM = 1024 * 4096, 1024 + 4096  # of a layer; rows and columns
 
 EXERCISES = {
-    "modern-ex1": Array([2 * 1024 * 4096 * 4 / MIB, (1024 + 4096) * 4 / MIB]),
+    "modern-ex1": Array(
+        [2 * ENTRIES * 4 / MIB, SUM * 4 / MIB],
+        mistakes=[
+            ([ENTRIES * 4 / MIB, SUM * 4 / MIB], "Adam keeps m and v."),
+            ([2 * ENTRIES * 4 / 1e6, SUM * 4 / 1e6], "a MiB has 2^20 bytes."),
+            ([2 * ENTRIES * 8 / MIB, SUM * 8 / MIB], "single: four bytes."),
+            ([3 * ENTRIES * 4 / MIB, SUM * 4 / MIB], "weights are no state."),
+        ],
+    ),
     "modern-ex2": Number(
         1.0,
         mistakes={0.02: "that is one step; they can all point one way."},

@@ -23,7 +23,13 @@ def _three_steps() -> float:
 
 
 EXERCISES = {
-    "momentum-ex1": Array(_limits),
+    "momentum-ex1": Array(
+        _limits,
+        mistakes=[
+            (_limits(curvature=1.0), "divide by the curvature."),
+            (_limits(mu=0.0), "that is without momentum."),
+        ],
+    ),
     "momentum-ex2": Number(
         _three_steps,
         mistakes={

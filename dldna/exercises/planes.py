@@ -14,6 +14,15 @@ def _by_filter(d, w):
     return d / lengths[0] * lengths[1]
 
 
+def _whole(d, w):
+    return d * np.linalg.norm(w) / np.linalg.norm(d)
+
+
+def _last_axis(d, w):
+    lengths = [np.sqrt((a**2).sum(-1, keepdims=True)) for a in (d, w)]
+    return d / lengths[0] * lengths[1]
+
+
 _WIDE = np.arange(1.0, 13.0).reshape(2, 3, 2)
 
 EXERCISES = {
@@ -45,6 +54,21 @@ EXERCISES = {
             (np.array([[1.0, 0.0], [1.0, 1.0]]),
              np.array([[3.0, 4.0], [0.0, 2.0]])),
             (_WIDE[::-1], _WIDE),
+        ],
+        mistakes=[
+            (_whole, "each filter by itself, not the whole array."),
+            (
+                lambda d, w: _by_filter(d, np.ones_like(w))
+                * (w[0].size) ** -0.5,
+                "multiply by the length of w's filter, too.",
+            ),
+            (
+                lambda d, w: np.swapaxes(
+                    _by_filter(*(np.swapaxes(v, 0, 1) for v in (d, w))), 0, 1
+                ),
+                "the first axis counts the filters.",
+            ),
+            (_last_axis, "the lengths are over all axes but the first."),
         ],
     ),
 }  # fmt: skip

@@ -14,6 +14,7 @@ EXERCISES = {
         rtol=1e-2,
         mistakes={
             0.2887: "each of the 12 blocks has two branches.",
+            24**0.5: "that is what it divides by.",
             0.0417: "variances add up, so the factor is a root.",
         },
     ),

@@ -4,8 +4,21 @@ from dldna.exercises.answer_kinds import Array, Number
 from dldna.exercises.questions import Option, Question
 
 EXERCISES = {
-    "schedules-ex1": Array([0.1, 0.055, 0.01]),
-    "schedules-ex2": Array([3.0, 4.0, 5.0, 5.0]),
+    "schedules-ex1": Array(
+        [0.1, 0.055, 0.01],
+        mistakes=[
+            ([0.1, 0.05, 0.0], "it ends at the smallest rate, not at 0."),
+            ([0.1, 0.045, 0.01], "half-way lies above the smallest rate."),
+        ],
+    ),
+    "schedules-ex2": Array(
+        [3.0, 4.0, 5.0, 5.0],
+        mistakes=[
+            ([5.0, 5.0, 3.0, 4.0], "first by norm, then by value."),
+            ([6.0, 8.0, 5.0, 5.0], "the length of g is 10, above 5."),
+            ([0.6, 0.8, 5.0, 5.0], "that has length 1; the limit is 5."),
+        ],
+    ),
     "schedules-ex3": Number(
         4,
         mistakes={

@@ -15,7 +15,15 @@ def _rates(lr: float, base: int, width: int) -> list[float]:
 
 
 EXERCISES = {
-    "starts-ex1": Array([2.5, 0.48]),
+    "starts-ex1": Array(
+        [2.5, 0.48],
+        mistakes=[
+            ([6.25, 0.48], "a variance is a square: divide by its root."),
+            ([2.5, 1.2], "the variance falls by the square of the factor."),
+            ([2.5, 3.0], "what leaves the first layer reaches the second."),
+            ([2.5, 1.0], "the second layer is not divided yet."),
+        ],
+    ),
     "starts-ex2": Number(
         1.5,
         mistakes={
@@ -23,10 +31,43 @@ EXERCISES = {
             4.5: "that is the sum; the quotient is a mean over the weights.",
         },
     ),
-    "starts-ex3": Function(_fixup, cases=[(16, 2), (10, 3), (1, 2)]),
-    "starts-ex4": Array([1.0, 9.0, 1 / 9]),
+    "starts-ex3": Function(
+        _fixup,
+        cases=[(16, 2), (10, 3), (1, 2)],
+        mistakes=[
+            (lambda d, m: d**-0.5, "that is for branches of two layers."),
+            (lambda d, m: d ** (-1 / (2 * m)), "the last layer is zero."),
+            (lambda d, m: d ** (1 / (2 * m - 2)), "it makes them smaller."),
+        ],
+    ),
+    "starts-ex4": Array(
+        [1.0, 9.0, 1 / 9],
+        mistakes=[
+            ([1.0, 1 / 9, 9.0], "the other way round: by the chain rule."),
+            ([1.0, 1.0, 1.0], "the output stays; do its derivatives?"),
+        ],
+    ),
     "starts-ex5": Function(
-        _rates, cases=[(0.01, 64, 256), (0.002, 32, 32), (0.1, 128, 64)]
+        _rates,
+        cases=[(0.01, 64, 256), (0.002, 32, 32), (0.1, 128, 64)],
+        mistakes=[
+            (
+                lambda lr, base, n: [lr, lr * base / n, lr],
+                "the output weights sum over the width, too.",
+            ),
+            (
+                lambda lr, base, n: [lr * base / n] * 3,
+                "the number of inputs does not grow with the width.",
+            ),
+            (
+                lambda lr, base, n: [lr, lr * n / base, lr * n / base],
+                "a wider network needs smaller rates.",
+            ),
+            (
+                lambda lr, base, n: [lr, *[lr * (base / n) ** 0.5] * 2],
+                "Adam's moves add up in one direction: no root.",
+            ),
+        ],
     ),
 }
 

@@ -13,7 +13,15 @@ def _count(bars, error):
 
 
 EXERCISES = {
-    "topology-ex1": Array([[1.0, 5.0], [2.0, 4.0]]),
+    "topology-ex1": Array(
+        [[1.0, 5.0], [2.0, 4.0]],
+        mistakes=[
+            ([[2.0, 4.0], [1.0, 5.0]], "the longest first."),
+            ([[1.0, 2.0], [5.0, 4.0]], "a row is one bar: birth, death."),
+            ([[1.0, 4.0], [2.0, 5.0]], "the younger pool dies, that of 2."),
+            ([[0.0, 5.0], [2.0, 4.0]], "the deepest pool never dies."),
+        ],
+    ),
     "topology-ex2": Number(
         1.0,
         mistakes={
@@ -28,8 +36,33 @@ EXERCISES = {
             ([[0.0, 1.0], [0.0, 2.5], [0.0, 2.0]], 1.0),
             ([[0.0, 1.0], [3.0, 3.5]], 0.0),
         ],
+        mistakes=[
+            (
+                lambda bars, error: _count(bars, error / 2),
+                "both ends of a bar may be off, one up and one down.",
+            ),
+            (
+                lambda bars, error: _count(bars, error - 1e-9),
+                "a bar of just twice the error may be its work.",
+            ),
+            (
+                lambda bars, error: _count(bars, error) - np.isinf(bars).any(),
+                "a bar that never dies counts, too.",
+            ),
+            (
+                lambda bars, error: len(bars) - _count(bars, error),
+                "those are the bars that the error may have made.",
+            ),
+        ],
     ),
-    "topology-ex4": Array([[4.0, 49.0], [9.0, 16.0]]),
+    "topology-ex4": Array(
+        [[4.0, 49.0], [9.0, 16.0]],
+        mistakes=[
+            ([[9.0, 16.0], [4.0, 49.0]], "the longest first."),
+            ([[2.0, 7.0], [3.0, 4.0]], "those are the old bars."),
+            ([[4.0, 9.0], [49.0, 16.0]], "a row is one bar: birth, death."),
+        ],
+    ),
 }
 
 QUIZZES = {

@@ -29,7 +29,15 @@ EXERCISES = {
             "counts once.",
         },
     ),
-    "two_weights-ex3": Array(_gradient),
+    "two_weights-ex3": Array(
+        _gradient,
+        mistakes=[
+            ([27.0, 54.0], "the square's derivative has a factor of 2."),
+            ([18.0, 36.0], "the 3 stands in the inner derivative, too."),
+            ([54.0, 54.0], "each weight receives its own input."),
+            ([6.0, 12.0], "the output is 9, with the 3 in front."),
+        ],
+    ),
     "two_weights-ex4": Number(
         lambda: 0.5 / 2,
         mistakes={

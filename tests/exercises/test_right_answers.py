@@ -75,7 +75,7 @@ def test_a_function_names_its_mistake():
     assert "it gives 27.0" in kind.judge(lambda x: x**3).says
 
 
-def test_no_listed_mistake_is_the_right_answer():
+def test_each_listed_mistake_is_told():
     for name, kind in ENTRIES.items():
         wrong = getattr(kind, "mistakes", ())
         for one in wrong if isinstance(wrong, tuple | list) else ():
