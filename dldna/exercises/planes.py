@@ -207,8 +207,9 @@ QUIZZES = {
                 "A few descending directions among many are not seen.",
             ),
             Option(
-                "The average curvature is positive",
-                "Yes: random directions measure the average.",
+                "The average curvature is probably positive",
+                "Random directions measure the average, each of them with "
+                "luck of its own.",
                 right=True,
             ),
             Option(

@@ -72,7 +72,8 @@ QUIZZES = {
         (
             Option(
                 "The network's loss has many bad local minima",
-                "Noise alone has a minimum at every fifth point or so.",
+                "Noise alone has a minimum at every fifth point, where four "
+                "neighbours count.",
             ),
             Option(
                 "The optimizer is likely to get stuck",
