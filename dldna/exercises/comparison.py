@@ -131,7 +131,7 @@ QUIZZES = {
                 "Not separated is not the same as equal.",
             ),
             Option(
-                "Their means are the same",
+                "Their means are the same, as far as digits are shown",
                 "The means may lie apart, if the scores are spread widely.",
             ),
         ),
@@ -140,7 +140,7 @@ QUIZZES = {
         "Which score of the best of k trials is reported fairly?",
         (
             Option(
-                "The highest test score among the k",
+                "The highest test score among the k, with its own rate",
                 "Then the test images choose, and the score is too good.",
             ),
             Option(

@@ -62,7 +62,8 @@ QUIZZES = {
         "barrier. What follows?",
         (
             Option(
-                "They lie in different valleys",
+                "They lie in different valleys, and no way of low loss joins "
+                "them",
                 "A curve may join them at low loss all the way.",
             ),
             Option(

@@ -107,7 +107,7 @@ QUIZZES = {
         "What does one product of the Hessian with a vector cost?",
         (
             Option(
-                "As much as writing the Hessian down",
+                "As much as writing the whole Hessian down, row by row",
                 "The matrix is never formed: the product is the gradient of "
                 "one number.",
             ),
@@ -210,7 +210,7 @@ QUIZZES = {
         "trained network. What follows?",
         (
             Option(
-                "It sits at a minimum",
+                "It sits at a minimum, or at least very near to one",
                 "A few directions that bend down are too rare to be met.",
             ),
             Option(

@@ -59,11 +59,11 @@ QUIZZES = {
         "one run each at batch 8. What follows?",
         (
             Option(
-                "A is better than B",
+                "A is better than B, by a factor of five in the loss",
                 "Other seeds of the same pair differ by more than that.",
             ),
             Option(
-                "B needs more steps",
+                "B needs more steps until its loss is as low as that of A",
                 "The last batch says nothing about the trend.",
             ),
             Option(

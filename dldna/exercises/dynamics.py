@@ -37,12 +37,13 @@ QUIZZES = {
         "halve the learning rate and train on. What do you expect?",
         (
             Option(
-                "The sharpness falls to half",
+                "The sharpness falls to half of what it was, as the length "
+                "of the steps does",
                 "A smaller rate moves the edge up, not down.",
             ),
             Option(
-                "The swinging dies out, and the sharpness begins to rise "
-                "again towards a new edge",
+                "The swinging dies out, and the sharpness rises again "
+                "towards a new edge",
                 "The threshold 2 / rate has doubled, so nothing holds the "
                 "sharpness where it is.",
                 right=True,
@@ -143,14 +144,15 @@ QUIZZES = {
         "2 / rate, and training goes on. Why?",
         (
             Option(
-                "What counts is the Hessian divided by Adam's P, and its "
-                "threshold is 38 / rate",
+                "What counts is the Hessian divided by Adam's P, with the "
+                "threshold 38 / rate",
                 "Dividing by the size of the gradients changes the metric; "
                 "averaging them moves the threshold.",
                 right=True,
             ),
             Option(
-                "Adam has no edge, because it adapts",
+                "Adam has no edge, because it adapts the length of its steps "
+                "to the curvature",
                 "It has one, at the preconditioned sharpness.",
             ),
             Option(
@@ -169,7 +171,7 @@ QUIZZES = {
                 "were; two trends in time are correlated in any case.",
             ),
             Option(
-                "Weight decay would harm",
+                "Weight decay would harm, for it shortens the weights",
                 "A correlation in one run says nothing about a change of "
                 "the training.",
             ),
@@ -197,7 +199,8 @@ QUIZZES = {
                 right=True,
             ),
             Option(
-                "No curvature exceeds the edge",
+                "No curvature exceeds the edge, at any of the points that "
+                "the flow passes",
                 "That holds below the edge in any case, and says nothing "
                 "about the swing.",
             ),
@@ -215,7 +218,8 @@ QUIZZES = {
                 right=True,
             ),
             Option(
-                "Stay at the edge from the first step on",
+                "Stay at the edge from the first step on, as that of the "
+                "flow does",
                 "That is the flow, in which the swing is there at once.",
             ),
             Option(

@@ -119,7 +119,7 @@ QUIZZES = {
                 right=True,
             ),
             Option(
-                "It smooths more, over a wider neighbourhood",
+                "It smooths more: its mean is over a wider neighbourhood of x",
                 "It is the other way round: gamma is a spring's stiffness.",
             ),
             Option(
@@ -133,11 +133,11 @@ QUIZZES = {
         "found by SGD. What follows?",
         (
             Option(
-                "It generalizes better",
+                "It generalizes better, as networks on flat ground do",
                 "That would have to be measured on data of its own.",
             ),
             Option(
-                "Its loss is lower",
+                "Its loss is lower, as it lies at the bottom of a wide valley",
                 "Flat is not low: the eigenvalue is about curvature.",
             ),
             Option(

@@ -115,7 +115,7 @@ QUIZZES = {
         "ones. What may you conclude?",
         (
             Option(
-                "Training walked near this line",
+                "Training walked near this line on its way down",
                 "After two epochs its way from the start stood more than "
                 "thirty degrees off the line.",
             ),
@@ -163,7 +163,7 @@ QUIZZES = {
                 right=True,
             ),
             Option(
-                "Repeat the comparison with more seeds",
+                "Repeat the comparison with more seeds, until it is certain",
                 "Seeds make the difference certain, and leave its cause as "
                 "open as before.",
             ),
@@ -183,7 +183,8 @@ QUIZZES = {
                 "At 1 they are exactly those of the second network.",
             ),
             Option(
-                "The loss was measured in evaluation mode",
+                "The loss was measured in evaluation mode, not in training "
+                "mode",
                 "So it should be; the question is whose statistics it uses.",
             ),
             Option(
@@ -203,7 +204,7 @@ QUIZZES = {
                 "Width and generalization are not tied like this.",
             ),
             Option(
-                "A is flatter than B in every sense",
+                "A is flatter than B, in whatever units one measures",
                 "A rescaled twin of A, the same function, may look sharper.",
             ),
             Option(

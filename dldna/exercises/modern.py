@@ -51,14 +51,17 @@ QUIZZES = {
         "Two optimizers are compared at their libraries' default rates, "
         "one run each. A wins. What has been shown?",
         (
-            Option("A is better", "Rates and seeds could each reverse it."),
+            Option(
+                "A is the better optimizer of the two",
+                "Rates and seeds could each reverse it.",
+            ),
             Option(
                 "A's default rate suited this run better",
                 "No more than that.",
                 right=True,
             ),
             Option(
-                "B needs tuning",
+                "B needs more tuning than A before it can win",
                 "So may A: nobody has looked.",
             ),
         ),
@@ -86,7 +89,7 @@ QUIZZES = {
         "Why may Muon do better than Adam on a hidden matrix?",
         (
             Option(
-                "It has more memory of the past",
+                "It has more memory of the past than Adam's two averages",
                 "It keeps one tensor, Adam two.",
             ),
             Option(

@@ -83,7 +83,7 @@ QUIZZES = {
                 "That raises the effective rate once more.",
             ),
             Option(
-                "Another seed",
+                "Another seed, since one run is luck",
                 "Worth doing, but the comparison itself is uneven.",
             ),
         ),
@@ -93,7 +93,7 @@ QUIZZES = {
         "walk do?",
         (
             Option(
-                "It comes in from one side",
+                "It comes in from one side, by half of its way in each step",
                 "That needs a factor 1 - 1.5 above zero.",
             ),
             Option(
@@ -102,7 +102,7 @@ QUIZZES = {
                 right=True,
             ),
             Option(
-                "It diverges",
+                "It diverges, since each step goes beyond the minimum",
                 "Not before 2, where the factor reaches -1.",
             ),
         ),

@@ -153,7 +153,8 @@ QUIZZES = {
         "with a row and a column for each weight?",
         (
             Option(
-                "Weights that hardly move are left out",
+                "Weights that hardly move are left out, and a matrix of the "
+                "others is small enough",
                 "None is left out; biases and small weights count fully.",
             ),
             Option(
@@ -179,7 +180,8 @@ QUIZZES = {
                 right=True,
             ),
             Option(
-                "At the end, because the plane holds over 90 %",
+                "At the end, because the plane holds over 90 % of the "
+                "variance of all checkpoints",
                 "That is the share of the whole run's squared length, and "
                 "the early rows make nearly all of it.",
             ),
@@ -224,7 +226,7 @@ QUIZZES = {
                 "By that reading a walk in a million dimensions has two.",
             ),
             Option(
-                "That training is a random walk",
+                "That training is a random walk, with some drift added to it",
                 "Other numbers differ: the early phase is straighter.",
             ),
         ),

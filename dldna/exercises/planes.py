@@ -150,7 +150,7 @@ QUIZZES = {
                 right=True,
             ),
             Option(
-                "More points on each plane",
+                "More points on each plane, to see narrow valleys as well",
                 "They would draw the same two slices more finely.",
             ),
             Option(
@@ -184,7 +184,7 @@ QUIZZES = {
         "plane has many dips. What are they?",
         (
             Option(
-                "Local minima of the training loss",
+                "Local minima of the training loss, as deep as they look",
                 "The loss over all images has no dip at most of these places.",
             ),
             Option(

@@ -61,7 +61,8 @@ QUIZZES = {
         "not seen. What does that mean?",
         (
             Option(
-                "It is right half of the time",
+                "It is right half of the time: each second guess is the true "
+                "character",
                 "Bits measure the probability given to the truth, not how "
                 "often it is the likeliest.",
             ),
@@ -92,7 +93,8 @@ QUIZZES = {
                 "weights before their end.",
             ),
             Option(
-                "So that attention looks at all tokens equally",
+                "So that attention looks at all tokens equally in the first "
+                "steps",
                 "That depends on queries and keys, which are not shrunk.",
             ),
         ),
@@ -106,7 +108,8 @@ QUIZZES = {
                 "Theory has attention for a mean, which shrinks them.",
             ),
             Option(
-                "Deep networks explode",
+                "Deep networks explode, block by block on the way back to "
+                "the start",
                 "The same happens with one block: look at the first norm.",
             ),
             Option(
@@ -146,7 +149,7 @@ QUIZZES = {
                 right=True,
             ),
             Option(
-                "More seeds of the same run",
+                "More seeds of the same run, and a test of the pairs",
                 "They tell how sure the gain is, not why it is there.",
             ),
             Option(

@@ -116,7 +116,7 @@ QUIZZES = {
                 "Noise would keep its share, whatever the grid.",
             ),
             Option(
-                "One of the two was computed wrongly",
+                "One of the two was computed wrongly, since it is one surface",
                 "Both may be right: level 1 means another distance.",
             ),
             Option(

@@ -83,7 +83,7 @@ QUIZZES = {
                 right=True,
             ),
             Option(
-                "It made descent along the valley faster",
+                "It made the descent along the floor of the valley faster",
                 "A smaller rate forgets the start more slowly.",
             ),
         ),

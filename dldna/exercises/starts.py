@@ -125,7 +125,8 @@ QUIZZES = {
                 right=True,
             ),
             Option(
-                "Zeros are fine everywhere: the first step moves them",
+                "Zeros are fine everywhere: the first step moves all weights "
+                "away from zero",
                 "A layer of zeros hands no gradient to the layer below, and "
                 "gets no signal from one.",
             ),
@@ -140,7 +141,7 @@ QUIZZES = {
         "of the network?",
         (
             Option(
-                "It will learn quickly",
+                "It will learn quickly, from the first step on",
                 "A network that ignores its inputs has a small quotient, too.",
             ),
             Option(

@@ -142,7 +142,7 @@ QUIZZES = {
                 right=True,
             ),
             Option(
-                "That the minima were not found exactly",
+                "That the minima were not found exactly on so coarse a grid",
                 "The grid's error is far smaller than these differences.",
             ),
         ),
@@ -179,7 +179,7 @@ QUIZZES = {
                 "what is to be found out.",
             ),
             Option(
-                "Draw finer grids",
+                "Draw finer grids, since walls between the points are missed",
                 "The walls would be known better, and the question would "
                 "stand where it stood.",
             ),

@@ -92,7 +92,7 @@ QUIZZES = {
                 right=True,
             ),
             Option(
-                "Whether R2 rises with more points",
+                "Whether R2 stays as high with more points in the window",
                 "More points of the same window say nothing of its outside.",
             ),
             Option(
