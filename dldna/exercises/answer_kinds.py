@@ -157,7 +157,7 @@ class Array:
         >>> kind.judge([2.0, 1.0]).says
         'Not yet: other order.'
         >>> Array([1.0, 2.0]).judge([1.0]).says
-        'Not yet: the shape should be (2,), this has (1,).'
+        'Not yet: 2 numbers are asked for, in a list; this is of shape (1,).'
     """
 
     answer: Sequence | Callable[[], Any]
@@ -176,6 +176,13 @@ class Array:
         wanted = as_array(raw)
         if wanted.ndim == 1 and value.size == value.squeeze().size > 1:
             value = value.squeeze()
+        if wanted.ndim == 1 and value.shape != wanted.shape:
+            have = "only one" if value.ndim == 0 else f"of shape {value.shape}"
+            return Verdict(
+                False,
+                f"Not yet: {wanted.size} numbers are asked for, in a list; "
+                f"this is {have}.",
+            )
         if value.shape != wanted.shape:
             return Verdict(
                 False,

@@ -60,7 +60,8 @@ def test_an_array_says_how_its_first_number_is_off():
     assert "2 of 3" in kind.judge([1, 4, 6]).says
     assert "first at index 1: twice" in kind.judge([1, 4, 6]).says
     assert kind.judge([3, 2, 1]).says == "Not yet: the other way."
-    assert "shape" in kind.judge(np.ones((3, 3))).says
+    assert "3 numbers" in kind.judge(np.ones((3, 3))).says
+    assert "this is only one" in kind.judge(1.0).says
 
 
 def test_the_inverse_is_called_so():
