@@ -26,6 +26,7 @@ EXERCISES = {
         lambda: 10 * 5 / (10 + 5),
         mistakes={
             10.0: "that is the loss's own curvature, without smoothing.",
+            5.0: "that is the spring alone.",
             15.0: "the sum is the curvature of f plus the spring.",
         },
     ),

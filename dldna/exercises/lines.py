@@ -16,7 +16,10 @@ def _barrier(alphas, losses):
 EXERCISES = {
     "lines-ex1": Number(
         1.0,
-        mistakes={2.0: "that is the distance of the minima."},
+        mistakes={
+            2.0: "that is the distance of the minima.",
+            0.0: "that is the loss at the ends; look between them.",
+        },
     ),
     "lines-ex2": Array(
         [[5.0, 0.0], [2**0.5, 2**0.5]],

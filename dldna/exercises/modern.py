@@ -18,7 +18,11 @@ EXERCISES = {
     ),
     "modern-ex2": Number(
         1.0,
-        mistakes={0.02: "that is one step; they can all point one way."},
+        mistakes={
+            0.02: "that is one step; they can all point one way.",
+            50.0: "each of the fifty steps is 0.02 long.",
+            0.02 * 50**0.5: "that is a walk at random; they may all agree.",
+        },
     ),
 }
 

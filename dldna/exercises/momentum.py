@@ -35,12 +35,14 @@ EXERCISES = {
         mistakes={
             0.125: "that is plain descent, without the velocity.",
             0.0: "that is after two steps.",
+            0.171875: "that averages the gradients; a heavy ball sums them.",
         },
     ),
     "momentum-ex3": Number(
         0.04,
         mistakes={
             1.0: "the sum takes larger steps, so its rate must be smaller.",
+            0.16: "times 1 - mu, not times mu.",
             0.2: "at the same rate the sum's steps are five times as large.",
         },
     ),

@@ -22,6 +22,7 @@ EXERCISES = {
         0.25,
         rtol=1e-2,
         mistakes={
+            0.0625: "divide by what Adam has learned, not by its loss.",
             0.1: "that is the gap in bits, not as a share.",
             0.333: "divide by what Adam has learned, not what SGD has.",
         },

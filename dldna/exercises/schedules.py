@@ -23,6 +23,7 @@ EXERCISES = {
         4,
         mistakes={
             2: "patience 2 tolerates two bad calls, and the first is none.",
+            5: "the third bad call is one too many: which call is that?",
             3: "the first call sets the best loss; it is not a bad one.",
         },
     ),

@@ -25,6 +25,7 @@ EXERCISES = {
     "topology-ex2": Number(
         1.0,
         mistakes={
+            1.2: "that is (1, 3) with (0, 4.2); is there a shorter way?",
             0.2: "(1, 3) has to go somewhere, too: to the diagonal.",
             2.0: "a bar goes half its length to the diagonal.",
         },

@@ -16,6 +16,7 @@ EXERCISES = {
         lambda: sum((t - 4) ** 2 for t in (1, 3, 8)) / 3,
         mistakes={
             4.0: "that is the best constant itself, not its error.",
+            29 / 3: "that is the error of the median.",
             13.0: "a mean over three samples divides by 3, not by 2.",
             26.0: "that is the sum of the squares; take their mean.",
         },
@@ -42,6 +43,7 @@ EXERCISES = {
         lambda: 0.5 / 2,
         mistakes={
             0.0: "at a = 0 every input is -0.5; how far up does that hold?",
+            0.5: "h goes up to 2, not to 1.",
             -0.25: "look at the sign: the largest input is 2 a - 0.5.",
         },
     ),
