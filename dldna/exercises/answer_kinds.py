@@ -97,10 +97,12 @@ class Number:
         except Unfit as error:
             return Verdict(False, f"Not yet: a number is asked for; {error}.")
         if value.size != 1:
+            comma = type(given) is tuple and value.shape == (2,)  # 1,26
+            hint = "; decimals have a point, no comma" if comma else ""
             return Verdict(
                 False,
                 f"Not yet: one number is asked for, this has shape "
-                f"{value.shape}.",
+                f"{value.shape}{hint}.",
             )
         value = float(value.reshape(()))
         wanted = self.answer() if callable(self.answer) else self.answer

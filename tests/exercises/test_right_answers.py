@@ -49,6 +49,11 @@ def test_rounding_is_no_tolerance(given, right):
     assert Array([50 / 3, 1.0]).judge([given, 1.0]).right is right
 
 
+def test_a_decimal_comma_is_called_so():
+    assert "point" in Number(1.26).judge((1, 26)).says
+    assert "point" not in Number(1.26).judge([1, 26]).says
+
+
 def test_counts_are_not_rounded():
     assert not Number(1234).judge(1230).right
     assert Number(2.0).judge(2.004).says.endswith("too large.")
