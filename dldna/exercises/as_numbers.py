@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -109,11 +110,17 @@ def _kind(given: Any) -> str:
 
 
 def shown(given: Any, most: int = 120) -> str:
-    """How an object shows itself, short, and whatever it does."""
+    """How an object shows itself, short, and whatever it does.
+
+    Example:
+        >>> shown((abs, shown, 2.0))
+        '(<built-in function abs>, shown, 2.0)'
+    """
     try:
         text = str(given) if isinstance(given, Exception) else repr(given)
     except Exception:
         text = f"<{type(given).__name__}>"
+    text = re.sub(r"<function ([\w<>]+\.)*(\w+) at 0x\w+>", r"\2", text)
     return text if len(text) <= most else f"{text[:most]}..."
 
 
