@@ -32,7 +32,10 @@ EXERCISES = {
             ([2.0, -1.0, 0.5], 0.01, 0.5),
         ],
         mistakes=[
-            (lambda g, lr, mu: -_sgd(g, lr, mu), "against the gradient."),
+            (
+                lambda g, lr, mu: -_sgd(g, lr, mu),
+                "the step goes against the gradient.",
+            ),
             (lambda g, lr, mu: -lr * sum(g), "the velocity is missing."),
             (
                 lambda g, lr, mu: (1 - mu) * _sgd(g, lr, mu),
@@ -49,7 +52,10 @@ EXERCISES = {
             ([math.nan, math.nan], 1.0),
         ],
         mistakes=[
-            (lambda x, at: _epochs_to(x, at) - 1, "count from 1."),
+            (
+                lambda x, at: _epochs_to(x, at) - 1,
+                "epochs are counted from 1.",
+            ),
             (
                 lambda x, at: _epochs_to(x, math.nextafter(at, math.inf)),
                 "below the level, and not at it.",

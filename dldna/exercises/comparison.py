@@ -47,8 +47,14 @@ EXERCISES = {
             ([0.5, 0.5, 0.7], [0.6, 0.5]),
         ],
         mistakes=[
-            (lambda a, b: _share(a, b) - _ties(a, b) / 2, "mind the ties."),
-            (lambda a, b: _share(a, b) + _ties(a, b) / 2, "a tie is half."),
+            (
+                lambda a, b: _share(a, b) - _ties(a, b) / 2,
+                "a tie counts one half, not nothing.",
+            ),
+            (
+                lambda a, b: _share(a, b) + _ties(a, b) / 2,
+                "a tie counts one half, not a whole win.",
+            ),
             (lambda a, b: _share(b, a), "that is how often b beats a."),
         ],
     ),

@@ -31,7 +31,10 @@ EXERCISES = {
         mistakes=[
             ([[2.0, 0.0], [4.0, 1.0]], "the units of A are the rows."),
             ([[0.0, 3.0], [2.0, 2.0]], "the outgoing weights count, too."),
-            ([[2.0, 4.0], [4.0, 3.0]], "mind the sign of -1."),
+            (
+                [[2.0, 4.0], [4.0, 3.0]],
+                "an outgoing weight is -1: mind the sign.",
+            ),
         ],
     ),
     "connectivity-ex3": Number(
@@ -48,10 +51,16 @@ EXERCISES = {
             ([[5, 4, 0], [4, 0, 0], [0, 0, 1]],),
         ],
         mistakes=[
-            (lambda g: np.argsort(_order(g)), "entry i is a unit of B."),
-            (lambda g: np.argmax(g, 1), "no unit is taken twice."),
+            (
+                lambda g: np.argsort(_order(g)),
+                "entry i is the unit of B at place i, not the place of unit i.",
+            ),
+            (
+                lambda g: np.argmax(g, 1),
+                "each unit of B goes to one place only.",
+            ),
             (lambda g: _order(-np.asarray(g)), "that is the worst order."),
-            (lambda g: np.add(_order(g), 1), "count from 0."),
+            (lambda g: np.add(_order(g), 1), "units are counted from 0."),
         ],
     ),
 }

@@ -7,10 +7,19 @@ EXERCISES = {
     "dynamics-ex1": Array(
         [40.0, 76.0, 760.0, 76.0 / 2.8],
         mistakes=[
-            ([40.0, 76.0, 7.6, 76.0 / 2.8], "dampening allows more."),
-            ([40.0, 76.0, 76.0, 76.0 / 2.8], "dampening shrinks the steps."),
+            (
+                [40.0, 76.0, 7.6, 76.0 / 2.8],
+                "dampening shortens the steps, so more curvature is stable.",
+            ),
+            (
+                [40.0, 76.0, 76.0, 76.0 / 2.8],
+                "dampening makes the steps ten times shorter.",
+            ),
             ([2.0, 3.8, 38.0, 3.8 / 2.8], "divide by the rate."),
-            ([40.0, 76.0, 760.0, 76.0], "Nesterov's bound is lower."),
+            (
+                [40.0, 76.0, 760.0, 76.0],
+                "Nesterov's look-ahead makes the bound lower.",
+            ),
         ],
     ),
     "dynamics-ex2": Array(

@@ -30,8 +30,14 @@ EXERCISES = {
                 lambda w, lr, n: _descend(w, 2 * lr, n),
                 "the gradient of w^2 / 2 is w, not 2 w.",
             ),
-            (lambda w, lr, n: _descend(w, -lr, n), "downhill: w minus."),
-            (lambda w, lr, n: w * (1 - lr * n), "each step sees a new w."),
+            (
+                lambda w, lr, n: _descend(w, -lr, n),
+                "descent subtracts the rate times the gradient.",
+            ),
+            (
+                lambda w, lr, n: w * (1 - lr * n),
+                "each step uses the w that the last one left.",
+            ),
         ],
     ),
 }

@@ -24,12 +24,18 @@ EXERCISES = {
     "initialization-ex2": Array(
         [4.0, 22 / 16, 2.0, 2**1.75],
         mistakes=[
-            ([4.0, 22 / 16, 2.0, 1.75], "those are bits of entropy."),
+            (
+                [4.0, 22 / 16, 2.0, 1.75],
+                "1.75 bits are the entropy; the rank is 2 to that power.",
+            ),
             (
                 [4.0, 22 / 16, 2.0, 1.75 * math.log(2)],
-                "the last is the entropy's exponential.",
+                "the last is the exponential of the entropy.",
             ),
-            ([4.0, 2.0, 22 / 16, 2**1.75], "the stable rank has squares."),
+            (
+                [4.0, 2.0, 22 / 16, 2**1.75],
+                "the stable rank squares the singular values.",
+            ),
         ],
     ),
     "initialization-ex3": Number(
@@ -43,9 +49,18 @@ EXERCISES = {
         _gain,
         cases=[(784, 256), (64, 256), (100, 100)],
         mistakes=[
-            (lambda m, n: _gain(m, n) / math.sqrt(2), "a ReLU halves."),
-            (lambda m, n: math.sqrt(2), "what if the layer widens?"),
-            (lambda m, n: _gain(n, m), "the other way round: the inputs."),
+            (
+                lambda m, n: _gain(m, n) / math.sqrt(2),
+                "that would do without a ReLU, which halves.",
+            ),
+            (
+                lambda m, n: math.sqrt(2),
+                "that is right unless the layer widens.",
+            ),
+            (
+                lambda m, n: _gain(n, m),
+                "the other way round: n_out / n_in counts.",
+            ),
             (lambda m, n: _gain(m, n) ** 2, "that is the gain squared."),
         ],
     ),

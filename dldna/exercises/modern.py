@@ -12,8 +12,14 @@ EXERCISES = {
         mistakes=[
             ([ENTRIES * 4 / MIB, SUM * 4 / MIB], "Adam keeps m and v."),
             ([2 * ENTRIES * 4 / 1e6, SUM * 4 / 1e6], "a MiB has 2^20 bytes."),
-            ([2 * ENTRIES * 8 / MIB, SUM * 8 / MIB], "single: four bytes."),
-            ([3 * ENTRIES * 4 / MIB, SUM * 4 / MIB], "weights are no state."),
+            (
+                [2 * ENTRIES * 8 / MIB, SUM * 8 / MIB],
+                "a number of single precision has four bytes.",
+            ),
+            (
+                [3 * ENTRIES * 4 / MIB, SUM * 4 / MIB],
+                "the weights themselves are no state.",
+            ),
         ],
     ),
     "modern-ex2": Number(

@@ -41,8 +41,14 @@ EXERCISES = {
             ([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0],),
         ],
         mistakes=[
-            (lambda x: 2 * _roughness(x), "the difference over root 2."),
-            (lambda x: 1 - _roughness(x), "that is what is left of it."),
+            (
+                lambda x: 2 * _roughness(x),
+                "a detail is a difference over root 2: halve its square.",
+            ),
+            (
+                lambda x: 1 - _roughness(x),
+                "that is the share of all but the finest details.",
+            ),
             (
                 lambda x: _roughness(x) * np.var(x) / np.mean(np.square(x)),
                 "the energy about the mean: subtract the mean.",

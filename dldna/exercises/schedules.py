@@ -8,7 +8,7 @@ EXERCISES = {
         [0.1, 0.055, 0.01],
         mistakes=[
             ([0.1, 0.05, 0.0], "it ends at the smallest rate, not at 0."),
-            ([0.1, 0.045, 0.01], "half-way lies above the smallest rate."),
+            ([0.1, 0.045, 0.01], "half-way is the mean of the two rates."),
         ],
     ),
     "schedules-ex2": Array(

@@ -41,8 +41,14 @@ EXERCISES = {
         cases=[(1, 2.0), (20, 2.0), (100, 10.0)],
         mistakes=[
             (lambda d, f: _scale(d, f) ** 2, "that is the square of s."),
-            (lambda d, f: math.sqrt((f - 1) / d), "blocks multiply: a root."),
-            (lambda d, f: f ** (1 / d), "that is what one block may do."),
+            (
+                lambda d, f: math.sqrt((f - 1) / d),
+                "the factors of the blocks multiply.",
+            ),
+            (
+                lambda d, f: f ** (1 / d),
+                "that is the factor of one block, 1 + s^2.",
+            ),
         ],
     ),
     "signals-ex5": Number(

@@ -36,14 +36,23 @@ EXERCISES = {
         cases=[(16, 2), (10, 3), (1, 2)],
         mistakes=[
             (lambda d, m: d**-0.5, "that is for branches of two layers."),
-            (lambda d, m: d ** (-1 / (2 * m)), "the last layer is zero."),
-            (lambda d, m: d ** (1 / (2 * m - 2)), "it makes them smaller."),
+            (
+                lambda d, m: d ** (-1 / (2 * m)),
+                "the last layer of a branch is zero and does not count.",
+            ),
+            (
+                lambda d, m: d ** (1 / (2 * m - 2)),
+                "the factor makes layers smaller, not larger.",
+            ),
         ],
     ),
     "starts-ex4": Array(
         [1.0, 9.0, 1 / 9],
         mistakes=[
-            ([1.0, 1 / 9, 9.0], "the other way round: by the chain rule."),
+            (
+                [1.0, 1 / 9, 9.0],
+                "the other way round: smaller weights, larger gradients.",
+            ),
             ([1.0, 1.0, 1.0], "the output stays; do its derivatives?"),
         ],
     ),

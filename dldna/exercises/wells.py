@@ -28,7 +28,7 @@ EXERCISES = {
         mistakes=[
             ([-2.0, -1.0], "the gradient is b + H x: mind the sign."),
             ([2.5, 1.5], "the mixed term belongs to both equations."),
-            ([1.0, 0.5], "the half before the form and a 2 cancel."),
+            ([1.0, 0.5], "the half in front cancels the 2 of the derivative."),
             ([1.0, 2.0], "x first, then y."),
         ],
     ),
