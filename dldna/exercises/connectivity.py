@@ -53,7 +53,7 @@ EXERCISES = {
         mistakes=[
             (
                 lambda g: np.argsort(_order(g)),
-                "entry i is the unit of B at place i, not the place of unit i.",
+                "entry i is the unit at place i, not the place of unit i.",
             ),
             (
                 lambda g: np.argmax(g, 1),
