@@ -17,7 +17,15 @@ def _first_steps() -> list[float]:
 
 
 EXERCISES = {
-    "adaptive-ex1": Array(_first_steps),
+    "adaptive-ex1": Array(
+        _first_steps,
+        mistakes=[
+            ([0.9, 0.9, 0.0, 0.9], "those are w_0, the first coordinate."),
+            ([2.0, 0.1, 1.0, 0.1], "those are the steps; add them to -2."),
+            ([-4.0, -2.1, -3.0, -2.1], "the steps go against the gradient."),
+            ([0.0, -1.9, -1.9, -1.9], "RMSProp corrects no bias."),
+        ],
+    ),
     "adaptive-ex2": Number(
         lambda: 0.01 * 1.0 / 1e-8,
         mistakes={

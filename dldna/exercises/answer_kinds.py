@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
+
+from dldna.exercises.as_numbers import Unfit, as_array, forms, fresh, shown
 
 
 @dataclass(frozen=True)
@@ -36,131 +36,30 @@ class Kind(Protocol):
     def judge(self, given: Any) -> Verdict: ...
 
 
-def near(given: Any, wanted: Any, rtol: float, atol: float) -> bool:
-    """Whether two arrays agree; NaN agrees with NaN."""
-    return bool(
-        np.allclose(given, wanted, rtol=rtol, atol=atol, equal_nan=True)
-    )
+def near(given: Any, wanted: Any, rtol: float, atol: float) -> np.ndarray:
+    """Where two arrays agree; NaN agrees with NaN."""
+    return np.isclose(given, wanted, rtol=rtol, atol=atol, equal_nan=True)
 
 
-class Unfit(Exception):
-    """An answer of another kind than the one asked for; says which."""
+def rounded(given: Any, wanted: Any) -> np.ndarray:
+    """Where a number is the right one, rounded to three digits.
 
-
-MOST_NUMBERS = 10_000_000  # of an answer; nobody is asked for more
-
-
-def as_array(given: Any) -> np.ndarray:
-    """A tensor, list or number as float64.
-
-    Raises:
-        Unfit: it is something else, and what.
-    """
-    try:
-        return _as_array(given)
-    except Unfit:
-        raise
-    except Exception:  # whatever an object of any class may do
-        raise Unfit(f"{_kind(given)} cannot be read as numbers") from None
-
-
-def _as_array(given: Any) -> np.ndarray:
-    if given is None or isinstance(given, str | bytes) or callable(given):
-        raise Unfit(f"this is {_kind(given)}")
-    if hasattr(given, "detach"):
-        if given.is_meta:
-            raise Unfit("this is a tensor without values (on 'meta')")
-        _bounded(given.numel())
-        given = given.detach().cpu()
-        given = given.to_dense() if given.layout != _strided() else given
-        given = given.dequantize() if given.is_quantized else given
-        # bfloat16 and its like are unknown to numpy.
-        wide = given.cfloat if given.is_complex() else given.double
-        given = (given if given.dtype in _known() else wide()).resolve_conj()
-        given = given.resolve_neg().numpy()
-    elif hasattr(given, "__len__"):
-        _bounded(given.size if hasattr(given, "size") else len(given))
-    found = np.asarray(given)
-    if found.dtype.kind == "O":
-        found = np.array([_float(v) for v in found.flat]).reshape(found.shape)
-    if found.dtype.kind == "c":
-        if (found.imag != 0).any():
-            raise Unfit("this is complex, and real numbers are asked for")
-        found = found.real
-    if found.dtype.kind not in "biuf":
-        raise Unfit(f"this is {_kind(found.flat[0])} in an array")
-    if found.dtype.kind == "b" and found.ndim == 0:
-        raise Unfit("this is True or False")
-    return found.astype(np.float64)
-
-
-def _strided() -> Any:
-    import torch
-
-    return torch.strided
-
-
-def _known() -> tuple:
-    import torch
-
-    return (torch.bool, torch.uint8, torch.int64, torch.float64,
-            torch.float32, torch.complex64, torch.complex128)  # fmt: skip
-
-
-def _bounded(n: int) -> None:
-    if n > MOST_NUMBERS:
-        raise Unfit(f"this has {n} entries")
-
-
-def _float(value: Any) -> float:
-    """An exact number of another library, as Decimal; or a complex one."""
-    if value is None or isinstance(value, str | bytes):
-        raise Unfit(f"there is {_kind(value)} in it")
-    try:
-        return complex(value) if isinstance(value, complex) else float(value)
-    except OverflowError:
-        raise Unfit("this is a number beyond all bounds") from None
-    except Exception:
-        raise Unfit(f"there is {_kind(value)} in it") from None
-
-
-def _kind(given: Any) -> str:
-    """What an answer is, in a student's words."""
-    if given is None:
-        return "None"
-    if isinstance(given, str | bytes):
-        return "text (in quotes)"
-    if inspect.isroutine(given):
-        return "a function (call it to get its number)"
-    return f"an object of type {type(given).__name__}"
-
-
-def shown(given: Any, most: int = 120) -> str:
-    """How an object shows itself, short, and whatever it does."""
-    try:
-        text = str(given) if isinstance(given, Exception) else repr(given)
-    except Exception:
-        text = f"<{type(given).__name__}>"
-    return text if len(text) <= most else f"{text[:most]}..."
-
-
-def fresh(case: Any) -> Any:
-    """A copy of a case of which no two parts share memory.
-
-    Who is handed it may write into any part.
+    A whole number may be a count, which nobody rounds.
 
     Example:
-        >>> a = np.zeros(2)
-        >>> b, c = fresh((a, a[::-1]))
-        >>> b[:] = 1
-        >>> a.tolist(), c.tolist()
-        ([0.0, 0.0], [0.0, 0.0])
+        >>> [bool(rounded(v, 50 / 3)) for v in (16.7, 17, 16.68)]
+        [True, False, False]
     """
-    if type(case) in (tuple, list):
-        return type(case)(fresh(part) for part in case)
-    if type(case) is dict:
-        return {key: fresh(part) for key, part in case.items()}
-    return copy.deepcopy(case)
+    given, wanted = np.broadcast_arrays(given, wanted)
+    fits = np.zeros(given.shape, bool)
+    for at in np.argwhere(np.isfinite(given) & np.isfinite(wanted)):
+        v, w = float(given[tuple(at)]), float(wanted[tuple(at)])
+        if w != round(w):
+            unit = 10.0 ** (np.floor(np.log10(abs(w))) - 2)
+            if abs(v - w) < 0.500001 * unit:
+                few = round(v / unit) * unit
+                fits[tuple(at)] = np.isclose(v, few, rtol=1e-6, atol=0)
+    return fits
 
 
 @dataclass(frozen=True)
@@ -174,6 +73,8 @@ class Number:
         atol: absolute tolerance, for answers near zero.
         mistakes: what it means when the answer is a certain wrong number:
             ``{0.5: "that is the biased mean"}``.
+
+    Three digits are enough: the right number, rounded to three, is right.
 
     Example:
         >>> kind = Number(0.25, mistakes={0.5: "The square is missing."})
@@ -196,17 +97,21 @@ class Number:
         except Unfit as error:
             return Verdict(False, f"Not yet: a number is asked for; {error}.")
         if value.size != 1:
+            comma = type(given) is tuple and value.shape == (2,)  # 1,26
+            hint = "; decimals have a point, no comma" if comma else ""
             return Verdict(
                 False,
                 f"Not yet: one number is asked for, this has shape "
-                f"{value.shape}.",
+                f"{value.shape}{hint}.",
             )
         value = float(value.reshape(()))
         wanted = self.answer() if callable(self.answer) else self.answer
-        if near(value, wanted, self.rtol, self.atol):
+        if near(value, wanted, self.rtol, self.atol) | rounded(value, wanted):
             return Verdict(True, "Right.")
         for wrong, says in self.mistakes.items():
-            if near(value, wrong, self.rtol, self.atol):
+            if near(value, wrong, self.rtol, self.atol) | rounded(
+                value, wrong
+            ):
                 return Verdict(False, f"Not yet: {says}")
         return Verdict(False, f"Not yet: {compare(value, float(wanted))}.")
 
@@ -227,7 +132,10 @@ def compare(value: float, wanted: float) -> str:
     if wanted and near(factor, 0.5, 1e-3, 0):
         return "half of what it should be"
     if wanted and abs(factor - 1) < 0.05:
-        return f"very near, but a little too {side}; check the rounding"
+        digits = "" if wanted == round(wanted) else "; give three digits"
+        return f"very near, but a little too {side}{digits}"
+    if near(value * wanted, 1, 1e-3, 0):
+        return f"too {side}: it should be one over that"
     return f"too {side}"
 
 
@@ -240,17 +148,24 @@ class Array:
             computes it.
         rtol: relative tolerance.
         atol: absolute tolerance.
+        mistakes: wrong arrays, each with what it means.
+
+    Three digits are enough, and a column or a row of numbers is a list.
 
     Example:
-        >>> Array([1.0, 2.0]).judge([1.0, 3.0]).says
-        'Not yet: 1 of 2 numbers are off, the first at index 1.'
+        >>> Array([1.0, 2.0]).judge([1.0, 4.0]).says
+        'Not yet: index 1 is off: twice what it should be.'
+        >>> kind = Array([1.0, 2.0], mistakes=[([2.0, 1.0], "other order.")])
+        >>> kind.judge([2.0, 1.0]).says
+        'Not yet: other order.'
         >>> Array([1.0, 2.0]).judge([1.0]).says
-        'Not yet: the shape should be (2,), this has (1,).'
+        'Not yet: 2 numbers are asked for, in a list; this is of shape (1,).'
     """
 
     answer: Sequence | Callable[[], Any]
     rtol: float = 1e-3
     atol: float = 1e-9
+    mistakes: Sequence[tuple[Sequence, str]] = ()
 
     def judge(self, given: Any) -> Verdict:
         try:
@@ -261,23 +176,42 @@ class Array:
             )
         raw = self.answer() if callable(self.answer) else self.answer
         wanted = as_array(raw)
+        if wanted.ndim == 1 and value.size == value.squeeze().size > 1:
+            value = value.squeeze()
+        if wanted.ndim == 1 and value.shape != wanted.shape:
+            have = "only one" if value.ndim == 0 else f"of shape {value.shape}"
+            return Verdict(
+                False,
+                f"Not yet: {wanted.size} numbers are asked for, in a list; "
+                f"this is {have}.",
+            )
         if value.shape != wanted.shape:
             return Verdict(
                 False,
                 f"Not yet: the shape should be {wanted.shape}, "
                 f"this has {value.shape}.",
             )
-        off = ~np.isclose(
-            value, wanted, rtol=self.rtol, atol=self.atol, equal_nan=True
-        )
+        off = self._off(value, wanted)
         if not off.any():
             return Verdict(True, "Right.")
+        for wrong, says in self.mistakes:
+            if not self._off(value, as_array(wrong)).any():
+                return Verdict(False, f"Not yet: {says}")
         first = tuple(int(k) for k in np.argwhere(off)[0])
         where = first[0] if len(first) == 1 else first
-        return Verdict(
-            False,
-            f"Not yet: {int(off.sum())} of {off.size} numbers are off, "
-            f"the first at index {where}.",
+        many = int(off.sum())
+        where = (
+            f"index {where} is off"
+            if many == 1
+            else f"{many} of {off.size} numbers are off, the first at index "
+            f"{where}"
+        )
+        how = compare(float(value[first]), float(wanted[first]))
+        return Verdict(False, f"Not yet: {where}: {how}.")
+
+    def _off(self, value: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+        return ~(
+            near(value, wanted, self.rtol, self.atol) | rounded(value, wanted)
         )
 
 
@@ -290,6 +224,10 @@ class Function:
         cases: tuples of arguments to try both on.
         rtol: relative tolerance of the results.
         atol: absolute tolerance of the results.
+        mistakes: wrong functions, each with what it means.
+
+    Where a case holds lists, a function may be made for lists, for numpy's
+    arrays or for tensors: it is right if one of these suits it.
 
     Example:
         >>> kind = Function(lambda x: x * x, cases=[(2.0,), (3.0,)])
@@ -303,6 +241,7 @@ class Function:
     cases: Sequence[tuple]
     rtol: float = 1e-5
     atol: float = 1e-9
+    mistakes: Sequence[tuple[Callable[..., Any], str]] = ()
 
     def judge(self, given: Any) -> Verdict:
         if not callable(given):
@@ -313,29 +252,47 @@ class Function:
             )
         for case in self.cases:
             wanted = as_array(self.reference(*fresh(case)))
-            try:
-                value = given(*fresh(case))
-            except (Exception, SystemExit) as error:
-                return Verdict(
-                    False,
-                    f"Not yet: for {shown(case)} it stops with "
-                    f"{type(error).__name__}: {shown(error)}",
-                )
-            if value is None:
-                return Verdict(
-                    False, "Not yet: it returns nothing; is `return` there?"
-                )
-            kind: Kind = (
-                Number(float(wanted), self.rtol, self.atol)
-                if wanted.ndim == 0
-                else Array(wanted, self.rtol, self.atol)
-            )
-            verdict = kind.judge(value)
-            if not verdict.right:
-                why = verdict.says.removeprefix("Not yet: ")
-                return Verdict(
-                    False,
-                    f"Not yet: for {shown(case)} it gives {shown(value)}; "
-                    f"{why}",
-                )
+            verdict, ran = self._try(given, wanted, *forms(case))
+            if verdict.right:
+                continue
+            for wrong, says in self.mistakes if ran else ():
+                if replace(self, reference=wrong, mistakes=()).judge(given):
+                    return Verdict(False, f"Not yet: {says}")
+            return verdict
         return Verdict(True, "Right.")
+
+    def _try(
+        self, given: Callable, wanted: np.ndarray, *tries: tuple
+    ) -> tuple[Verdict, bool]:
+        """The first right verdict, else the first of those that ran."""
+        found = []
+        for case in tries:
+            verdict, ran = self._once(given, wanted, case)
+            if verdict.right:
+                return verdict, ran
+            found.append((verdict, ran))
+        return next((one for one in found if one[1]), found[0])
+
+    def _once(
+        self, given: Callable, wanted: np.ndarray, case: tuple
+    ) -> tuple[Verdict, bool]:
+        """What a case says, and whether the function came to its end."""
+        said = shown(case)
+        try:
+            value = given(*case)
+        except (Exception, SystemExit) as error:
+            why = f"stops with {type(error).__name__}: {shown(error)}"
+            return Verdict(False, f"Not yet: for {said} it {why}"), False
+        if value is None:
+            return Verdict(
+                False, "Not yet: it returns nothing; is `return` there?"
+            ), True
+        kind: Kind = (
+            Number(float(wanted), self.rtol, self.atol)
+            if wanted.ndim == 0
+            else Array(wanted, self.rtol, self.atol)
+        )
+        verdict = kind.judge(value)
+        why = verdict.says.removeprefix("Not yet: ")
+        says = f"Not yet: for {said} it gives {shown(value)}; {why}"
+        return (verdict if verdict.right else Verdict(False, says)), True

@@ -31,6 +31,17 @@ EXERCISES = {
             ([1.0, 1.0], 0.1, 0.9),
             ([2.0, -1.0, 0.5], 0.01, 0.5),
         ],
+        mistakes=[
+            (
+                lambda g, lr, mu: -_sgd(g, lr, mu),
+                "the step goes against the gradient.",
+            ),
+            (lambda g, lr, mu: -lr * sum(g), "the velocity is missing."),
+            (
+                lambda g, lr, mu: (1 - mu) * _sgd(g, lr, mu),
+                "that averages; the formula sums.",
+            ),
+        ],
     ),
     "coming_from_published-ex2": Function(
         _epochs_to,
@@ -39,6 +50,20 @@ EXERCISES = {
             ([0.9, 0.8, 0.6], 0.8),
             ([2.3, 2.3], 1.0),
             ([math.nan, math.nan], 1.0),
+        ],
+        mistakes=[
+            (
+                lambda x, at: _epochs_to(x, at) - 1,
+                "epochs are counted from 1.",
+            ),
+            (
+                lambda x, at: _epochs_to(x, math.nextafter(at, math.inf)),
+                "below the level, and not at it.",
+            ),
+            (
+                lambda x, at: min(_epochs_to(x, at), len(x)),
+                "it is infinite where no loss is below the level.",
+            ),
         ],
     ),
     "coming_from_published-ex3": Number(
@@ -59,7 +84,13 @@ EXERCISES = {
             1.0: "the output stays, but what of its derivative?",
         },
     ),
-    "coming_from_published-ex6": Array([2, 3]),
+    "coming_from_published-ex6": Array(
+        [2, 3],
+        mistakes=[
+            ([3, 2], "first the right rule, then the printed one."),
+            ([1, 2], "the gradient 1 is step 1, not step 0."),
+        ],
+    ),
     # Two axes of a long random walk: 6 / pi^2 (1 + 1/4).
     "coming_from_published-ex7": Number(
         7.5 / math.pi**2,

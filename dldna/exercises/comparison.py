@@ -13,6 +13,10 @@ def _share(a, b) -> float:
     return float(np.mean((a > b) + 0.5 * (a == b)))
 
 
+def _ties(a, b) -> float:
+    return float(np.mean(np.asarray(a)[:, None] == np.asarray(b)))
+
+
 EXERCISES = {
     "comparison-ex1": Number(
         2 / comb(8, 4),
@@ -28,13 +32,30 @@ EXERCISES = {
             4: "that is enough for one pair alone; there are 21.",
         },
     ),
-    "comparison-ex3": Array([13 / 16, 5 / 6]),
+    "comparison-ex3": Array(
+        [13 / 16, 5 / 6],
+        mistakes=[
+            ([5 / 6, 13 / 16], "first with replacement, then without."),
+            ([0.75, 0.75], "that is the mean of one draw."),
+        ],
+    ),
     "comparison-ex4": Function(
         _share,
         cases=[
             ([2.0, 3.0], [1.0]),
             ([1.0, 2.0], [1.0, 3.0]),
             ([0.5, 0.5, 0.7], [0.6, 0.5]),
+        ],
+        mistakes=[
+            (
+                lambda a, b: _share(a, b) - _ties(a, b) / 2,
+                "a tie counts one half, not nothing.",
+            ),
+            (
+                lambda a, b: _share(a, b) + _ties(a, b) / 2,
+                "a tie counts one half, not a whole win.",
+            ),
+            (lambda a, b: _share(b, a), "that is how often b beats a."),
         ],
     ),
 }
@@ -116,7 +137,7 @@ QUIZZES = {
                 "Not separated is not the same as equal.",
             ),
             Option(
-                "Their means are the same",
+                "Their means are the same, as far as digits are shown",
                 "The means may lie apart, if the scores are spread widely.",
             ),
         ),
@@ -125,7 +146,7 @@ QUIZZES = {
         "Which score of the best of k trials is reported fairly?",
         (
             Option(
-                "The highest test score among the k",
+                "The highest test score among the k, with its own rate",
                 "Then the test images choose, and the score is too good.",
             ),
             Option(

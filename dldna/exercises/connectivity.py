@@ -2,6 +2,8 @@
 
 from itertools import permutations
 
+import numpy as np
+
 from dldna.exercises.answer_kinds import Array, Function, Number
 from dldna.exercises.questions import Option, Question
 
@@ -24,7 +26,17 @@ EXERCISES = {
             30: "the orders of the layers combine freely: multiply.",
         },
     ),
-    "connectivity-ex2": Array([[2.0, 4.0], [0.0, 1.0]]),
+    "connectivity-ex2": Array(
+        [[2.0, 4.0], [0.0, 1.0]],
+        mistakes=[
+            ([[2.0, 0.0], [4.0, 1.0]], "the units of A are the rows."),
+            ([[0.0, 3.0], [2.0, 2.0]], "the outgoing weights count, too."),
+            (
+                [[2.0, 4.0], [4.0, 3.0]],
+                "an outgoing weight is -1: mind the sign.",
+            ),
+        ],
+    ),
     "connectivity-ex3": Number(
         0.5, mistakes={1.0: "2t(1-t) never gets there."}
     ),
@@ -38,6 +50,18 @@ EXERCISES = {
             ([[1, 2, 3], [3, 1, 2], [2, 3, 1]],),
             ([[5, 4, 0], [4, 0, 0], [0, 0, 1]],),
         ],
+        mistakes=[
+            (
+                lambda g: np.argsort(_order(g)),
+                "entry i is the unit at place i, not the place of unit i.",
+            ),
+            (
+                lambda g: np.argmax(g, 1),
+                "each unit of B goes to one place only.",
+            ),
+            (lambda g: _order(-np.asarray(g)), "that is the worst order."),
+            (lambda g: np.add(_order(g), 1), "units are counted from 0."),
+        ],
     ),
 }
 
@@ -47,7 +71,8 @@ QUIZZES = {
         "barrier. What follows?",
         (
             Option(
-                "They lie in different valleys",
+                "They lie in different valleys, and no way of low loss joins "
+                "them",
                 "A curve may join them at low loss all the way.",
             ),
             Option(

@@ -1,5 +1,7 @@
 """Curvature."""
 
+import numpy as np
+
 from dldna.exercises.answer_kinds import Array, Function, Number
 from dldna.exercises.questions import Option, Question
 
@@ -10,9 +12,12 @@ def _product(gradient, w, v):
     return (gradient(w + h * v) - gradient(w - h * v)) / (2 * h)
 
 
-def _cases():
-    import numpy as np
+def _ahead(gradient, w, v):
+    """The one-sided difference, which is nearly right."""
+    return (gradient(w + 1e-4 * v) - gradient(w)) / 1e-4
 
+
+def _cases():
     def cubic(w):  # of L = sum of w^3 / 3
         return w**2
 
@@ -24,7 +29,15 @@ def _cases():
 
 
 EXERCISES = {
-    "curvature-ex1": Array([2.0, 2.0]),
+    "curvature-ex1": Array(
+        [2.0, 2.0],
+        mistakes=[
+            ([4.0, 1.0], "that is the gradient g."),
+            ([6.0, 2.0], "mind the sign of v's second entry."),
+            ([4.0, -1.0], "sum g times v first, then differentiate."),
+            ([4.0, 2.0], "the first entry needs both terms of the sum."),
+        ],
+    ),
     "curvature-ex2": Number(
         66,
         mistakes={
@@ -48,7 +61,23 @@ EXERCISES = {
             18.0: "not every direction is scaled by 9.",
         },
     ),
-    "curvature-ex5": Function(_product, _cases(), rtol=1e-4, atol=1e-6),
+    "curvature-ex5": Function(
+        _product,
+        _cases(),
+        rtol=1e-5,
+        atol=1e-6,
+        mistakes=[
+            (_ahead, "that looks ahead only; look behind as well."),
+            (
+                lambda g, w, v: 2 * _product(g, w, v),
+                "the two points are two steps apart.",
+            ),
+            (
+                lambda g, w, v: _product(g, w, v) / np.linalg.norm(v),
+                "a longer v has a longer product.",
+            ),
+        ],
+    ),
 }
 
 QUIZZES = {
@@ -78,7 +107,7 @@ QUIZZES = {
         "What does one product of the Hessian with a vector cost?",
         (
             Option(
-                "As much as writing the Hessian down",
+                "As much as writing the whole Hessian down, row by row",
                 "The matrix is never formed: the product is the gradient of "
                 "one number.",
             ),
@@ -181,7 +210,7 @@ QUIZZES = {
         "trained network. What follows?",
         (
             Option(
-                "It sits at a minimum",
+                "It sits at a minimum, or at least very near to one",
                 "A few directions that bend down are too rare to be met.",
             ),
             Option(

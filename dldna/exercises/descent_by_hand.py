@@ -4,7 +4,15 @@ from dldna.exercises.answer_kinds import Array, Number
 from dldna.exercises.questions import Option, Question
 
 EXERCISES = {
-    "descent_by_hand-ex1": Array([-0.5, -0.25]),
+    "descent_by_hand-ex1": Array(
+        [-0.5, -0.25],
+        mistakes=[
+            ([-0.25, -0.5], "first the weight's, then the bias's."),
+            ([0.5, 0.25], "the output is below the target: mind the sign."),
+            ([-0.25, -0.125], "the square's derivative has a factor of 2."),
+            ([-2.0, -1.0], "the sigmoid's slope y(1 - y) is missing."),
+        ],
+    ),
     "descent_by_hand-ex2": Number(
         10,
         mistakes={
@@ -51,11 +59,11 @@ QUIZZES = {
         "one run each at batch 8. What follows?",
         (
             Option(
-                "A is better than B",
+                "A is better than B, by a factor of five in the loss",
                 "Other seeds of the same pair differ by more than that.",
             ),
             Option(
-                "B needs more steps",
+                "B needs more steps until its loss is as low as that of A",
                 "The last batch says nothing about the trend.",
             ),
             Option(

@@ -4,9 +4,40 @@ from dldna.exercises.answer_kinds import Array
 from dldna.exercises.questions import Option, Question
 
 EXERCISES = {
-    "dynamics-ex1": Array([40.0, 76.0, 760.0, 76.0 / 2.8]),
-    "dynamics-ex2": Array([-1.0, 0.36]),
-    "dynamics-ex3": Array([1.0, 40.0]),
+    "dynamics-ex1": Array(
+        [40.0, 76.0, 760.0, 76.0 / 2.8],
+        mistakes=[
+            (
+                [40.0, 76.0, 7.6, 76.0 / 2.8],
+                "dampening shortens the steps, so more curvature is stable.",
+            ),
+            (
+                [40.0, 76.0, 76.0, 76.0 / 2.8],
+                "dampening makes the steps ten times shorter.",
+            ),
+            ([2.0, 3.8, 38.0, 3.8 / 2.8], "divide by the rate."),
+            (
+                [40.0, 76.0, 760.0, 76.0],
+                "Nesterov's look-ahead makes the bound lower.",
+            ),
+        ],
+    ),
+    "dynamics-ex2": Array(
+        [-1.0, 0.36],
+        mistakes=[
+            ([-0.6, 0.36], "a cosine is of directions only, not of lengths."),
+            ([-1.0, 0.6], "the loss is a square."),
+            ([-1.0, -0.6], "the loss is a square."),
+            ([1.0, 0.36], "does w change its sign?"),
+        ],
+    ),
+    "dynamics-ex3": Array(
+        [1.0, 40.0],
+        mistakes=[
+            ([40.0, 1.0], "first the gradient, then the scale."),
+            ([5.0, 1.4], "those are given; the noise is part of them."),
+        ],
+    ),
 }
 
 QUIZZES = {
@@ -15,12 +46,13 @@ QUIZZES = {
         "halve the learning rate and train on. What do you expect?",
         (
             Option(
-                "The sharpness falls to half",
+                "The sharpness falls to half of what it was, as the length "
+                "of the steps does",
                 "A smaller rate moves the edge up, not down.",
             ),
             Option(
-                "The swinging dies out, and the sharpness begins to rise "
-                "again towards a new edge",
+                "The swinging dies out, and the sharpness rises again "
+                "towards a new edge",
                 "The threshold 2 / rate has doubled, so nothing holds the "
                 "sharpness where it is.",
                 right=True,
@@ -121,14 +153,15 @@ QUIZZES = {
         "2 / rate, and training goes on. Why?",
         (
             Option(
-                "What counts is the Hessian divided by Adam's P, and its "
-                "threshold is 38 / rate",
+                "What counts is the Hessian divided by Adam's P, with the "
+                "threshold 38 / rate",
                 "Dividing by the size of the gradients changes the metric; "
                 "averaging them moves the threshold.",
                 right=True,
             ),
             Option(
-                "Adam has no edge, because it adapts",
+                "Adam has no edge, because it adapts the length of its steps "
+                "to the curvature",
                 "It has one, at the preconditioned sharpness.",
             ),
             Option(
@@ -147,7 +180,7 @@ QUIZZES = {
                 "were; two trends in time are correlated in any case.",
             ),
             Option(
-                "Weight decay would harm",
+                "Weight decay would harm, for it shortens the weights",
                 "A correlation in one run says nothing about a change of "
                 "the training.",
             ),
@@ -175,7 +208,8 @@ QUIZZES = {
                 right=True,
             ),
             Option(
-                "No curvature exceeds the edge",
+                "No curvature exceeds the edge, at any of the points that "
+                "the flow passes",
                 "That holds below the edge in any case, and says nothing "
                 "about the swing.",
             ),
@@ -193,7 +227,8 @@ QUIZZES = {
                 right=True,
             ),
             Option(
-                "Stay at the edge from the first step on",
+                "Stay at the edge from the first step on, as that of the "
+                "flow does",
                 "That is the flow, in which the swing is there at once.",
             ),
             Option(

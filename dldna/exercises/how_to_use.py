@@ -25,6 +25,20 @@ EXERCISES = {
     "how_to_use-ex2": Function(
         _descend,
         cases=[(1.0, 0.6, 0), (1.0, 0.6, 3), (-2.0, 1.5, 4), (3.0, 2.0, 5)],
+        mistakes=[
+            (
+                lambda w, lr, n: _descend(w, 2 * lr, n),
+                "the gradient of w^2 / 2 is w, not 2 w.",
+            ),
+            (
+                lambda w, lr, n: _descend(w, -lr, n),
+                "descent subtracts the rate times the gradient.",
+            ),
+            (
+                lambda w, lr, n: w * (1 - lr * n),
+                "each step uses the w that the last one left.",
+            ),
+        ],
     ),
 }
 

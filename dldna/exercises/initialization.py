@@ -21,7 +21,23 @@ EXERCISES = {
             math.sqrt(1 / 120): "that is LeCun's; ReLU needs a 2.",
         },
     ),
-    "initialization-ex2": Array([4.0, 22 / 16, 2.0, 2**1.75]),
+    "initialization-ex2": Array(
+        [4.0, 22 / 16, 2.0, 2**1.75],
+        mistakes=[
+            (
+                [4.0, 22 / 16, 2.0, 1.75],
+                "1.75 bits are the entropy; the rank is 2 to that power.",
+            ),
+            (
+                [4.0, 22 / 16, 2.0, 1.75 * math.log(2)],
+                "the last is the exponential of the entropy.",
+            ),
+            (
+                [4.0, 2.0, 22 / 16, 2**1.75],
+                "the stable rank squares the singular values.",
+            ),
+        ],
+    ),
     "initialization-ex3": Number(
         99.0,
         mistakes={
@@ -30,7 +46,23 @@ EXERCISES = {
         },
     ),
     "initialization-ex4": Function(
-        _gain, cases=[(784, 256), (64, 256), (100, 100)]
+        _gain,
+        cases=[(784, 256), (64, 256), (100, 100)],
+        mistakes=[
+            (
+                lambda m, n: _gain(m, n) / math.sqrt(2),
+                "that would do without a ReLU, which halves.",
+            ),
+            (
+                lambda m, n: math.sqrt(2),
+                "that is right unless the layer widens.",
+            ),
+            (
+                lambda m, n: _gain(n, m),
+                "the other way round: n_out / n_in counts.",
+            ),
+            (lambda m, n: _gain(m, n) ** 2, "that is the gain squared."),
+        ],
     ),
     "initialization-ex5": Number(
         (1.0625 / 6) ** 4,

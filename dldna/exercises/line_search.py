@@ -4,12 +4,29 @@ from dldna.exercises.answer_kinds import Array, Number
 from dldna.exercises.questions import Option, Question
 
 EXERCISES = {
-    "line_search-ex1": Array([1.0, 1.0]),
-    "line_search-ex2": Array([3.3, 4.4]),
+    "line_search-ex1": Array(
+        [3.0, 1 / 3],
+        mistakes=[
+            ([3.0, 2 / 3], "the parabola's slope is b + 2 a s."),
+            ([3.0, -1 / 3], "it lies ahead: mind the sign of b."),
+            ([1.5, 2 / 3], "mu is squared below the line."),
+            ([6.0, 1 / 3], "that is the curvature, twice a."),
+        ],
+    ),
+    "line_search-ex2": Array(
+        [3.3, 4.4],
+        mistakes=[
+            ([2.7, 3.6], "SAM looks uphill, along the gradient."),
+            ([6.0, 8.0], "bring the gradient to length 1 first."),
+            ([0.3, 0.4], "that is the way; it begins at w."),
+            ([3.5, 4.5], "that is a step of rho in each coordinate."),
+        ],
+    ),
     "line_search-ex3": Number(
         lambda: 10 * 5 / (10 + 5),
         mistakes={
             10.0: "that is the loss's own curvature, without smoothing.",
+            5.0: "that is the spring alone.",
             15.0: "the sum is the curvature of f plus the spring.",
         },
     ),
@@ -103,7 +120,7 @@ QUIZZES = {
                 right=True,
             ),
             Option(
-                "It smooths more, over a wider neighbourhood",
+                "It smooths more: its mean is over a wider neighbourhood of x",
                 "It is the other way round: gamma is a spring's stiffness.",
             ),
             Option(
@@ -117,11 +134,11 @@ QUIZZES = {
         "found by SGD. What follows?",
         (
             Option(
-                "It generalizes better",
+                "It generalizes better, as networks on flat ground do",
                 "That would have to be measured on data of its own.",
             ),
             Option(
-                "Its loss is lower",
+                "Its loss is lower, as it lies at the bottom of a wide valley",
                 "Flat is not low: the eigenvalue is about curvature.",
             ),
             Option(

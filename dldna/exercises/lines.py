@@ -16,9 +16,25 @@ def _barrier(alphas, losses):
 EXERCISES = {
     "lines-ex1": Number(
         1.0,
-        mistakes={2.0: "that is the distance of the minima."},
+        mistakes={
+            2.0: "that is the distance of the minima.",
+            0.0: "that is the loss at the ends; look between them.",
+        },
     ),
-    "lines-ex2": Array([[5.0, 0.0], [2**0.5, 2**0.5]]),
+    "lines-ex2": Array(
+        [[5.0, 0.0], [2**0.5, 2**0.5]],
+        mistakes=[
+            ([[5.0, 0.0], [2.0, 2.0]], "the second row's length is root 2."),
+            (
+                [[3 / 2**0.5, 0.0], [3 / 2**0.5, 20**0.5]],
+                "a row is a filter, not a column.",
+            ),
+            (
+                np.array([[1.0, 0.0], [1.0, 1.0]]) * (29 / 3) ** 0.5,
+                "each row by itself, not the whole matrix.",
+            ),
+        ],
+    ),
     "lines-ex3": Number(
         0.5**0.5,
         mistakes={
@@ -32,6 +48,20 @@ EXERCISES = {
             ([0.0, 0.5, 1.0], [0.0, 1.0, 0.0]),
             ([0.0, 0.2, 1.0], [0.0, 1.0, 1.0]),
             ([0.0, 0.3, 0.6, 1.0], [3.0, 2.5, 2.0, 1.0]),
+        ],
+        mistakes=[
+            (
+                lambda a, x: max(x) - (x[0] + x[-1]) / 2,
+                "measure above the chord at the same place, not half-way.",
+            ),
+            (
+                lambda a, x: max(x) - max(x[0], x[-1]),
+                "measure above the chord, not above the higher end.",
+            ),
+            (
+                lambda a, x: _barrier(np.linspace(0, 1, len(x)), x),
+                "the positions need not be evenly spaced.",
+            ),
         ],
     ),
 }
@@ -88,7 +118,7 @@ QUIZZES = {
         "ones. What may you conclude?",
         (
             Option(
-                "Training walked near this line",
+                "Training walked near this line on its way down",
                 "After two epochs its way from the start stood more than "
                 "thirty degrees off the line.",
             ),
@@ -136,7 +166,7 @@ QUIZZES = {
                 right=True,
             ),
             Option(
-                "Repeat the comparison with more seeds",
+                "Repeat the comparison with more seeds, until it is certain",
                 "Seeds make the difference certain, and leave its cause as "
                 "open as before.",
             ),
@@ -156,7 +186,8 @@ QUIZZES = {
                 "At 1 they are exactly those of the second network.",
             ),
             Option(
-                "The loss was measured in evaluation mode",
+                "The loss was measured in evaluation mode, not in training "
+                "mode",
                 "So it should be; the question is whose statistics it uses.",
             ),
             Option(
@@ -176,7 +207,7 @@ QUIZZES = {
                 "Width and generalization are not tied like this.",
             ),
             Option(
-                "A is flatter than B in every sense",
+                "A is flatter than B, in whatever units one measures",
                 "A rescaled twin of A, the same function, may look sharper.",
             ),
             Option(

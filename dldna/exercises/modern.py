@@ -4,12 +4,31 @@ from dldna.exercises.answer_kinds import Array, Number
 from dldna.exercises.questions import Option, Question
 
 MIB = 2**20
+ENTRIES, SUM = 1024 * 4096, 1024 + 4096  # of a layer; rows and columns
 
 EXERCISES = {
-    "modern-ex1": Array([2 * 1024 * 4096 * 4 / MIB, (1024 + 4096) * 4 / MIB]),
+    "modern-ex1": Array(
+        [2 * ENTRIES * 4 / MIB, SUM * 4 / MIB],
+        mistakes=[
+            ([ENTRIES * 4 / MIB, SUM * 4 / MIB], "Adam keeps m and v."),
+            ([2 * ENTRIES * 4 / 1e6, SUM * 4 / 1e6], "a MiB has 2^20 bytes."),
+            (
+                [2 * ENTRIES * 8 / MIB, SUM * 8 / MIB],
+                "a number of single precision has four bytes.",
+            ),
+            (
+                [3 * ENTRIES * 4 / MIB, SUM * 4 / MIB],
+                "the weights themselves are no state.",
+            ),
+        ],
+    ),
     "modern-ex2": Number(
         1.0,
-        mistakes={0.02: "that is one step; they can all point one way."},
+        mistakes={
+            0.02: "that is one step; they can all point one way.",
+            50.0: "each of the fifty steps is 0.02 long.",
+            0.02 * 50**0.5: "that is a walk at random; they may all agree.",
+        },
     ),
 }
 
@@ -42,14 +61,17 @@ QUIZZES = {
         "Two optimizers are compared at their libraries' default rates, "
         "one run each. A wins. What has been shown?",
         (
-            Option("A is better", "Rates and seeds could each reverse it."),
+            Option(
+                "A is the better optimizer of the two",
+                "Rates and seeds could each reverse it.",
+            ),
             Option(
                 "A's default rate suited this run better",
                 "No more than that.",
                 right=True,
             ),
             Option(
-                "B needs tuning",
+                "B needs more tuning than A before it can win",
                 "So may A: nobody has looked.",
             ),
         ),
@@ -77,7 +99,7 @@ QUIZZES = {
         "Why may Muon do better than Adam on a hidden matrix?",
         (
             Option(
-                "It has more memory of the past",
+                "It has more memory of the past than Adam's two averages",
                 "It keeps one tensor, Adam two.",
             ),
             Option(

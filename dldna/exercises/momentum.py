@@ -23,18 +23,26 @@ def _three_steps() -> float:
 
 
 EXERCISES = {
-    "momentum-ex1": Array(_limits),
+    "momentum-ex1": Array(
+        _limits,
+        mistakes=[
+            (_limits(curvature=1.0), "divide by the curvature."),
+            (_limits(mu=0.0), "that is without momentum."),
+        ],
+    ),
     "momentum-ex2": Number(
         _three_steps,
         mistakes={
             0.125: "that is plain descent, without the velocity.",
             0.0: "that is after two steps.",
+            0.171875: "that averages the gradients; a heavy ball sums them.",
         },
     ),
     "momentum-ex3": Number(
         0.04,
         mistakes={
             1.0: "the sum takes larger steps, so its rate must be smaller.",
+            0.16: "times 1 - mu, not times mu.",
             0.2: "at the same rate the sum's steps are five times as large.",
         },
     ),
@@ -77,7 +85,7 @@ QUIZZES = {
                 "That raises the effective rate once more.",
             ),
             Option(
-                "Another seed",
+                "Another seed, since one run is luck",
                 "Worth doing, but the comparison itself is uneven.",
             ),
         ),
@@ -87,7 +95,7 @@ QUIZZES = {
         "walk do?",
         (
             Option(
-                "It comes in from one side",
+                "It comes in from one side, by half of its way in each step",
                 "That needs a factor 1 - 1.5 above zero.",
             ),
             Option(
@@ -96,7 +104,7 @@ QUIZZES = {
                 right=True,
             ),
             Option(
-                "It diverges",
+                "It diverges, since each step goes beyond the minimum",
                 "Not before 2, where the factor reaches -1.",
             ),
         ),

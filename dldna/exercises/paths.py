@@ -9,10 +9,26 @@ from dldna.exercises.questions import Option, Question
 def _coordinates(points):
     """Coordinates about the last point, by the Gram matrix."""
     m = np.asarray(points, dtype=float)
-    m = m - m[-1]
+    return _components(m - m[-1])
+
+
+def _components(m):
     values, u = np.linalg.eigh(m @ m.T)
     c = u[:, ::-1][:, :2] * np.sqrt(np.clip(values[::-1][:2], 0, None))
     return c * np.where(c[0] < 0, -1, 1)
+
+
+def _about(middle):
+    def coordinates(points):
+        m = np.asarray(points, dtype=float)
+        return _components(m - middle(m))
+
+    return coordinates
+
+
+def _sizes(points):
+    """The two singular values."""
+    return np.linalg.norm(_coordinates(points), axis=0)
 
 
 _WALK = np.random.default_rng(0).normal(size=(6, 4)).cumsum(0)
@@ -32,6 +48,7 @@ EXERCISES = {
         mistakes={
             0.16: "float64 has 8 bytes.",
             320_000.0: "that is in bytes.",
+            0.32e6 / 2**20: "that is in MiB; a megabyte is a million bytes.",
         },
     ),
     "paths-ex3": Number(
@@ -50,7 +67,37 @@ EXERCISES = {
         },
     ),
     "paths-ex5": Function(
-        _coordinates, [(_WALK,), (3 * _WALK[::-1] + 1,)], rtol=1e-6
+        _coordinates,
+        [(_WALK,), (3 * _WALK[::-1] + 1,)],
+        rtol=1e-4,  # single precision is enough
+        atol=1e-4,
+        mistakes=[
+            (
+                _about(lambda m: m.mean(0)),
+                "subtract the last point, not the mean.",
+            ),
+            (
+                _about(lambda m: m[0]),
+                "subtract the last point, not the first.",
+            ),
+            (_about(lambda m: 0.0), "subtract the last point first."),
+            (
+                lambda p: -_coordinates(p),
+                "each column begins with a positive number.",
+            ),
+            (
+                lambda p: _coordinates(p)[:, ::-1],
+                "the larger component comes first; `eigh` sorts upwards.",
+            ),
+            (
+                lambda p: _coordinates(p) / _sizes(p),
+                "multiply each column by its s.",
+            ),
+            (
+                lambda p: _coordinates(p) * _sizes(p),
+                "the eigenvalues are s squared: take their roots.",
+            ),
+        ],
     ),
 }
 
@@ -106,7 +153,8 @@ QUIZZES = {
         "with a row and a column for each weight?",
         (
             Option(
-                "Weights that hardly move are left out",
+                "Weights that hardly move are left out, and a matrix of the "
+                "others is small enough",
                 "None is left out; biases and small weights count fully.",
             ),
             Option(
@@ -132,7 +180,8 @@ QUIZZES = {
                 right=True,
             ),
             Option(
-                "At the end, because the plane holds over 90 %",
+                "At the end, because the plane holds over 90 % of the "
+                "variance of all checkpoints",
                 "That is the share of the whole run's squared length, and "
                 "the early rows make nearly all of it.",
             ),
@@ -177,7 +226,7 @@ QUIZZES = {
                 "By that reading a walk in a million dimensions has two.",
             ),
             Option(
-                "That training is a random walk",
+                "That training is a random walk, with some drift added to it",
                 "Other numbers differ: the early phase is straighter.",
             ),
         ),

@@ -14,6 +14,15 @@ def _by_filter(d, w):
     return d / lengths[0] * lengths[1]
 
 
+def _whole(d, w):
+    return d * np.linalg.norm(w) / np.linalg.norm(d)
+
+
+def _last_axis(d, w):
+    lengths = [np.sqrt((a**2).sum(-1, keepdims=True)) for a in (d, w)]
+    return d / lengths[0] * lengths[1]
+
+
 _WIDE = np.arange(1.0, 13.0).reshape(2, 3, 2)
 
 EXERCISES = {
@@ -45,6 +54,21 @@ EXERCISES = {
             (np.array([[1.0, 0.0], [1.0, 1.0]]),
              np.array([[3.0, 4.0], [0.0, 2.0]])),
             (_WIDE[::-1], _WIDE),
+        ],
+        mistakes=[
+            (_whole, "each filter by itself, not the whole array."),
+            (
+                lambda d, w: _by_filter(d, np.ones_like(w))
+                * (w[0].size) ** -0.5,
+                "multiply by the length of w's filter, too.",
+            ),
+            (
+                lambda d, w: np.swapaxes(
+                    _by_filter(*(np.swapaxes(v, 0, 1) for v in (d, w))), 0, 1
+                ),
+                "the first axis counts the filters.",
+            ),
+            (_last_axis, "the lengths are over all axes but the first."),
         ],
     ),
 }  # fmt: skip
@@ -126,7 +150,7 @@ QUIZZES = {
                 right=True,
             ),
             Option(
-                "More points on each plane",
+                "More points on each plane, to see narrow valleys as well",
                 "They would draw the same two slices more finely.",
             ),
             Option(
@@ -160,7 +184,7 @@ QUIZZES = {
         "plane has many dips. What are they?",
         (
             Option(
-                "Local minima of the training loss",
+                "Local minima of the training loss, as deep as they look",
                 "The loss over all images has no dip at most of these places.",
             ),
             Option(
@@ -183,8 +207,9 @@ QUIZZES = {
                 "A few descending directions among many are not seen.",
             ),
             Option(
-                "The average curvature is positive",
-                "Yes: random directions measure the average.",
+                "The average curvature is probably positive",
+                "Random directions measure the average, each of them with "
+                "luck of its own.",
                 right=True,
             ),
             Option(

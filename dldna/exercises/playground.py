@@ -16,6 +16,7 @@ EXERCISES = {
         2 * (1 + 0.9) / 50,
         mistakes={
             0.04: "that is the limit without momentum.",
+            0.071: "that is the dial's last stable mark: where is the limit?",
             0.4: "a heavy ball does not bear ten times the rate.",
         },
     ),
@@ -27,7 +28,9 @@ EXERCISES = {
         0.1 / (2 - 0.1),
         mistakes={
             (0.1 / 1.9) ** 0.5: "that is the standard deviation.",
+            0.05: "that holds for small rates; (1 - rate)^2 is exact.",
             0.01: "that is what one step adds; the steps pile up.",
         },
+        rtol=0.02,
     ),
 }

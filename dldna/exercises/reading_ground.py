@@ -113,7 +113,7 @@ QUIZZES = {
                 "A hundred more are as dull as the first.",
             ),
             Option(
-                "A finer grid along each line",
+                "A finer grid along each line, to see its dips",
                 "The curve is smooth; its direction is the matter.",
             ),
         ),
@@ -131,7 +131,7 @@ QUIZZES = {
                 right=True,
             ),
             Option(
-                "When they are close in weights",
+                "When they are close to each other in weight space",
                 "Distance alone says little: a short step along a steep "
                 "direction costs much.",
             ),
@@ -142,7 +142,7 @@ QUIZZES = {
         "that say about forgetting in general?",
         (
             Option(
-                "Networks of this size do not forget",
+                "Networks of this size do not forget what they have read once",
                 "These had the language still to learn; a finished network "
                 "has more to lose.",
             ),

@@ -14,6 +14,7 @@ EXERCISES = {
         rtol=1e-2,
         mistakes={
             0.2887: "each of the 12 blocks has two branches.",
+            24**0.5: "that is what it divides by.",
             0.0417: "variances add up, so the factor is a root.",
         },
     ),
@@ -21,6 +22,7 @@ EXERCISES = {
         0.25,
         rtol=1e-2,
         mistakes={
+            0.0625: "divide by what Adam has learned, not by its loss.",
             0.1: "that is the gap in bits, not as a share.",
             0.333: "divide by what Adam has learned, not what SGD has.",
         },
@@ -60,7 +62,8 @@ QUIZZES = {
         "not seen. What does that mean?",
         (
             Option(
-                "It is right half of the time",
+                "It is right half of the time: each second guess is the true "
+                "character",
                 "Bits measure the probability given to the truth, not how "
                 "often it is the likeliest.",
             ),
@@ -91,7 +94,8 @@ QUIZZES = {
                 "weights before their end.",
             ),
             Option(
-                "So that attention looks at all tokens equally",
+                "So that attention looks at all tokens equally in the first "
+                "steps",
                 "That depends on queries and keys, which are not shrunk.",
             ),
         ),
@@ -105,7 +109,8 @@ QUIZZES = {
                 "Theory has attention for a mean, which shrinks them.",
             ),
             Option(
-                "Deep networks explode",
+                "Deep networks explode, block by block on the way back to "
+                "the start",
                 "The same happens with one block: look at the first norm.",
             ),
             Option(
@@ -145,7 +150,7 @@ QUIZZES = {
                 right=True,
             ),
             Option(
-                "More seeds of the same run",
+                "More seeds of the same run, and a test of the pairs",
                 "They tell how sure the gain is, not why it is there.",
             ),
             Option(

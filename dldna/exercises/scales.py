@@ -14,7 +14,16 @@ def _roughness(line):
 
 
 EXERCISES = {
-    "scales-ex1": Array([2.0, 4.0]),
+    "scales-ex1": Array(
+        [2.0, 4.0],
+        mistakes=[
+            ([4.0, 2.0], "the finest first."),
+            ([2.0, 8.0], "the sums, too, are divided by root 2."),
+            ([2.0, 2.0], "level 2 works on sums over root 2, not on means."),
+            ([4.0, 8.0], "the square of a difference over root 2: halve it."),
+            ([2**0.5, 2.0], "those are the details; square them."),
+        ],
+    ),
     "scales-ex2": Number(
         3.0,
         mistakes={
@@ -30,6 +39,26 @@ EXERCISES = {
             ([4.0, 2.0, 5.0, 5.0],),
             ([1.0, 1.0, 2.0, 2.0],),
             ([0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0],),
+        ],
+        mistakes=[
+            (
+                lambda x: 2 * _roughness(x),
+                "a detail is a difference over root 2: halve its square.",
+            ),
+            (
+                lambda x: 1 - _roughness(x),
+                "that is the share of all but the finest details.",
+            ),
+            (
+                lambda x: _roughness(x) * np.var(x) / np.mean(np.square(x)),
+                "the energy about the mean: subtract the mean.",
+            ),
+            (
+                lambda x: (
+                    np.square(np.diff(x)).sum() / 2 / (np.var(x) * len(x))
+                ),
+                "pairs do not overlap: (0, 1), (2, 3), and so on.",
+            ),
         ],
     ),
     "scales-ex4": Number(
@@ -93,7 +122,7 @@ QUIZZES = {
                 "Noise would keep its share, whatever the grid.",
             ),
             Option(
-                "One of the two was computed wrongly",
+                "One of the two was computed wrongly, since it is one surface",
                 "Both may be right: level 1 means another distance.",
             ),
             Option(
@@ -104,8 +133,8 @@ QUIZZES = {
         ),
     ),
     "scales-q3": Question(
-        "The Haar approximation of level 2 has the value 8 in one place. "
-        "What is the mean loss of the patch below?",
+        "The Haar approximation of a surface at level 2 has the value 8 in "
+        "one place. What is the mean loss of the patch below?",
         (
             Option(
                 "2",

@@ -4,12 +4,26 @@ from dldna.exercises.answer_kinds import Array, Number
 from dldna.exercises.questions import Option, Question
 
 EXERCISES = {
-    "schedules-ex1": Array([0.1, 0.055, 0.01]),
-    "schedules-ex2": Array([3.0, 4.0, 5.0, 5.0]),
+    "schedules-ex1": Array(
+        [0.1, 0.055, 0.01],
+        mistakes=[
+            ([0.1, 0.05, 0.0], "it ends at the smallest rate, not at 0."),
+            ([0.1, 0.045, 0.01], "half-way is the mean of the two rates."),
+        ],
+    ),
+    "schedules-ex2": Array(
+        [3.0, 4.0, 5.0, 5.0],
+        mistakes=[
+            ([5.0, 5.0, 3.0, 4.0], "first by norm, then by value."),
+            ([6.0, 8.0, 5.0, 5.0], "the length of g is 10, above 5."),
+            ([0.6, 0.8, 5.0, 5.0], "that has length 1; the limit is 5."),
+        ],
+    ),
     "schedules-ex3": Number(
         4,
         mistakes={
             2: "patience 2 tolerates two bad calls, and the first is none.",
+            5: "the third bad call is one too many: which call is that?",
             3: "the first call sets the best loss; it is not a bad one.",
         },
     ),
@@ -70,7 +84,7 @@ QUIZZES = {
                 right=True,
             ),
             Option(
-                "It made descent along the valley faster",
+                "It made the descent along the floor of the valley faster",
                 "A smaller rate forgets the start more slowly.",
             ),
         ),

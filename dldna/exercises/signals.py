@@ -36,7 +36,21 @@ EXERCISES = {
             784 / 256: "the other way round: the sum runs over 256 units.",
         },
     ),
-    "signals-ex4": Function(_scale, cases=[(1, 2.0), (20, 2.0), (100, 10.0)]),
+    "signals-ex4": Function(
+        _scale,
+        cases=[(1, 2.0), (20, 2.0), (100, 10.0)],
+        mistakes=[
+            (lambda d, f: _scale(d, f) ** 2, "that is the square of s."),
+            (
+                lambda d, f: math.sqrt((f - 1) / d),
+                "the factors of the blocks multiply.",
+            ),
+            (
+                lambda d, f: f ** (1 / d),
+                "that is the factor of one block, 1 + s^2.",
+            ),
+        ],
+    ),
     "signals-ex5": Number(
         1 / 6,
         mistakes={

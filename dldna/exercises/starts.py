@@ -15,7 +15,15 @@ def _rates(lr: float, base: int, width: int) -> list[float]:
 
 
 EXERCISES = {
-    "starts-ex1": Array([2.5, 0.48]),
+    "starts-ex1": Array(
+        [2.5, 0.48],
+        mistakes=[
+            ([6.25, 0.48], "a variance is a square: divide by its root."),
+            ([2.5, 1.2], "the variance falls by the square of the factor."),
+            ([2.5, 3.0], "what leaves the first layer reaches the second."),
+            ([2.5, 1.0], "the second layer is not divided yet."),
+        ],
+    ),
     "starts-ex2": Number(
         1.5,
         mistakes={
@@ -23,10 +31,52 @@ EXERCISES = {
             4.5: "that is the sum; the quotient is a mean over the weights.",
         },
     ),
-    "starts-ex3": Function(_fixup, cases=[(16, 2), (10, 3), (1, 2)]),
-    "starts-ex4": Array([1.0, 9.0, 1 / 9]),
+    "starts-ex3": Function(
+        _fixup,
+        cases=[(16, 2), (10, 3), (1, 2)],
+        mistakes=[
+            (lambda d, m: d**-0.5, "that is for branches of two layers."),
+            (
+                lambda d, m: d ** (-1 / (2 * m)),
+                "the last layer of a branch is zero and does not count.",
+            ),
+            (
+                lambda d, m: d ** (1 / (2 * m - 2)),
+                "the factor makes layers smaller, not larger.",
+            ),
+        ],
+    ),
+    "starts-ex4": Array(
+        [1.0, 9.0, 1 / 9],
+        mistakes=[
+            (
+                [1.0, 1 / 9, 9.0],
+                "the other way round: smaller weights, larger gradients.",
+            ),
+            ([1.0, 1.0, 1.0], "the output stays; do its derivatives?"),
+        ],
+    ),
     "starts-ex5": Function(
-        _rates, cases=[(0.01, 64, 256), (0.002, 32, 32), (0.1, 128, 64)]
+        _rates,
+        cases=[(0.01, 64, 256), (0.002, 32, 32), (0.1, 128, 64)],
+        mistakes=[
+            (
+                lambda lr, base, n: [lr, lr * base / n, lr],
+                "the output weights sum over the width, too.",
+            ),
+            (
+                lambda lr, base, n: [lr * base / n] * 3,
+                "the number of inputs does not grow with the width.",
+            ),
+            (
+                lambda lr, base, n: [lr, lr * n / base, lr * n / base],
+                "a wider network needs smaller rates.",
+            ),
+            (
+                lambda lr, base, n: [lr, *[lr * (base / n) ** 0.5] * 2],
+                "Adam's moves add up in one direction: no root.",
+            ),
+        ],
     ),
 }
 
@@ -84,7 +134,8 @@ QUIZZES = {
                 right=True,
             ),
             Option(
-                "Zeros are fine everywhere: the first step moves them",
+                "Zeros are fine everywhere: the first step moves all weights "
+                "away from zero",
                 "A layer of zeros hands no gradient to the layer below, and "
                 "gets no signal from one.",
             ),
@@ -99,7 +150,7 @@ QUIZZES = {
         "of the network?",
         (
             Option(
-                "It will learn quickly",
+                "It will learn quickly, from the first step on",
                 "A network that ignores its inputs has a small quotient, too.",
             ),
             Option(

@@ -13,10 +13,19 @@ def _count(bars, error):
 
 
 EXERCISES = {
-    "topology-ex1": Array([[1.0, 5.0], [2.0, 4.0]]),
+    "topology-ex1": Array(
+        [[1.0, 5.0], [2.0, 4.0]],
+        mistakes=[
+            ([[2.0, 4.0], [1.0, 5.0]], "the longest first."),
+            ([[1.0, 2.0], [5.0, 4.0]], "a row is one bar: birth, death."),
+            ([[1.0, 4.0], [2.0, 5.0]], "the younger pool dies, that of 2."),
+            ([[0.0, 5.0], [2.0, 4.0]], "the deepest pool never dies."),
+        ],
+    ),
     "topology-ex2": Number(
         1.0,
         mistakes={
+            1.2: "that is (1, 3) with (0, 4.2); is there a shorter way?",
             0.2: "(1, 3) has to go somewhere, too: to the diagonal.",
             2.0: "a bar goes half its length to the diagonal.",
         },
@@ -28,8 +37,33 @@ EXERCISES = {
             ([[0.0, 1.0], [0.0, 2.5], [0.0, 2.0]], 1.0),
             ([[0.0, 1.0], [3.0, 3.5]], 0.0),
         ],
+        mistakes=[
+            (
+                lambda bars, error: _count(bars, error / 2),
+                "both ends of a bar may be off, one up and one down.",
+            ),
+            (
+                lambda bars, error: _count(bars, error - 1e-9),
+                "a bar of just twice the error may be its work.",
+            ),
+            (
+                lambda bars, error: _count(bars, error) - np.isinf(bars).any(),
+                "a bar that never dies counts, too.",
+            ),
+            (
+                lambda bars, error: len(bars) - _count(bars, error),
+                "those are the bars that the error may have made.",
+            ),
+        ],
     ),
-    "topology-ex4": Array([[4.0, 49.0], [9.0, 16.0]]),
+    "topology-ex4": Array(
+        [[4.0, 49.0], [9.0, 16.0]],
+        mistakes=[
+            ([[9.0, 16.0], [4.0, 49.0]], "the longest first."),
+            ([[2.0, 7.0], [3.0, 4.0]], "those are the old bars."),
+            ([[4.0, 9.0], [49.0, 16.0]], "a row is one bar: birth, death."),
+        ],
+    ),
 }
 
 QUIZZES = {
@@ -39,7 +73,8 @@ QUIZZES = {
         (
             Option(
                 "The network's loss has many bad local minima",
-                "Noise alone has a minimum at every fifth point or so.",
+                "Noise alone has a minimum at every fifth point, where four "
+                "neighbours count.",
             ),
             Option(
                 "The optimizer is likely to get stuck",
@@ -108,7 +143,7 @@ QUIZZES = {
                 right=True,
             ),
             Option(
-                "That the minima were not found exactly",
+                "That the minima were not found exactly on so coarse a grid",
                 "The grid's error is far smaller than these differences.",
             ),
         ),
@@ -145,7 +180,7 @@ QUIZZES = {
                 "what is to be found out.",
             ),
             Option(
-                "Draw finer grids",
+                "Draw finer grids, since walls between the points are missed",
                 "The walls would be known better, and the question would "
                 "stand where it stood.",
             ),

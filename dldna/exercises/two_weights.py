@@ -16,6 +16,7 @@ EXERCISES = {
         lambda: sum((t - 4) ** 2 for t in (1, 3, 8)) / 3,
         mistakes={
             4.0: "that is the best constant itself, not its error.",
+            29 / 3: "that is the error of the median.",
             13.0: "a mean over three samples divides by 3, not by 2.",
             26.0: "that is the sum of the squares; take their mean.",
         },
@@ -29,11 +30,20 @@ EXERCISES = {
             "counts once.",
         },
     ),
-    "two_weights-ex3": Array(_gradient),
+    "two_weights-ex3": Array(
+        _gradient,
+        mistakes=[
+            ([27.0, 54.0], "the square's derivative has a factor of 2."),
+            ([18.0, 36.0], "the 3 stands in the inner derivative, too."),
+            ([54.0, 54.0], "each weight receives its own input."),
+            ([6.0, 12.0], "the output is 9, with the 3 in front."),
+        ],
+    ),
     "two_weights-ex4": Number(
         lambda: 0.5 / 2,
         mistakes={
             0.0: "at a = 0 every input is -0.5; how far up does that hold?",
+            0.5: "h goes up to 2, not to 1.",
             -0.25: "look at the sign: the largest input is 2 a - 0.5.",
         },
     ),

@@ -19,10 +19,19 @@ EXERCISES = {
         mistakes={
             0.09: "the narrow axis decides.",
             0.1: "the width counts squared.",
+            0.02: "the depth belongs to the curvature: A / s^2.",
             0.005: "that is 1 over the curvature; descent bears 2 over it.",
         },
     ),
-    "wells-ex2": Array([2.0, 1.0]),
+    "wells-ex2": Array(
+        [2.0, 1.0],
+        mistakes=[
+            ([-2.0, -1.0], "the gradient is b + H x: mind the sign."),
+            ([2.5, 1.5], "the mixed term belongs to both equations."),
+            ([1.0, 0.5], "the half in front cancels the 2 of the derivative."),
+            ([1.0, 2.0], "x first, then y."),
+        ],
+    ),
     "wells-ex3": Number(
         0.019,
         mistakes={
@@ -37,6 +46,13 @@ EXERCISES = {
             ([0.0, 1.0, 2.0, 3.0], [0.0, 1.0, 2.0, 3.0]),
             ([0.0, 1.0, 2.0, 3.0], [1.5, 1.5, 1.5, 1.5]),
             ([1.0, 4.0, 2.0, 6.0, 2.0], [1.5, 3.0, 2.5, 5.0, 3.0]),
+        ],
+        mistakes=[
+            (lambda z, f: 1 - _r2(z, f), "that is the share left over."),
+            (
+                lambda z, f: np.var(f) / np.var(z),
+                "compare what is left over, not the variance of the fit.",
+            ),
         ],
     ),
 }
@@ -76,7 +92,7 @@ QUIZZES = {
                 right=True,
             ),
             Option(
-                "Whether R2 rises with more points",
+                "Whether R2 stays as high with more points in the window",
                 "More points of the same window say nothing of its outside.",
             ),
             Option(

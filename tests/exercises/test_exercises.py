@@ -17,7 +17,7 @@ from dldna import exercises
 from dldna.exercises import Array, Function, Number, Option, Question
 from dldna.exercises.asking import _entries
 
-NO_PAGES = {"answer_kinds", "asking", "questions"}
+NO_PAGES = {"answer_kinds", "as_numbers", "asking", "questions"}
 
 
 def test_every_name_begins_with_its_page():
@@ -323,3 +323,12 @@ def test_question_html_escapes_and_carries_each_reason():
     assert "a&lt;b" in html
     assert "&quot;x&quot;" in html
     assert html.count('type="radio"') == 2
+
+
+def test_the_longest_option_is_no_hint():
+    """Chance has it right in a third of the questions, or a little less."""
+    longest = [
+        max(question.options, key=lambda option: len(option.text)).right
+        for question in _entries("QUIZZES").values()
+    ]
+    assert 0.25 < np.mean(longest) < 0.4
