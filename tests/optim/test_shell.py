@@ -99,18 +99,20 @@ def test_maximize_climbs_as_minimize_descends(name):
     down, up = parameters(name), parameters(name)
     a = optim.make(name, down)
     b = optim.make(name, up, maximize=True)
+    def loss(params):
+        return sum((p**4).sum() / 4 for p in params)
+
     for _ in range(3):
         for p, q in zip(down, up, strict=True):
             p.grad, q.grad = p.detach() ** 3, -(q.detach() ** 3)
-        more = (
-            {"curvature": lambda down=down: sum((p**2).sum() for p in down)}
-            if name == "SophiaH"
-            else {}
-        )
-        if name in {"SophiaH", "SophiaG"}:
-            pytest.skip("a curvature has no sign to turn")
-        a.step(**more)
-        b.step(**more)
+        if name == "SophiaG":
+            pytest.skip("its curvature is nowhere negative")
+        if name == "SophiaH":
+            a.step(curvature=lambda: loss(down))
+            b.step(curvature=lambda: -loss(up))
+        else:
+            a.step()
+            b.step()
     assert same(down, up)
 
 
@@ -136,6 +138,43 @@ def test_chunks_equal_the_whole_bit_by_bit(name, dtype):
     assert a.keys() == b.keys()
     for k, value in a.items():
         assert torch.equal(torch.as_tensor(value), torch.as_tensor(b[k]))
+
+
+@pytest.mark.parametrize("name", sorted({*CHUNKED} - {"SophiaG", "SophiaH"}))
+def test_a_number_beside_a_large_tensor_moves_as_alone(name, monkeypatch):
+    """A plan made for the large one has other slots than the number has."""
+    monkeypatch.setattr("dldna.optim.replay.WORTH", 1000)
+    weights = [torch.ones(1003), torch.tensor(2.0), torch.tensor(2.0)]
+    weights = [nn.Parameter(w.double()) for w in weights]
+    large, beside, alone = weights
+    a = optim.make(name, [large, beside], **RICH.get(name, {}))
+    b = optim.make(name, [alone], **RICH.get(name, {}))
+    for lr in (0.1, 0.2, 0.05, 0.1):
+        a.param_groups[0]["lr"] = b.param_groups[0]["lr"] = lr
+        for p in weights:
+            p.grad = p.detach() ** 3
+        a.step()
+        b.step()
+        torch.testing.assert_close(beside, alone, rtol=1e-12, atol=0)
+        for k, v in a.state[beside].items():
+            torch.testing.assert_close(v, b.state[alone][k])
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"), [("Adam", "amsgrad"), ("RMSprop", "centered")]
+)
+def test_large_tensors_move_on_where_a_setting_is_switched_off(
+    name, setting, monkeypatch
+):
+    monkeypatch.setattr("dldna.optim.replay.WORTH", 1000)
+    large, small = (nn.Parameter(torch.ones(n)) for n in (1003, 3))
+    optimizer = optim.make(name, [large, small], **{setting: True})
+    for on in (True, True, False, False):
+        optimizer.param_groups[0][setting] = on
+        for p in (large, small):
+            p.grad = p.detach() ** 3
+        optimizer.step()
+    assert torch.equal(large[:3], small)
 
 
 @pytest.mark.parametrize("name", CHUNKED)
