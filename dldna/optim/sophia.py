@@ -255,7 +255,9 @@ class SophiaH(_Sophia):
             if not group["gaussian"]:
                 z = torch.where(z < 0, -1.0, 1.0).to(z)
             directions.append(z)
-        return hutchinson(value, [p for _, p in owners], directions)
+        found = hutchinson(value, [p for _, p in owners], directions)
+        pairs = zip(found, owners, strict=True)
+        return [-h if group["maximize"] else h for h, (group, _) in pairs]
 
 
 class SophiaG(_Sophia):
@@ -275,7 +277,8 @@ class SophiaG(_Sophia):
         k: steps between two estimates of the curvature.
         seed: source of the labels; those of a step depend on the seed and
             the step's number alone.
-        maximize: climb instead of descending.
+        maximize: climb instead of descending; the curvature, nowhere
+            negative, stays as it is.
 
     Example:
         >>> w = torch.nn.Parameter(torch.ones(2, 3))

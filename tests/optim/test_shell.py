@@ -99,6 +99,7 @@ def test_maximize_climbs_as_minimize_descends(name):
     down, up = parameters(name), parameters(name)
     a = optim.make(name, down)
     b = optim.make(name, up, maximize=True)
+
     def loss(params):
         return sum((p**4).sum() / 4 for p in params)
 
