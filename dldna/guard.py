@@ -3,7 +3,7 @@
 import copy
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
@@ -21,7 +21,9 @@ from dldna.module_state import (
 
 
 @contextmanager
-def untouched(*models: nn.Module) -> Iterator[list[KeptModule]]:
+def untouched(
+    *models: nn.Module, autocast: bool = False
+) -> Iterator[list[KeptModule]]:
     """Put models and all global random states back, whatever happens.
 
     Parameters, buffers, gradients, ``requires_grad``, the attributes of
@@ -35,8 +37,11 @@ def untouched(*models: nn.Module) -> Iterator[list[KeptModule]]:
     that autograd still needs stays valid. Writes through ``.data``, which
     no version counter sees, are found as well.
 
+    Inside, arithmetic is in the types of the weights (:func:`own_types`).
+
     Args:
         *models: the modules to watch.
+        autocast: leave it as the caller has set it, where he trains.
 
     Returns:
         A context; what it gives are the states as they were.
@@ -50,11 +55,35 @@ def untouched(*models: nn.Module) -> Iterator[list[KeptModule]]:
     """
     states, kept = RandomStates(), [KeptModule(model) for model in models]
     try:
-        yield kept
+        with nullcontext() if autocast else own_types():
+            yield kept
     finally:
         for state in kept:
             state.put_back()
         states.put_back()
+
+
+@contextmanager
+def own_types() -> Iterator[None]:
+    """No autocast, whatever the caller has set around it.
+
+    What is measured is then what its record says, in the type of the
+    weights. A model that sets autocast itself keeps it.
+
+    Example:
+        >>> a = torch.ones(1, 1)
+        >>> with torch.autocast("cpu", torch.bfloat16):
+        ...     half = a @ a
+        ...     with own_types():
+        ...         half.dtype, (a @ a).dtype
+        (torch.bfloat16, torch.float32)
+    """
+    with ExitStack() as stack:
+        for device in ("cpu", "cuda", "mps", "xpu"):
+            known = torch.amp.is_autocast_available(device)
+            if known and torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
+        yield
 
 
 class RandomStates:
