@@ -180,6 +180,8 @@ class _Sophia(RuleOptimizer):
                 "step: call step(closure, curvature=f), where f() returns "
                 f"the {self.needs_curvature} with its graph"
             )
+        for _, p in owners:
+            self.gradient(p)  # a sparse one has a sparse curvature
         draw = torch.Generator().manual_seed(
             1_000_003 * self.param_groups[0]["seed"] + self._steps()
         )

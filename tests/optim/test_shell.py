@@ -365,7 +365,9 @@ def test_nesterov_needs_momentum():
         optim.SGD(parameters("SGD"), nesterov=True)
 
 
-@pytest.mark.parametrize("name", ["Adam", "SAM", "EntropySGD", "ExactMARS"])
+@pytest.mark.parametrize(
+    "name", ["Adam", "SAM", "EntropySGD", "ExactMARS", "SophiaH", "SophiaG"]
+)
 def test_sparse_gradients_are_refused(name):
     table = nn.Embedding(4, 2, sparse=True)
     before = table.weight.detach().clone()
@@ -374,8 +376,13 @@ def test_sparse_gradients_are_refused(name):
     def closure():
         table(torch.tensor([1])).sum().backward()
 
+    looks = {
+        "SophiaH": lambda: table(torch.tensor([1])).square().sum(),
+        "SophiaG": lambda: table(torch.tensor([1])),
+    }
+    more = {"curvature": looks[name]} if name in looks else {}
     with pytest.raises(RuntimeError, match="sparse=False"):
-        optimizer.step(closure)
+        optimizer.step(closure, **more)
     assert torch.equal(table.weight, before)
 
 
