@@ -386,6 +386,32 @@ def test_sparse_gradients_are_refused(name):
     assert torch.equal(table.weight, before)
 
 
+@pytest.mark.parametrize("name", sorted(OWN_STEP))
+@pytest.mark.parametrize("began", [0, 2])
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_step_that_breaks_off_is_none(name, began, at):
+    params = parameters(name)
+    optimizer = optim.make(name, params, lr=1e-3)
+    steps(optimizer, params, began)
+    before = copy.deepcopy((params, optimizer.state_dict()["state"]))
+    calls = []
+
+    def closure():
+        calls.append(1)
+        if len(calls) == at:
+            raise KeyboardInterrupt
+        optimizer.zero_grad()
+        loss = sum((p**4).sum() for p in params)
+        loss.backward()
+        return loss
+
+    if began or at == 1 or name != "ExactMARS":  # which calls it once at first
+        with pytest.raises(KeyboardInterrupt):
+            optimizer.step(closure)
+        assert same(params, before[0])
+        assert str(optimizer.state_dict()["state"]) == str(before[1])
+
+
 @pytest.mark.parametrize("name", [n for n in NAMES if hasattr(torch.optim, n)])
 def test_arguments_are_those_of_torch(name):
     ours = inspect.signature(optim.OPTIMIZERS[name]).parameters
