@@ -18,11 +18,12 @@ from dldna.module_state import (
     KeptModule,
     hidden_modules,
 )
+from dldna.torch_internals import fresh_weights
 
 
 @contextmanager
 def untouched(
-    *models: nn.Module, autocast: bool = False
+    *models: nn.Module, trains: bool = False
 ) -> Iterator[list[KeptModule]]:
     """Put models and all global random states back, whatever happens.
 
@@ -37,11 +38,11 @@ def untouched(
     that autograd still needs stays valid. Writes through ``.data``, which
     no version counter sees, are found as well.
 
-    Inside, arithmetic is in the types of the weights (:func:`own_types`).
+    Inside, what the caller has set around it has no say (:func:`alone`).
 
     Args:
         *models: the modules to watch.
-        autocast: leave it as the caller has set it, where he trains.
+        trains: it has a say all the same, as in a training of his own.
 
     Returns:
         A context; what it gives are the states as they were.
@@ -55,7 +56,7 @@ def untouched(
     """
     states, kept = RandomStates(), [KeptModule(model) for model in models]
     try:
-        with nullcontext() if autocast else own_types():
+        with nullcontext() if trains else alone():
             yield kept
     finally:
         for state in kept:
@@ -64,21 +65,23 @@ def untouched(
 
 
 @contextmanager
-def own_types() -> Iterator[None]:
-    """No autocast, whatever the caller has set around it.
+def alone() -> Iterator[None]:
+    """No autocast and no cached weights, whatever the caller has set.
 
     What is measured is then what its record says, in the type of the
-    weights. A model that sets autocast itself keeps it.
+    weights, and weights that are computed from others follow them. What a
+    model sets in its own forward stays.
 
     Example:
         >>> a = torch.ones(1, 1)
         >>> with torch.autocast("cpu", torch.bfloat16):
         ...     half = a @ a
-        ...     with own_types():
+        ...     with alone():
         ...         half.dtype, (a @ a).dtype
         (torch.bfloat16, torch.float32)
     """
     with ExitStack() as stack:
+        stack.enter_context(fresh_weights())
         for device in ("cpu", "cuda", "mps", "xpu"):
             known = torch.amp.is_autocast_available(device)
             if known and torch.is_autocast_enabled(device):

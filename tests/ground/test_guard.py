@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations, parametrize
 
 from dldna import init, landscape, training
 from dldna.guard import untouched
@@ -133,6 +134,20 @@ def test_a_measure_has_the_types_of_the_weights(name):
     right = MEASURES[name](copy.deepcopy(net), *data)
     half, found = under_autocast(net, lambda net: MEASURES[name](net, *data))
     assert not half
+    np.testing.assert_allclose(found, right, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_a_measure_takes_no_weights_that_the_caller_caches(name):
+    torch.manual_seed(0)
+    first = parametrizations.weight_norm(nn.Linear(3, 4))
+    net = nn.Sequential(first, nn.Tanh(), nn.Linear(4, 2))
+    data = nn.MSELoss(), (torch.randn(9, 3), torch.randn(9, 2))
+    right = MEASURES[name](copy.deepcopy(net), *data)
+    with parametrize.cached():
+        before = first.weight
+        found = MEASURES[name](net, *data)
+        assert first.weight is before
     np.testing.assert_allclose(found, right, rtol=1e-5)
 
 
