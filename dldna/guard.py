@@ -3,7 +3,7 @@
 import copy
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
@@ -18,10 +18,13 @@ from dldna.module_state import (
     KeptModule,
     hidden_modules,
 )
+from dldna.torch_internals import fresh_weights
 
 
 @contextmanager
-def untouched(*models: nn.Module) -> Iterator[list[KeptModule]]:
+def untouched(
+    *models: nn.Module, trains: bool = False
+) -> Iterator[list[KeptModule]]:
     """Put models and all global random states back, whatever happens.
 
     Parameters, buffers, gradients, ``requires_grad``, the attributes of
@@ -35,8 +38,11 @@ def untouched(*models: nn.Module) -> Iterator[list[KeptModule]]:
     that autograd still needs stays valid. Writes through ``.data``, which
     no version counter sees, are found as well.
 
+    Inside, what the caller has set around it has no say (:func:`alone`).
+
     Args:
         *models: the modules to watch.
+        trains: it has a say all the same, as in a training of his own.
 
     Returns:
         A context; what it gives are the states as they were.
@@ -50,11 +56,37 @@ def untouched(*models: nn.Module) -> Iterator[list[KeptModule]]:
     """
     states, kept = RandomStates(), [KeptModule(model) for model in models]
     try:
-        yield kept
+        with nullcontext() if trains else alone():
+            yield kept
     finally:
         for state in kept:
             state.put_back()
         states.put_back()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """No autocast and no cached weights, whatever the caller has set.
+
+    What is measured is then what its record says, in the type of the
+    weights, and weights that are computed from others follow them. What a
+    model sets in its own forward stays.
+
+    Example:
+        >>> a = torch.ones(1, 1)
+        >>> with torch.autocast("cpu", torch.bfloat16):
+        ...     half = a @ a
+        ...     with alone():
+        ...         half.dtype, (a @ a).dtype
+        (torch.bfloat16, torch.float32)
+    """
+    with ExitStack() as stack:
+        stack.enter_context(fresh_weights())
+        for device in ("cpu", "cuda", "mps", "xpu"):
+            known = torch.amp.is_autocast_available(device)
+            if known and torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
+        yield
 
 
 class RandomStates:

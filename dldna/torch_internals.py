@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _NormBase as Normalisation
 from torch.nn.modules.conv import _ConvNd as Convolution
 from torch.nn.modules.conv import _ConvTransposeNd as TransposedConvolution
 from torch.nn.modules.dropout import _DropoutNd as Dropout
+from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
@@ -53,6 +54,21 @@ def without_fallback() -> Iterator[None]:
             functorch._set_vmap_fallback_enabled(before)
 
 
+@contextmanager
+def fresh_weights() -> Iterator[None]:
+    """Parametrized weights are computed anew, also inside ``cached()``."""
+    if not parametrize._cache_enabled:
+        yield
+        return
+    with _ONE_THREAD:
+        before = parametrize._cache_enabled, parametrize._cache
+        parametrize._cache_enabled, parametrize._cache = 0, {}
+        try:
+            yield
+        finally:
+            parametrize._cache_enabled, parametrize._cache = before
+
+
 __all__ = [
     "Convolution",
     "Dropout",
@@ -64,6 +80,7 @@ __all__ = [
     "fast_paths_off",
     "foreach_add_",
     "foreach_copy_",
+    "fresh_weights",
     "fused_weight_norm",
     "onednn_linear",
     "tree_flatten",

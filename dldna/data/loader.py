@@ -107,8 +107,8 @@ class Loader:
             part = slice(k * self.batch_size, (k + 1) * self.batch_size)
             if self.shuffle:
                 x, y = _rows(self.x, order[part]), _rows(self.y, targets[part])
-            else:
-                x, y = self.x[part], self.y[part]
+            else:  # copies as well: a batch may be written to
+                x, y = self.x[part].clone(), self.y[part].clone()
             if self.transform is not None:
                 x = self.transform(x, _generator(self.seed, epoch, k))
             yield x, y

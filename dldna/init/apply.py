@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dldna import checks
 from dldna.guard import untouched
-from dldna.init._draw import make_generator, uniform_
+from dldna.init._draw import check_weight, make_generator, uniform_
 from dldna.init.init_report import InitReport, filled_block, filled_vector
 from dldna.init.parametrized import behind, computed, is_known, padding_rows
 from dldna.init.schemes import SCHEMES, Scheme
@@ -160,7 +160,7 @@ def _for_layer(rule: Named, layer: nn.Module, block: WeightMatrix) -> Named:
     if rule[0] != "torch_default":
         return label, rule[1]
     bound = default_bound(layer, block)
-    return label, lambda view, source: uniform_(view, bound, source)
+    return label, lambda w, source: uniform_(check_weight(w), bound, source)
 
 
 def _check_rules(model: nn.Module, rules: dict[Any, Named]) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dldna import batches
-from dldna.guard import untouched
+from dldna.guard import differentiable, untouched
 from dldna.init.block_theory import predict_blocks
 from dldna.init.propagation import (
     about,
@@ -92,7 +92,7 @@ def propagate_blocks(
     def later(_, args, out):
         stream.append(out)
 
-    with untouched(model), torch.enable_grad():
+    with untouched(model), differentiable():
         hooks = [model.blocks.register_forward_pre_hook(first)]
         hooks += [b.register_forward_hook(later) for b in model.blocks]
         try:

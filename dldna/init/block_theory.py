@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dldna.guard import differentiable
 from dldna.init.gaussian import nodes
 from dldna.models.decoder import Attention, DecoderBlock, FeedForward
 from dldna.params import exact
@@ -80,7 +81,7 @@ def kernel(
     basis = torch.stack(basis)
     size = _diagonal(k).clamp(min=1e-300).sqrt()
     rho = (k / _outer(size)).clamp(-1, 1)
-    with torch.enable_grad():
+    with differentiable():
         u = (size[..., None] * z).detach().requires_grad_()
         value = activation(u)
         (slope,) = torch.autograd.grad(value.sum(), u)

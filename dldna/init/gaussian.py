@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dldna import checks
+from dldna.guard import differentiable
 
 Activation = str | Callable[[Tensor], Tensor]
 
@@ -124,7 +125,7 @@ def moments(activation: Activation, q: float = 1.0) -> Moments:
     phi = function(activation)
 
     def slope(z: Tensor) -> Tensor:
-        with torch.enable_grad():
+        with differentiable():
             z = z.clone().requires_grad_()
             return torch.autograd.grad(phi(z).sum(), z)[0]
 

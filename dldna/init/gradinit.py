@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dldna import batches, checks, params
-from dldna.guard import untouched
+from dldna.guard import differentiable, untouched
 from dldna.init._draw import make_generator
 from dldna.init.init_report import InitReport, describe
 from dldna.init.weight_matrices import check_model
@@ -83,7 +83,7 @@ def gradinit(
     loss_of = batches.loss_caller(loss_fn)
     begin = time.perf_counter()
     log = {"loss": [], "grad_norm": [], "loss_after": []}
-    with untouched(model), sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
+    with untouched(model), sdpa_kernel(SDPBackend.MATH), differentiable():
         model.eval()
         origin = {k: p.detach().clone() for k, p in model.named_parameters()}
         scales = {

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dldna import batches, checks, params
-from dldna.guard import untouched
+from dldna.guard import differentiable, untouched
 from dldna.init._draw import make_generator
 from dldna.init.init_report import InitReport, describe
 from dldna.init.weight_matrices import check_model
@@ -115,7 +115,7 @@ def gradient_quotient(
     check_model(model)
     loss_of = batches.loss_caller(loss_fn)
     inputs = batches.split(batch)[0]
-    with untouched(model), sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
+    with untouched(model), sdpa_kernel(SDPBackend.MATH), differentiable():
         model.eval()
         point = {
             k: p.detach().clone().requires_grad_()
@@ -181,7 +181,7 @@ def metainit(
     source = make_generator(seed, generator)
     check_model(model)
     start = time.perf_counter()
-    with untouched(model), sdpa_kernel(SDPBackend.MATH), torch.enable_grad():
+    with untouched(model), sdpa_kernel(SDPBackend.MATH), differentiable():
         model.eval()
         point = {
             k: p.detach().clone().requires_grad_()

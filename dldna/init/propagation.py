@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from dldna import batches
-from dldna.guard import untouched
+from dldna.guard import differentiable, untouched
 from dldna.init._draw import make_generator
 from dldna.init.fans import fans_of
 from dldna.init.gaussian import moments
@@ -94,12 +94,13 @@ def propagate(
     """
     begin = time.perf_counter()
     check_model(model)
-    inputs = _tracked(batches.split(batch)[0])
+    with differentiable():
+        inputs = _tracked(batches.split(batch)[0])
     floats = [t for t in batches.tensors(inputs) if t.is_floating_point()]
     first = floats[0] if len(floats) == 1 else None
     steps: list[_Step] = []
     in_place = [m for m in model.modules() if getattr(m, "inplace", False)]
-    with untouched(model), torch.enable_grad():
+    with untouched(model), differentiable():
         try:
             for m in in_place:
                 m.inplace = False

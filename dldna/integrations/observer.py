@@ -159,7 +159,7 @@ class Observe:
             )
         state = State(model, optimizer, step=step, loss_fn=self.loss_fn)
         self._last = step
-        with self.share.own_time(), guard.untouched():
+        with self.share.own_time(), guard.untouched(trains=True):
             self.dynamics.begin(state)
             self.dynamics.see(state, False)
             cost = self._guess(state)
@@ -268,7 +268,7 @@ class Observe:
             return
         done = t == self._goal or (jumped and passed and self.share.fits())
         if done:
-            with guard.untouched():
+            with guard.untouched(trains=True):
                 self._measure(state)
             self.share.measured()
         self._goal = self._next(t, 1 if done else 2)

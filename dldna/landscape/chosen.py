@@ -99,7 +99,8 @@ def plane_measures(
             "a plane of two directions and at least 3 points along each "
             "axis are needed"
         )
-    f = Objective(model, loss_fn, data, limit=limit)
+    # Frozen tensors move on a plane as others do.
+    f = Objective(model, loss_fn, data, names="all", limit=limit)
     shape = tuple(map(len, grid))
     coords = np.stack(
         [m.ravel() for m in np.meshgrid(*grid, indexing="ij")], 1

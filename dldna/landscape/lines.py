@@ -341,10 +341,9 @@ def _grid(alphas, extent, resolution, between: bool) -> np.ndarray:
         if not len(grid) or not np.isfinite(grid).all():
             raise ValueError("alphas must be finite numbers, at least one")
         ends = [0.0, 1.0] if between else [0.0]
-        near = [e for e in ends if not np.isclose(grid, e, atol=1e-12).any()]
-        for e in ends:
-            grid[np.isclose(grid, e, atol=1e-12)] = e
-        return np.union1d(grid, near)
+        for e in ends:  # but for rounding
+            grid[np.abs(grid - e) <= 1e-12] = e
+        return np.union1d(grid, ends)
     if between:
         return line_axis((-0.5, 1.5) if extent is None else extent, resolution)
     return axis(1.0 if extent is None else extent, resolution)

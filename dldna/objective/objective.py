@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dldna import batches as bt
 from dldna import checks, params
-from dldna.guard import differentiable, keeping, untouched
+from dldna.guard import alone, differentiable, keeping, untouched
 from dldna.objective.cuttable import check_limit
 from dldna.objective.derivative import over_data, slope_at
 from dldna.objective.function import (
@@ -223,6 +223,7 @@ class Objective(Held):
         train = self.statistics == "train"
         with (
             self._keeping(),
+            alone(),
             in_place(
                 self.model,
                 training=norms(self.model) if train else (),

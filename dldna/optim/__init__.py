@@ -8,7 +8,7 @@ playground.
 once (Prodigy's ``d0``, Sophia's ``seed``, the line of PAL) must be the same
 in all groups. A misspelt setting, or one of another optimizer, is refused;
 any other key is a label and is kept. A group whose ``lr`` is 0 stands still
-(LARS lets its momentum run out).
+(LARS lets its momentum run out, Schedule-Free goes on averaging).
 
 **Saved states.** Where ``torch.optim`` has an optimizer of the same name,
 ``state_dict`` uses torch's names, so each loads what the other saved. A

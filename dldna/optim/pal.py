@@ -158,6 +158,9 @@ class PAL(LossStepper):
         finally:
             self._go(params, before, d, s)
         self.last = Parabola(*(float(x) for x in (a, b, loss, s)))
+        if group["beta"] > 0:  # only now: a step that broke off was none
+            for p, q_i in zip(params, q, strict=True):
+                self.state[p]["q"] = q_i
         return loss
 
     def _direction(
@@ -165,10 +168,9 @@ class PAL(LossStepper):
     ) -> list[Tensor]:
         if beta == 0:
             return gradients
-        for p, g in zip(params, gradients, strict=True):
-            state = self.state[p]
-            state["q"] = beta * state["q"] + g if "q" in state else g.clone()
-        return [self.state[p]["q"] for p in params]
+        last = [self.state.get(p, {}).get("q") for p in params]
+        pairs = zip(last, gradients, strict=True)
+        return [g if q is None else beta * q + g for q, g in pairs]
 
     @staticmethod
     def _go(

@@ -112,7 +112,7 @@ def in_pieces(
         worth = 0
     full = [k for k, v in state.items() if beside(v, w)]
     tensors = [w, g, *(state[k] for k in full)]
-    key = (state["step"], w.dtype, w.device)
+    key = (state["step"], w.dtype, w.device, *full)
     plans = {} if plans is None else plans
     known = plans.get(key) is not None
     flat = all(x.is_contiguous() for x in tensors)
@@ -158,7 +158,7 @@ def record(
         new_w, new = update(
             w, g, {**dict(zip(full, parts, strict=True)), **rest}, t, **hyper
         )
-    results = [new_w, None, *(new[k] for k in full)]
+    results = [new_w, None, *(new.get(k) for k in full)]
     plan = planned(recorder.calls, row, results)
     for old, result in zip(row, results, strict=True):
         if result is not None and result is not old:

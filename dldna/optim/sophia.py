@@ -180,6 +180,8 @@ class _Sophia(RuleOptimizer):
                 "step: call step(closure, curvature=f), where f() returns "
                 f"the {self.needs_curvature} with its graph"
             )
+        for _, p in owners:
+            self.gradient(p)  # a sparse one has a sparse curvature
         draw = torch.Generator().manual_seed(
             1_000_003 * self.param_groups[0]["seed"] + self._steps()
         )
@@ -255,7 +257,9 @@ class SophiaH(_Sophia):
             if not group["gaussian"]:
                 z = torch.where(z < 0, -1.0, 1.0).to(z)
             directions.append(z)
-        return hutchinson(value, [p for _, p in owners], directions)
+        found = hutchinson(value, [p for _, p in owners], directions)
+        pairs = zip(found, owners, strict=True)
+        return [-h if group["maximize"] else h for h, (group, _) in pairs]
 
 
 class SophiaG(_Sophia):
@@ -275,7 +279,8 @@ class SophiaG(_Sophia):
         k: steps between two estimates of the curvature.
         seed: source of the labels; those of a step depend on the seed and
             the step's number alone.
-        maximize: climb instead of descending.
+        maximize: climb instead of descending; the curvature, nowhere
+            negative, stays as it is.
 
     Example:
         >>> w = torch.nn.Parameter(torch.ones(2, 3))

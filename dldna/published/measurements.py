@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dldna import batches, params
-from dldna.guard import untouched
+from dldna.guard import differentiable, untouched
 from dldna.objective import batch_weight, loss_name, reduction
 from dldna.torch_internals import foreach_add_
 from dldna.training.callbacks import Callback, State
@@ -56,7 +56,7 @@ def loss_grad_norm(
     call, device = batches.loss_caller(loss_fn), next(model.parameters())
     moving = {k: p for k, p in model.named_parameters() if p.requires_grad}
     total, count = [torch.zeros_like(p) for p in moving.values()], 0.0
-    with untouched(model), torch.enable_grad():
+    with untouched(model), differentiable():
         model.eval()
         for batch in loader:
             batch = batches.to(batch, device.device)
@@ -202,7 +202,7 @@ def saved_bytes(
 
     call = batches.loss_caller(loss_fn)
     hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t)
-    with untouched(model), torch.enable_grad(), hooks:
+    with untouched(model), differentiable(), hooks:
         # The loss must stay: with it goes what it keeps.
         loss = call(batches.apply(model, batches.split(batch)[0]), batch)
         own = _storages(list(model.parameters()))

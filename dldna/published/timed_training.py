@@ -76,7 +76,7 @@ def foresee(
         return 0.0
     device = next(model.parameters()).device
     call = batches.loss_caller(loss_fn)
-    with untouched(model), _as_they_were(train_loader):
+    with untouched(model, trains=True), _as_they_were(train_loader):
         model.train()
         several = getattr(train_loader, "batches", None)
         items = iter(train_loader) if several is None else several(0)

@@ -59,7 +59,7 @@ def evaluate(
     """
     check_ready(model)
     loss_fn, loader = resolved(loss_fn, loader, model)
-    with untouched(model), loss_kept(loss_fn):
+    with untouched(model, trains=True), loss_kept(loss_fn):
         held: list[Any] = []
         found = measure(model, _first_two(loader, held), loss_fn)
         check_denominator(

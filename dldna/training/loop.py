@@ -144,7 +144,7 @@ def train(
     path = None if checkpoint is None else Path(checkpoint)
     modes = [(module, module.training) for module in model.modules()]
     try:
-        with untouched():
+        with untouched(trains=True):
             if path is not None and path.exists():
                 run.restore(path)
             run.check_length(epochs, path)

@@ -246,7 +246,7 @@ def _put_back(model, optimizer, loss_fn, loader) -> Iterator[None]:
     order = getattr(loader, "generator", None)
     order = order.get_state() if isinstance(order, torch.Generator) else None
     with ExitStack() as stack:
-        stack.enter_context(untouched(model))
+        stack.enter_context(untouched(model, trains=True))
         stack.enter_context(loss_kept(loss_fn))
         stack.enter_context(_alien_kept(model, optimizer))
         for each in _within(optimizer):

@@ -96,7 +96,7 @@ class Sweep(Record):
             )
         flat = torch.from_numpy(self.weights).transpose(0, 1).flatten(0, 1)
         seeds = len(self.seeds)
-        with untouched(model):
+        with untouched(model, trains=True):
             place = next(model.parameters()).device
             x, y = (part.to(place) for part in data)
             stacked = Ensemble(model, x)
@@ -219,7 +219,7 @@ def sweep(
     losses, marks, tests = [], [], []
     # One generator of orders for all seeds: (K, B) indices for each step.
     order = _orders(loaders, batch_size)
-    with untouched():
+    with untouched(trains=True):
         torch.manual_seed(seeds[0])  # of dropout
         for step in track(range(steps), f"{rule} sweep"):
             index = next(order)

@@ -186,3 +186,21 @@ def test_lists_and_arrays_are_samples_too(given):
 def test_what_makes_no_tensor_is_refused_by_name(x, y, name):
     with pytest.raises(TypeError, match=f"^{name} should be a tensor"):
         Loader(x, y)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_batches_may_be_written_to(shuffle):
+    """A transform in place draws the same batch again, from the same data."""
+
+    def noisy(x, generator):
+        return x.add_(torch.randn(x.shape, generator=generator))
+
+    x, y = torch.arange(10.0), torch.arange(10)
+    loader = Loader(x, y, 4, shuffle, transform=noisy)
+    first = [batch for batch, _ in loader.batches(0)]
+    for _, targets in loader:
+        targets.zero_()
+    assert torch.equal(x, torch.arange(10.0))
+    assert torch.equal(y, torch.arange(10))
+    again = [batch for batch, _ in loader.batches(0)]
+    assert all(map(torch.equal, first, again))

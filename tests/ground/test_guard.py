@@ -1,5 +1,6 @@
 """The guard puts everything back, whatever happens inside."""
 
+import copy
 import random
 from contextlib import nullcontext
 
@@ -7,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations, parametrize
 
+from dldna import init, landscape, training
 from dldna.guard import untouched
-from dldna.objective import in_place
+from dldna.objective import Objective, in_place
 
 
 def make():
@@ -94,3 +97,71 @@ def test_without_the_guard_the_model_does_move():
     meddle(net)
     with pytest.raises(AssertionError):
         same(before, snapshot(net))
+
+
+def under_autocast(net, call):
+    """Whether the network ran in the caller's autocast, and the result."""
+    seen = []
+    net.register_forward_pre_hook(
+        lambda *_: seen.append(torch.is_autocast_enabled("cpu"))
+    )
+    with torch.autocast("cpu", torch.bfloat16):
+        result = call(net)
+    return any(seen), result
+
+
+MEASURES = {
+    "trace": lambda net, *data: landscape.trace(net, *data, products=6).value,
+    "pairs": lambda net, *data: (
+        landscape.top_eigenpairs(net, *data, k=1).eigenvalues
+    ),
+    "ball": lambda net, *data: landscape.sam_sharpness(net, *data).value,
+    "loss": lambda net, *data: Objective(net, *data).loss(),
+    "surface": lambda net, *data: (
+        landscape.surface(net, *data, resolution=3).losses
+    ),
+    "start": lambda net, _, batch: [
+        *init.lsuv(net, batch).numbers["variance"].values()
+    ],
+}
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_a_measure_has_the_types_of_the_weights(name):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+    data = nn.MSELoss(), (torch.randn(9, 3), torch.randn(9, 2))
+    right = MEASURES[name](copy.deepcopy(net), *data)
+    half, found = under_autocast(net, lambda net: MEASURES[name](net, *data))
+    assert not half
+    np.testing.assert_allclose(found, right, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_a_measure_takes_no_weights_that_the_caller_caches(name):
+    torch.manual_seed(0)
+    first = parametrizations.weight_norm(nn.Linear(3, 4))
+    net = nn.Sequential(first, nn.Tanh(), nn.Linear(4, 2))
+    data = nn.MSELoss(), (torch.randn(9, 3), torch.randn(9, 2))
+    right = MEASURES[name](copy.deepcopy(net), *data)
+    with parametrize.cached():
+        before = first.weight
+        found = MEASURES[name](net, *data)
+        assert first.weight is before
+    np.testing.assert_allclose(found, right, rtol=1e-5)
+
+
+def test_what_trains_has_the_types_of_its_caller():
+    net, batch = nn.Linear(3, 2), (torch.randn(9, 3), torch.randn(9, 2))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+
+    def train(net):
+        keywords = {"epochs": 1, "loss_fn": nn.MSELoss(), "progress": False}
+        return training.train(net, optimizer, [batch], **keywords)
+
+    assert under_autocast(net, train)[0]
+
+    def evaluate(net):
+        return training.evaluate(net, [batch], nn.MSELoss())
+
+    assert under_autocast(net, evaluate)[0]

@@ -255,6 +255,11 @@ def test_bad_input():
         init.initialize(net, bias="zero")
     with pytest.raises(ValueError, match="run one batch"):
         init.initialize(nn.LazyLinear(3))
+    for scheme in ("kaiming_normal", "torch_default"):
+        with pytest.raises(TypeError, match="complex64"):
+            init.initialize(nn.Linear(3, 2, dtype=torch.complex64), scheme)
+        with pytest.raises(TypeError, match="float8"):
+            init.initialize(net.to(torch.float8_e4m3fn), scheme)
 
 
 def test_second_moment_through_ten_layers():

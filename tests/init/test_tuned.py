@@ -468,3 +468,29 @@ def test_gradinit_refusals():
     with pytest.raises(ValueError, match="the loss is nan"):
         init.gradinit(net, F.cross_entropy, (x * math.nan, y))
     assert same(net, before)
+
+
+STEERED = {
+    "gradinit": lambda net, loss, data: init.gradinit(
+        net, loss, data, steps=3
+    ).numbers["loss"],
+    "metainit": lambda net, loss, _: init.metainit(
+        net, (8, 6), 3, loss_fn=loss, steps=3
+    ).numbers["quotient"],
+    "quotient": init.gradient_quotient,
+    "propagate": lambda net, _, data: init.propagate(net, data).variance,
+}
+
+
+@pytest.mark.parametrize("name", STEERED)
+def test_gradients_that_are_off_outside_are_on_inside(name):
+    data = torch.randn(8, 6), torch.arange(8) % 3
+    found = []
+    for off in (torch.enable_grad, torch.no_grad, torch.inference_mode):
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
+        with off():
+            result = STEERED[name](net, nn.CrossEntropyLoss(), data)
+        found.append(torch.as_tensor(result))
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])

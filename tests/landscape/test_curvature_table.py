@@ -9,12 +9,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from dldna.landscape import Operator, layer_spectra, top_eigenpairs
+from dldna.landscape import (
+    NotConvergedWarning,
+    Operator,
+    layer_spectra,
+    top_eigenpairs,
+)
 from dldna.landscape.curvature.copies import multiple
 from dldna.landscape.curvature.lanczos import lanczos
 
@@ -127,6 +133,36 @@ def test_copies_are_found_among_any_eigenvalues(which):
         "smallest": values.argsort(),
     }[which]
     torch.testing.assert_close(found.values, values[order][:6])
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5])
+@pytest.mark.parametrize(
+    ("sign", "which"), [(1, "smallest"), (-1, "largest"), (1, "magnitude")]
+)
+def test_copies_at_the_near_end_are_not_what_was_taken_out(
+    decay, sign, which, recwarn
+):
+    """Vectors that are taken out have the value 0, beyond what is wanted."""
+    g = torch.Generator().manual_seed(1)
+    x, y = torch.randn(5, 20, generator=g), torch.randn(5, 1, generator=g)
+    layer = nn.Linear(20, 1, bias=False).double()
+
+    def ridge(output, batch):
+        shrink = decay * (layer.weight**2).sum()
+        return sign * ((output - batch[1]).square().mean() + shrink)
+
+    h = sign * 2 * (x.double().T @ x.double() / 5 + decay * torch.eye(20))
+    values = torch.linalg.eigvalsh(h)
+    by = {"smallest": values, "largest": -values, "magnitude": -values.abs()}
+    right = values[by[which].argsort()][:4].numpy()
+    for seed in range(3):
+        found = top_eigenpairs(
+            layer, ridge, (x.double(), y.double()), k=4, which=which, seed=seed
+        )
+        assert found.eigenvalues == pytest.approx(right, rel=1e-4, abs=1e-9)
+        v = found.eigenvectors
+        assert np.allclose(v @ v.T, np.eye(4), atol=1e-9)
+    assert not [w for w in recwarn if w.category is NotConvergedWarning]
 
 
 def test_the_space_of_a_search_is_let_go():

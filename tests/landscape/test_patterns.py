@@ -154,6 +154,12 @@ def test_measures_are_those_of_plain_loops():
             shares.append(float(inside / g.double().square().sum()))
     want = np.mean(shares) * len(g) / 2
     assert found.aim == pytest.approx(want, rel=1e-4)
+    model = net()
+    model[0].requires_grad_(False)  # its weights move on the plane as before
+    frozen = landscape.plane_measures(
+        model, F.cross_entropy, data, plane, resolution=5
+    )
+    assert frozen.aim == pytest.approx(want, rel=1e-4)
 
 
 def test_a_fitted_plane_is_told_from_random_ones():

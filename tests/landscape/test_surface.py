@@ -506,6 +506,9 @@ def test_own_alphas_gain_the_ends(data):
         b[0].weight.mul_(3)
     got = line(a, b, nn.CrossEntropyLoss(), data, alphas=[0.25, 1 - 1e-15])
     assert got.alphas.tolist() == [0.0, 0.25, 1.0]
+    zoom = (1 + np.linspace(-1e-6, 1e-6, 5)).tolist()
+    got = line(a, b, nn.CrossEntropyLoss(), data, alphas=zoom)
+    assert got.alphas.tolist() == [0.0, *zoom]
 
 
 def test_lines_refuse_other_networks(data):

@@ -99,18 +99,21 @@ def test_maximize_climbs_as_minimize_descends(name):
     down, up = parameters(name), parameters(name)
     a = optim.make(name, down)
     b = optim.make(name, up, maximize=True)
+
+    def loss(params):
+        return sum((p**4).sum() / 4 for p in params)
+
     for _ in range(3):
         for p, q in zip(down, up, strict=True):
             p.grad, q.grad = p.detach() ** 3, -(q.detach() ** 3)
-        more = (
-            {"curvature": lambda down=down: sum((p**2).sum() for p in down)}
-            if name == "SophiaH"
-            else {}
-        )
-        if name in {"SophiaH", "SophiaG"}:
-            pytest.skip("a curvature has no sign to turn")
-        a.step(**more)
-        b.step(**more)
+        if name == "SophiaG":
+            pytest.skip("its curvature is nowhere negative")
+        if name == "SophiaH":
+            a.step(curvature=lambda: loss(down))
+            b.step(curvature=lambda: -loss(up))
+        else:
+            a.step()
+            b.step()
     assert same(down, up)
 
 
@@ -136,6 +139,43 @@ def test_chunks_equal_the_whole_bit_by_bit(name, dtype):
     assert a.keys() == b.keys()
     for k, value in a.items():
         assert torch.equal(torch.as_tensor(value), torch.as_tensor(b[k]))
+
+
+@pytest.mark.parametrize("name", sorted({*CHUNKED} - {"SophiaG", "SophiaH"}))
+def test_a_number_beside_a_large_tensor_moves_as_alone(name, monkeypatch):
+    """A plan made for the large one has other slots than the number has."""
+    monkeypatch.setattr("dldna.optim.replay.WORTH", 1000)
+    weights = [torch.ones(1003), torch.tensor(2.0), torch.tensor(2.0)]
+    weights = [nn.Parameter(w.double()) for w in weights]
+    large, beside, alone = weights
+    a = optim.make(name, [large, beside], **RICH.get(name, {}))
+    b = optim.make(name, [alone], **RICH.get(name, {}))
+    for lr in (0.1, 0.2, 0.05, 0.1):
+        a.param_groups[0]["lr"] = b.param_groups[0]["lr"] = lr
+        for p in weights:
+            p.grad = p.detach() ** 3
+        a.step()
+        b.step()
+        torch.testing.assert_close(beside, alone, rtol=1e-12, atol=0)
+        for k, v in a.state[beside].items():
+            torch.testing.assert_close(v, b.state[alone][k])
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"), [("Adam", "amsgrad"), ("RMSprop", "centered")]
+)
+def test_large_tensors_move_on_where_a_setting_is_switched_off(
+    name, setting, monkeypatch
+):
+    monkeypatch.setattr("dldna.optim.replay.WORTH", 1000)
+    large, small = (nn.Parameter(torch.ones(n)) for n in (1003, 3))
+    optimizer = optim.make(name, [large, small], **{setting: True})
+    for on in (True, True, False, False):
+        optimizer.param_groups[0][setting] = on
+        for p in (large, small):
+            p.grad = p.detach() ** 3
+        optimizer.step()
+    assert torch.equal(large[:3], small)
 
 
 @pytest.mark.parametrize("name", CHUNKED)
@@ -325,7 +365,9 @@ def test_nesterov_needs_momentum():
         optim.SGD(parameters("SGD"), nesterov=True)
 
 
-@pytest.mark.parametrize("name", ["Adam", "SAM", "EntropySGD", "ExactMARS"])
+@pytest.mark.parametrize(
+    "name", ["Adam", "SAM", "EntropySGD", "ExactMARS", "SophiaH", "SophiaG"]
+)
 def test_sparse_gradients_are_refused(name):
     table = nn.Embedding(4, 2, sparse=True)
     before = table.weight.detach().clone()
@@ -334,9 +376,40 @@ def test_sparse_gradients_are_refused(name):
     def closure():
         table(torch.tensor([1])).sum().backward()
 
+    looks = {
+        "SophiaH": lambda: table(torch.tensor([1])).square().sum(),
+        "SophiaG": lambda: table(torch.tensor([1])),
+    }
+    more = {"curvature": looks[name]} if name in looks else {}
     with pytest.raises(RuntimeError, match="sparse=False"):
-        optimizer.step(closure)
+        optimizer.step(closure, **more)
     assert torch.equal(table.weight, before)
+
+
+@pytest.mark.parametrize("name", sorted(OWN_STEP))
+@pytest.mark.parametrize("began", [0, 2])
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_step_that_breaks_off_is_none(name, began, at):
+    params = parameters(name)
+    optimizer = optim.make(name, params, lr=1e-3)
+    steps(optimizer, params, began)
+    before = copy.deepcopy((params, optimizer.state_dict()["state"]))
+    calls = []
+
+    def closure():
+        calls.append(1)
+        if len(calls) == at:
+            raise KeyboardInterrupt
+        optimizer.zero_grad()
+        loss = sum((p**4).sum() for p in params)
+        loss.backward()
+        return loss
+
+    if began or at == 1 or name != "ExactMARS":  # which calls it once at first
+        with pytest.raises(KeyboardInterrupt):
+            optimizer.step(closure)
+        assert same(params, before[0])
+        assert str(optimizer.state_dict()["state"]) == str(before[1])
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if hasattr(torch.optim, n)])

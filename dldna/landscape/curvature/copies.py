@@ -6,7 +6,13 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from dldna.landscape.curvature.lanczos import Ritz, lanczos, order_of, rank
+from dldna.landscape.curvature.lanczos import (
+    Ritz,
+    apart,
+    lanczos,
+    order_of,
+    rank,
+)
 
 
 def multiple(
@@ -54,26 +60,28 @@ def multiple(
     """
     n = found.vectors.shape[1]
     rows = found.vectors if found.basis is None else found.basis
+    eps = torch.finfo(rows.dtype).eps
     while len(rows) < n and found.products < max_products:
         ranks = rank(found.values, which)
-        last = float(ranks[-1])
-        margin = 2 * tol * abs(last)
+        last, floor = float(ranks[-1]), 20 * eps * found.scale
+        margin = max(2 * tol * abs(last), floor)
         above = ranks[ranks > last + margin]
         if not len(above):  # a copy of the last one would come after it
             break
         least = float(above[-1])
-        enough, spent = least - tol * abs(least), found.products
+        enough, spent = least - max(tol * abs(least), floor), found.products
         start = torch.randn(n, generator=generator).to(rows)
         for space in (rows, found.vectors):  # then what the two share
             more = lanczos(
-                lambda v, space=space: _outside(matvec(v), space),
-                _outside(start, space),
+                matvec,
+                start,
                 1,
                 tol,
                 which=which,
                 enough=enough,
                 max_products=max_products - spent,
                 basis=basis,
+                outside=space,
                 generator=generator,
             )
             spent, start = spent + more.products, more.vectors[0]
@@ -83,20 +91,17 @@ def multiple(
         found = replace(found, products=spent)
         if not better:
             break
-        new = _outside(_outside(more.vectors, rows), rows)
-        rows = torch.cat([rows, new / new.norm()])
+        new = apart(more.vectors, rows)
+        if float(new.norm()) > eps**0.5:  # else it lies in the space already
+            new = apart(new / new.norm(), rows)
+            rows = torch.cat([rows, new / new.norm()])
         found = _merged(found, more, which)
     return replace(found, basis=None)
 
 
-def _outside(v: Tensor, rows: Tensor) -> Tensor:
-    """A vector without its part in the space of orthonormal rows."""
-    return v - (v @ rows.T) @ rows
-
-
 def _merged(found: Ritz, more: Ritz, which: str) -> Ritz:
     """The pairs wanted most of those found and one more."""
-    vector = _outside(more.vectors, found.vectors)
+    vector = apart(more.vectors, found.vectors)
     vectors = torch.cat([found.vectors, vector / vector.norm()])
     values = torch.cat([found.values, more.values])
     residuals = torch.cat([found.residuals, more.residuals])
@@ -107,4 +112,5 @@ def _merged(found: Ritz, more: Ritz, which: str) -> Ritz:
         vectors=vectors[order.to(vectors.device)],
         residuals=residuals[order],
         converged=found.converged and more.converged,
+        scale=max(found.scale, more.scale),
     )

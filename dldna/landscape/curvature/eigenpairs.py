@@ -239,7 +239,7 @@ def verified(
     known = checked(operator, found[0], parts)
     values, gaps, forms, weights = known or _by_products(operator, v, parts)
     eps = torch.finfo(operator.dtype).eps
-    floor = 20 * eps * float(values.abs().max())
+    floor = 20 * eps * max(found[0].scale, float(values.abs().max()))
     tiny = torch.finfo(torch.float64).tiny
     residuals = gaps / values.abs().clamp_min(max(floor, tiny))
     flipped = v.amax(1, keepdim=True) < -v.amin(1, keepdim=True)

@@ -35,6 +35,8 @@ class Ritz:
         converged: whether every residual is within the tolerance.
         basis: (m, n) the space that was searched; rows. None if it came
             from more than one start.
+        scale: the largest entry that the small matrix has had; what is
+            1e-15 of it (float64) is rounding.
     """
 
     values: Tensor
@@ -43,6 +45,7 @@ class Ritz:
     products: int
     converged: bool
     basis: Tensor | None = None
+    scale: float = 0.0
 
 
 def lanczos(
@@ -56,6 +59,7 @@ def lanczos(
     enough: float | None = None,
     max_products: int = 1000,
     basis: int = 256,
+    outside: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Ritz:
     r"""Find k eigenpairs by Lanczos with full reorthogonalisation.
@@ -83,6 +87,8 @@ def lanczos(
             "magnitude").
         max_products: give up after this many.
         basis: largest number of vectors kept; at least ``k + 3``.
+        outside: orthonormal rows; what is found is orthogonal to them, and
+            they are no eigenvectors of value 0 that would count.
         generator: where new directions come from.
 
     Returns:
@@ -99,7 +105,9 @@ def lanczos(
         tensor([-7.0000,  3.0000], dtype=torch.float64)
     """
     n = start.numel()
-    cap = min(n, max(basis, k + 3))
+    room = n if outside is None else n - len(outside)
+    cap = min(room, max(basis, k + 3))
+    start = apart(start, outside)
     q = start.new_empty(min(cap, 32), n)
     t = torch.zeros(cap, cap, dtype=torch.float64)
     lost = torch.zeros(cap, dtype=torch.float64)  # of H q, left out of t
@@ -109,7 +117,7 @@ def lanczos(
     last = None  # the wanted values when the space was last exhausted
     while True:
         j = m - 1
-        w = matvec(q[j])
+        w = apart(matvec(q[j]), outside)
         spent += 1
         if not torch.isfinite(w.norm()):
             raise ValueError(
@@ -125,7 +133,7 @@ def lanczos(
         else:
             t[j, j] = float(c[-1])
         c = q[:m] @ w
-        w.addmv_(q[:m].T, c, alpha=-1)
+        w = apart(w.addmv_(q[:m].T, c, alpha=-1), outside)
         lost[j], beta = float(c.norm()), float(w.norm())
         scale = max(scale, float(t[j, j].abs()), beta)
         values, vectors = torch.linalg.eigh(t[:m, :m])
@@ -153,14 +161,15 @@ def lanczos(
                 now, last, rtol=tol, atol=floor
             )
             last = now
-        if done or m == n or spent >= max_products:
+        if done or m == room or spent >= max_products:
             chosen = vectors[:, order].to(q)
             found = chosen.T @ q[:m]
             found /= found.norm(dim=1, keepdim=True)
             residuals += lost[:m] @ vectors[:, order].abs()
             space = q[:m] if pure else None
             fine = m >= k and fine
-            return Ritz(values[order], found, residuals, spent, fine, space)
+            values = values[order]
+            return Ritz(values, found, residuals, spent, fine, space, scale)
         if m == cap:  # squeeze
             keep = min(k + max(2, (cap - k) // 2), cap - 1)
             order = order_of(values, which)[:keep]
@@ -175,13 +184,23 @@ def lanczos(
             beta = 0.0
             fresh = 0
             for _ in range(2):
-                w -= q[:m].T @ (q[:m] @ w)
+                w = apart(apart(w, outside), q[:m])
         if m == len(q):
             q = torch.cat([q, q.new_empty(min(len(q), cap - m), n)])
         torch.div(w, w.norm(), out=q[m])
         t[m, m - 1] = t[m - 1, m] = beta
         m += 1
         fresh += 1
+
+
+def apart(v: Tensor, rows: Tensor | None) -> Tensor:
+    """A vector, or rows, without the part in the space of others.
+
+    Args:
+        v: (n,) or (k, n).
+        rows: orthonormal; None for nothing to take out.
+    """
+    return v if rows is None else v - (v @ rows.T) @ rows
 
 
 def warm_start(vectors: Tensor, fresh: Tensor) -> Tensor:
@@ -250,7 +269,10 @@ def unseen(t: Tensor, beta: float, value: float) -> float:
     """
     tail = torch.zeros(len(t), dtype=t.dtype)
     tail[-1] = beta
-    c = torch.linalg.solve(value * torch.eye(len(t), dtype=t.dtype) - t, tail)
+    left = value * torch.eye(len(t), dtype=t.dtype) - t
+    c, singular = torch.linalg.solve_ex(left, tail)
+    if singular:  # an eigenvalue of the small matrix itself
+        return 1.0
     return float(c[0].square() / (c @ c + 1))
 
 

@@ -93,12 +93,14 @@ class Steps:
         if state.batch is None:
             return math.nan
         device = self.params[0].device
-        with guard.untouched():
+        with guard.untouched(trains=True):
             fresh = _random_state(device)
             after = _loss(state, {})
             if torch.equal(fresh, _random_state(device)):
                 return state.loss - after
-        with guard.untouched():  # the same random numbers at both ends
+        with guard.untouched(
+            trains=True
+        ):  # the same random numbers at both ends
             before = _loss(state, self._before())
         return before - after
 

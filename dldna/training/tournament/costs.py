@@ -90,7 +90,7 @@ def measured(
     kept free before and takes again.
     """
     start = _resident()
-    with untouched():
+    with untouched(trains=True):
         torch.manual_seed(0)
         model = make_model()
         if device is not None:
