@@ -46,7 +46,8 @@ def accuracy(output: Any, batch: Any, ignore: int = -100) -> Tensor:
 
     Classes are along dimension 1, as torch's cross-entropy has them, or
     along the last if only that fits the target. One output per sample is
-    taken as a binary logit. Targets may be class numbers or probabilities.
+    taken as a binary logit. Targets may be class numbers, probabilities, or
+    -1 and 1; numbers of a regression have no right answers.
 
     Args:
         output: logits, (N, C), (N, C, ...) or (N, ..., C); or (N,).
@@ -54,7 +55,8 @@ def accuracy(output: Any, batch: Any, ignore: int = -100) -> Tensor:
         ignore: the class number of targets that do not count.
 
     Raises:
-        ValueError: output and target do not fit together.
+        ValueError: output and target do not fit together, or the targets
+            are neither classes nor probabilities.
 
     Example:
         >>> import torch
@@ -64,6 +66,12 @@ def accuracy(output: Any, batch: Any, ignore: int = -100) -> Tensor:
     logits, target = logits_of(output), bt.split(batch)[1]
     if target is None:
         raise ValueError("accuracy needs targets, and the batch has none")
+    if target.is_floating_point() and not _of_classes(target):
+        raise ValueError(
+            "accuracy needs targets that are classes or probabilities, and "
+            f"these reach from {float(target.min()):.4g} to "
+            f"{float(target.max()):.4g}: give a metric of your own"
+        )
     counts = None if target.is_floating_point() else target != ignore
     if target.is_floating_point() and target.shape == logits.shape:
         if logits.ndim == 1 or logits.shape[1] == 1:
@@ -85,6 +93,13 @@ def accuracy(output: Any, batch: Any, ignore: int = -100) -> Tensor:
         return exact(right).mean()
     counts = counts.to(right.device).reshape(right.shape)
     return exact(right & counts).sum() / exact(counts).sum()
+
+
+def _of_classes(target: Tensor) -> bool:
+    """Whether numbers can be probabilities, or the classes -1 and 1."""
+    slack = 0.01  # of types with few digits
+    likely = (target >= -slack) & (target <= 1 + slack)
+    return bool(likely.all() or (target.abs() == 1).all())
 
 
 def weight_in(metric: Callable | None, batch: Any, loss_fn: Callable) -> float:
