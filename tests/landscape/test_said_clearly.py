@@ -50,6 +50,14 @@ def test_metrics_of_another_kind(metrics, says):
         drawn(metrics=metrics)
 
 
+@pytest.mark.parametrize("names", ["random", ("gradient", "random")])
+def test_other_networks_that_no_direction_looks_at(names):
+    with pytest.raises(
+        ValueError, match="belongs to directions='checkpoints'"
+    ):
+        drawn(directions=names, others=[two_layers(1), two_layers(2)])
+
+
 def test_an_extent_and_coordinates():
     with pytest.raises(TypeError, match=r"extent must be a number.*not None"):
         drawn(extent=None)
