@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from dldna.plotting.style import COLORS, own_axes
+from dldna.plotting.style import COLORS, expect, own_axes
 from dldna.records import Density, Spectrum
 
 _NAMES = {"hessian": "Hessian", "gauss-newton": "Gauss-Newton matrix"}
@@ -19,6 +19,7 @@ def eigenvalues(spectrum: Spectrum, ax: Axes | None = None) -> Axes:
     Returns:
         The axis.
     """
+    expect(spectrum, Spectrum)
     ax = own_axes(ax)
     rank = np.arange(1, len(spectrum.eigenvalues) + 1)
     errors = spectrum.errors if len(spectrum.errors) == len(rank) else None
