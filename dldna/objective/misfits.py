@@ -51,6 +51,13 @@ def explain_call(
     except TypeError:
         return
     if target is None and not isinstance(batch, Mapping):
+        if "missing" in str(error):
+            raise _kind(error)(
+                f"{error}. forward was called with {_form(batch)}: of three "
+                "or more tensors each is a batch. For several inputs give "
+                "((x1, x2), y) or dicts, {'name of the input': ..., "
+                "'labels': ...}"
+            ) from error
         return
     given, back = "one argument", "the target"
     if isinstance(batch, Mapping):

@@ -151,3 +151,23 @@ def test_a_trajectory_says_what_it_is(tmp_path):
     words = repr(landscape.Trajectory(tmp_path / "run"))
     assert "3 checkpoints, steps 0 to 9" in words
     assert "run" in words
+
+
+class OfTwo(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, x, shift):
+        return self.layer(x) + shift
+
+
+def test_several_inputs_that_are_read_as_batches():
+    data = X, torch.ones(12, 3), Y
+    with pytest.raises(
+        TypeError, match=r"'shift'.*one Tensor.*\(\(x1, x2\), y\)"
+    ):
+        landscape.surface(OfTwo(), F.cross_entropy, data, resolution=3)
+    pair = (X, torch.ones(12, 3)), Y
+    found = landscape.surface(OfTwo(), F.cross_entropy, pair, resolution=3)
+    assert found.evaluated.all()
