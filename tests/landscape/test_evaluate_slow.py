@@ -257,6 +257,11 @@ def test_numbers_of_a_regression_have_no_accuracy():
             accuracy(out.view(shape), (None, numbers.view(shape)))
     signs = torch.tensor([-1.0, 1.0])  # of a margin: classes
     assert accuracy(out, (None, signs)).item() == 0.5
+    one = torch.tensor([[-1.0, 1.0, -1.0], [1.0, -1.0, -1.0]])
+    assert accuracy(torch.eye(3)[:2], (None, one)).item() == 0.0
+    for many in ([[1.0, 1.0, 0.0]], [[0.0, 0.0, 0.0]]):
+        with pytest.raises(ValueError, match="several labels or none"):
+            accuracy(torch.zeros(1, 3), (None, torch.tensor(many)))
     smooth = torch.tensor([0.05, 0.95])
     assert accuracy(out, (None, smooth)).item() == 0.5
 

@@ -9,6 +9,8 @@ from dldna import batches as bt
 from dldna.objective import batch_weight, ignored
 from dldna.params import exact
 
+SLACK = 0.02  # in probabilities, of types with few digits
+
 
 def logits_of(output: Any) -> Tensor:
     """The tensor of scores in a model's output.
@@ -56,7 +58,7 @@ def accuracy(output: Any, batch: Any, ignore: int = -100) -> Tensor:
 
     Raises:
         ValueError: output and target do not fit together, or the targets
-            are neither classes nor probabilities.
+            are neither classes nor probabilities, or have several labels.
 
     Example:
         >>> import torch
@@ -77,6 +79,12 @@ def accuracy(output: Any, batch: Any, ignore: int = -100) -> Tensor:
         if logits.ndim == 1 or logits.shape[1] == 1:
             target = target.reshape(-1) > 0.5
         else:
+            if not _of_one_class(target):
+                raise ValueError(
+                    "accuracy needs one class for each answer, and these "
+                    "targets have several labels or none: give a metric of "
+                    "your own"
+                )
             target = target.argmax(1)
     if logits.numel() == target.numel():
         right = (logits.reshape(-1) > 0) == (target.reshape(-1) > 0.5)
@@ -97,9 +105,14 @@ def accuracy(output: Any, batch: Any, ignore: int = -100) -> Tensor:
 
 def _of_classes(target: Tensor) -> bool:
     """Whether numbers can be probabilities, or the classes -1 and 1."""
-    slack = 0.01  # of types with few digits
-    likely = (target >= -slack) & (target <= 1 + slack)
+    likely = (target >= -SLACK) & (target <= 1 + SLACK)
     return bool(likely.all() or (target.abs() == 1).all())
+
+
+def _of_one_class(target: Tensor) -> bool:
+    """Whether numbers along axis 1 share out one class, 0 and 1 or signs."""
+    shared = (exact(target).sum(1) - 1).abs() <= SLACK
+    return bool(shared.all() or ((target == 1).sum(1) == 1).all())
 
 
 def weight_in(metric: Callable | None, batch: Any, loss_fn: Callable) -> float:
