@@ -171,3 +171,11 @@ def test_several_inputs_that_are_read_as_batches():
     pair = (X, torch.ones(12, 3)), Y
     found = landscape.surface(OfTwo(), F.cross_entropy, pair, resolution=3)
     assert found.evaluated.all()
+
+
+def test_a_type_that_numpy_has_not():
+    said = r"data.bfloat16\(\) or model.float\(\)"
+    with pytest.raises(TypeError, match=said):
+        landscape.surface(
+            two_layers().bfloat16(), F.cross_entropy, (X, Y), resolution=3
+        )
