@@ -115,6 +115,7 @@ def test_what_an_observer_does_not_know():
     for kind in (Observe, Dynamics):
         with pytest.raises(ValueError, match="'limt': did you mean 'limit'"):
             kind((X, Y), limt=3)
+        kind((X, Y), products="difference")  # a former word
 
 
 def test_modules_where_parameters_are_needed():

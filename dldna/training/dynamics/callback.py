@@ -10,7 +10,10 @@ from torch import Tensor
 
 from dldna import batches, checks, guard
 from dldna.landscape import Operator
-from dldna.landscape.curvature.call import check_options
+from dldna.landscape.curvature.call import (
+    check_options,
+    difference_products,
+)
 from dldna.objective.own_loss import resolved
 from dldna.objective.reductions import loss_name
 from dldna.records import Motion, Provenance
@@ -100,6 +103,7 @@ class Dynamics(Callback):
     """
 
     @checks.renamed(mode="statistics")
+    @difference_products
     def __init__(
         self,
         data: Any = None,
