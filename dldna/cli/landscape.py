@@ -37,7 +37,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     shared_words.add_words(parser)
     put = parser.add_argument
     put(
-        "checkpoints", nargs="*", type=Path,
+        "checkpoints", nargs="*", type=Path, default=[],
         help="files or folders; the plane goes through the first (pca: "
         "files, their folder or a recorded run; through the last)",
     )  # fmt: skip

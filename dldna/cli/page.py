@@ -28,7 +28,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     shared_words.add_words(parser)
     put = parser.add_argument
     put(
-        "checkpoints", nargs="*", type=Path,
+        "checkpoints", nargs="*", type=Path, default=[],
         help="a file; or several, or their folder, for a series",
     )  # fmt: skip
     put(

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from dldna.checks import whole
 from dldna.data.dataset import Dataset
 from dldna.data.digits import split
 
@@ -52,7 +53,8 @@ def toy(name: str, seed: int) -> Dataset:
     Returns:
         The data set; coordinates lie roughly in [-1, 1].
     """
-    x, y = TOYS[name](torch.Generator().manual_seed(seed))
+    draw = torch.Generator().manual_seed(whole("seed", seed))
+    x, y = TOYS[name](draw)
     train, test = split(y, fraction=0.2, seed=seed)
     about = TOYS[name].__doc__.rstrip(".").lower()
     return Dataset(

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from dldna.checks import choice
+from dldna.checks import choice, number
 from dldna.explorer.addresses import SIDE, Address
 from dldna.explorer.tiles import MapTile
 from dldna.guard import differentiable, untouched
@@ -211,6 +211,12 @@ class PlaneMap:
     @contextmanager
     def at(self, coords: Sequence[float]) -> Iterator[MovingHessian]:
         """Loss, gradient and curvature at a point; the model is guarded."""
+        if len(coords) != 2:
+            raise ValueError(
+                f"a point has two coordinates on a plane, not {len(coords)}"
+            )
+        for c in coords:
+            number("a coordinate", c)
         with untouched(self.model), differentiable():
             self.moving.move([*coords])
             yield self.moving

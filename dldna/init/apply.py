@@ -77,7 +77,7 @@ def initialize(
         ValueError: unknown scheme, a rule that fits nothing, an option
             that the scheme does not take, or a model without shapes or
             numbers yet (lazy layers, the meta device).
-        TypeError: not a module.
+        TypeError: not a module, or not a scheme.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(9, 4), nn.PReLU(), nn.Linear(4, 2))
@@ -96,6 +96,10 @@ def initialize(
         "mode": mode,
     }
     options = {k: v for k, v in asked.items() if v is not None}
+    if scheme is None:  # in rules it leaves a parameter
+        raise TypeError(
+            "a scheme is a name or a function of a tensor, not None"
+        )
     default = _resolve(scheme, options)
     chosen = {k: _resolve(v, {}) for k, v in (rules or {}).items()}
     _check_rules(model, chosen)

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from dldna import checks, guard
 from dldna.integrations import loops
 from dldna.integrations.share import Share
+from dldna.integrations.sinks import checked
 from dldna.landscape import Operator, Recorder
 from dldna.objective import NotFinite
 from dldna.records import Motion
@@ -75,7 +76,8 @@ class Observe:
             ``max_products``) and of :class:`dldna.landscape.Operator`.
 
     Raises:
-        ValueError: settings out of range.
+        ValueError: settings out of range, or an unknown option.
+        TypeError: sinks that have no ``log``.
         FileExistsError: the folder holds a run.
 
     Example:
@@ -117,14 +119,8 @@ class Observe:
         self.every = checks.count("every", every)
         if overhead is not None:
             checks.positive("overhead", overhead)
-        for sink in sinks:
-            if not callable(getattr(sink, "log", None)):
-                raise TypeError(
-                    "a sink has a method log(values, step), which a "
-                    f"{type(sink).__name__} has not"
-                )
         self.overhead, self.loss_fn = overhead, loss_fn
-        self.sinks = list(sinks)
+        self.sinks = checked(sinks)
         self.dynamics = Dynamics(
             data, k=k, trace=trace, noise=noise, per_layer=False, **options
         )

@@ -6,12 +6,36 @@ method ``close`` is closed when the observer is.
 """
 
 import csv
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from dldna.integrations.library import library
 
 PREFIX = "observe/"  # keeps our names apart from those of the run itself
+
+
+def checked(sinks: Any) -> list[Any]:
+    """Sinks as a list; one alone is none of them.
+
+    Example:
+        >>> checked(3)
+        Traceback (most recent call last):
+        ...
+        TypeError: sinks must be a list of them, as [CSV("run.csv")], not a int
+    """
+    if not isinstance(sinks, Iterable):
+        raise TypeError(
+            'sinks must be a list of them, as [CSV("run.csv")], not a '
+            f"{type(sinks).__name__}"
+        )
+    for sink in (sinks := list(sinks)):
+        if not callable(getattr(sink, "log", None)):
+            raise TypeError(
+                "a sink has a method log(values, step), which a "
+                f"{type(sink).__name__} has not"
+            )
+    return sinks
 
 
 class CSV:

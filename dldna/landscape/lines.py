@@ -1,7 +1,7 @@
 """The loss along a line: between two networks, or away from one."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from dldna import batches as batching
 from dldna import params
 from dldna.checks import folder, processes, renamed, whole
 from dldna.guard import untouched
-from dldna.landscape.scan.grid import axis, line_axis
+from dldna.landscape.scan.grid import line_grid
 from dldna.landscape.scan.options import (
     buffer_steps,
     check_budget,
@@ -88,9 +88,9 @@ def line(
         loss_fn: a torch loss, or ``f(output, batch)``.
         data: a loader, tensors, or dict batches; one pass is kept.
         alphas: the coordinates; 0 (and 1) are put in if they are missing.
-        extent: half width or (low, high). Default (-0.5, 1.5) between two
-            networks, 1 along a direction. So that 0 and 1 are on it, an
-            evenly spaced grid may stop short of an end by less than a step.
+        extent: half width or (low, high), without ``alphas``. Default
+            (-0.5, 1.5) between two networks, 1 along a direction. With 0
+            and 1 on it, the grid may stop short of an end by part of a step.
         resolution: number of points, where ``alphas`` is not given.
         statistics: what batch normalisation uses: "interpolate" (running
             statistics move with the weights, integer buffers stay; the
@@ -148,7 +148,7 @@ def line(
         )
         statistics = "interpolate" if moving else "eval"
     statistics = statistics_of(statistics)
-    grid = _grid(alphas, extent, resolution, between)
+    grid = line_grid(alphas, extent, resolution, between)
     if between:
         _check_apart(model_b, model_a)
     watched = [m for m in (model_a, model_b) if isinstance(m, nn.Module)]
@@ -251,6 +251,8 @@ def band(
         Li, Xu, Taylor, Studer, Goldstein, "Visualizing the Loss Landscape
         of Neural Nets", NeurIPS 2018, arXiv 1712.09913.
     """
+    if not isinstance(seeds, Iterable):
+        raise TypeError(f"seeds must be a list of them, not {seeds!r}")
     seeds = [whole("a seed", s) for s in seeds]
     if len(set(seeds)) < 2:
         raise ValueError("a band needs at least two different seeds")
@@ -333,17 +335,3 @@ def _is_network(end: Any, model: nn.Module) -> bool:
         return False
     point_of(end, params.of(model))  # a state dict: complain if it is not
     return True
-
-
-def _grid(alphas, extent, resolution, between: bool) -> np.ndarray:
-    if alphas is not None:
-        grid = np.unique(np.asarray(list(alphas), dtype=np.float64))
-        if not len(grid) or not np.isfinite(grid).all():
-            raise ValueError("alphas must be finite numbers, at least one")
-        ends = [0.0, 1.0] if between else [0.0]
-        for e in ends:  # but for rounding
-            grid[np.abs(grid - e) <= 1e-12] = e
-        return np.union1d(grid, ends)
-    if between:
-        return line_axis((-0.5, 1.5) if extent is None else extent, resolution)
-    return axis(1.0 if extent is None else extent, resolution)

@@ -37,6 +37,12 @@ def planned(
     """
     check_budget(budget_s, budget_points)
     count("pairs", pairs)
+    named = [directions] if isinstance(directions, str) else directions
+    if len(others) and statistics != "interpolate" and _without(named):
+        raise ValueError(
+            "others=... belongs to directions='checkpoints', and these are "
+            f"{directions!r}"
+        )
     loss_fn, data = resolved(loss_fn, data, model)
     check_loss(loss_fn, data)
     held = batching.held(data, limit)
@@ -87,3 +93,11 @@ def planned(
     if called:
         run.steady, run.own = True, own
     return chosen, plane, shadow, run
+
+
+def _without(directions) -> bool:
+    """Whether these are names, none of which looks at other networks."""
+    if not isinstance(directions, (tuple, list)):
+        return False
+    words = [w for w in directions if isinstance(w, str)]
+    return len(words) == len(directions) and "checkpoints" not in words

@@ -110,7 +110,8 @@ def surface(
         trajectory: a :class:`Trajectory`, or its folder, to project onto
             the plane.
         others: models, state dicts or files of them, for
-            ``directions="checkpoints"``.
+            ``directions="checkpoints"``; refused where no direction
+            looks at them.
         pairs: eigenpairs to find for ``directions="hessian"``; the plane
             is that of the first two, and ``provenance.notes["hessian"]``
             keeps eigenvalues, residuals and error bars of all.

@@ -51,6 +51,13 @@ def explain_call(
     except TypeError:
         return
     if target is None and not isinstance(batch, Mapping):
+        if "missing" in str(error):
+            raise _kind(error)(
+                f"{error}. forward was called with {_form(batch)}: of three "
+                "or more tensors each is a batch. For several inputs give "
+                "((x1, x2), y) or dicts, {'name of the input': ..., "
+                "'labels': ...}"
+            ) from error
         return
     given, back = "one argument", "the target"
     if isinstance(batch, Mapping):
@@ -131,11 +138,13 @@ def explain_types(inputs: Any, own: torch.dtype, error: Exception) -> None:
     """Say so if inputs and weights are of different floating types."""
     for tensor in batching.tensors(inputs):
         if tensor.is_floating_point() and tensor.dtype != own:
+            array = f" (a NumPy array: data.astype({_word(own)!r}))"
+            if own == torch.bfloat16:  # which NumPy has not
+                array = ""
             raise TypeError(
                 f"the inputs are {_word(tensor.dtype)} and the model's "
                 f"weights {_word(own)}: convert one of them, as by "
-                f"data.{_METHODS.get(own, 'to(...)')} (a NumPy array: "
-                f"data.astype({_word(own)!r})) or model."
+                f"data.{_METHODS.get(own, 'to(...)')}{array} or model."
                 f"{_METHODS.get(tensor.dtype, 'to(...)')}"
             ) from error
 

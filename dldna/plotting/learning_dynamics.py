@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dldna.plotting.accessible import alt_text, bundle
-from dldna.plotting.style import COLORS, own_axes
+from dldna.plotting.style import COLORS, expect, own_axes
 from dldna.records import Motion
 
 _PANELS = {
@@ -79,6 +79,7 @@ def sharpness(
     Returns:
         The axis.
     """
+    expect(motion, Motion)
     ax = own_axes(ax)
     own = motion.threshold_of == "preconditioned sharpness"
     values = motion.preconditioned if own else motion.sharpness

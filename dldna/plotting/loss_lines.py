@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 
-from dldna.plotting.style import COLORS, DASHES, own_axes
+from dldna.checks import choice
+from dldna.plotting.style import COLORS, DASHES, expect, own_axes
 from dldna.records import Line
 
 
@@ -30,8 +31,12 @@ def line(
     Returns:
         The axis.
     """
+    named = lines if isinstance(lines, Mapping) else {"": lines}
+    for one in named.values():
+        expect(one, Line)
+        if metric is not None:
+            choice("metric", metric, one.metrics)
     ax = own_axes(ax)
-    named = {"": lines} if isinstance(lines, Line) else lines
     for i, (label, r) in enumerate(named.items()):
         y = r.losses if metric is None else r.metrics[metric]
         ok = np.isfinite(y)

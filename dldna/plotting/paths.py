@@ -6,7 +6,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import LogNorm, Normalize
 
 from dldna.plotting.planes import drawn, levels_of, shade
-from dldna.plotting.style import own_axes
+from dldna.plotting.style import expect, own_axes
 from dldna.records import Surface
 
 
@@ -37,6 +37,7 @@ def path(
     Raises:
         ValueError: the record has no path, or no losses along it.
     """
+    expect(surface, Surface)
     x, y = surface.path_coords.T
     losses = surface.path_losses
     if not len(x) or len(losses) != len(x):

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, LogNorm, Normalize
 
 from dldna import checks
-from dldna.plotting.style import own_axes
+from dldna.plotting.style import expect, own_axes
 from dldna.records import Surface
 
 SCALES = ("auto", "linear", "log", "clip")
@@ -34,6 +34,7 @@ def shade(surface: Surface, scale: str = "auto", quantile: float = 0.9):
         >>> norm.vmin, norm.vmax, words
         (1.0, 9.0, 'loss (log scale, floor 1)')
     """
+    expect(surface, Surface)
     checks.choice("scale", scale, SCALES)
     z = surface.losses[np.isfinite(surface.losses)]
     low, high = (float(z.min()), float(z.max())) if z.size else (0.0, 1.0)

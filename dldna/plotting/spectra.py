@@ -3,8 +3,8 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from dldna.plotting.style import COLORS, own_axes
-from dldna.records import Spectrum
+from dldna.plotting.style import COLORS, expect, own_axes
+from dldna.records import Density, Spectrum
 
 _NAMES = {"hessian": "Hessian", "gauss-newton": "Gauss-Newton matrix"}
 
@@ -19,6 +19,7 @@ def eigenvalues(spectrum: Spectrum, ax: Axes | None = None) -> Axes:
     Returns:
         The axis.
     """
+    expect(spectrum, Spectrum)
     ax = own_axes(ax)
     rank = np.arange(1, len(spectrum.eigenvalues) + 1)
     errors = spectrum.errors if len(spectrum.errors) == len(rank) else None
@@ -32,14 +33,16 @@ def eigenvalues(spectrum: Spectrum, ax: Axes | None = None) -> Axes:
         capsize=4,
     )
     ax.axhline(0, color="0.5", lw=0.8, ls="-")
-    ax.set_xlabel("rank by absolute value")
+    sizes = np.abs(spectrum.eigenvalues)
+    falling = bool((sizes[1:] <= sizes[:-1] * (1 + 1e-6)).all())
+    ax.set_xlabel("rank by absolute value" if falling else "rank")
     ax.set_ylabel(f"eigenvalue of the {_NAMES[spectrum.matrix]}")
     return ax
 
 
 def density(
-    grid: np.ndarray,
-    values: np.ndarray,
+    grid: Density | np.ndarray,
+    values: Axes | np.ndarray | None = None,
     ax: Axes | None = None,
     *,
     label: str | None = None,
@@ -48,8 +51,9 @@ def density(
     """Draw a spectral density on a logarithmic scale.
 
     Args:
-        grid: (G,) eigenvalue axis.
-        values: (G,) density.
+        grid: the record; or (G,) eigenvalue axis.
+        values: (G,) density, where no record is given; after a record the
+            axis may stand here.
         ax: where to draw; a new figure if None.
         label: for the legend.
         exact: eigenvalues to mark on the axis, where they are known.
@@ -57,6 +61,9 @@ def density(
     Returns:
         The axis.
     """
+    if isinstance(grid, Density):
+        ax = values if ax is None else ax
+        grid, values = grid.grid, grid.density
     ax = own_axes(ax)
     ax.semilogy(grid, np.maximum(values, 1e-12), label=label)
     if exact is not None:

@@ -1,5 +1,7 @@
 """One look for all figures: readable in light and dark, by all eyes."""
 
+from typing import Any
+
 import matplotlib as mpl
 from cycler import cycler
 from matplotlib.axes import Axes
@@ -70,3 +72,19 @@ def own_axes(
     if ax is not None:
         return ax
     return plt.subplots(figsize=figsize, layout="constrained")[1]
+
+
+def expect(record: Any, kind: type) -> None:
+    """Refuse what is not the record that a picture takes.
+
+    Example:
+        >>> expect([1, 2], dict)
+        Traceback (most recent call last):
+        ...
+        TypeError: this picture takes a dict, not a list
+    """
+    if not isinstance(record, kind):
+        raise TypeError(
+            f"this picture takes a {kind.__name__}, not a "
+            f"{type(record).__name__}"
+        )

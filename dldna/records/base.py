@@ -21,6 +21,7 @@ import numpy as np
 from dldna import __version__
 from dldna.arrays import torch_if_imported
 from dldna.files import DAMAGED, write_atomic
+from dldna.records.shown import shown
 
 FORMAT = 1
 ROOMS = (
@@ -185,6 +186,19 @@ class Record:
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         _TYPES[cls.__name__] = cls
+        if "__repr__" not in vars(cls):  # else a dataclass has its own
+            cls.__repr__ = Record.__repr__
+
+    def __repr__(self) -> str:
+        values = {
+            f.name: getattr(self, f.name) for f in dataclasses.fields(self)
+        }
+        source = values.pop("provenance", None)
+        words = [f"{name}={shown(value)}" for name, value in values.items()]
+        if isinstance(source, Provenance):
+            about = " of ".join(filter(None, [source.made, source.model]))
+            words.append(f"provenance=<{about or 'not known'}>")
+        return f"{type(self).__name__}({', '.join(words)})"
 
     # names that fields had in earlier files
     FORMER: ClassVar[dict[str, str]] = {}

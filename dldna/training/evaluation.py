@@ -1,7 +1,7 @@
 """Loss and accuracy of a model on data."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -35,7 +35,7 @@ def evaluate(
 
     Args:
         model: stays as it is, its mode included.
-        loader: batches, as :mod:`dldna.batches` reads them.
+        loader: batches, as :mod:`dldna.batches` reads them, or one.
         loss_fn: any loss; batches count as
             :func:`dldna.objective.batch_weight` says, as
             everywhere in the package.
@@ -228,13 +228,17 @@ def one_or_many(data: Any) -> Iterable:
     Of a loader that shuffles, always the same epoch: the same sums in the
     same order, whenever they are asked for.
     """
-    if hasattr(data, "batches"):
-        return data.batches(0)
-    if isinstance(data, Tensor) or (
-        isinstance(data, (tuple, list))
-        and len(data) == 2
-        and isinstance(data[0], Tensor)
-        and isinstance(data[1], Tensor)
-    ):
-        return [data]
-    return data
+    return data.batches(0) if hasattr(data, "batches") else as_batches(data)
+
+
+def as_batches(data: Any) -> Iterable:
+    """What to iterate for batches: of one batch, as a pair, a list of it.
+
+    Example:
+        >>> x, y = torch.zeros(3, 2), torch.zeros(3)
+        >>> len(as_batches((x, y))), len(as_batches([(x, y), (x, y), (x, y)]))
+        (1, 3)
+    """
+    pair = isinstance(data, (tuple, list)) and len(data) == 2
+    one = isinstance(data, (Tensor, Mapping)) or hasattr(data, "_fields")
+    return [data] if one or (pair and isinstance(data[1], Tensor)) else data

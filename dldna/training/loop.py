@@ -18,7 +18,7 @@ from dldna.params import usable_device
 from dldna.progress import announce, track
 from dldna.records import History
 from dldna.training.checkpoint import save_checkpoint
-from dldna.training.evaluation import measure
+from dldna.training.evaluation import as_batches, measure
 from dldna.training.run_state import RunState
 from dldna.training.stepping import (
     Diverged,
@@ -76,7 +76,7 @@ def train(
             and ``eval()`` is evaluated at the weights of ``eval()``, and
             these are in the model at the end (Schedule-Free: the average;
             the next call trains on from where this one stopped).
-        train_loader: batches, as :mod:`dldna.batches` reads them.
+        train_loader: batches, as :mod:`dldna.batches` reads them, or one.
         test_loader: data to evaluate on after each epoch.
         epochs: how often to run through the data, in all.
         loss_fn: a loss that is a mean over the batch.
@@ -132,6 +132,7 @@ def train(
     choice("on_divergence", on_divergence, ("warn", "raise", "record"))
     if clip is not None:
         positive("clip", clip)
+    train_loader = as_batches(train_loader)
     if batches.length(train_loader) == 0:
         raise ValueError("the training loader is empty: not a single batch")
     if device is not None:

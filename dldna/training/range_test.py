@@ -20,7 +20,7 @@ from dldna.objective.inputs import name_of
 from dldna.objective.reductions import loss_name
 from dldna.progress import track
 from dldna.records import Provenance, Record
-from dldna.training.evaluation import home
+from dldna.training.evaluation import as_batches, home
 from dldna.training.run_state import seed_all
 from dldna.training.stepping import (
     Diverged,
@@ -87,7 +87,8 @@ def lr_range(
             takes them. Groups keep the ratios of their rates, and the
             rates given are those of the group with the largest; a group
             at rate 0 stands still.
-        train_loader: batches; run through again where they are too few.
+        train_loader: batches, or one; run through again where they are
+            too few.
         loss_fn: a loss that is a mean over the batch.
         low: first rate.
         high: last rate.
@@ -132,6 +133,7 @@ def lr_range(
     if clip is not None:
         checks.positive("clip", clip)
     check_parameters(model, optimizer)
+    train_loader = as_batches(train_loader)
     rates = np.geomspace(low, high, steps)
     began = time.perf_counter()
     losses: list[float] = []

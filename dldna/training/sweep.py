@@ -24,6 +24,7 @@ from dldna.objective.reductions import loss_name
 from dldna.progress import track
 from dldna.records import History, Provenance, Record
 from dldna.training.ensemble import Ensemble, one_kind, per_run, score
+from dldna.training.sweep_input import check_sweep, seeds_of
 from dldna.training.updates import Update, of_rule
 
 
@@ -183,11 +184,11 @@ def sweep(
         The measurements of all runs.
 
     Raises:
-        ValueError: unknown rule or keyword; no settings; settings that
-            differ in a keyword that is not a number; neither or both of
-            ``epochs`` and ``steps``; factors for an unknown parameter, or
-            for a rule that looks at whole tensors; models that cannot run
-            side by side (batch normalization, recurrent layers).
+        ValueError: unknown rule or keyword; no settings or no seeds;
+            settings that differ in a keyword that is not a number; neither
+            or both of ``epochs`` and ``steps``; factors for an unknown
+            parameter, or for a rule that looks at whole tensors; models
+            that cannot run side by side (batch norm, recurrent layers).
 
     Example:
         >>> from dldna.data import load
@@ -199,15 +200,13 @@ def sweep(
         >>> got.step_loss.shape
         (2, 3, 7)
     """
-    if not settings:
-        raise ValueError("no settings: a sweep needs at least one")
+    check_sweep(make_model, data, settings)
     given = settings
     pure, settings = of_rule(rule, settings)
     rule = pure.name
     if (epochs is None) == (steps is None):
         raise ValueError("give either epochs or steps")
-    x, y = data
-    seeds = [int(s) for s in seeds]
+    (x, y), seeds = data, seeds_of(seeds)
     loaders = [Loader(x, y, batch_size, shuffle=True, seed=s) for s in seeds]
     per_epoch = len(loaders[0])
     if steps is None:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import dldna
-from dldna.explorer import Explorer, explore, exploring
+from dldna.explorer import Explorer, explore, exploring, walk
 from dldna.explorer.notebook import _reply
 from dldna.explorer.offline import write_map
 from dldna.explorer.served import application
@@ -116,3 +116,21 @@ def test_what_is_missing_names_its_extra(module, monkeypatch):
 def test_what_a_page_could_not_show_is_refused_at_once(options, said):
     with pytest.raises((ValueError, OSError), match=said):
         explore(*CALL, **options)
+
+
+@pytest.mark.parametrize(
+    ("point", "kind", "says"),
+    [
+        ((float("nan"), 0.0), ValueError, "a coordinate must be finite"),
+        ((0.0, "a"), TypeError, "a coordinate must be a number"),
+        ((0.0,), ValueError, "two coordinates on a plane, not 1"),
+        ((0.0, 0.0, 0.0), ValueError, "two coordinates on a plane, not 3"),
+    ],
+)
+def test_a_point_that_is_none_of_the_plane(point, kind, says):
+    here = Explorer(*CALL).map()
+    with pytest.raises(kind, match=says):
+        walk(here, "Adam", point, steps=1)
+    if len(point) == 2:
+        with pytest.raises(kind, match=says):
+            here.probe(*point)

@@ -42,6 +42,17 @@ def test_a_record_survives_saving(tmp_path):
     assert back.directions == record.directions
 
 
+def test_a_record_shows_what_it_holds_in_a_few_lines():
+    words = repr(a_surface())
+    assert words.startswith("Surface(alphas=array([-1.,  0.,  1.])")
+    assert "losses=<3 x 5, 1 to 3, 6 not finite>" in words
+    assert "evaluated=<3 x 5, bool>" in words
+    assert "{'accuracy': <3 x 5, 0.5 to 0.5>}" in words
+    assert words.endswith("provenance=<Net>)")
+    large = dataclasses.replace(a_surface(), losses=np.ones((500, 500)))
+    assert len(str(large)) < 500
+
+
 def test_a_record_of_another_kind_is_refused(tmp_path):
     path = a_surface().save(tmp_path / "s.npz")
     with pytest.raises(ValueError, match="holds a Surface, not a Line"):

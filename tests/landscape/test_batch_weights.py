@@ -1,5 +1,6 @@
 """Cutting the data into batches changes no loss, and no curvature."""
 
+import math
 from functools import partial
 
 import numpy as np
@@ -138,6 +139,26 @@ def test_the_accuracy_is_that_of_the_answers_that_count(case, sizes):
     error = (share * (1 - share) / answers) ** 0.5
     assert probe["accuracy"] == pytest.approx(share)
     assert probe["accuracy_error"] == pytest.approx(error)
+
+
+@pytest.mark.parametrize("kind", ["regression", "several labels"])
+def test_where_answers_are_no_classes_there_is_no_accuracy(kind):
+    torch.manual_seed(0)
+    x, model = torch.randn(20, 3), nn.Linear(3, 1)
+    data, loss_fn = (x, x.sum(1, keepdim=True)), nn.MSELoss()
+    if kind == "several labels":
+        model, loss_fn = nn.Linear(3, 3), nn.BCEWithLogitsLoss()
+        data = x, (x > 0).float()
+    assert math.isnan(evaluate(model, data, loss_fn)[1])
+    probe = Explorer(model, loss_fn, data).map().probe(0.0, 0.0)
+    assert probe["accuracy"] is None
+    assert probe["accuracy_error"] is None
+    with pytest.raises(
+        ValueError, match=r"accuracy needs .* a metric of your own"
+    ):
+        landscape.surface(
+            model, loss_fn, data, resolution=3, metrics="accuracy"
+        )
 
 
 @pytest.mark.parametrize("sizes", CUTS)

@@ -250,6 +250,22 @@ def test_accuracy_of_all_shapes():
         accuracy(3, (None, target))
 
 
+def test_numbers_of_a_regression_have_no_accuracy():
+    out, numbers = torch.tensor([0.2, 3.0]), torch.tensor([0.1, 2.5])
+    for shape in ((2,), (2, 1), (1, 2)):
+        with pytest.raises(ValueError, match=r"classes.*from 0.1 to 2.5"):
+            accuracy(out.view(shape), (None, numbers.view(shape)))
+    signs = torch.tensor([-1.0, 1.0])  # of a margin: classes
+    assert accuracy(out, (None, signs)).item() == 0.5
+    one = torch.tensor([[-1.0, 1.0, -1.0], [1.0, -1.0, -1.0]])
+    assert accuracy(torch.eye(3)[:2], (None, one)).item() == 0.0
+    for many in ([[1.0, 1.0, 0.0]], [[0.0, 0.0, 0.0]]):
+        with pytest.raises(ValueError, match="several labels or none"):
+            accuracy(torch.zeros(1, 3), (None, torch.tensor(many)))
+    smooth = torch.tensor([0.05, 0.95])
+    assert accuracy(out, (None, smooth)).item() == 0.5
+
+
 def bad(case, match, error=ValueError, **options):
     model, data, origin, directions = case
     given = {"origin": origin, "directions": directions} | options

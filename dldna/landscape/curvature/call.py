@@ -38,6 +38,18 @@ adaptive, dtype, limit, matrix, params, statistics, way
     """
     if not isinstance(model, Objective) and not is_matrix(model):
         check_model(model)
+    check_options(options, *functions)
+
+
+def check_options(options: Mapping[str, Any], *functions: Callable) -> None:
+    """Refuse options that are keywords of none of the functions.
+
+    Example:
+        >>> check_options({"out": 1}, print)
+        Traceback (most recent call last):
+        ...
+        ValueError: unknown option 'out': Known: end, file, flush, sep
+    """
     known = [
         p.name
         for function in functions

@@ -90,6 +90,7 @@ def spectral_density(
         checks.count(name, value)
     if sigma is not None:
         checks.positive("sigma", sigma)
+    checks.whole("seed", seed)
     check_call(model, options, spectral_density, Operator)
     with matrix_of(model, loss_fn, data, **options) as operator:
         generator = torch.Generator().manual_seed(seed)

@@ -153,6 +153,10 @@ def top_eigenpairs(
     checks.count("starts", starts)
     checks.count("parts", parts, 0)
     checks.choice("which", which, WHICH)
+    checks.whole("seed", seed)
+    if max_products is None:
+        max_products = 200 + 40 * k
+    limit = checks.count("max_products", max_products)
     if "backend" in options:
         raise ValueError(
             "backend= is gone: leave it out, or call dldna.landscape."
@@ -162,7 +166,6 @@ def top_eigenpairs(
     check_call(model, options, top_eigenpairs, Operator)
     with matrix_of(model, loss_fn, data, **options) as operator:
         _check_k(k, operator.n)
-        limit = checks.count("max_products", max_products or 200 + 40 * k)
         seeds = [seed + i for i in range(starts)]
         what = f"top eigenpairs (at most {starts * limit} products)"
         with operator.watched(what, starts * limit):

@@ -107,6 +107,7 @@ def trace_of(
 ) -> Estimate:
     """As :func:`trace`, for an operator that is there already."""
     before = operator.products
+    checks.whole("seed", seed)
     generator = torch.Generator().manual_seed(seed)
     exact, basis, samples = _probed(operator, products, tol, method, generator)
     value = exact + (float(np.mean(samples)) if samples else 0.0)
@@ -172,6 +173,7 @@ def diagonal(
         matrix", Appl. Numer. Math. 57, 2007.
     """
     checks.count("products", products, 2)
+    checks.whole("seed", seed)
     check_call(model, options, diagonal, Operator)
     with matrix_of(model, loss_fn, data, **options) as operator:
         generator = torch.Generator().manual_seed(seed)

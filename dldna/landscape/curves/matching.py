@@ -16,6 +16,7 @@ from dldna.landscape.curves.exchanges import (
 from dldna.landscape.curves.permuting import (
     Permutations,
     Spec,
+    by_name,
     flat,
     home,
     identity,
@@ -123,6 +124,7 @@ def match_weights(
 
     Raises:
         ValueError: the two networks or the spec do not fit.
+        TypeError: a module, say, in the place of its parameters.
         ImportError: SciPy is not installed (extra ``science``).
 
     Example:
@@ -144,7 +146,7 @@ def match_weights(
     """
     checks.count("tries", tries)
     checks.count("sweeps", sweeps)
-    names = [n for n in spec if n in a and n in b]
+    names = [n for n in spec if n in by_name(a) and n in by_name(b)]
     left = {n: exact(a[n].detach()).cpu() for n in names}
     right = {n: exact(b[n].detach()).cpu() for n in names}
     for n in names:

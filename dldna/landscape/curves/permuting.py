@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +15,25 @@ Spec = dict[str, tuple[Axis, ...]]
 """One :data:`Axis` for each axis of parameters and buffers; ``spec_of``
 finds it. Of a group "a/b", each unit of group "a" has its own order."""
 Permutations = dict[str, Tensor]
+
+
+def by_name(point: Any) -> Mapping[str, Tensor]:
+    """Parameters by name, or a word on where to get them.
+
+    Example:
+        >>> from torch import nn
+        >>> by_name(nn.Linear(1, 1))
+        Traceback (most recent call last):
+        ...
+        TypeError: parameters by name are needed, as model.state_dict(), \
+not a Linear
+    """
+    if not isinstance(point, Mapping):
+        raise TypeError(
+            "parameters by name are needed, as model.state_dict(), not a "
+            f"{type(point).__name__}"
+        )
+    return point
 
 
 def permute(
@@ -40,6 +60,7 @@ def permute(
 
     Raises:
         KeyError: a group of the spec has no permutation.
+        TypeError: a module, say, in the place of its parameters.
 
     Example:
         >>> import torch
@@ -61,7 +82,7 @@ def permute(
         permutation symmetries, ICLR 2023, arXiv 2209.04836.
     """
     moved = {}
-    for name, value in point.items():
+    for name, value in by_name(point).items():
         moved[name] = value.detach().clone()
         for piece, axes in pieces(moved[name], spec.get(name, ())):
             piece.copy_(_ordered(piece, axes, permutations))

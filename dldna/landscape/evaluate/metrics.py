@@ -9,6 +9,8 @@ from dldna import batches as bt
 from dldna.objective import batch_weight, ignored
 from dldna.params import exact
 
+SLACK = 0.02  # in probabilities, of types with few digits
+
 
 def logits_of(output: Any) -> Tensor:
     """The tensor of scores in a model's output.
@@ -46,7 +48,8 @@ def accuracy(output: Any, batch: Any, ignore: int = -100) -> Tensor:
 
     Classes are along dimension 1, as torch's cross-entropy has them, or
     along the last if only that fits the target. One output per sample is
-    taken as a binary logit. Targets may be class numbers or probabilities.
+    taken as a binary logit. Targets may be class numbers, probabilities, or
+    -1 and 1; numbers of a regression have no right answers.
 
     Args:
         output: logits, (N, C), (N, C, ...) or (N, ..., C); or (N,).
@@ -54,7 +57,8 @@ def accuracy(output: Any, batch: Any, ignore: int = -100) -> Tensor:
         ignore: the class number of targets that do not count.
 
     Raises:
-        ValueError: output and target do not fit together.
+        ValueError: output and target do not fit together, or the targets
+            are neither classes nor probabilities, or have several labels.
 
     Example:
         >>> import torch
@@ -64,11 +68,23 @@ def accuracy(output: Any, batch: Any, ignore: int = -100) -> Tensor:
     logits, target = logits_of(output), bt.split(batch)[1]
     if target is None:
         raise ValueError("accuracy needs targets, and the batch has none")
+    if target.is_floating_point() and not _of_classes(target):
+        raise ValueError(
+            "accuracy needs targets that are classes or probabilities, and "
+            f"these reach from {float(target.min()):.4g} to "
+            f"{float(target.max()):.4g}: give a metric of your own"
+        )
     counts = None if target.is_floating_point() else target != ignore
     if target.is_floating_point() and target.shape == logits.shape:
         if logits.ndim == 1 or logits.shape[1] == 1:
             target = target.reshape(-1) > 0.5
         else:
+            if not _of_one_class(target):
+                raise ValueError(
+                    "accuracy needs one class for each answer, and these "
+                    "targets have several labels or none: give a metric of "
+                    "your own"
+                )
             target = target.argmax(1)
     if logits.numel() == target.numel():
         right = (logits.reshape(-1) > 0) == (target.reshape(-1) > 0.5)
@@ -85,6 +101,18 @@ def accuracy(output: Any, batch: Any, ignore: int = -100) -> Tensor:
         return exact(right).mean()
     counts = counts.to(right.device).reshape(right.shape)
     return exact(right & counts).sum() / exact(counts).sum()
+
+
+def _of_classes(target: Tensor) -> bool:
+    """Whether numbers can be probabilities, or the classes -1 and 1."""
+    likely = (target >= -SLACK) & (target <= 1 + SLACK)
+    return bool(likely.all() or (target.abs() == 1).all())
+
+
+def _of_one_class(target: Tensor) -> bool:
+    """Whether numbers along axis 1 share out one class, 0 and 1 or signs."""
+    shared = (exact(target).sum(1) - 1).abs() <= SLACK
+    return bool(shared.all() or ((target == 1).sum(1) == 1).all())
 
 
 def weight_in(metric: Callable | None, batch: Any, loss_fn: Callable) -> float:

@@ -45,8 +45,8 @@ class Recorder:
 
     Args:
         path: the folder; it is made if it is not there.
-        every: record after every so many steps; "epoch" records after
-            every epoch.
+        every: as a callback, record after so many steps, or after each
+            "epoch"; :meth:`record` records whenever it is called.
         dtype: numbers on disk: "float32", "float16" (half the space,
             weights to 3 digits, from 6e-5 to 65504) or "float64". A
             tensor that would become infinite, or 0 altogether, is

@@ -56,6 +56,11 @@ class Trajectory(Measured):
         of Neural Nets", NeurIPS 2018, arXiv 1712.09913, section 7.
     """
 
+    def __repr__(self) -> str:
+        first, last = self.steps[[0, -1]]
+        words = f"{len(self)} checkpoints, steps {first} to {last}"
+        return f"<Trajectory in {self.path}: {words}>"
+
     def plane(self, k: int = 2, vectors: str = "keep") -> Plane:
         r"""The plane of the first principal components about the end.
 

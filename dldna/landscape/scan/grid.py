@@ -1,7 +1,7 @@
 """Grids that contain zero exactly, and the order their points are taken."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -104,6 +104,34 @@ def _fits(length: float, m: int) -> int:
     return math.floor(length * m * (1 + 1e-12) + 1e-9)
 
 
+def line_grid(alphas, extent, resolution, between: bool) -> np.ndarray:
+    """Coordinates of a line, given or evenly spaced.
+
+    Args:
+        alphas: the coordinates, or None.
+        extent: of evenly spaced ones, or None.
+        resolution: the number of these.
+        between: whether 1 is another network, and belongs to it.
+
+    Example:
+        >>> line_grid([0.5, 2], None, 51, True).tolist()
+        [0.0, 0.5, 1.0, 2.0]
+    """
+    if alphas is not None:
+        grid = np.unique(np.asarray(list(alphas), dtype=np.float64))
+        if not len(grid) or not np.isfinite(grid).all():
+            raise ValueError("alphas must be finite numbers, at least one")
+        if extent is not None:
+            raise ValueError("give alphas or extent, not both")
+        ends = [0.0, 1.0] if between else [0.0]
+        for e in ends:  # but for rounding
+            grid[np.abs(grid - e) <= 1e-12] = e
+        return np.union1d(grid, ends)
+    if between:
+        return line_axis((-0.5, 1.5) if extent is None else extent, resolution)
+    return axis(1.0 if extent is None else extent, resolution)
+
+
 def interval(extent: float | Sequence[float]) -> tuple[float, float]:
     """A range from a half width or a pair, with 0 inside.
 
@@ -114,6 +142,11 @@ def interval(extent: float | Sequence[float]) -> tuple[float, float]:
     if isinstance(extent, (int, float, np.number)):
         low, high = -float(number("extent", extent)), float(extent)
     else:
+        if not isinstance(extent, Iterable):
+            raise TypeError(
+                "extent must be a number or a pair (low, high), not "
+                f"{extent!r}"
+            )
         ends = list(extent)
         if len(ends) != 2:
             raise ValueError(

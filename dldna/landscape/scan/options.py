@@ -1,6 +1,6 @@
 """What callers of the landscape give, checked and named."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -44,8 +44,20 @@ def named_metrics(metrics: Any) -> dict[str, Callable]:
         >>> list(named_metrics("accuracy"))
         ['accuracy']
     """
-    if isinstance(metrics, Mapping):
+    named = isinstance(metrics, Mapping)
+    for name, call in metrics.items() if named else ():
+        if not (isinstance(name, str) and callable(call)):
+            raise TypeError(
+                "a metric is a name and a function f(output, batch), as in "
+                f"{{'mae': mae}}, not {name!r}: {call!r}"
+            )
+    if named:
         return dict(metrics)
+    if callable(metrics) or not isinstance(metrics, Iterable):
+        raise TypeError(
+            "metrics must be names or a dict of functions, as in "
+            f"{{'mae': mae}}, not {metrics!r}"
+        )
     names = [metrics] if isinstance(metrics, str) else list(metrics)
     return {n: METRICS[choice("metric", n, METRICS)] for n in names}
 

@@ -9,6 +9,11 @@ import torch
 from torch import Tensor
 
 from dldna import batches, checks, guard
+from dldna.landscape import Operator
+from dldna.landscape.curvature.call import (
+    check_options,
+    difference_products,
+)
 from dldna.objective.own_loss import resolved
 from dldna.objective.reductions import loss_name
 from dldna.records import Motion, Provenance
@@ -98,6 +103,7 @@ class Dynamics(Callback):
     """
 
     @checks.renamed(mode="statistics")
+    @difference_products
     def __init__(
         self,
         data: Any = None,
@@ -121,6 +127,7 @@ class Dynamics(Callback):
         checks.count("max_products", max_products)
         self.per_layer = per_layer
         self.instruments = None
+        check_options(options, Operator, Dynamics)
         if data is not None:
             self.instruments = Instruments(
                 _held(data), k, noise, trace, tol, max_products, options

@@ -188,6 +188,8 @@ def measured(
     checks.choice("test", test, TESTS)
     if not 0 < checks.number("level", level) < 0.5:
         raise ValueError(f"level must lie between 0 and 0.5, not {level!r}")
+    if isinstance(names, str) or len(names) != 2:
+        raise ValueError(f"names must be two, of a and of b, not {names!r}")
     a, b = (_scores(x, name) for x, name in zip((a, b), names, strict=True))
     if min(len(a), len(b)) < 2 or (paired and len(a) != len(b)):
         raise ValueError(
