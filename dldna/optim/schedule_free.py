@@ -137,6 +137,7 @@ class _ScheduleFree(RuleOptimizer):
 
     @torch.no_grad()
     def _move(self, training: bool, to: Any) -> None:
+        self._hold_weights()
         for group in self.param_groups:
             if group["training"] != training:
                 for p in group["params"]:
@@ -151,13 +152,34 @@ class _ScheduleFree(RuleOptimizer):
         Raises:
             RuntimeError: the parameters hold the average; call
                 :meth:`train` first.
+            ValueError: the weight of the average was changed.
         """
         if not all(group["training"] for group in self.param_groups):
             raise RuntimeError(
                 "the parameters hold the averaged weights: call "
                 "optimizer.train() before training on"
             )
+        self._hold_weights()
         return super().step(closure)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over a state, with the weight of its average."""
+        super().load_state_dict(state_dict)
+        vars(self).pop("_held", None)
+
+    def _hold_weights(self) -> None:
+        """Refuse another weight of the average than it was made with."""
+        held = vars(self).setdefault("_held", {})
+        for i, group in enumerate(self.param_groups):
+            if not any(self.state.get(p) for p in group["params"]):
+                held.pop(i, None)  # nothing is averaged yet
+            before = held.setdefault(i, float(_weight(group)))
+            if before != float(_weight(group)):
+                raise ValueError(
+                    f"the average was made with beta = {before:g}, and it "
+                    f"is {float(_weight(group)):g} now: it must stay (give "
+                    "cycle_momentum=False to a schedule that moves it)"
+                )
 
 
 def _weight(group: dict[str, Any]) -> Hyper:

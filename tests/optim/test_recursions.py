@@ -296,3 +296,24 @@ def test_scion_sorts_a_network():
         optim.Scion(tied.parameters(), norm="sign")
     with pytest.raises(ValueError, match="did you mean 'spectral'"):
         optim.Scion(tied.parameters(), norm="spectrl")
+
+
+@pytest.mark.parametrize("name", ["ScheduleFreeSGD", "ScheduleFreeAdamW"])
+def test_the_weight_of_an_average_stays(name):
+    """A schedule that cycles it would falsify the average in silence."""
+    w = torch.nn.Parameter(torch.ones(3))
+    optimizer = getattr(optim, name)([w], lr=0.1)
+    group = optimizer.param_groups[0]
+    key = "betas" if "betas" in group else "momentum"
+    group[key] = (0.8, 0.999) if key == "betas" else 0.8  # before a step
+    w.grad = torch.ones(3)
+    optimizer.step()
+    kept, before = optimizer.state_dict(), w.detach().clone()
+    group[key] = (0.7, 0.999) if key == "betas" else 0.7
+    for call in (optimizer.step, optimizer.eval):
+        with pytest.raises(ValueError, match=r"beta = 0.8, and it is 0.7"):
+            call()
+    assert torch.equal(w, before)
+    optimizer.load_state_dict(kept)
+    optimizer.step()
+    optimizer.eval()
