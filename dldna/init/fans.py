@@ -35,6 +35,7 @@ def fans(weight: Tensor) -> Fans:
         ``Fans(fan_in, fan_out)``.
 
     Raises:
+        TypeError: no tensor.
         ValueError: fewer than two axes, or an empty tensor.
 
     Example:
@@ -42,6 +43,11 @@ def fans(weight: Tensor) -> Fans:
         >>> fans(torch.empty(16, 8, 3, 5))
         Fans(fan_in=120, fan_out=240)
     """
+    if not hasattr(weight, "shape"):
+        raise TypeError(
+            f"fans need a weight, a tensor, not {type(weight).__name__}: of a "
+            "shape give torch.empty(*shape), of a layer take fans_of(layer)"
+        )
     shape = tuple(weight.shape)
     if len(shape) < 2:
         raise ValueError(

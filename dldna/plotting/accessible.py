@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from dldna.checks import choice
 from dldna.plotting import variants
 from dldna.records import (
     ConvexityMap,
@@ -124,17 +125,21 @@ def _cell(value) -> str:
     return html.escape(str(value))
 
 
-def alt_text(record: Record) -> str:
+def alt_text(record: Record, metric: str | None = None) -> str:
     """Say what a picture of a record shows: ranges, minimum, trend.
 
     Args:
         record: a History, Line, Surface, ConvexityMap, Spectrum or Motion.
+        metric: of a Line or a Surface, what its picture draws instead of
+            the loss.
 
     Returns:
         One or two sentences.
 
     Raises:
-        TypeError: there are no words for this kind of record.
+        TypeError: there are no words for this kind of record, or for a
+            metric of it.
+        ValueError: the record has no metric of this name.
 
     Example:
         >>> text = alt_text(Line(np.array([0.0, 1.0]), np.array([2.0, 1.0])))
@@ -144,7 +149,12 @@ alpha = 1.'
     """
     for kind, words in _WORDS.items():
         if isinstance(record, kind):
-            return words(record)
+            if metric is None:
+                return words(record)
+            if kind in (Line, Surface):
+                choice("metric", metric, record.metrics)
+                return words(record, metric)
+            raise TypeError(f"a {kind.__name__} has no metric to draw")
     raise TypeError(f"no words for a {type(record).__name__}")
 
 
@@ -153,31 +163,49 @@ def _bad(values: np.ndarray) -> str:
     return f" {count} values are not finite." if count else ""
 
 
-def _line_words(r: Line) -> str:
-    ok = np.isfinite(r.losses)
+def _line_words(r: Line, metric: str | None = None) -> str:
+    name, z = _told(r, metric)
+    ok = np.isfinite(z)
     if not ok.any():
-        return "Loss along a line: no value is finite."
-    low = r.alphas[ok][np.argmin(r.losses[ok])]
+        return f"{name} along a line: no value is finite."
+    low, high = (f"{r.alphas[ok][end(z[ok])]:.3g}" for end in _ENDS)
+    top = "" if metric is None else f", highest at {high}"
     return (
-        f"Loss along a line, from alpha {r.alphas[0]:.3g} to "
-        f"{r.alphas[-1]:.3g}: between {r.losses[ok].min():.3g} and "
-        f"{r.losses[ok].max():.3g}, lowest at alpha = {low:.3g}."
-        + _bad(r.losses)
+        f"{name} along a line, from alpha {r.alphas[0]:.3g} to "
+        f"{r.alphas[-1]:.3g}: between {z[ok].min():.3g} and "
+        f"{z[ok].max():.3g}, lowest at alpha = {low}{top}." + _bad(z)
     )
 
 
-def _surface_words(r: Surface) -> str:
-    ok = np.isfinite(r.losses)
+def _surface_words(r: Surface, metric: str | None = None) -> str:
+    name, z = _told(r, metric)
+    ok = np.isfinite(z)
     if not ok.any():
-        return "Loss on a plane: no value is finite."
-    masked = np.where(ok, r.losses, np.inf)
-    i, j = np.unravel_index(np.argmin(masked), masked.shape)
-    return (
-        f"Loss on a plane of {len(r.alphas)} by {len(r.betas)} points: "
-        f"between {r.losses[ok].min():.3g} and {r.losses[ok].max():.3g}, "
-        f"{r.centre_loss:.3g} at the centre, lowest at "
-        f"({r.alphas[i]:.3g}, {r.betas[j]:.3g})." + _bad(r.losses[r.evaluated])
+        return f"{name} on a plane: no value is finite."
+    a, b = (x[ok] for x in np.meshgrid(r.alphas, r.betas, indexing="ij"))
+    low, high = (
+        f"({a[k]:.3g}, {b[k]:.3g})" for k in (end(z[ok]) for end in _ENDS)
     )
+    centre, top = r.centre_loss, ""
+    if metric is not None:
+        centre = z[np.abs(r.alphas).argmin(), np.abs(r.betas).argmin()]
+        top = f", highest at {high}"
+    return (
+        f"{name} on a plane of {len(r.alphas)} by {len(r.betas)} points: "
+        f"between {z[ok].min():.3g} and {z[ok].max():.3g}, "
+        f"{centre:.3g} at the centre, lowest at {low}{top}."
+        + _bad(z[r.evaluated])
+    )
+
+
+_ENDS = (np.argmin, np.argmax)
+
+
+def _told(r: Line | Surface, metric: str | None) -> tuple[str, np.ndarray]:
+    """What a picture draws, and its name at the start of a sentence."""
+    if metric is None:
+        return "Loss", r.losses
+    return metric, np.asarray(r.metrics[metric], dtype=float)
 
 
 def _convexity_words(r: ConvexityMap) -> str:

@@ -153,6 +153,7 @@ def valleys(
     ax: Axes | None = None,
     *,
     ways: Sequence[np.ndarray] = (),
+    metric: str | None = None,
     scale: str = "auto",
 ) -> Axes:
     """Draw a merge tree where it lies: on the surface.
@@ -166,12 +167,14 @@ def valleys(
         ax: where to draw; a new figure if None.
         ways: (K, 2) ways out of valleys, from
             :func:`dldna.landscape.shape.topology.way_out`.
+        metric: draw the tree over this metric of the surface instead of
+            the loss.
         scale: see :func:`~dldna.plotting.planes.shade`.
 
     Returns:
         The axis.
     """
-    ax = contour(surface, ax, scale=scale, path=False)
+    ax = contour(surface, ax, metric=metric, scale=scale, path=False)
     for way in ways:
         ax.plot(*way.T, color="white", lw=2.4, ls="-")
         ax.plot(*way.T, color=COLORS[1], lw=1.3, ls="-")

@@ -30,6 +30,17 @@ def line(
 
     Returns:
         The axis.
+
+    Raises:
+        TypeError: another record.
+        ValueError: a line has no such metric.
+
+    Example:
+        >>> x = np.array([0.0, 0.5, 1.0])
+        >>> one = Line(x, x**2, {"accuracy": 1 - x})
+        >>> ax = line({"one": one, "again": one}, metric="accuracy")
+        >>> ax.get_ylabel(), ax.lines[1].get_ydata().tolist()
+        ('accuracy', [1.0, 0.5, 0.0])
     """
     named = lines if isinstance(lines, Mapping) else {"": lines}
     for one in named.values():

@@ -19,6 +19,7 @@ def walks(
     ax: Axes | None = None,
     *,
     goal: Sequence[float] | None = None,
+    metric: str | None = None,
     scale: str = "auto",
     bar: bool = True,
     legend: bool = True,
@@ -33,7 +34,9 @@ def walks(
         paths: points (T, 2) by name.
         ax: where to draw; a new figure if None.
         goal: a point to mark by a star.
-        scale: of the losses, see :func:`~dldna.plotting.shade`.
+        metric: the contours are this metric of the surface instead of the
+            loss.
+        scale: of the contours, see :func:`~dldna.plotting.shade`.
         bar: draw the colour bar.
         legend: name the paths.
 
@@ -41,7 +44,7 @@ def walks(
         The axis.
     """
     ax = own_axes(ax, (5.4, 4.4))
-    contour(surface, ax, scale=scale, bar=bar, path=False)
+    contour(surface, ax, metric=metric, scale=scale, bar=bar, path=False)
     low = [surface.alphas[0], surface.betas[0]]
     high = [surface.alphas[-1], surface.betas[-1]]
     halo = [Stroke(linewidth=3.2, foreground="white"), Normal()]

@@ -5,8 +5,9 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import LogNorm, Normalize
 
+from dldna.plotting.chosen_values import chosen_values
 from dldna.plotting.planes import drawn, levels_of, shade
-from dldna.plotting.style import expect, own_axes
+from dldna.plotting.style import own_axes
 from dldna.records import Surface
 
 
@@ -14,6 +15,7 @@ def path(
     surface: Surface,
     ax: Axes | None = None,
     *,
+    metric: str | None = None,
     scale: str = "auto",
     levels: int = 14,
     bar: bool = True,
@@ -27,6 +29,8 @@ def path(
     Args:
         surface: a record with a trajectory.
         ax: where to draw; a new figure if None.
+        metric: the contours are this metric of the surface instead of the
+            loss; the title says so.
         scale: of the contours, see :func:`~dldna.plotting.shade`.
         levels: number of contour lines.
         bar: draw the path's colour bar.
@@ -35,9 +39,18 @@ def path(
         The axis.
 
     Raises:
-        ValueError: the record has no path, or no losses along it.
+        ValueError: the record has no path, or no losses along it, or not
+            the metric; or as :func:`~dldna.plotting.shade`.
+
+    Example:
+        >>> x = np.array([-1.0, 0.0, 1.0])
+        >>> z = np.add.outer(x**2, x**2)
+        >>> way = {"path_coords": x[:2, None] * [1, 0], "path_losses": -x[:2]}
+        >>> plane = Surface(x, x, z, z < 9, 0.0, **way)
+        >>> path(plane).collections[1].get_array().tolist()  # its segments'
+        [0.5]
     """
-    expect(surface, Surface)
+    chosen = chosen_values(surface, metric)
     x, y = surface.path_coords.T
     losses = surface.path_losses
     if not len(x) or len(losses) != len(x):
@@ -45,10 +58,10 @@ def path(
             "the surface has no path with losses: make it with "
             "surface(..., trajectory=...)"
         )
+    norm, words = shade(surface, scale, metric=metric)
     ax = own_axes(ax, (5.4, 4.4))
-    norm, _ = shade(surface, scale)
     a, b = np.meshgrid(surface.alphas, surface.betas, indexing="ij")
-    z = drawn(surface.losses, norm)
+    z = drawn(chosen.values, norm)
     ax.grid(visible=False)
     if z.count() > 3 and z.max() > z.min():
         lines = ax.contour(
@@ -76,6 +89,8 @@ def path(
         )  # fmt: skip
     if bar:
         ax.figure.colorbar(dots, ax=ax, label="true loss of the checkpoint")
+    if metric is not None:
+        ax.set_title(f"contours: {words}")
     names = [*list(surface.directions), "", ""]
     ax.set_xlabel(rf"$\alpha$  {names[0]}".strip())
     ax.set_ylabel(rf"$\beta$  {names[1]}".strip())

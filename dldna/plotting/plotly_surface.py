@@ -1,9 +1,11 @@
 """A surface that turns in the page: plotly."""
 
 import numpy as np
+from matplotlib.colors import LogNorm
 
 from dldna import checks
 from dldna.plotting.accessible import alt_text, words_of
+from dldna.plotting.chosen_values import chosen_values
 from dldna.plotting.planes import lift, shade
 from dldna.records import Surface
 
@@ -11,6 +13,7 @@ from dldna.records import Surface
 def surface_3d(
     surface: Surface,
     *,
+    metric: str | None = None,
     scale: str = "auto",
     title: str = "",
     height: int = 460,
@@ -25,6 +28,8 @@ def surface_3d(
 
     Args:
         surface: the record.
+        metric: draw this metric of the surface instead of the loss; then
+            without the trajectory, whose losses are known alone.
         scale: see :func:`~dldna.plotting.planes.shade`.
         title: above the figure.
         height: in CSS pixels.
@@ -36,37 +41,50 @@ def surface_3d(
         A ``plotly.graph_objects.Figure``; ``layout.meta`` holds its words.
 
     Raises:
-        ValueError: a figure has a name and no caption.
+        ValueError: a figure has a name and no caption; or as
+            :func:`~dldna.plotting.planes.shade`.
+
+    Example:
+        >>> x = np.array([-1.0, 0.0, 1.0])
+        >>> z = np.add.outer(x**2, x**2)
+        >>> plane = Surface(x, x, z, z < 9, 0.0, {"accuracy": 1 - z / 2})
+        >>> figure = surface_3d(plane, metric="accuracy")
+        >>> figure.layout.scene.zaxis.title.text
+        'accuracy'
+        >>> figure.data[0].z[1].tolist(), figure.layout.meta["alt"][:24]
+        ([0.5, 1.0, 0.5], 'accuracy on a plane of 3')
     """
     go = checks.need(
         "plotly.graph_objects", "interactive", "a surface that turns"
     )
-    told = words_of(f"{title} {alt_text(surface)}".strip(), caption, name)
-    norm, words = shade(surface, scale)
-    log = "log" in words
-    z = lift(surface.losses, norm)
+    chosen = chosen_values(surface, metric)
+    alt = f"{title} {alt_text(surface, metric)}".strip()
+    told = words_of(alt, caption, name)
+    norm, words = shade(surface, scale, metric=metric)
+    log = isinstance(norm, LogNorm)
+    z = lift(chosen.values, norm)
     names = [*list(surface.directions), "", ""]
     figure = go.Figure(
         go.Surface(
             x=surface.alphas.astype(np.float32),
             y=surface.betas.astype(np.float32),
             z=z.T.astype(np.float32),
-            customdata=surface.losses.T.astype(np.float32),
+            customdata=chosen.values.T.astype(np.float32),
             colorscale="Viridis",
-            colorbar={"title": {"text": "log10 loss" if log else "loss"}},
+            colorbar={"title": {"text": "log10 " * log + chosen.name}},
             hovertemplate=(
                 "alpha %{x:.3f}<br>beta %{y:.3f}"
-                "<br>loss %{customdata:.4g}<extra></extra>"
+                f"<br>{chosen.name} %{{customdata:.4g}}<extra></extra>"
             ),
             contours={"z": {"show": True, "usecolormap": True, "width": 1}},
         )
     )
-    if len(surface.path_coords):
+    if len(surface.path_coords) and metric is None:
         x, y = surface.path_coords.T
-        known = len(surface.path_losses) == len(x)
+        known = len(chosen.path) == len(x)
         heights = np.zeros(len(x))
         if known:
-            heights = lift(surface.path_losses, norm)
+            heights = lift(chosen.path, norm)
         figure.add_trace(
             go.Scatter3d(
                 x=x, y=y, z=heights, mode="lines+markers", name="path",

@@ -18,6 +18,15 @@ def eigenvalues(spectrum: Spectrum, ax: Axes | None = None) -> Axes:
 
     Returns:
         The axis.
+
+    Raises:
+        TypeError: another record.
+
+    Example:
+        >>> pairs = np.array([3.0, -1.0]), np.eye(2), np.zeros(2)
+        >>> ax = eigenvalues(Spectrum(*pairs, products=4))
+        >>> ax.lines[0].get_ydata().tolist(), ax.get_ylabel()
+        ([3.0, -1.0], 'eigenvalue of the Hessian')
     """
     expect(spectrum, Spectrum)
     ax = own_axes(ax)
@@ -60,6 +69,12 @@ def density(
 
     Returns:
         The axis.
+
+    Example:
+        >>> at = np.linspace(-1, 1, 3)
+        >>> ax = density(at, np.array([0.5, 1.0, 0.0]), exact=at[:2])
+        >>> ax.lines[0].get_ydata().tolist(), ax.get_yscale()
+        ([0.5, 1.0, 1e-12], 'log')
     """
     if isinstance(grid, Density):
         ax = values if ax is None else ax

@@ -1,10 +1,12 @@
 """A tournament's scores and pairs."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
+from dldna import checks
 from dldna.plotting.style import COLORS, own_axes
 
 
@@ -47,29 +49,40 @@ def scores(
 
 
 def pairs(
-    found: Sequence, names: Sequence[str], ax: Axes | None = None
+    found: Any, names: Sequence[str] | None = None, ax: Axes | None = None
 ) -> Axes:
     """Differences of all pairs, and which of them can be told apart.
 
     Args:
-        found: the :class:`~dldna.training.Pair` of each pair.
-        names: the methods, the best first.
+        found: the :class:`~dldna.training.Pair` of each pair, as
+            ``tournament.pairs()`` gives them; or what
+            :func:`~dldna.training.compare_all` returns.
+        names: the methods, the best first; those of ``compare_all`` by
+            default.
         ax: where to draw; a new figure if None.
 
     Returns:
-        The axis. Colour and number are the difference in points of the
-        method in the row over that in the column; "=" stands where the
-        pair cannot be told apart.
+        The axis. Colour and number are the difference of the method in
+        the row over that in the column, in points, or of ``compare_all``
+        in the scores' own unit; "=" stands where the pair cannot be told
+        apart.
+
+    Raises:
+        TypeError: other pairs, or pairs without names.
+        ValueError: a pair of a method that ``names`` has not.
     """
+    cells = _cells(found)
+    names = getattr(found, "order", None) if names is None else names
+    if names is None:
+        raise TypeError("give the names of the methods, the best first")
     ax = own_axes(ax)
     names = list(names)
     n = len(names)
     gaps = np.full((n, n), np.nan)
-    for pair in found:
-        i, j = names.index(pair.a), names.index(pair.b)
-        gaps[i, j] = 100 * pair.difference
-        words = f"{gaps[i, j]:.1f}" if pair.distinguishable else "="
-        strong = gaps[i, j] > 50 * max(p.difference for p in found)
+    for a, b, gap, words in cells:
+        i, j = (names.index(checks.choice("method", k, names)) for k in (a, b))
+        gaps[i, j] = gap
+        strong = gap > 0.5 * max(cell[2] for cell in cells)
         ink = "black" if strong else "white"
         ax.text(j, i, words, ha="center", va="center", fontsize=9, color=ink)
     ax.imshow(gaps, cmap="viridis", vmin=0)
@@ -77,3 +90,23 @@ def pairs(
     ax.set_yticks(range(n), names)
     ax.grid(visible=False)
     return ax
+
+
+def _cells(found: Any) -> list[tuple[str, str, float, str]]:
+    """Two names, how far apart, and what to write, for each pair."""
+    each, cells = getattr(found, "pairs", found), []
+    for pair in each if isinstance(each, Sequence) else [found]:
+        if hasattr(pair, "told_apart"):  # in the unit of the scores
+            (a, b), gap = pair.names, abs(pair.difference)
+            words = f"{gap:.3g}" if pair.told_apart else "="
+        elif hasattr(pair, "distinguishable"):
+            a, b, gap = pair.a, pair.b, 100 * pair.difference
+            words = f"{gap:.1f}" if pair.distinguishable else "="
+        else:
+            raise TypeError(
+                "this picture takes the pairs of a tournament, "
+                "tournament.pairs(), or what compare_all returns, not a "
+                f"{type(pair).__name__}"
+            )
+        cells.append((a, b, gap, words))
+    return cells

@@ -26,7 +26,7 @@ def test_the_page_s_code_runs_in_its_order(tmp_path, monkeypatch, capsys):
     finally:
         torch.set_rng_state(state)
         plt.close("all")
-    assert number == 18
+    assert number == 20
     there = {p.name for p in tmp_path.iterdir()}
     assert there >= {
         "surface.npz", "surface.html", "surface.ply", "surface.vtp",

@@ -167,6 +167,7 @@ def barrier(line: Line) -> float:
         The barrier, in units of the loss.
 
     Raises:
+        TypeError: no line.
         ValueError: the line does not hold 0 and 1.
 
     Example:
@@ -178,6 +179,12 @@ def barrier(line: Line) -> float:
         Frankle, Dziugaite, Roy, Carbin, Linear mode connectivity and the
         lottery ticket hypothesis, ICML 2020, arXiv 1912.05671.
     """
+    if not isinstance(line, Line):
+        raise TypeError(
+            "a barrier is that of a Line, as walk(...) and line(...) return, "
+            f"not of a {type(line).__name__}: losses alone become one by "
+            "Line(alphas, losses)"
+        )
     t = np.asarray(line.alphas)
     at = [np.flatnonzero(t == end) for end in (0, 1)]
     if not (len(at[0]) and len(at[1])):

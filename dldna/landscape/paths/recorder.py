@@ -16,13 +16,13 @@ from dldna.files import write_atomic
 from dldna.landscape.paths.run_files import (
     DTYPES,
     FORMAT,
+    check_network,
     entries,
     read_meta,
     stored,
     tensors,
 )
 from dldna.landscape.scan.locking import locked
-from dldna.objective.inputs import check_real, check_unsharded
 
 
 class Recorder:
@@ -198,7 +198,7 @@ class Recorder:
             epoch: number of epochs so far, if known.
 
         Raises:
-            TypeError: the model is sharded over devices.
+            TypeError: no module, or one that is sharded over devices.
             ValueError: another network, a step that does not grow, or weights
                 beyond the range of ``dtype``.
             RuntimeError: another process is recording into the folder.
@@ -213,9 +213,8 @@ class Recorder:
             ...
             ValueError: step 5 comes after step 5: steps must grow
         """
+        check_network(model, first=self._weights is None)
         if self._weights is None:
-            check_unsharded(model)
-            check_real(model)
             self._open(model, int(step))
         if self._last is not None and step <= self._last:
             raise ValueError(

@@ -12,9 +12,34 @@ from torch import Tensor, nn
 from dldna.checks import choice, count
 from dldna.landscape.space.names import WRAPPERS, bare
 from dldna.objective import chosen_names
+from dldna.objective.inputs import check_real, check_unsharded
 
 FORMAT = 1
 DTYPES = ("float32", "float16", "float64")
+
+
+def check_network(model: Any, first: bool = True) -> None:
+    """Refuse what cannot be recorded.
+
+    Args:
+        model: what was given.
+        first: look at its tensors, too.
+
+    Example:
+        >>> check_network(None)
+        Traceback (most recent call last):
+        ...
+        TypeError: a recorder takes the network itself, a torch.nn.Module, \
+not NoneType
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            "a recorder takes the network itself, a torch.nn.Module, not "
+            f"{type(model).__name__}"
+        )
+    if first:
+        check_unsharded(model)
+        check_real(model)
 
 
 def entries(path: Path) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import torch
 
 from dldna.checks import warn
 from dldna.landscape.evaluate import Slow
+from dldna.landscape.scan.averaging import not_means
 from dldna.landscape.scan.store import Store
 from dldna.landscape.scan.truth import (
     direct_loss,
@@ -31,6 +32,8 @@ def hold(scan: Any) -> None:
         own = [direct_loss(*given, known=job.origin) for _ in "ab"]
         scan.steady = same_twice(*own)
         said = probe((own[0], own[1]), scan.data, scan.given)
+    if scan.steady:
+        said = [*said, *_metrics(scan)]
     scan.notes["probe"] = said
     scan.notes["batch_norm_layers"] = len(norms(job.model))
     _off_the_centre(scan)
@@ -48,6 +51,16 @@ def hold(scan: Any) -> None:
             "statistics that no data have; statistics='recalibrate' "
             "takes those of the data",
         )
+
+
+def _metrics(scan: Any) -> list[str]:
+    """Warn of metrics whose mean over batches is not that of all data."""
+    zero = np.zeros(len(scan.job.directions))
+    point = zero if scan.grid else scan.coords[0]
+    said = not_means(scan.job.subspace(), point.tolist())
+    for sentence in said:
+        warn(sentence)
+    return said
 
 
 def _slow(scan: Any) -> Slow:

@@ -71,6 +71,9 @@ def stability_threshold(optimizer: Optimizer) -> tuple[str, float]:
         heavy RMSprop, where groups differ in their settings, and where a
         setting is missing.
 
+    Raises:
+        TypeError: no optimizer.
+
     Example:
         >>> w = [nn.Parameter(torch.zeros(2))]
         >>> stability_threshold(torch.optim.SGD(w, lr=0.1, momentum=0.5))
@@ -85,6 +88,12 @@ def stability_threshold(optimizer: Optimizer) -> tuple[str, float]:
         arXiv 2103.00065. Cohen et al., "Adaptive gradient methods at the
         edge of stability", 2022, arXiv 2207.14484.
     """
+    if not hasattr(optimizer, "param_groups"):
+        raise TypeError(
+            "a threshold is that of an optimizer, as "
+            "torch.optim.SGD(model.parameters()), not of "
+            f"{type(optimizer).__name__}"
+        )
     kind, worker = _rule(optimizer)
     group = _only_group(worker)
     unknown = UNKNOWN, math.nan
