@@ -32,6 +32,7 @@ from dldna import (
     training,
     walks,
 )
+from dldna.explorer import served
 from dldna.landscape import curves
 from dldna.landscape.shape import scales, topology, wells
 from dldna.landscape.space.named import Given
@@ -519,6 +520,41 @@ def test_results_are_those_without_another_default(name, elsewhere, tmp_path):
     assert len(found) == len(wanted)
     for a, b in zip(found, wanted, strict=True):
         assert equal(a, b), (a, b)
+
+
+class Asking(nn.Module):
+    """Another function where the default device is another."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 3, device="cpu")
+
+    def forward(self, x):
+        home = torch.empty(0).device.type
+        return self.layer(x) * (2.0 if home == "meta" else 1.0)
+
+
+@pytest.mark.parametrize(
+    "backend", ["threading", pytest.param("loky", marks=pytest.mark.full)]
+)
+def test_workers_have_the_callers_default(backend, elsewhere):
+    joblib = pytest.importorskip("joblib")
+    call = Asking(), LOSS, batch()
+    options = {"way": "slow", "resolution": 3}
+    plain = landscape.surface(*call, **options).losses
+    elsewhere()
+    wanted = landscape.surface(*call, **options).losses
+    with joblib.parallel_config(backend):
+        found = landscape.surface(*call, n_jobs=2, **options).losses
+    np.testing.assert_array_equal(found, wanted)
+    assert not np.array_equal(wanted, plain)
+
+
+def test_the_served_explorer_has_the_callers_default(elsewhere):
+    elsewhere()
+    with served._one_thread() as alone:
+        home = alone.submit(torch.get_default_device).result()
+    assert home.type == "meta"
 
 
 # These hand over tensors of their own, made on the default device, or are
