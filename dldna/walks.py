@@ -56,7 +56,9 @@ def walk(
     optimizer = player(optimizer)
     loss, start = _loss_and_start(surface, start)
     shape = (1, 2) if optimizer == "lars" else (2,)
-    w = nn.Parameter(torch.tensor(start, dtype=torch.float64).view(shape))
+    w = nn.Parameter(
+        torch.tensor(start, dtype=torch.float64, device="cpu").view(shape)
+    )
     step, place = _stepper(optimizer, w, surface, loss, hyper)
     points, losses = [], []
     for t in range(steps + 1):
@@ -106,7 +108,7 @@ def _diagonal(surface: What, loss: Callable) -> Callable[[Tensor], Tensor]:
         return lambda w: hessian(loss, w).diagonal()
 
     def at(w: Tensor) -> Tensor:
-        move = 1e-4 * torch.eye(2, dtype=w.dtype)
+        move = 1e-4 * torch.eye(2, dtype=w.dtype, device="cpu")
         (_, up), (_, down) = map(surface.gradient, (w + move, w - move))
         return (up - down).diagonal() / 2e-4
 

@@ -180,7 +180,9 @@ def _plain(batch: Batch) -> Batch:
 
 def _tensor(array: np.ndarray) -> Tensor:
     try:
-        return torch.as_tensor(np.require(array, requirements="CW"))
+        return torch.as_tensor(
+            np.require(array, requirements="CW"), device="cpu"
+        )
     except TypeError as error:
         raise TypeError(
             f"an array of type {array.dtype} cannot become a tensor: give "

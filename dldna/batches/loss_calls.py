@@ -83,7 +83,7 @@ def _number(loss: Any) -> Tensor:
     if isinstance(loss, Tensor):
         return loss
     if isinstance(loss, (int, float, np.number)):
-        return torch.tensor(float(loss), dtype=torch.float64)
+        return torch.tensor(float(loss), dtype=torch.float64, device="cpu")
     hint = ": does it lack 'return'?" if loss is None else ""
     raise TypeError(
         "the loss must return a tensor or a number, not "

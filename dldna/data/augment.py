@@ -33,10 +33,12 @@ def crop_and_flip(
         recognition, CVPR 2016, arXiv:1512.03385 (section 4.2).
     """
     n, _, height, width = x.shape
-    top, left = torch.randint(2 * pad + 1, (2, n, 1), generator=generator)
-    flip = torch.rand(n, 1, generator=generator) < 0.5
-    rows = torch.arange(height) + top
-    columns = torch.arange(width).expand(n, width)
+    top, left = torch.randint(
+        2 * pad + 1, (2, n, 1), generator=generator, device="cpu"
+    )
+    flip = torch.rand(n, 1, generator=generator, device="cpu") < 0.5
+    rows = torch.arange(height, device="cpu") + top
+    columns = torch.arange(width, device="cpu").expand(n, width)
     columns = torch.where(flip, columns.flip(1), columns) + left
     rows, columns = rows.to(x.device), columns.to(x.device)
     padded = F.pad(x, (pad, pad, pad, pad), value=-1.0)
@@ -66,10 +68,11 @@ def flip_and_rotate(
         torch.Size([2, 3, 32, 32])
     """
     n, _, height, width = x.shape
-    flip = torch.where(torch.rand(n, generator=generator) < 0.5, -1.0, 1.0)
-    angle = 2 * torch.rand(n, generator=generator) - 1
+    flip = torch.rand(n, generator=generator, device="cpu") < 0.5
+    flip = torch.where(flip, -1.0, 1.0)
+    angle = 2 * torch.rand(n, generator=generator, device="cpu") - 1
     angle = angle * math.radians(nonnegative("degrees", degrees))
-    cos, sin, zero = angle.cos(), angle.sin(), torch.zeros(n)
+    cos, sin, zero = angle.cos(), angle.sin(), torch.zeros(n, device="cpu")
     stretch = height / width  # a turn in pixels, not in shares of a side
     rows = [flip * cos, -flip * sin * stretch, zero]
     rows += [sin / stretch, cos, zero]

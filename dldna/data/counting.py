@@ -209,7 +209,7 @@ def _discounts(counts: np.ndarray) -> np.ndarray:
 
 
 def _array(tokens: Tensor) -> np.ndarray:
-    return torch.as_tensor(tokens).cpu().numpy().astype(np.int64)
+    return torch.as_tensor(tokens, device="cpu").numpy().astype(np.int64)
 
 
 def _codes(tokens: np.ndarray, k: int, vocab: int) -> np.ndarray:

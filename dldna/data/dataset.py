@@ -134,13 +134,15 @@ class Dataset:
                 "nothing to train on"
             )
         generator = torch.Generator().manual_seed(seed)
-        order = torch.randperm(len(self.train_y), generator=generator)
+        order = torch.randperm(
+            len(self.train_y), generator=generator, device="cpu"
+        )
         # Places within each class, so that every class gives its share.
-        place = torch.empty(len(order))
+        place = torch.empty(len(order), device="cpu")
         for label in self.train_y.unique():
             mine = order[self.train_y[order] == label]
-            place[mine] = torch.arange(len(mine)) / len(mine)
-        out = torch.zeros(len(order), dtype=torch.bool)
+            place[mine] = torch.arange(len(mine), device="cpu") / len(mine)
+        out = torch.zeros(len(order), dtype=torch.bool, device="cpu")
         out[order[place[order].argsort(stable=True)[:n]]] = True
         return replace(
             self,
@@ -171,4 +173,4 @@ def pick(name: str, n: int, available: int, seed: int) -> Tensor:
     if count(name, n) > available:
         raise ValueError(f"{name}={n}, but there are {available} samples")
     generator = torch.Generator().manual_seed(seed)
-    return torch.randperm(available, generator=generator)[:n]
+    return torch.randperm(available, generator=generator, device="cpu")[:n]

@@ -27,9 +27,10 @@ def digits() -> Dataset:
     """
     sets = need("sklearn.datasets", "data", "the embedded digits")
     raw = sets.load_digits()
-    x = torch.tensor(raw.images, dtype=torch.float32).unsqueeze(1)
+    x = torch.tensor(raw.images, dtype=torch.float32, device="cpu")
+    x = x.unsqueeze(1)
     x = F.interpolate(x, size=(28, 28), mode="bilinear") / 8 - 1
-    y = torch.tensor(raw.target, dtype=torch.int64)
+    y = torch.tensor(raw.target, dtype=torch.int64, device="cpu")
     train, test = split(y, fraction=0.2, seed=0)
     return Dataset(
         name="digits",
@@ -59,9 +60,9 @@ def split(y: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
         (3, 3)
     """
     generator = torch.Generator().manual_seed(seed)
-    is_test = torch.zeros(len(y), dtype=torch.bool)
+    is_test = torch.zeros(len(y), dtype=torch.bool, device="cpu")
     for label in y.unique():
         members = (y == label).nonzero().squeeze(1)
-        order = torch.randperm(len(members), generator=generator)
+        order = torch.randperm(len(members), generator=generator, device="cpu")
         is_test[members[order[: round(fraction * len(members))]]] = True
     return (~is_test).nonzero().squeeze(1), is_test.nonzero().squeeze(1)

@@ -85,9 +85,9 @@ class Loader:
     def order(self, epoch: int) -> Tensor:
         """(N,) the order of the samples in an epoch."""
         if not self.shuffle:
-            return torch.arange(len(self.x))
+            return torch.arange(len(self.x), device="cpu")
         generator = _generator(self.seed, epoch)
-        return torch.randperm(len(self.x), generator=generator)
+        return torch.randperm(len(self.x), generator=generator, device="cpu")
 
     def batches(
         self, epoch: int, start: int = 0
@@ -131,7 +131,7 @@ def _tensor(name: str, given: Any) -> Tensor:
         if isinstance(given, list) and given and _all_tensors(given):
             return torch.stack(given)
         if isinstance(given, list | np.ndarray) and np.ndim(given):
-            return torch.as_tensor(given)
+            return torch.as_tensor(given, device="cpu")
     except (TypeError, ValueError, RuntimeError) as error:
         why = f" ({error})"
     raise TypeError(

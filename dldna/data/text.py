@@ -113,7 +113,9 @@ class Text(Dataset):
                 f"{self.name} has no character {unknown[0]!r}; it has "
                 f"{''.join(self.classes)!r}"
             )
-        return torch.tensor([number[c] for c in text], dtype=torch.int64)
+        return torch.tensor(
+            [number[c] for c in text], dtype=torch.int64, device="cpu"
+        )
 
     def decode(self, tokens: Tensor) -> str:
         """The string of (n,) tokens."""

@@ -41,7 +41,7 @@ def application(here: Explorer, token: str, port: int) -> Callable:
     applications = need("starlette.applications", "explore", why)
     responses = need("starlette.responses", "explore", why)
     routing = need("starlette.routing", "explore", why)
-    alone = ThreadPoolExecutor(1)  # one after the other, off the loop
+    alone = _one_thread()  # one after the other, off the loop
     title = f"Loss landscape of {about(here)['model']}"
 
     async def page(request: Any) -> Any:
@@ -89,6 +89,18 @@ def application(here: Explorer, token: str, port: int) -> Callable:
         await (inner if known else nothing)(scope, receive, send)
 
     return guarded
+
+
+def _one_thread() -> ThreadPoolExecutor:
+    """A thread whose default device is this one's: torch keeps it apart."""
+    import torch
+
+    home = torch.get_default_device()
+    if home.type == "cpu":
+        return ThreadPoolExecutor(1)
+    return ThreadPoolExecutor(
+        1, initializer=torch.set_default_device, initargs=(home,)
+    )
 
 
 def _known(scope: Any, token: str, hosts: set[str]) -> bool:

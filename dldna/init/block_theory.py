@@ -133,7 +133,7 @@ class _Attention:
 
     def forward(self, k: Tensor) -> Tensor:
         t, heads = k.shape[-1], self.layer.heads
-        a = torch.ones(t, t, dtype=k.dtype).tril()
+        a = torch.ones(t, t, dtype=k.dtype, device="cpu").tril()
         self.a = a / a.sum(1, keepdim=True)
         d = self.layer.query.out_features // heads
         scale = d**-0.5 if self.layer.scale is None else self.layer.scale

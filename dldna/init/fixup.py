@@ -63,10 +63,11 @@ class FixupBlock(nn.Module):
         self.activation = activation
         self.shortcut = shortcut or nn.Identity()
         m = len(layers)
-        self.scale = nn.Parameter(torch.ones(1))
-        self.bias_layer = nn.Parameter(torch.zeros(m))
-        self.bias_activation = nn.Parameter(torch.zeros(m - 1))
-        self.bias_out = nn.Parameter(torch.zeros(1))
+        home = next((p.device for p in self.layers.parameters()), None)
+        self.scale = nn.Parameter(torch.ones(1, device=home))
+        self.bias_layer = nn.Parameter(torch.zeros(m, device=home))
+        self.bias_activation = nn.Parameter(torch.zeros(m - 1, device=home))
+        self.bias_out = nn.Parameter(torch.zeros(1, device=home))
 
     def forward(self, x: Tensor) -> Tensor:
         """Shortcut plus branch."""

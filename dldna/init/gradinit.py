@@ -169,7 +169,8 @@ def _stepped(point, grads, lr: float, optimizer: str) -> dict[str, Tensor]:
 
 
 def _pick(held: list, source: torch.Generator):
-    return held[int(torch.randint(len(held), (), generator=source))]
+    at = torch.randint(len(held), (), generator=source, device=source.device)
+    return held[int(at)]
 
 
 def _mixed(a: batches.Batch, b: batches.Batch) -> batches.Batch:

@@ -196,8 +196,9 @@ def metainit(
         velocity = dict.fromkeys(moving, 0.0)
         history, call = [], _caller(model, point)
         for step in range(steps):
-            x = torch.randn(shape, generator=source).to(like)
-            y = torch.randint(classes, shape[:1], generator=source)
+            draw = {"generator": source, "device": source.device}
+            x = torch.randn(shape, **draw).to(like)
+            y = torch.randint(classes, shape[:1], **draw)
             loss = loss_fn(call(x), y.to(like.device))
             gq = quotient(loss, [*point.values()], eps, create_graph=True)
             history.append(float(gq.detach()))

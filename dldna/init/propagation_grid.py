@@ -53,7 +53,7 @@ def stack_weights(
     fill = SCHEMES[checks.choice("scheme", scheme, SCHEMES)]
     return [
         fill(
-            torch.empty(width, width, dtype=torch.float64),
+            torch.empty(width, width, dtype=torch.float64, device="cpu"),
             generator=generator,
         )
         for _ in range(depth)
@@ -113,8 +113,9 @@ def _measure(schemes, activations, depths, width, samples, seeds):
         for seed in range(seeds):
             g = torch.Generator().manual_seed(seed)
             weights = stack_weights(scheme, max(depths), width, g)
+            shape = 2, samples, width
             x, back = torch.randn(
-                2, samples, width, dtype=torch.float64, generator=g
+                shape, dtype=torch.float64, generator=g, device="cpu"
             )
             for act in activations:
                 run = signals(weights, act, x, back, depths)

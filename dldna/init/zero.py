@@ -34,8 +34,10 @@ def hadamard(m: int) -> Tensor:
         tensor([[ 1.,  1.],
                 [ 1., -1.]], dtype=torch.float64)
     """
-    h = torch.ones(1, 1, dtype=torch.float64)
-    two = torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64)
+    h = torch.ones(1, 1, dtype=torch.float64, device="cpu")
+    two = torch.tensor(
+        [[1.0, 1.0], [1.0, -1.0]], dtype=torch.float64, device="cpu"
+    )
     for _ in range(checks.count("m", m, least=0)):
         h = torch.kron(two, h)
     return h
@@ -70,7 +72,7 @@ def zero_hadamard(tensor: Tensor, *, generator: Any = None) -> Tensor:
     """
     c_out, c_in, *kernel = check_weight(tensor).shape
     if c_out <= c_in:
-        matrix = torch.eye(c_out, c_in, dtype=torch.float64)
+        matrix = torch.eye(c_out, c_in, dtype=torch.float64, device="cpu")
     else:
         m = (c_out - 1).bit_length()  # ceil(log2 c_out)
         matrix = 2 ** (-(m - 1) / 2) * hadamard(m)[:c_out, :c_in]

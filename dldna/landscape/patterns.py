@@ -98,11 +98,13 @@ def fit_plane(
         model, loss_fn, data, names=params, statistics=statistics, limit=limit
     )
     mesh = np.meshgrid(np.ones(1), *grid, indexing="ij")
-    places = torch.tensor(np.stack([m.ravel() for m in mesh], 1)).to(**f.cast)
-    wanted = torch.tensor(wanted.ravel()).to(**f.cast)
+    places = np.stack([m.ravel() for m in mesh], 1)
+    places = torch.tensor(places, device="cpu").to(**f.cast)
+    wanted = torch.tensor(wanted.ravel(), device="cpu").to(**f.cast)
     start = f.flat(f.point)
     draw = torch.Generator().manual_seed(checks.whole("seed", seed))
-    aside = spread * torch.randn(2, f.n, generator=draw).to(**f.cast)
+    aside = torch.randn(2, f.n, generator=draw, device="cpu").to(**f.cast)
+    aside = spread * aside
     three = torch.cat([start[None], aside])
     with untouched(model), differentiable():
         losses = _losses(f, places @ three)

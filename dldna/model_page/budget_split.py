@@ -107,7 +107,7 @@ def prices(objective: Objective, way: str = "auto") -> Price:
     loss = timed(objective.loss)
     gradient = timed(objective.gradient)
     generator = torch.Generator().manual_seed(0)
-    vector = torch.randn(objective.n, generator=generator)
+    vector = torch.randn(objective.n, generator=generator, device="cpu")
     for _ in range(2):
         began = clock()
         operator = Operator(objective, way=way)

@@ -30,7 +30,7 @@ def check_function(f: Any) -> float:
         for i, batch in enumerate(f.given):
             before = RandomStates()
             loss = f.mean_loss(None, [batch])
-            if not torch.isfinite(torch.tensor(loss)):
+            if not torch.isfinite(torch.tensor(loss, device="cpu")):
                 raise NotFinite(
                     f"the loss is {loss} on batch {i}: curvature is not "
                     "defined there; look for NaN in the data and the "

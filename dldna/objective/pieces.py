@@ -50,7 +50,7 @@ def slices(f: Any, parts: int) -> list[Any]:
     if not bt.sliced(batch):
         return [batch]
     n = bt.size(batch)
-    edges = torch.linspace(0, n, min(parts, n) + 1).round().int()
+    edges = torch.linspace(0, n, min(parts, n) + 1, device="cpu").round().int()
     edges = sorted(set(edges.tolist()))
     return counted(
         f.loss_fn, [bt.cut(batch, a, b) for a, b in pairwise(edges)]

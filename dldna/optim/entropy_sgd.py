@@ -168,7 +168,7 @@ class EntropySGD(LossStepper):
                 i += 1
                 if p.grad is None:
                     continue
-                z = torch.randn(p.shape, generator=draw).to(p)
+                z = torch.randn(p.shape, generator=draw, device="cpu").to(p)
                 y, mu[i] = entropy_inner(
                     p,
                     self.gradient(p),

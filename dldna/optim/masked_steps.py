@@ -129,7 +129,7 @@ def _decays_apart(rule: Rule) -> bool:
     """
     if "weight_decay" not in rule.defaults:
         return False
-    w, g = torch.ones(1), torch.zeros(1)
+    w, g = torch.ones(1, device="cpu"), torch.zeros(1, device="cpu")
     state = rule.init(w, **rule.defaults)
     with_decay, without = (
         rule.update(w, g, state, 1, **{**rule.defaults, "weight_decay": d})[1]

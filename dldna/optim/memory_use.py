@@ -53,7 +53,7 @@ def _measure(
     name: str, shape: tuple[int, int], dtype: torch.dtype
 ) -> StateMemory:
     draw = torch.Generator().manual_seed(0)
-    start = torch.randn(shape, generator=draw).to(dtype)
+    start = torch.randn(shape, generator=draw, device="cpu").to(dtype)
     w = torch.nn.Parameter(start)
     optimizer = make(name, [w])
 

@@ -196,7 +196,7 @@ def schedule_values(
         [1.0, 0.5, 0.25]
     """
     checks.count("steps", steps)
-    weight = torch.nn.Parameter(torch.zeros(1))
+    weight = torch.nn.Parameter(torch.zeros(1, device="cpu"))
     optimizer = torch.optim.SGD([weight], lr=checks.positive("lr", lr))
     scheduler = schedule(name, optimizer, **settings)
     shown = (metric,) if name == "plateau" else ()

@@ -253,7 +253,7 @@ class SophiaH(_Sophia):
     ) -> list[Tensor]:
         directions = []
         for group, p in owners:
-            z = torch.randn(p.shape, generator=draw).to(p)
+            z = torch.randn(p.shape, generator=draw, device="cpu").to(p)
             if not group["gaussian"]:
                 z = torch.where(z < 0, -1.0, 1.0).to(z)
             directions.append(z)

@@ -142,7 +142,8 @@ def _entry(optimizer: Any, p: Tensor, entry: Entry, wanted: Entry) -> Entry:
         if not isinstance(like, Tensor):
             found[key] = value
             continue
-        value = torch.as_tensor(value)
+        if not isinstance(value, Tensor):
+            value = torch.as_tensor(value, device="cpu")
         if value.shape != like.shape:
             raise ValueError(
                 f"the saved {key!r} has shape {tuple(value.shape)}, and "

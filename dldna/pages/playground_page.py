@@ -183,7 +183,7 @@ def _of_problem(p: Problem) -> dict[str, Any]:
 
 
 def _at(p: Problem, x: float, y: float) -> float:
-    return p.f(torch.tensor([x, y], dtype=torch.float64)).item()
+    return p.f(torch.tensor([x, y], dtype=torch.float64, device="cpu")).item()
 
 
 def _of_surface(r: Surface) -> dict[str, Any]:

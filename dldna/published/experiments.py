@@ -149,7 +149,8 @@ def shape_of(loader: Iterable) -> tuple[tuple[int, ...], int]:
     x, y = batches.split(next(iter(loader)))
     dataset = getattr(loader, "dataset", None)
     seen = getattr(loader, "y", getattr(dataset, "targets", y))
-    return tuple(x.shape[1:]), int(torch.as_tensor(seen).max()) + 1
+    largest = int(torch.as_tensor(seen, device="cpu").max())
+    return tuple(x.shape[1:]), largest + 1
 
 
 def place(device: str | torch.device, gpu_id: int) -> torch.device:

@@ -74,7 +74,7 @@ class Images(Dataset):
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         image, label = self.data[index], int(self.targets[index])
         if self.transform is not None:
-            seed = int(torch.randint(2**62, ()))
+            seed = int(torch.randint(2**62, (), device="cpu"))
             generator = torch.Generator().manual_seed(seed)
             image = self.transform(image[None], generator)[0]
         return image, label

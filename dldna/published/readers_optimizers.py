@@ -36,7 +36,7 @@ def keeps_state(optimizer: torch.optim.Optimizer) -> bool:
         optimizer, Adapter
     ):
         return True
-    plain = vars(BaseOptimizer([torch.zeros(1)], 1.0))
+    plain = vars(BaseOptimizer([torch.zeros(1, device="cpu")], 1.0))
     return all(
         name in plain or isinstance(value, (bool, float, str, type(None)))
         for name, value in vars(optimizer).items()

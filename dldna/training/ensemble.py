@@ -163,7 +163,7 @@ def one_kind(models: Sequence[nn.Module]) -> Tensor | None:
                 )
     named = dict(models[0].named_parameters())
     still = [
-        torch.full((v.numel(),), not named[k].requires_grad)
+        torch.full((v.numel(),), not named[k].requires_grad, device="cpu")
         for k, v in params.of(models[0]).items()
     ]
     still = torch.cat(still).to(next(iter(named.values())).device)
@@ -222,7 +222,7 @@ def score(
         which a sample may have several (tokens, pixels), and NaN for
         losses without classes.
     """
-    loss = torch.zeros(len(flat), dtype=torch.float64)
+    loss = torch.zeros(len(flat), dtype=torch.float64, device="cpu")
     right, weight, answers = torch.zeros_like(loss), 0.0, 0
     views, losses = stacked.views(flat), per_run(loss_fn)
     with evaluating(stacked.model):

@@ -196,7 +196,9 @@ class RunState:
                 "stop": self.state.stop,
                 "tally": vars(self.tally),
             },
-            "step_loss": torch.tensor(self.step_loss, dtype=torch.float64),
+            "step_loss": torch.tensor(
+                self.step_loss, dtype=torch.float64, device="cpu"
+            ),
         }
 
     def restore(self, path: Path) -> None:

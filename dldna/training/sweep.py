@@ -234,7 +234,7 @@ def sweep(
     def arrange(rows: Tensor) -> np.ndarray:
         return rows.view(*shape, -1).transpose(0, 1).contiguous().cpu().numpy()
 
-    none = torch.zeros(len(job.flat), 0)
+    none = torch.zeros(len(job.flat), 0, device="cpu")
     scores = torch.stack([t[0] for t in tests], 1) if tests else none
     right = torch.stack([t[1] for t in tests], 1) if tests else none
     return Sweep(
@@ -317,10 +317,11 @@ class _GraphJob:
                 len(graph.weights),
                 generator=torch.Generator().manual_seed(s),
                 dtype=dtype,
+                device="cpu",
             )
             for s in seeds
         ]
-        self.like = {k: torch.zeros(()) for k in graph.weights}
+        self.like = {k: torch.zeros((), device="cpu") for k in graph.weights}
         self.flat = torch.stack(starts).repeat_interleave(count, dim=0)
         self.count = count
 
@@ -344,5 +345,5 @@ class _GraphJob:
         x = x.expand(seeds, *x.shape)
         error = self._run(flat, x)[1][self.output] - y
         return error.square().mean(1).double(), torch.full(
-            (len(self.flat),), torch.nan, dtype=torch.float64
+            (len(self.flat),), torch.nan, dtype=torch.float64, device="cpu"
         )

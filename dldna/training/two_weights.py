@@ -100,7 +100,7 @@ def slice_paths(
         raise ValueError("Muon needs a matrix of weights, not two numbers")
     checks.choice("every", every, EVERY)
     checks.count("epochs", epochs)
-    starts = torch.as_tensor(starts, dtype=torch.float64)
+    starts = torch.as_tensor(starts, dtype=torch.float64, device="cpu")
     if starts.ndim != 2 or starts.shape[1] != 2 or not len(starts):
         raise ValueError(
             f"starts must have shape (P, 2), not {tuple(starts.shape)}"
@@ -151,4 +151,4 @@ class _Walkers:
 
     def __init__(self, flat: Tensor):
         self.flat = flat
-        self.like = {"free": torch.zeros(2, dtype=flat.dtype)}
+        self.like = {"free": torch.zeros(2, dtype=flat.dtype, device="cpu")}

@@ -83,7 +83,9 @@ class Update:
         for name in lr_factors:
             checks.choice("parameter", name, like)
         parts = [
-            torch.full((v.numel(),), float(lr_factors.get(k, 1.0)))
+            torch.full(
+                (v.numel(),), float(lr_factors.get(k, 1.0)), device="cpu"
+            )
             for k, v in like.items()
         ]
         return torch.cat(parts).to(self.job.flat)[None]
@@ -171,5 +173,5 @@ def _column(key, values, repeat, shape, dtype):
             f"the settings differ in {key!r}, which is not a number: run "
             "one sweep for each of its values"
         )
-    column = torch.tensor(values, dtype=dtype).repeat(repeat)
+    column = torch.tensor(values, dtype=dtype, device="cpu").repeat(repeat)
     return column.view(shape)

@@ -40,7 +40,7 @@ def tensors(dtype=torch.float64, seed=1):
     """Two matrices, which are all that Muon takes."""
     draw = torch.Generator().manual_seed(seed)
     return [
-        nn.Parameter(torch.randn(s, generator=draw).to(dtype))
+        nn.Parameter(torch.randn(s, generator=draw, device="cpu").to(dtype))
         for s in ((5, 4), (3, 5))
     ]
 
@@ -60,7 +60,9 @@ def loss_of(params, seed):
     draw = torch.Generator().manual_seed(seed)
     total = 0.0
     for p in params:
-        centre = torch.randn(p.shape, generator=draw, dtype=torch.float32)
+        centre = torch.randn(
+            p.shape, generator=draw, dtype=torch.float32, device="cpu"
+        )
         if p.requires_grad:
             w = p.float() if p.element_size() < 4 else p
             total = total + ((w - centre.to(w)) ** 2 + 1).sqrt().sum()

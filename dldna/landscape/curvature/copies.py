@@ -70,7 +70,7 @@ def multiple(
             break
         least = float(above[-1])
         enough, spent = least - max(tol * abs(least), floor), found.products
-        start = torch.randn(n, generator=generator).to(rows)
+        start = torch.randn(n, generator=generator, device="cpu").to(rows)
         for space in (rows, found.vectors):  # then what the two share
             more = lanczos(
                 matvec,

@@ -153,7 +153,10 @@ def _fails(module: nn.Module, args: tuple, kwargs: dict) -> bool:
     if not leaves:
         return False
     generator = torch.Generator().manual_seed(0)
-    v = [torch.randn(t.shape, generator=generator).to(t) for t in leaves]
+    v = [
+        torch.randn(t.shape, generator=generator, device="cpu").to(t)
+        for t in leaves
+    ]
 
     def gradient(again: bool) -> list[Tensor | None]:
         a, k = bt.each(torch.clone, given)  # it may write into its inputs

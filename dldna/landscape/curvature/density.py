@@ -142,7 +142,9 @@ def quadrature(
 
 def signs(operator: Operator, generator: torch.Generator) -> Tensor:
     """A random vector of entries -1 and 1, shape (n,)."""
-    bits = torch.randint(0, 2, (operator.n,), generator=generator)
+    bits = torch.randint(
+        0, 2, (operator.n,), generator=generator, device="cpu"
+    )
     return (2 * bits - 1).to(device=operator.device, dtype=operator.dtype)
 
 

@@ -201,7 +201,9 @@ def search(
         The Ritz pairs.
     """
     generator = torch.Generator().manual_seed(seed)
-    start = torch.randn(operator.n, generator=generator, dtype=operator.dtype)
+    start = torch.randn(
+        operator.n, generator=generator, dtype=operator.dtype, device="cpu"
+    )
     item = torch.finfo(operator.dtype).bits // 8
     room = BASIS_BYTES // (item * operator.n)
     matvec, basis = operator.__matmul__, max(2 * k + 10, min(room, 400))

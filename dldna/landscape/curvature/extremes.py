@@ -86,7 +86,7 @@ def extremes(
     cap = min(n, max(basis, 6))
     v, w = start.new_empty(cap, n), start.new_empty(cap, n)
     fresh = [*start.unbind(0)]
-    small = torch.zeros(cap, cap, dtype=torch.float64)
+    small = torch.zeros(cap, cap, dtype=torch.float64, device="cpu")
     m, spent, scale = 0, 0, 0.0
     while True:
         for new in fresh:
@@ -135,7 +135,7 @@ def _outside(
                 break
         if after > 10 * torch.finfo(new.dtype).eps * before and after > 0:
             return new / after
-        new = torch.randn(n, generator=generator).to(rows)
+        new = torch.randn(n, generator=generator, device="cpu").to(rows)
     return None
 
 

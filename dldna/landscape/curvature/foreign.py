@@ -81,7 +81,10 @@ class ForeignMatrix(SymmetricMatrix):
         multiply = multiply or self.given.matvec
         if not self._arrays:
             try:
-                return torch.as_tensor(multiply(v)).detach().to(**self.cast)
+                found = multiply(v)
+                if not isinstance(found, Tensor):
+                    found = torch.as_tensor(found, device="cpu")
+                return found.detach().to(**self.cast)
             except (TypeError, ValueError, AttributeError):
                 self._arrays = True  # it takes arrays alone
         found = np.asarray(multiply(v.cpu().numpy()))
@@ -90,9 +93,10 @@ class ForeignMatrix(SymmetricMatrix):
     def _check_symmetric(self) -> None:
         generator = torch.Generator().manual_seed(0)
         u, v = (
-            torch.randn(self.n, generator=generator).to(**self.cast)
+            torch.randn(self.n, generator=generator, device="cpu")
             for _ in "uv"
         )
+        u, v = u.to(**self.cast), v.to(**self.cast)
         au, av = self._product(u), self._product(v)
         exact = params.exact
         gap = abs(float(exact(u) @ exact(av) - exact(v) @ exact(au)))
@@ -117,7 +121,7 @@ class ForeignMatrix(SymmetricMatrix):
         """
         whole = (self @ rows.T).T
         forms = (params.exact(whole) * params.exact(rows)).sum(1)[None]
-        return whole, forms, torch.ones(1, dtype=torch.float64)
+        return whole, forms, torch.ones(1, dtype=torch.float64, device="cpu")
 
     def provenance(self, made: str, seed: int | None, **notes) -> Provenance:
         """Where a result of this matrix came from.

@@ -64,7 +64,7 @@ def checked(operator: Any, found: Ritz, parts: int) -> tuple | None:
     noise = 20 * torch.finfo(operator.dtype).eps * top * float(total.norm())
     if not float(gap.norm()) <= float(weights @ found.residuals) + noise:
         return None
-    one = torch.ones(1, dtype=torch.float64)
+    one = torch.ones(1, dtype=torch.float64, device="cpu")
     whole = values, found.residuals, values[None], one
     if parts < 2 or operator.statistics != "eval":
         return whole
@@ -72,7 +72,7 @@ def checked(operator: Any, found: Ritz, parts: int) -> tuple | None:
     if len(cuts) == 1:
         return whole
     forms = _forms(operator, found.vectors, cuts)
-    shares = torch.tensor(operator.shares(cuts)).double()
+    shares = torch.tensor(operator.shares(cuts), device="cpu").double()
     if forms is not None and torch.allclose(
         shares @ forms, values, rtol=0, atol=1e-4 * top
     ):

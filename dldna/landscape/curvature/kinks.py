@@ -23,7 +23,7 @@ def step_aside(f: Objective) -> None:
     """
     w = f.flat(f.point)
     generator = torch.Generator().manual_seed(0)
-    v = torch.randn(f.n, generator=generator).to(w)
+    v = torch.randn(f.n, generator=generator, device="cpu").to(w)
     f.point = f.cut(w + AWAY * float(1 + w.square().mean().sqrt()) * v)
 
 

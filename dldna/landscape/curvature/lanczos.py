@@ -109,8 +109,8 @@ def lanczos(
     cap = min(room, max(basis, k + 3))
     start = apart(start, outside)
     q = start.new_empty(min(cap, 32), n)
-    t = torch.zeros(cap, cap, dtype=torch.float64)
-    lost = torch.zeros(cap, dtype=torch.float64)  # of H q, left out of t
+    t = torch.zeros(cap, cap, dtype=torch.float64, device="cpu")
+    lost = torch.zeros_like(t[0])  # of H q, left out of t
     eps = torch.finfo(start.dtype).eps
     q[0] = start / start.norm()
     m, fresh, spent, scale, pure = 1, 1, 0, 0.0, True
@@ -180,7 +180,7 @@ def lanczos(
             m, fresh = keep, 0
         if exhausted:
             pure = False
-            w = torch.randn(n, generator=generator).to(q)
+            w = torch.randn(n, generator=generator, device="cpu").to(q)
             beta = 0.0
             fresh = 0
             for _ in range(2):
@@ -255,7 +255,7 @@ def tridiagonal(
             break
         off.append(beta)
         q[j + 1] = w / beta
-    exact = {"dtype": torch.float64}
+    exact = {"dtype": torch.float64, "device": "cpu"}
     return torch.tensor(diagonal, **exact), torch.tensor(off, **exact)
 
 
@@ -267,9 +267,9 @@ def unseen(t: Tensor, beta: float, value: float) -> float:
     the next vector, and :math:`|c|^2+\gamma^2\le 1`: what is small in the
     start grows along the basis, and would be larger than all there is.
     """
-    tail = torch.zeros(len(t), dtype=t.dtype)
+    tail = torch.zeros(len(t), dtype=t.dtype, device="cpu")
     tail[-1] = beta
-    left = value * torch.eye(len(t), dtype=t.dtype) - t
+    left = value * torch.eye(len(t), dtype=t.dtype, device="cpu") - t
     c, singular = torch.linalg.solve_ex(left, tail)
     if singular:  # an eigenvalue of the small matrix itself
         return 1.0

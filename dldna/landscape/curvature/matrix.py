@@ -93,5 +93,5 @@ class SymmetricMatrix:
             rmatvec=product,
             matmat=product,
             rmatmat=product,
-            dtype=torch.empty(0, dtype=self.dtype).numpy().dtype,
+            dtype=torch.empty(0, dtype=self.dtype, device="cpu").numpy().dtype,
         )

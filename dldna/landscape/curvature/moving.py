@@ -80,7 +80,7 @@ class MovingHessian(Operator):
         """
         cold = begin is None
         if cold:
-            begin = torch.randn(1, self.n, generator=generator)
+            begin = torch.randn(1, self.n, generator=generator, device="cpu")
         size = torch.finfo(self.dtype).bits // 8
         return extremes(
             self.__matmul__,

@@ -254,7 +254,8 @@ class Operator(StayingMatrix):
                 self.doubt.look(row, self._mean(v, 0.5))
         if self._scale is not None:
             whole *= self._scale
-        return whole, torch.stack(forms), torch.tensor(weights).double()
+        shares = torch.tensor(weights, device="cpu").double()
+        return whole, torch.stack(forms), shares
 
     def provenance(self, made: str, seed: int | None, **notes) -> Provenance:
         """Where a result of this operator came from.

@@ -188,7 +188,10 @@ def agrees(fast: Product, plain: Product, like: Tensor) -> float:
         The largest length of a difference, relative; NaN counts as inf.
     """
     generator = torch.Generator().manual_seed(0)
-    a, b = (torch.randn(len(like), generator=generator).to(like) for _ in "ab")
+    a, b = (
+        torch.randn(len(like), generator=generator, device="cpu").to(like)
+        for _ in "ab"
+    )
     worst = 0.0
     for v in (a, b, a):
         right = plain(v)
@@ -277,7 +280,7 @@ def truth(
     """
     generator = torch.Generator().manual_seed(seed)
     w = f.flat(f.point)
-    v = torch.randn(f.n, generator=generator).to(w)
+    v = torch.randn(f.n, generator=generator, device="cpu").to(w)
     h = step * float(1 + w.square().mean().sqrt())
     (up, ahead), (down, behind), (_, g) = (
         f.slope(batch, f.cut(w + a * v)) for a in (h, -h, 0.0)

@@ -102,7 +102,7 @@ def pyhessian_eigenpairs(
         rows = torch.stack(
             [torch.cat([x.detach().reshape(-1) for x in v]) for v in vectors]
         )
-        values = torch.tensor(values, dtype=torch.float64)
+        values = torch.tensor(values, dtype=torch.float64, device="cpu")
         unknown = torch.full_like(values, float("nan"))
         ritz = Ritz(values, rows, unknown, operator.products, True)
         record = verified(

@@ -153,7 +153,7 @@ def _outer(one: Ends, two: Ends) -> tuple[Ends, bool]:
     Rayleigh quotients lie within the spectrum, so what lies further out is
     nearer to the truth.
     """
-    sign = torch.tensor([-1.0, 1.0], dtype=torch.float64)
+    sign = torch.tensor([-1.0, 1.0], dtype=torch.float64, device="cpu")
     room = 0.01 * torch.maximum(one.values.abs(), two.values.abs())
     better = sign * (two.values - one.values) > room
     pick = better[:, None].to(one.vectors.device)

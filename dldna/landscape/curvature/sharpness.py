@@ -256,7 +256,8 @@ def _climb(
             length = g.norm()
             if not float(length) > 0:  # a flat or stationary point: any way up
                 generator = torch.Generator().manual_seed(step)
-                g = torch.randn(operator.n, generator=generator).to(u)
+                g = torch.randn(operator.n, generator=generator, device="cpu")
+                g = g.to(u)
                 length = g.norm()
             size = 1.0 if step == 0 else 0.5
             if norm == "inf":

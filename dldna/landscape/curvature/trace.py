@@ -177,7 +177,7 @@ def diagonal(
     check_call(model, options, diagonal, Operator)
     with matrix_of(model, loss_fn, data, **options) as operator:
         generator = torch.Generator().manual_seed(seed)
-        mean = torch.zeros(operator.n, dtype=torch.float64)
+        mean = torch.zeros(operator.n, dtype=torch.float64, device="cpu")
         squares = torch.zeros_like(mean)
         with operator.watched("diagonal", products):
             for i in range(products):  # Welford's running mean and variance
@@ -227,7 +227,7 @@ def _range(operator: Operator, k: int, generator: torch.Generator) -> Tensor:
     k = min(k, operator.n)
     images = []
     for _ in range(k):
-        z = torch.randn(operator.n, generator=generator)
+        z = torch.randn(operator.n, generator=generator, device="cpu")
         images.append(operator @ z.to(operator.device))
     image = torch.stack(images)
     q, r = torch.linalg.qr(image.T)

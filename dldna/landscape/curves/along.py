@@ -105,7 +105,9 @@ def walk(
     check_loss(loss_fn, data)
     controls = [point_of(p, params.of(model)) for p in curve.points]
     ts = np.linspace(0, 1, points)
-    rows = coefficients(curve.kind, torch.tensor(ts), len(controls))
+    rows = coefficients(
+        curve.kind, torch.tensor(ts, device="cpu"), len(controls)
+    )
     origin = {k: torch.zeros_like(v) for k, v in controls[0].items()}
     with untouched(model):
         held = batching.held(data, limit)

@@ -54,13 +54,15 @@ def coefficients(kind: str, t: Tensor, count: int) -> Tensor:
     """
     checks.choice("kind of curve", kind, KINDS)
     checks.count("number of points", count, least=2)
-    t = torch.as_tensor(t, dtype=torch.float64).reshape(-1, 1)
-    i = torch.arange(count, dtype=torch.float64)
+    t = torch.as_tensor(t, dtype=torch.float64, device="cpu").reshape(-1, 1)
+    i = torch.arange(count, dtype=torch.float64, device="cpu")
     n = count - 1
     if kind == "chain":
         return (1 - (n * t - i).abs()).clamp(min=0)
     binomial = torch.tensor(
-        [math.comb(n, k) for k in range(count)], dtype=torch.float64
+        [math.comb(n, k) for k in range(count)],
+        dtype=torch.float64,
+        device="cpu",
     )
     return binomial * t**i * (1 - t) ** (n - i)
 
@@ -122,7 +124,9 @@ class Curve:
             >>> Curve(p).at(0.5)["w"]
             tensor([2.5000])
         """
-        row = coefficients(self.kind, torch.tensor([t]), len(self.points))
+        row = coefficients(
+            self.kind, torch.tensor([t], device="cpu"), len(self.points)
+        )
         return mix(self.points, row[0].tolist())
 
     @property

@@ -39,7 +39,7 @@ def best_blocks(
         The orders of the group and of those inside.
     """
     n = len(orders[group])
-    total = torch.zeros(n, n, dtype=torch.float64)
+    total = torch.zeros(n, n, dtype=torch.float64, device="cpu")
     inside: dict[str, Tensor] = {}
     for name, axes in spec.items():
         if group not in axes or name not in left:
@@ -60,7 +60,9 @@ def best_blocks(
             inside[g] = inside.get(g, 0.0) + gain
     choices = {}
     for g, gain in inside.items():
-        best = torch.empty(n, n, gain.shape[-1], dtype=torch.long)
+        best = torch.empty(
+            n, n, gain.shape[-1], dtype=torch.long, device="cpu"
+        )
         for i in range(n):
             for j in range(n):
                 _, columns = assign(gain[i, j].numpy(), maximize=True)
@@ -69,7 +71,7 @@ def best_blocks(
         choices[g] = best
     _, columns = assign(total.numpy(), maximize=True)
     new = torch.from_numpy(columns)
-    rows = torch.arange(n)
+    rows = torch.arange(n, device="cpu")
     return {group: new, **{g: c[rows, new] for g, c in choices.items()}}
 
 

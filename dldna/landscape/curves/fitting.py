@@ -176,10 +176,13 @@ def _descend(
         raise ValueError("every target is ignored, so there is no loss")
     order: list[int] = []
     for step in range(steps):
-        t = torch.rand(1, generator=generator, dtype=torch.float64)
+        t = torch.rand(
+            1, generator=generator, dtype=torch.float64, device="cpu"
+        )
         shares = coefficients(kind, t, len(points))[0].tolist()
         if not order:
-            turns = torch.randperm(len(counted), generator=generator)
+            n = len(counted)
+            turns = torch.randperm(n, generator=generator, device="cpu")
             order = [counted[k] for k in turns.tolist()]
         i = order.pop()
 
@@ -190,7 +193,7 @@ def _descend(
             for point, share in zip(points[1:-1], shares[1:-1], strict=True):
                 for name, v in point.items():
                     v.grad = share * slope[name].to(v)
-            return torch.tensor(loss)
+            return torch.tensor(loss, device="cpu")
 
         loss = optimizer.step(closure)
         losses[step] = float(loss.detach())

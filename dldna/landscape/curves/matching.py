@@ -194,7 +194,7 @@ def _coordinate_descent(left, right, spec, orders, sweeps, generator):
             gain = gains(left, right, spec, orders, group)
             _, columns = assign(gain.numpy(), maximize=True)
             new = torch.from_numpy(columns)
-            units = torch.arange(len(new))
+            units = torch.arange(len(new), device="cpu")
             better = gain[units, new].sum() - gain[units, orders[group]].sum()
             least = 1e-12 * float(gain.abs().max())
             if better > least and group in twice:
@@ -208,8 +208,9 @@ def _coordinate_descent(left, right, spec, orders, sweeps, generator):
                 moved |= exchange(left, right, spec, orders, group, least)
         if not moved:
             return orders, sweep
-        shuffled = torch.randperm(len(groups), generator=generator).tolist()
-        groups = [groups[i] for i in shuffled]
+        n = len(groups)
+        shuffled = torch.randperm(n, generator=generator, device="cpu")
+        groups = [groups[i] for i in shuffled.tolist()]
     return orders, sweeps
 
 

@@ -163,12 +163,12 @@ def shuffle(
     return {
         group: torch.stack(
             [
-                torch.randperm(n, generator=generator)
+                torch.randperm(n, generator=generator, device="cpu")
                 for _ in range(sizes[home(group)])
             ]
         )
         if "/" in group
-        else torch.randperm(n, generator=generator)
+        else torch.randperm(n, generator=generator, device="cpu")
         for group, n in sizes.items()
     }
 
@@ -176,8 +176,8 @@ def shuffle(
 def identity(sizes: Mapping[str, int]) -> Permutations:
     """All groups in the order in which they are."""
     return {
-        group: torch.arange(n).repeat(sizes[home(group)], 1)
+        group: torch.arange(n, device="cpu").repeat(sizes[home(group)], 1)
         if "/" in group
-        else torch.arange(n)
+        else torch.arange(n, device="cpu")
         for group, n in sizes.items()
     }

@@ -129,7 +129,9 @@ def mlp_spec(model: nn.Module, inputs: Any = None) -> Spec:
                 f"{type(model).__name__} has no linear layer: give inputs"
             )
         generator = torch.Generator().manual_seed(0)
-        inputs = torch.randn(4, linear[0].in_features, generator=generator)
+        inputs = torch.randn(
+            4, linear[0].in_features, generator=generator, device="cpu"
+        )
         inputs = inputs.to(linear[0].weight)
     return spec_of(model, inputs)
 

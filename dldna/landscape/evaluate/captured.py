@@ -154,7 +154,8 @@ class Captured:
 
     def _mapped(self) -> int:
         """How many points are mapped: one, if an operation cannot be."""
-        few = torch.zeros(2, len(self.subspace.directions)).double()
+        k = len(self.subspace.directions)
+        few = torch.zeros(2, k, dtype=torch.float64, device="cpu")
         few[1] = 0.2
         try:
             with torch.no_grad(), without_fallback():

@@ -139,7 +139,7 @@ def crossings(A: Tensor, D: Tensor, count: int) -> Crossings:
     changes = (point - 1) < count - 1  # bytes: 0 becomes 255
     on = torch.where(changes, -D, A) > 0
     order = np.argsort(point.view(-1).numpy(), kind="stable")
-    bag = torch.arange(images, dtype=torch.int32).view(-1, 1)
+    bag = torch.arange(images, dtype=torch.int32, device="cpu").view(-1, 1)
     bag = torch.add(bag, point, alpha=images).view(-1).numpy()
     ends = np.bincount(bag, minlength=(count + 1) * images).cumsum()
     first, last = ends[images - 1], ends[count * images - 1]

@@ -28,9 +28,11 @@ class Truth:
 
     def __init__(self, given: Subspace):
         self.given, k = given, len(given.directions)
-        self.points = torch.zeros(3, k, dtype=torch.float64)
-        self.points[1] = torch.linspace(0.11, -0.07, k) if k > 1 else 0.11
-        self.points[2] = torch.linspace(-0.31, 0.43, k) if k > 1 else 0.43
+        self.points = torch.zeros(3, k, dtype=torch.float64, device="cpu")
+        self.points[1], self.points[2] = 0.11, 0.43
+        if k > 1:
+            self.points[1] = torch.linspace(0.11, -0.07, k, device="cpu")
+            self.points[2] = torch.linspace(-0.31, 0.43, k, device="cpu")
         sliced = all(map(bt.sliced, given.batches))
         self.small = given.on(_few(given)) if sliced else self._first_two()
         self._values: Values | None = None
@@ -65,7 +67,9 @@ class Truth:
         """A point far out, and what the slow way gives there on all data."""
         if self._far is None:
             k = len(self.given.directions)
-            point = torch.linspace(0.83, -0.77, k, dtype=torch.float64)
+            point = torch.linspace(
+                0.83, -0.77, k, dtype=torch.float64, device="cpu"
+            )
             self._far = point[None], Slow(self.given, exact=True)(point[None])
         return self._far
 

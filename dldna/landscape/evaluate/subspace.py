@@ -266,7 +266,7 @@ class Subspace:
         Raises:
             ValueError: not a matrix with one column per direction.
         """
-        coords = torch.as_tensor(coords, dtype=torch.float64).cpu()
+        coords = torch.as_tensor(coords, dtype=torch.float64, device="cpu")
         if coords.ndim != 2 or coords.shape[1] != len(self.directions):
             raise ValueError(
                 f"coordinates must have shape (points, "

@@ -312,7 +312,12 @@ class _Recorder(TorchDispatchMode):
         for v in made:
             if isinstance(v, Tensor):
                 self._recognise(v)
-        values = tuple(self._node(torch.as_tensor(v)) for v in made)
+        values = tuple(
+            self._node(
+                v if isinstance(v, Tensor) else torch.tensor(v, device="cpu")
+            )
+            for v in made
+        )
         if not any(id(v) in self.nodes for v in made):
             raise Unsupported("the loss does not depend on what moves")
         self.graph.output((*values, *self.guards))

@@ -138,7 +138,7 @@ def _loss_of(one: Any, weights: Params, buffers: Params) -> float:
         for at in (one.origin, one.buffers)
     )
     here = replace(one, origin=own, buffers=kept)
-    zero = torch.zeros(1, len(one.directions))
+    zero = torch.zeros(1, len(one.directions), device="cpu")
     return float(Slow(here)(zero)["loss"][0])
 
 

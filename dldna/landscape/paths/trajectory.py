@@ -133,7 +133,7 @@ class Trajectory(Measured):
         scale = np.sqrt(values)
         start = u[0] * scale  # where the run starts: positive coordinates
         u = u * np.where(start < 0, -1.0, 1.0)
-        flat = torch.empty(k, self.n_params)
+        flat = torch.empty(k, self.n_params, device="cpu")
         if self._dtype == np.float64:
             flat = flat.double()
         mix = (u / scale).T

@@ -104,7 +104,9 @@ def _off_the_centre(scan: Any) -> None:
 def _centre(scan: Any) -> None:
     """Hold the centre to the model's own loss."""
     job = scan.job
-    zero = torch.zeros(1, len(job.directions), dtype=torch.float64)
+    zero = torch.zeros(
+        1, len(job.directions), dtype=torch.float64, device="cpu"
+    )
     began = time.perf_counter()
     got = float(scan.evaluator(zero)["loss"][0])
     scan.centre_seconds = time.perf_counter() - began
@@ -136,7 +138,7 @@ def _centre(scan: Any) -> None:
 def _end(scan: Any, coords: Sequence[float], end: Any) -> None:
     """Hold the value at another network's place to its own loss."""
     job, statistics = scan.job, scan.job.options["statistics"]
-    at = torch.tensor([list(coords)], dtype=torch.float64)
+    at = torch.tensor([list(coords)], dtype=torch.float64, device="cpu")
     buffers = any(b.is_floating_point() for b in job.model.buffers())
     if statistics != "interpolate" and buffers:
         return  # its statistics are not those that are used here

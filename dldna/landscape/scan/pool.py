@@ -22,6 +22,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,8 +136,9 @@ def elsewhere(
     """
     joblib = need("joblib", "parallel", "work on several processes")
     # Of joblib's releases some bring cloudpickle along, others need it.
-    home = "joblib.externals.loky.cloudpickle_wrapper"
-    text = need(home, "parallel", "work on several processes").dumps(job)
+    pickler = "joblib.externals.loky.cloudpickle_wrapper"
+    text = need(pickler, "parallel", "work on several processes").dumps(job)
+    home = str(torch.get_default_device())
     parcel = np.frombuffer(text, dtype=np.uint8)
     left, tries = dict(tiles), 0
     while left:
@@ -144,7 +146,7 @@ def elsewhere(
             n_jobs=n_jobs, batch_size=1, return_as="generator_unordered"
         )
         work = [
-            joblib.delayed(_work)(parcel, _key(text), number, coords)
+            joblib.delayed(_work)(parcel, _key(text), number, coords, home)
             for number, coords in left.items()
         ]
         results = parallel(work)
@@ -194,10 +196,14 @@ _ONE = threading.Lock()
 _HERE: dict[str, Any] = {"key": None}  # the last job's evaluator
 
 
-def _work(parcel: np.ndarray, key: str, number: int, coords: np.ndarray):
+def _work(
+    parcel: np.ndarray, key: str, number: int, coords: np.ndarray, home: str
+):
     # One tile at a time in a process: torch has threads of its own, and
-    # tracing a model changes nn.Module for all threads while it lasts.
-    with _ONE:
+    # tracing a model changes nn.Module for all threads while it lasts. The
+    # caller's default device, where a forward may make tensors, is that of
+    # the caller's thread alone.
+    with _ONE, nullcontext() if home == "cpu" else torch.device(home):
         if _HERE["key"] != key:
             _HERE["evaluator"] = _unpack(parcel).evaluator()
             _HERE["key"] = key

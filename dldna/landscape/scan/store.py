@@ -197,6 +197,8 @@ def thin(held: list[Any], samples: int, whole: bool = False) -> list[Any]:
         size = batching.size(batch)
         mine = wanted[(wanted >= start) & (wanted < start + size)] - start
         if len(mine):
-            found.append(batching.select(batch, torch.as_tensor(mine)))
+            found.append(
+                batching.select(batch, torch.as_tensor(mine, device="cpu"))
+            )
         start += size
     return found

@@ -56,9 +56,7 @@ class Fit(Record):
 
     def __call__(self, xy: "Tensor") -> "Tensor":
         """The formula at points (..., 2); returns (...)."""
-        import torch
-
-        x, y = torch.as_tensor(xy).unbind(-1)
+        x, y = _tensor(xy).unbind(-1)
         v = self.values
         if self.form == "gaussian":
             return v["offset"] - v["A"] * self._bump(x, y)
@@ -74,7 +72,7 @@ class Fit(Record):
         """Its gradient at points (..., 2); returns (..., 2)."""
         import torch
 
-        x, y = torch.as_tensor(xy).unbind(-1)
+        x, y = _tensor(xy).unbind(-1)
         v = self.values
         if self.form == "gaussian":
             height = v["A"] * self._bump(x, y)
@@ -138,6 +136,14 @@ class Wells:
         """The form that leaves the smaller residuals."""
         pair = (self.gaussian, self.quadratic)
         return max(pair, key=lambda fit: fit.r2).form
+
+
+def _tensor(xy: "Tensor") -> "Tensor":
+    """Points as a tensor: those of a list or an array on the CPU."""
+    import torch
+
+    there = isinstance(xy, torch.Tensor)
+    return xy if there else torch.as_tensor(xy, device="cpu")
 
 
 def points(surface):

@@ -251,7 +251,9 @@ def descend(
     checks.count("steps", steps)
     import torch
 
-    w = torch.tensor([float(v) for v in start], dtype=torch.float64)
+    w = torch.tensor(
+        [float(v) for v in start], dtype=torch.float64, device="cpu"
+    )
     if w.shape != (2,) or not w.isfinite().all():
         raise ValueError(f"start must be two finite numbers, not {start!r}")
     w.requires_grad_()

@@ -193,7 +193,8 @@ class Slice:
             >>> one.losses(torch.zeros(5, 4, 2)).shape
             torch.Size([5, 4])
         """
-        points = torch.as_tensor(points, dtype=torch.float64)
+        home = self.x.device
+        points = torch.as_tensor(points, dtype=torch.float64, device=home)
         flat = self._batched.losses(points.reshape(-1, 2))
         return flat.view(points.shape[:-1])
 
@@ -227,7 +228,8 @@ class Slice:
             >>> bool(abs(rise / 1e-5 - slope[0, 0]) < 1e-4)
             True
         """
-        points = torch.as_tensor(points, dtype=torch.float64)
+        home = self.x.device
+        points = torch.as_tensor(points, dtype=torch.float64, device=home)
         return self._batched.gradient(points, index)
 
     def surface(self, extent: Window = 5.0, resolution: int = 81) -> Surface:
@@ -254,7 +256,7 @@ class Slice:
         """
         window = window_of(extent)
         checks.count("resolution", resolution)
-        kind = {"dtype": torch.float64}
+        kind = {"dtype": torch.float64, "device": "cpu"}
         a = torch.linspace(*window[:2], resolution, **kind)
         b = torch.linspace(*window[2:], resolution, **kind)
         losses = self.losses(torch.cartesian_prod(a, b)).view(len(a), len(b))
@@ -262,8 +264,8 @@ class Slice:
             a.numpy(),
             b.numpy(),
             losses.numpy(),
-            torch.ones(losses.shape, dtype=torch.bool).numpy(),
-            self.losses(torch.zeros(2)).item(),
+            torch.ones(losses.shape, dtype=torch.bool, device="cpu").numpy(),
+            self.losses(torch.zeros(2, device="cpu")).item(),
             directions=self.names,
             way="two weights",
             provenance=self.provenance.derived("surface of two weights"),
@@ -297,15 +299,14 @@ class Slice:
             True
         """
         low_a, high_a, low_b, high_b = window = window_of(extent)
-        low = torch.tensor([low_a, low_b], dtype=torch.float64)
-        high = torch.tensor([high_a, high_b], dtype=torch.float64)
+        kind = {"dtype": torch.float64, "device": "cpu"}
+        low = torch.tensor([low_a, low_b], **kind)
+        high = torch.tensor([high_a, high_b], **kind)
         grid, n = self.surface(window, resolution), resolution
         best = torch.from_numpy(grid.losses).argmin().item()
-        point = torch.tensor(
-            [grid.alphas[best // n], grid.betas[best % n]],
-            dtype=torch.float64,
-        )
-        mesh, span = (high - low) / (n - 1), torch.linspace(-1, 1, 13)
+        point = [grid.alphas[best // n], grid.betas[best % n]]
+        point, mesh = torch.tensor(point, **kind), (high - low) / (n - 1)
+        span = torch.linspace(-1, 1, 13, device="cpu")
         offsets = torch.cartesian_prod(span, span).double()
         for _ in range(24):
             around = (point + offsets * mesh).clamp(low, high)

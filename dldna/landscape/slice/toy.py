@@ -47,10 +47,12 @@ def toy_regression(seed: int = 0) -> tuple[Tensor, Tensor]:
         learning, Springer 2009, 7.3, on the error that no predictor can
         go below.
     """
-    axis = torch.linspace(-2, 2, 10, dtype=torch.float64)
+    axis = torch.linspace(-2, 2, 10, dtype=torch.float64, device="cpu")
     x = torch.cartesian_prod(axis, axis, axis)
     generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(len(x), generator=generator, dtype=x.dtype)
+    noise = torch.randn(
+        len(x), generator=generator, dtype=x.dtype, device="cpu"
+    )
     y = x[:, 0] * x[:, 1] - x[:, 2] ** 2 - x[:, 1] + NOISE * noise
     return x, y
 
@@ -118,7 +120,9 @@ def toy_network(
                 f"no trained network of seed {seed}: there are "
                 + ", ".join(known)
             )
-        flat = torch.tensor(known[str(seed)], dtype=torch.float64)
+        flat = torch.tensor(
+            known[str(seed)], dtype=torch.float64, device="cpu"
+        )
         net.load_state_dict(params.unflatten(flat, params.of(net)))
     return net
 

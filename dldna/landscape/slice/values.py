@@ -24,7 +24,9 @@ def as_dict(
     grid: Any = _short(losses)
     if packed:
         grid = base64.b64encode(losses.tobytes()).decode()
-    begin = slice_.start if start is None else torch.as_tensor(start)
+    begin = slice_.start
+    if start is not None:
+        begin = torch.as_tensor(start, device="cpu")
     return {
         "widths": [
             slice_.weights[0].shape[1],

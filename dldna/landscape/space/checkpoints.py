@@ -145,7 +145,9 @@ scales: dequantize it first
     """
     if not isinstance(like, Tensor):
         return value
-    value = torch.as_tensor(value).detach()
+    if not isinstance(value, Tensor):
+        value = torch.as_tensor(value, device="cpu")
+    value = value.detach()
     if value.layout != torch.strided:
         value = value.to_dense()
     if value.is_complex() and not like.is_complex():

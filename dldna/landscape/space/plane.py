@@ -194,7 +194,9 @@ def least_squares(
             "choose another seed or other checkpoints"
         )
     b = torch.tensor(
-        [params.dot(v, offset) for v in vectors], dtype=torch.float64
+        [params.dot(v, offset) for v in vectors],
+        dtype=torch.float64,
+        device="cpu",
     )
     return torch.linalg.solve(cosines, b / lengths) / lengths
 
@@ -202,7 +204,7 @@ def least_squares(
 def gram_matrix(vectors: Sequence[Mapping[str, Tensor]]) -> Tensor:
     """Inner products of directions, (K, K) in float64."""
     k = len(vectors)
-    gram = torch.zeros(k, k, dtype=torch.float64)
+    gram = torch.zeros(k, k, dtype=torch.float64, device="cpu")
     for i in range(k):
         for j in range(i + 1):
             gram[i, j] = gram[j, i] = params.dot(vectors[i], vectors[j])

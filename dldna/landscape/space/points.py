@@ -20,8 +20,9 @@ from dldna.params import Params
 
 def from_flat(vector: Tensor | np.ndarray, like: Params) -> Params:
     """Cut a flat vector (n,) into tensors that own their memory."""
-    flat = torch.as_tensor(vector).detach()
-    cut = params.unflatten(flat, like)
+    if not isinstance(vector, Tensor):
+        vector = torch.as_tensor(vector, device="cpu")
+    cut = params.unflatten(vector.detach(), like)
     return {k: weight(k, v, like[k]).clone() for k, v in cut.items()}
 
 

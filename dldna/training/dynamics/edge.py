@@ -210,7 +210,7 @@ def _only_group(optimizer: Optimizer) -> dict | None:
 def _same(a: dict, b: dict) -> bool:
     return a.keys() == b.keys() and all(
         bool(a[k] == b[k]) if not isinstance(a[k], Tensor)
-        else torch.equal(a[k], torch.as_tensor(b[k]))
+        else torch.equal(a[k], torch.as_tensor(b[k], device=a[k].device))
         for k in a
     )  # fmt: skip
 

@@ -149,7 +149,9 @@ def _pieces(operator: Operator, parts: int, seed: int) -> list[Any]:
             "own statistics: give several batches, or statistics='eval'"
         )
     n = bt.size(batch)
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(
+        n, generator=torch.Generator().manual_seed(seed), device="cpu"
+    )
     mixed = bt.select(batch, order)
     edges = np.linspace(0, n, min(parts, n) + 1).round().astype(int).tolist()
     cuts = [bt.cut(mixed, a, b) for a, b in pairwise(edges)]

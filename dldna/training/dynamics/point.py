@@ -115,7 +115,7 @@ class Instruments:
         """Top eigenpairs, searched from where the last ones were found."""
         generator = torch.Generator().manual_seed(step)
         start = torch.randn(
-            operator.n, generator=generator, dtype=operator.dtype
+            operator.n, generator=generator, dtype=operator.dtype, device="cpu"
         ).to(operator.device)
         if kind in warm and warm[kind].shape == (k, operator.n):
             start = warm_start(warm[kind].to(start), start)

@@ -149,7 +149,8 @@ class _Space:
         self.slopes, self.k, self.onto = slopes, k, onto
         self.searching = torch.Generator().manual_seed(0)
         self.drawing = torch.Generator().manual_seed(seed)
-        self.start = torch.randn(f.n, generator=self.searching).to(**f.cast)
+        start = torch.randn(f.n, generator=self.searching, device="cpu")
+        self.start = start.to(**f.cast)
 
     def find(self, w: Tensor) -> None:
         """Search the top space anew, from the last one, and draw another."""
@@ -161,11 +162,13 @@ class _Space:
             least=min(n, self.k + LEAST), generator=self.searching,
         )  # fmt: skip
         self.values, self.top = found.values, found.vectors
-        fresh = torch.randn(n, generator=self.searching).to(w)
+        fresh = torch.randn(n, generator=self.searching, device="cpu").to(w)
         self.start = warm_start(self.top, fresh)
         self.rows = self.top
         if "random" in self.onto:
-            drawn = torch.randn(n, self.k, generator=self.drawing).to(w)
+            drawn = torch.randn(
+                n, self.k, generator=self.drawing, device="cpu"
+            ).to(w)
             self.rows = torch.linalg.qr(drawn)[0].T
 
     def project(self, g: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ class TopSpace:
 
     def __init__(self, n: int, most: int, edge: float):
         self.most, self.edge = min(most, n), edge
-        self.basis = torch.zeros(n, 0, dtype=torch.float64)
+        self.basis = torch.zeros(n, 0, dtype=torch.float64, device="cpu")
         self.critical = 0
         self.changed = True
         self._random = torch.Generator().manual_seed(0)
@@ -49,7 +49,9 @@ class TopSpace:
             product: with a vector (n,), in scaled coordinates.
         """
         n, old = self.basis.shape
-        start = torch.randn(n, generator=self._random, dtype=torch.float64)
+        start = torch.randn(
+            n, generator=self._random, dtype=torch.float64, device="cpu"
+        )
         start = start.to(self.basis)
         if old:
             start = warm_start(self.basis.T, start)

@@ -108,7 +108,7 @@ class Walk:
             )  # fmt: skip
             self.space.changed = False
             edge = self.rule.edge
-            room = edge * torch.eye(m).to(inner) - inner[:m, :m]
+            room = edge * torch.eye(m, device="cpu").to(inner) - inner[:m, :m]
             x, missed = covariance(
                 room, top, thirds, g, rate, edge, damped, memory
             )

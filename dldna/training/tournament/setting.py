@@ -44,7 +44,7 @@ class Setting:
                 "to train on"
             )
         draw = torch.Generator().manual_seed(seed)
-        order = torch.randperm(n, generator=draw)
+        order = torch.randperm(n, generator=draw, device="cpu")
         keep, out = order[away:], order[:away]
         self.train = data.train_x[keep], data.train_y[keep]
         self.valid = data.train_x[out], data.train_y[out]
