@@ -8,7 +8,7 @@ import operator
 import os
 import sys
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 
@@ -149,6 +149,18 @@ def whole(name: str, value: int) -> int:
         raise TypeError(
             f"{name} must be a whole number, not {value!r}"
         ) from None
+
+
+def seeds(given: Iterable[int]) -> list[int]:
+    """The seeds in a list.
+
+    Example:
+        >>> seeds(range(2))
+        [0, 1]
+    """
+    if not isinstance(given, Iterable):
+        raise TypeError(f"seeds must be a list of them, not {given!r}")
+    return [whole("a seed", s) for s in given]
 
 
 def processes(name: str, value: int | None) -> int | None:

@@ -10,6 +10,7 @@ from PIL import Image
 from benchmarks.studies import planes, reading_jobs, sharpness
 from benchmarks.studies.jobs import Job
 from benchmarks.studies.state import State
+from benchmarks.studies.tables import OF_TRAINED
 from dldna import stored
 from dldna.data.archive import members
 from dldna.files import write_atomic
@@ -68,7 +69,7 @@ def to_package(state: State, jobs: list[Job]) -> str:
 
 def of_no_file(found: dict[str, dict]) -> dict[str, dict]:
     """The results whose numbers have no file of their own."""
-    own = {"plane", "convexity", "sharpness", *reading_jobs.MAKERS}
+    own = {*OF_TRAINED, *reading_jobs.MAKERS}
     return {
         name: kept
         for name, kept in found.items()
@@ -139,13 +140,12 @@ def landscapes(file: str, found: dict[str, dict]) -> None:
 
 def sharp(found: dict[str, dict]) -> None:
     """Store how sharp networks are, and how well they learned."""
-    networks = sharpness.stored_networks(found)
-    if not networks:
+    made = sharpness.of(found)
+    if not made:
         return
-    made = [kept for name, kept in found.items() if "sharpness-" in name]
     stored.store(
         "sharpness",
-        {"networks": networks},
+        {"networks": sharpness.stored_networks(found)},
         command=f"{COMMAND} spread-... sharpness-...",
         made="sharpness of networks trained at different settings",
         seed=0,

@@ -90,12 +90,15 @@ def sharpness(
     }
 
 
+def of(results: dict[str, dict]) -> list[dict]:
+    """Those results that are measures of sharpness."""
+    return [r for r in results.values() if r["job"].get("make") == "sharpness"]
+
+
 def stored_networks(results: dict[str, dict]) -> list[dict[str, Any]]:
     """Networks that are trained and measured, as a chapter reads them."""
     found = []
-    for kept in results.values():
-        if kept["job"].get("make") != "sharpness":
-            continue
+    for kept in of(results):
         name = dict(kept["job"]["options"])["of"]
         trained, job = results[name], results[name]["job"]
         network = {"name": name, **{key: job[key] for key in FACTORS}}

@@ -1,7 +1,7 @@
 """The loss along a line: between two networks, or away from one."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from dldna import batches as batching
-from dldna import params
+from dldna import checks, params
 from dldna.checks import folder, processes, renamed, whole
 from dldna.guard import untouched
 from dldna.landscape.scan.grid import line_grid
@@ -251,9 +251,7 @@ def band(
         Li, Xu, Taylor, Studer, Goldstein, "Visualizing the Loss Landscape
         of Neural Nets", NeurIPS 2018, arXiv 1712.09913.
     """
-    if not isinstance(seeds, Iterable):
-        raise TypeError(f"seeds must be a list of them, not {seeds!r}")
-    seeds = [whole("a seed", s) for s in seeds]
+    seeds = checks.seeds(seeds)
     if len(set(seeds)) < 2:
         raise ValueError("a band needs at least two different seeds")
     if not str(directions).startswith("random"):

@@ -173,11 +173,12 @@ class _ScheduleFree(RuleOptimizer):
         for i, group in enumerate(self.param_groups):
             if not any(self.state.get(p) for p in group["params"]):
                 held.pop(i, None)  # nothing is averaged yet
-            before = held.setdefault(i, float(_weight(group)))
-            if before != float(_weight(group)):
+            now = float(_weight(group))
+            before = held.setdefault(i, now)
+            if before != now:
                 raise ValueError(
                     f"the average was made with beta = {before:g}, and it "
-                    f"is {float(_weight(group)):g} now: it must stay (give "
+                    f"is {now:g} now: it must stay (give "
                     "cycle_momentum=False to a schedule that moves it)"
                 )
 

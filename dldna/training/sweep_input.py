@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from dldna.checks import whole
+from dldna import checks
 from dldna.graph import ComputationalGraph
 
 
@@ -57,9 +57,7 @@ def seeds_of(seeds: Any) -> list[int]:
         >>> seeds_of(range(2))
         [0, 1]
     """
-    if not isinstance(seeds, Iterable):
-        raise TypeError(f"seeds must be a list of them, not {seeds!r}")
-    found = [whole("a seed", s) for s in seeds]
+    found = checks.seeds(seeds)
     if not found:
         raise ValueError("no seeds: a sweep needs at least one")
     return found

@@ -7,9 +7,11 @@ where the generator is. Here the default is "meta", on which nothing can be
 computed, and results must be those without it, to the last bit.
 """
 
+import ast
 import dataclasses
 import inspect
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -581,3 +583,24 @@ def test_a_page_leaves_out_for_lack_of_time_alone(elsewhere):
     elsewhere()
     found = model_page.page(perceptron(), LOSS, batch(), budget_s=6, out=None)
     assert all("budget" in why for why in found.left_out.values())
+
+
+MAKERS = {
+    "rand", "randn", "randint", "randperm", "empty", "zeros", "ones", "full",
+    "eye", "arange", "linspace", "tensor", "as_tensor",
+}  # fmt: skip
+
+
+def test_whatever_is_made_says_where():
+    """But for what belongs to a layer, which follows torch's own layers."""
+    package, silent = Path(params.__file__).parent, []
+    for path in sorted(package.rglob("*.py")):
+        if path.parent == package / "models":
+            continue
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            name = ast.unparse(call.func) if isinstance(call, ast.Call) else ""
+            if name.removeprefix("torch.") in MAKERS and "torch." in name:
+                words = {word.arg for word in call.keywords}
+                if not words & {"device", None}:  # None: all by **
+                    silent.append(f"{path.name}:{call.lineno} {name}")
+    assert silent == []

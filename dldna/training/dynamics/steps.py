@@ -98,9 +98,8 @@ class Steps:
             after = _loss(state, {})
             if torch.equal(fresh, _random_state(device)):
                 return state.loss - after
-        with guard.untouched(
-            trains=True
-        ):  # the same random numbers at both ends
+        # the same random numbers at both ends
+        with guard.untouched(trains=True):
             before = _loss(state, self._before())
         return before - after
 
